@@ -1,0 +1,261 @@
+//! Components with their types erased: all that the runtime sees of what users wrote.
+//!
+//! Bodies, replies, events and states are JSON bytes here. A remote component can stand behind the same traits.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+/// Who asks, and when: what a rule may know about its command.
+#[derive(Clone, Debug, Default)]
+pub struct CommandContext {
+    /// The entity's id (for an operation, the id of its first entity).
+    pub entity_id: String,
+    /// The tenant; empty unless there are tenants.
+    pub tenant: String,
+    /// When the command is decided: microseconds since 1970, UTC. The commit's own time may be a little later.
+    pub time_micros: i64,
+    /// Who asked, when known.
+    pub principal: Option<String>,
+    /// Ties together everything that one request from outside set off.
+    pub correlation_id: Option<String>,
+    /// The sequence of the entity's last event before this command.
+    pub sequence: u64,
+}
+
+/// An event as it goes into the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedEvent {
+    /// The variant's durable name.
+    pub name: &'static str,
+    /// The version of its shape.
+    pub version: u16,
+    /// Tags, `name:value`.
+    pub tags: Vec<String>,
+    /// One line of JSON.
+    pub payload: Vec<u8>,
+}
+
+/// A stored event as it comes back.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredEvent<'a> {
+    /// The name it was stored under.
+    pub name: &'a str,
+    /// The version it was stored with.
+    pub version: u16,
+    /// Its JSON.
+    pub payload: &'a [u8],
+}
+
+/// An accepted command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its events, already applied to the state that decided.
+    pub events: Vec<EncodedEvent>,
+    /// Its reply as JSON.
+    pub reply: Vec<u8>,
+}
+
+/// A rejection of the domain: part of the API, with the rule's own code.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejected {
+    /// The rule's code, such as `already-paid`.
+    pub code: &'static str,
+    /// What happened, for people.
+    pub message: String,
+    /// The rejection's fields, as a JSON object.
+    pub data: Json,
+}
+
+/// Why a command was not accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refusal {
+    /// The domain said no.
+    Rejected(Rejected),
+    /// The entity has no such command; `known` are the ones it has.
+    UnknownCommand {
+        /// The names it knows.
+        known: Vec<&'static str>,
+    },
+    /// The body is not JSON.
+    Syntax {
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// The body is JSON but does not fit the command.
+    Invalid {
+        /// RFC 6901 pointer to the part, such as `/quantity`; empty for the whole.
+        pointer: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The component broke its own contract (an event that does not encode, a tag that breaks its rule): our caller's bug.
+    Broken {
+        /// What it did.
+        message: String,
+    },
+}
+
+/// A stored event or snapshot that the component cannot read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What and why, such as `event cart/item-added version 3: unknown`.
+    pub message: String,
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// The state of one entity in memory.
+pub trait LiveEntity: Send {
+    /// Decides a command; when it is accepted, the state is already the one after its events.
+    ///
+    /// # Errors
+    /// See [`Refusal`]; the state is unchanged then.
+    fn decide(&mut self, command: &str, body: &[u8], context: &CommandContext) -> Result<Accepted, Refusal>;
+
+    /// Applies a stored event.
+    ///
+    /// # Errors
+    /// When the component does not know the event or cannot read it.
+    fn evolve(&mut self, event: StoredEvent<'_>) -> Result<(), Unreadable>;
+
+    /// The state as one line of JSON.
+    ///
+    /// # Errors
+    /// When the state does not encode.
+    fn state(&self) -> Result<Vec<u8>, Unreadable>;
+
+    /// The typed state, for operations.
+    fn as_any(&mut self) -> &mut dyn Any;
+
+    /// The typed state, taken out.
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+/// A type of entity.
+pub trait HostedEntity: Send + Sync + 'static {
+    /// Its durable name.
+    fn name(&self) -> &'static str;
+
+    /// A state without events.
+    fn fresh(&self) -> Box<dyn LiveEntity>;
+
+    /// A state from a snapshot that `state` gave, of a component with the same `state_build`.
+    ///
+    /// # Errors
+    /// When it does not decode: the caller replays instead.
+    fn restore(&self, state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable>;
+
+    /// Names the shape of the state: its version and schema. A snapshot of another build is not used.
+    fn state_build(&self) -> &str;
+
+    /// Everything that describes it outside.
+    fn description(&self) -> &EntityDescription;
+}
+
+/// A type of operation, over named entities or over tags.
+pub trait HostedOperation: Send + Sync + 'static {
+    /// Its durable name.
+    fn name(&self) -> &'static str;
+
+    /// What it needs to see before it decides.
+    ///
+    /// # Errors
+    /// When the body does not fit.
+    fn reads(&self, body: &[u8]) -> Result<OperationReads, Refusal>;
+
+    /// Decides over the loaded states, in the order of `OperationReads::Entities`, or over the matching events.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    fn decide(&self, body: &[u8], seen: OperationSeen<'_>, context: &CommandContext) -> Result<OperationAccepted, Refusal>;
+
+    /// Everything that describes it outside.
+    fn description(&self) -> &OperationDescription;
+}
+
+/// What an operation needs to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperationReads {
+    /// The states of these entities, `(type, id)`; at least one; the first carries the command record.
+    Entities(Vec<(&'static str, String)>),
+    /// Every event of an entity type that has all the tags of any of the sets.
+    Tagged {
+        /// The entity type.
+        kind: &'static str,
+        /// Sets of `name:value` tags.
+        any_of: Vec<Vec<String>>,
+    },
+}
+
+/// What an operation sees.
+pub enum OperationSeen<'a> {
+    /// The states asked for, in that order.
+    Entities(&'a mut [Box<dyn LiveEntity>]),
+    /// The events asked for, in journal order.
+    Tagged(&'a [StoredEvent<'a>]),
+}
+
+/// An accepted operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationAccepted {
+    /// `(type, id, events)`, each entity once, those with events only.
+    pub events: Vec<(&'static str, String, Vec<EncodedEvent>)>,
+    /// Its reply as JSON.
+    pub reply: Vec<u8>,
+}
+
+/// One command, event, rejection or reply, for descriptions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShapeDescription {
+    /// Its durable name (a rejection's code).
+    pub name: &'static str,
+    /// What its doc comment says, or a rejection's message.
+    pub summary: String,
+    /// The version of its shape; 1 where versions make no sense.
+    pub version: u16,
+    /// JSON Schema 2020-12. References point to `#/$defs/{name}`, which is inside the schema.
+    pub schema: Json,
+}
+
+/// An entity type, for OpenAPI and for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntityDescription {
+    /// Its durable name.
+    pub name: &'static str,
+    /// Its commands.
+    pub commands: Vec<ShapeDescription>,
+    /// Its events.
+    pub events: Vec<ShapeDescription>,
+    /// Its rejections.
+    pub rejections: Vec<ShapeDescription>,
+    /// Schema of its reply.
+    pub reply: Json,
+    /// Schema of its state.
+    pub state: Json,
+}
+
+/// An operation, for OpenAPI and for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationDescription {
+    /// Its durable name.
+    pub name: &'static str,
+    /// Schema of its input.
+    pub input: Json,
+    /// Schema of its reply.
+    pub reply: Json,
+    /// Its rejections.
+    pub rejections: Vec<ShapeDescription>,
+}
+
+/// Shared handles, as a service registers them.
+pub type EntityHandle = Arc<dyn HostedEntity>;
+/// Shared handles, as a service registers them.
+pub type OperationHandle = Arc<dyn HostedOperation>;

@@ -1,0 +1,2 @@
+//! What users of Headwater write. Being built.
+pub mod hosted;

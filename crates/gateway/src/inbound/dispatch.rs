@@ -1,0 +1,91 @@
+//! From a request to its answer: the bounds of the head, the route, the handler, and what happens when it panics.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+
+use super::answer;
+use super::body::{Body, RequestBody};
+use super::connection::Busy;
+use super::route::{self, Route};
+use super::{Gateway, batch, command, entity, events, headers, health, stream};
+use crate::limits::URI_BYTES_MAX;
+use crate::problem::{self, Problem};
+
+/// The answer to one request, whatever happens.
+pub(super) async fn answer(gateway: Arc<Gateway>, busy: Busy, request: Request<Incoming>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let mut body = RequestBody::new(body);
+    let mut response = match unwound(handle(&gateway, &parts, &mut body)).await {
+        Some(Ok(response)) => response,
+        Some(Err(problem)) => {
+            body.discard(&parts.headers).await;
+            answer::problem(&problem)
+        }
+        None => answer::problem(&Problem::new(problem::INTERNAL, "a handler panicked; the service's log has its message")),
+    };
+    if gateway.is_stopping() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.body_mut().hold(busy);
+    response
+}
+
+async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -> Result<Response<Body>, Problem> {
+    check_uri(parts)?;
+    headers::check(&parts.headers)?;
+    let route = route::find(&parts.method, parts.uri.path())?;
+    if route.changes_state() {
+        headers::check_origin(&parts.headers)?;
+    }
+    match route {
+        Route::Command { kind, id, command } => command::run(gateway, parts, body, &kind, &id, &command).await,
+        Route::Operation { name } => command::operate(gateway, parts, body, &name).await,
+        Route::State { kind, id } => entity::state(gateway, parts, &kind, &id).await,
+        // Rare or long: boxed, so that the future of the common ones stays small.
+        Route::Outcome { kind, id, key } => Box::pin(command::outcome(gateway, parts, &kind, &id, &key)).await,
+        Route::Batch { kind } => batch::run(gateway, parts, body, &kind),
+        Route::Ids { kind } => Box::pin(entity::ids(gateway, parts, &kind)).await,
+        Route::History { kind, id } => Box::pin(events::history(gateway, parts, &kind, &id)).await,
+        Route::Stream { name } => Box::pin(stream::open(gateway, parts, &name)).await,
+        Route::Live => health::live(parts),
+        Route::Ready => health::ready(gateway, parts),
+        Route::OpenApi => health::description(gateway, parts),
+    }
+}
+
+fn check_uri(parts: &Parts) -> Result<(), Problem> {
+    let length = parts.uri.path_and_query().map_or(0, |text| text.as_str().len());
+    if length <= URI_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Problem::new(problem::URI_TOO_LONG, format!("path and query have {length} bytes; at most {URI_BYTES_MAX} are allowed")))
+}
+
+/// The future's output; `None` when it panicked.
+async fn unwound<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    // Unwind safe: after a panic the future is never polled again, and what it shares has its own answer to poisoning.
+    std::future::poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_caught() {
+        assert_eq!(unwound(async { 7 }).await, Some(7));
+        assert_eq!(unwound(async { assert!(std::hint::black_box(false), "on purpose") }).await, None);
+    }
+}

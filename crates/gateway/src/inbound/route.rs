@@ -1,0 +1,137 @@
+//! The table of routes. Own and small rather than a router crate: ids hold `/` and dots once decoded, `{type}:batch` has no
+//! slash, and the hottest path is matched first.
+
+use std::borrow::Cow;
+
+use http::{Method, header};
+
+use super::path::decode;
+use crate::problem::{INVALID_PATH, METHOD_NOT_ALLOWED, Problem, UNKNOWN_ROUTE};
+
+type Text<'a> = Cow<'a, str>;
+
+/// Where a request goes, its variable segments decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route<'a> {
+    Command { kind: Text<'a>, id: Text<'a>, command: Text<'a> },
+    Outcome { kind: Text<'a>, id: Text<'a>, key: Text<'a> },
+    State { kind: Text<'a>, id: Text<'a> },
+    History { kind: Text<'a>, id: Text<'a> },
+    Ids { kind: Text<'a> },
+    Batch { kind: Text<'a> },
+    Operation { name: Text<'a> },
+    Stream { name: Text<'a> },
+    Live,
+    Ready,
+    OpenApi,
+}
+
+impl Route<'_> {
+    /// Whether a request may change something.
+    pub(super) fn changes_state(&self) -> bool {
+        matches!(self, Self::Command { .. } | Self::Batch { .. } | Self::Operation { .. })
+    }
+}
+
+const SEGMENTS_MAX: usize = 7;
+const GET: &str = "GET, HEAD";
+const POST: &str = "POST";
+
+/// The route of a method and a path.
+pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Problem> {
+    let mut segments = [""; SEGMENTS_MAX];
+    let mut count = 0;
+    for segment in path.strip_prefix('/').unwrap_or(path).split('/') {
+        *segments.get_mut(count).ok_or_else(|| unknown(path))? = segment;
+        count += 1;
+    }
+    let read = method == Method::GET || method == Method::HEAD;
+    let (route, allowed) = match &segments[..count] {
+        ["v1", "entities", kind, id, "events"] if read => (history(kind, id)?, GET),
+        ["v1", "entities", kind, id, command] => (self::command(kind, id, command)?, if *command == "events" { "GET, HEAD, POST" } else { POST }),
+        ["v1", "entities", kind, id] => (Route::State { kind: segment("type", kind)?, id: segment("id", id)? }, GET),
+        ["v1", "entities", kind] => match kind.strip_suffix(":batch") {
+            Some(kind) => (Route::Batch { kind: segment("type", kind)? }, POST),
+            None => (Route::Ids { kind: segment("type", kind)? }, GET),
+        },
+        ["v1", "entities", kind, id, "commands", key] => (outcome(kind, id, key)?, GET),
+        ["v1", "operations", name] => (Route::Operation { name: segment("operation", name)? }, POST),
+        ["v1", "streams", name] => (Route::Stream { name: segment("stream", name)? }, GET),
+        ["livez"] => (Route::Live, GET),
+        ["readyz"] => (Route::Ready, GET),
+        ["openapi.json"] => (Route::OpenApi, GET),
+        _ => return Err(unknown(path)),
+    };
+    let fits = if allowed == GET || matches!(route, Route::History { .. }) { read } else { method == Method::POST };
+    if fits { Ok(route) } else { Err(not_allowed(method, allowed)) }
+}
+
+fn command<'a>(kind: &'a str, id: &'a str, command: &'a str) -> Result<Route<'a>, Problem> {
+    Ok(Route::Command { kind: segment("type", kind)?, id: segment("id", id)?, command: segment("command", command)? })
+}
+
+fn history<'a>(kind: &'a str, id: &'a str) -> Result<Route<'a>, Problem> {
+    Ok(Route::History { kind: segment("type", kind)?, id: segment("id", id)? })
+}
+
+fn outcome<'a>(kind: &'a str, id: &'a str, key: &'a str) -> Result<Route<'a>, Problem> {
+    Ok(Route::Outcome { kind: segment("type", kind)?, id: segment("id", id)?, key: segment("key", key)? })
+}
+
+fn segment<'a>(what: &str, text: &'a str) -> Result<Text<'a>, Problem> {
+    if text.is_empty() {
+        return Err(Problem::new(INVALID_PATH, format!("the {what} in the path is empty")));
+    }
+    decode(text).map_err(|problem| Problem::new(INVALID_PATH, format!("the {what} in the path {problem}")))
+}
+
+fn unknown(path: &str) -> Problem {
+    let shown: String = path.chars().take(100).collect();
+    Problem::new(UNKNOWN_ROUTE, format!("there is nothing at `{shown}`; /openapi.json lists what there is"))
+}
+
+fn not_allowed(method: &Method, allowed: &str) -> Problem {
+    Problem::new(METHOD_NOT_ALLOWED, format!("this path does not take {method}; it takes {allowed}")).header(header::ALLOW, allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_find_their_routes() {
+        let command = |kind, id: &'static str, command| Route::Command { kind: Cow::Borrowed(kind), id: id.into(), command: Cow::Borrowed(command) };
+        for (method, path, expected) in [
+            (Method::POST, "/v1/entities/cart/c1/add-item", command("cart", "c1", "add-item")),
+            (Method::POST, "/v1/entities/cart/a%2Fb%25/add-item", command("cart", "a/b%", "add-item")),
+            (Method::POST, "/v1/entities/cart/c1/events", command("cart", "c1", "events")),
+            (Method::HEAD, "/v1/entities/cart/c1/events", Route::History { kind: "cart".into(), id: "c1".into() }),
+            (Method::GET, "/v1/entities/cart/...", Route::State { kind: "cart".into(), id: "...".into() }),
+            (Method::GET, "/v1/entities/cart", Route::Ids { kind: "cart".into() }),
+            (Method::POST, "/v1/entities/cart:batch", Route::Batch { kind: "cart".into() }),
+            (Method::GET, "/v1/entities/cart/c1/commands/k", Route::Outcome { kind: "cart".into(), id: "c1".into(), key: "k".into() }),
+            (Method::GET, "/readyz", Route::Ready),
+        ] {
+            assert_eq!(find(&method, path).unwrap(), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn others_are_refused_with_a_code() {
+        for (method, path, number) in [
+            (Method::GET, "/", "HW0010"),
+            (Method::GET, "/v2/entities/cart", "HW0010"),
+            (Method::GET, "/v1/entities/cart/c1/commands/k/more", "HW0010"),
+            (Method::GET, "/a/b/c/d/e/f/g/h/i/j", "HW0010"),
+            (Method::GET, "/v1/entities/cart/", "HW0005"),
+            (Method::POST, "/v1/entities/cart//add-item", "HW0005"),
+            (Method::POST, "/v1/entities/cart/%zz/add-item", "HW0005"),
+            (Method::GET, "/v1/entities/cart/c1/add-item", "HW0016"),
+            (Method::DELETE, "/v1/entities/cart/c1/events", "HW0016"),
+            (Method::GET, "/v1/entities/cart:batch", "HW0016"),
+            (Method::POST, "/v1/entities/cart/c1", "HW0016"),
+        ] {
+            assert_eq!(find(&method, path).unwrap_err().code().number, number, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Every bound of the HTTP face. What a service may set stands in [`crate::Options`] with these as defaults; a refusal
+//! names the bound that it is about.
+
+use std::time::Duration;
+
+/// Bytes of a request's path and query, at most.
+pub const URI_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of all header names and values of a request, at most.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Header fields of a request, at most. hyper itself refuses beyond 100, with an empty body.
+pub const HEADERS_MAX: usize = 64;
+/// Bytes that hyper buffers of a request's head before it gives up on it, with an empty body.
+pub const HEAD_BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes of a command's or operation's body, at most.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Depth of a command's JSON, at most.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Bytes of the body of a refused request that are still read, so that the refusal reaches a client that sends before it reads.
+pub const REFUSED_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a refused body is read, at most.
+pub const REFUSED_BODY_MAX: Duration = Duration::from_secs(5);
+
+/// Connections open at once, at most.
+pub const CONNECTIONS_MAX: usize = 10_240;
+/// Connections beyond the bound that are told so at once, at most; the rest are closed without a word.
+pub const REFUSALS_MAX: usize = 64;
+/// How long a refused connection is given to take its refusal.
+pub const REFUSAL_MAX: Duration = Duration::from_secs(1);
+/// From a request's first byte to the end of its headers, at most.
+pub const HEADER_READ_MAX: Duration = Duration::from_secs(10);
+/// From the end of the headers to the end of the body, and between two lines of a batch, at most.
+pub const BODY_READ_MAX: Duration = Duration::from_secs(30);
+/// Between two requests of a connection, at most.
+pub const IDLE_MAX: Duration = Duration::from_secs(75);
+/// How long a reader may take nothing of what waits for it, before its connection is cut.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+/// How long a stop waits for requests under way before it cuts them.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long a stopping server still answers new connections, so that probes see it and keep-alive clients are told.
+pub const DRAIN_LINGER: Duration = Duration::from_millis(250);
+/// How long the accept loop rests when the system has no descriptor left.
+pub const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// Bytes of one line of a batch, at most.
+pub const BATCH_LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Commands of one batch under way, at most.
+pub const BATCH_IN_FLIGHT_MAX: usize = 256;
+
+/// Items of a page when the request names no limit.
+pub const PAGE_ITEMS_DEFAULT: u64 = 100;
+/// Items of a page, at most.
+pub const PAGE_ITEMS_MAX: u64 = 1_000;
+/// Bytes after which a page ends, although its limit of items is not reached.
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes that a stream gathers before it hands them to the connection.
+pub const CHUNK_BYTES: usize = 32 * 1024;
+/// Between two signs of life of a live stream without events.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Between two words of progress while a filter lets nothing through.
+pub const PROGRESS: Duration = Duration::from_secs(1);
+/// How long an SSE client is asked to wait before it comes back.
+pub const SSE_RETRY: Duration = Duration::from_secs(2);
+/// Filters of one kind on a stream, at most.
+pub const FILTERS_MAX: usize = 32;
+
+/// How long the client waits for a connection.
+pub const CLIENT_CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long the client waits for an answer.
+pub const CLIENT_ANSWER_MAX: Duration = Duration::from_secs(30);
+/// Bytes of an answer that the client takes, at most.
+pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of one line of a stream that the client takes, at most.
+pub const CLIENT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+const _: () = assert!(URI_BYTES_MAX + HEADER_BYTES_MAX < HEAD_BUFFER_BYTES, "our own refusal comes before hyper's bare one");
+const _: () = assert!(BODY_BYTES_MAX <= REFUSED_BODY_BYTES_MAX);
+const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
+const _: () = assert!(journal::limits::EVENT_BYTES_MAX * 4 / 3 < CLIENT_LINE_BYTES_MAX, "the largest event fits a line, as base64 too");

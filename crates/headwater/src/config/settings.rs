@@ -1,0 +1,204 @@
+//! The list of settings, and how one value is chosen for each.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::file::FileValues;
+use super::{Environment, Flags};
+use crate::failure::{CONFIGURATION_VALUE, Failure};
+
+/// What a setting's text must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Any text; a later step knows more.
+    Text,
+    /// A number from 1 on.
+    Count,
+    /// `true` or `false`.
+    Switch,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Its name in the file; the flag is the same with dashes.
+    pub(crate) name: &'static str,
+    /// Its environment variable.
+    pub(crate) environment: &'static str,
+    /// What it is when nobody says; `None` when it then follows from others.
+    pub(crate) default: Option<&'static str>,
+    /// What its text must be.
+    pub(crate) kind: Kind,
+    /// Whether the file may set it. Whom to talk to and what to risk is said per call, not left lying in a directory.
+    pub(crate) in_file: bool,
+}
+
+const fn setting(name: &'static str, environment: &'static str, default: Option<&'static str>, kind: Kind) -> Setting {
+    Setting { name, environment, default, kind, in_file: true }
+}
+
+/// Every setting there is. ADR 0001 has the table.
+pub(crate) const SETTINGS: [Setting; 12] = [
+    setting("listen", "HEADWATER_LISTEN", Some("127.0.0.1:7430"), Kind::Text),
+    setting("engine", "HEADWATER_ENGINE", Some("embedded:./data"), Kind::Text),
+    setting("data", "HEADWATER_DATA", None, Kind::Text),
+    Setting { in_file: false, ..setting("url", "HEADWATER_URL", None, Kind::Text) },
+    Setting { in_file: false, ..setting("insecure", "HEADWATER_INSECURE", Some("false"), Kind::Switch) },
+    setting("drain_seconds", "HEADWATER_DRAIN_SECONDS", Some("10"), Kind::Count),
+    setting("body_bytes_max", "HEADWATER_BODY_BYTES_MAX", Some("1048576"), Kind::Count),
+    setting("connections_max", "HEADWATER_CONNECTIONS_MAX", Some("10240"), Kind::Count),
+    setting("commands_in_flight_max", "HEADWATER_COMMANDS_IN_FLIGHT_MAX", Some("4096"), Kind::Count),
+    setting("cached_entities_max", "HEADWATER_CACHED_ENTITIES_MAX", Some("100000"), Kind::Count),
+    setting("cached_bytes_max", "HEADWATER_CACHED_BYTES_MAX", Some("268435456"), Kind::Count),
+    setting("snapshot_every_events", "HEADWATER_SNAPSHOT_EVERY_EVENTS", Some("100"), Kind::Count),
+];
+
+/// Where a value came from, the strongest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The command line, or the embedding program.
+    Flag(&'static str),
+    /// The environment.
+    Environment(&'static str),
+    /// The configuration file.
+    File(PathBuf),
+    /// Nobody said anything.
+    Default,
+    /// It follows from another setting.
+    Derived(&'static str),
+}
+
+impl Source {
+    /// The word for programs.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Flag(_) => "flag",
+            Self::Environment(_) => "environment",
+            Self::File(_) => "file",
+            Self::Default => "default",
+            Self::Derived(_) => "derived",
+        }
+    }
+
+    /// The stronger source has the smaller number.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Flag(_) => 0,
+            Self::Environment(_) => 1,
+            Self::File(_) => 2,
+            Self::Default => 3,
+            Self::Derived(_) => 4,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(formatter, "flag --{}", name.replace('_', "-")),
+            Self::Environment(name) => write!(formatter, "environment {name}"),
+            Self::File(path) => write!(formatter, "file {}", path.display()),
+            Self::Default => formatter.write_str("default"),
+            Self::Derived(from) => write!(formatter, "follows from {from}"),
+        }
+    }
+}
+
+/// A setting with its value.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) setting: &'static Setting,
+    pub(crate) value: String,
+    pub(crate) source: Source,
+}
+
+impl Resolved {
+    pub(crate) fn name(&self) -> &'static str {
+        self.setting.name
+    }
+}
+
+/// All settings with their values.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Those that have a value, in the order of the list.
+    pub(crate) resolved: Vec<Resolved>,
+}
+
+impl Settings {
+    pub(super) fn resolve(flags: &Flags, environment: Environment<'_>, file: &FileValues) -> Self {
+        let mut resolved: Vec<_> = SETTINGS.iter().filter_map(|setting| resolve_one(setting, flags, environment, file)).collect();
+        prefer_directory(&mut resolved);
+        derive_url(&mut resolved);
+        Self { resolved }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Resolved> {
+        find(&self.resolved, name)
+    }
+
+    /// Checks every text against its kind.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        for setting in &self.resolved {
+            match setting.setting.kind {
+                Kind::Text => {}
+                Kind::Count if setting.value.parse::<u64>().is_ok_and(|count| count > 0) => {}
+                Kind::Count => return Err(super::wrong_value(setting, "a whole number from 1 on")),
+                Kind::Switch if matches!(setting.value.as_str(), "true" | "false") => {}
+                Kind::Switch => return Err(super::wrong_value(setting, "true or false")),
+            }
+        }
+        self.check_one_engine()
+    }
+
+    /// `data` is short for an engine: two of them from one source would leave the choice to chance.
+    fn check_one_engine(&self) -> Result<(), Failure> {
+        let (Some(data), Some(engine)) = (self.get("data"), self.get("engine")) else { return Ok(()) };
+        if data.source.rank() != engine.source.rank() {
+            return Ok(());
+        }
+        let message = format!("data ({}) and engine ({}) both say where the data lies; keep one of them", data.source, engine.source);
+        Err(Failure::configuration(CONFIGURATION_VALUE, message))
+    }
+}
+
+fn find<'a>(resolved: &'a [Resolved], name: &str) -> Option<&'a Resolved> {
+    resolved.iter().find(|one| one.name() == name)
+}
+
+fn resolve_one(setting: &'static Setting, flags: &Flags, environment: Environment<'_>, file: &FileValues) -> Option<Resolved> {
+    let from_flag = flags.values.iter().find(|(name, _)| *name == setting.name).map(|(name, value)| (value.clone(), Source::Flag(name)));
+    let from_environment = || environment(setting.environment).map(|value| (value, Source::Environment(setting.environment)));
+    let from_file = || file.get(setting.name).map(|value| (value, Source::File(file.path.clone())));
+    let from_default = || setting.default.map(|value| (value.to_owned(), Source::Default));
+    let (value, source) = from_flag.or_else(from_environment).or_else(from_file).or_else(from_default)?;
+    Some(Resolved { setting, value, source })
+}
+
+/// `data` is short for `engine = "embedded:..."`: the stronger source of the two decides, and the engine says what is used.
+fn prefer_directory(resolved: &mut Vec<Resolved>) {
+    let (Some(data), Some(engine)) = (find(resolved, "data"), find(resolved, "engine")) else { return };
+    if data.source.rank() < engine.source.rank() {
+        let value = format!("embedded:{}", data.value);
+        resolved.iter_mut().filter(|one| one.name() == "engine").for_each(|one| {
+            one.value.clone_from(&value);
+            one.source = Source::Derived("data");
+        });
+    } else if data.source.rank() > engine.source.rank() {
+        resolved.retain(|one| one.name() != "data");
+    }
+}
+
+fn derive_url(resolved: &mut Vec<Resolved>) {
+    let Some(listen) = find(resolved, "listen").filter(|_| find(resolved, "url").is_none()) else { return };
+    let value = format!("http://{}", reachable(&listen.value));
+    let Some(setting) = SETTINGS.iter().find(|setting| setting.name == "url") else { return };
+    resolved.insert(3.min(resolved.len()), Resolved { setting, value, source: Source::Derived("listen") });
+}
+
+/// Who listens on every address is reached on this machine.
+fn reachable(listen: &str) -> String {
+    let everywhere = [("0.0.0.0:", "127.0.0.1:"), ("[::]:", "[::1]:")];
+    let found = everywhere.iter().find_map(|(all, own)| listen.strip_prefix(all).map(|port| format!("{own}{port}")));
+    found.unwrap_or_else(|| listen.to_owned())
+}

@@ -1,0 +1,16 @@
+//! Every bound of this room.
+
+use std::time::Duration;
+
+/// How many bytes of standard input `send ... -` reads, at most. The service has its own bound (`body_bytes_max`).
+pub(crate) const STDIN_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How many edits apart a misspelt name may be from the known one that is suggested.
+pub(crate) const SUGGESTION_DISTANCE_MAX: usize = 4;
+/// How many bytes a configuration file may have.
+pub(crate) const CONFIGURATION_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// How many bytes one line of an import may have: a commit of 8 MiB, with every byte of it as base64 or escaped.
+pub(crate) const IMPORT_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long a command-line call waits for its answer; then the outcome is unknown.
+pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a process may still wait for background threads once everything is answered.
+pub(crate) const THREADS_TIMEOUT: Duration = Duration::from_secs(2);

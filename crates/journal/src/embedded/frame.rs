@@ -1,0 +1,224 @@
+//! Frames: what one write puts into a segment, all or nothing.
+//!
+//! ```text
+//! frame    magic "HWFR" | checksum u32 | length u32 | previous u32 | epoch u64 | first position u64 | durable upto u64
+//!          | offset u64 | event count u32 | section count u16 | kind u16 | reserved u64
+//!          | section* | zeros up to a multiple of 512
+//! section  type u16 | flags u16 | length u32 | checksum u32 | payload
+//! ```
+//!
+//! Little-endian. `checksum` is CRC-32C (Castagnoli) over bytes 8 to `length`; `previous` is the checksum of the frame before, over segments;
+//! `epoch` is the segment's; `offset` is the frame's own place in its segment, so that a misdirected write is no frame;
+//! `durable upto` is the last position that was durable when the frame was made: damage at or below it is damage, never a
+//! torn tail. Kind 0 has commits, kind 1 is a marker: no sections, written when the pipeline is idle. A section's own
+//! checksum covers its payload, so that a point read need not take the frame. A reader skips sections it does not know,
+//! unless bit 0 of their flags says that they must be understood.
+//!
+//! Section types: 1 commit. Reserved: 16 leaves, 17 root, 18 baseline, 19 compressed.
+
+use bytes::Bytes;
+
+use super::record::StoredCommit;
+use crate::cursor::Position;
+use crate::seams::{AlignedBuffer, BLOCK_BYTES};
+
+pub(crate) const FRAME_HEADER_BYTES: usize = 64;
+pub(crate) const SECTION_HEADER_BYTES: usize = 12;
+const MAGIC: &[u8; 4] = b"HWFR";
+const KIND_COMMITS: u16 = 0;
+const KIND_MARKER: u16 = 1;
+const SECTION_COMMIT: u16 = 1;
+const SECTION_MUST_UNDERSTAND: u16 = 1;
+
+/// CRC-32C, as in RFC 3720.
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
+/// What a frame's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub(crate) checksum: u32,
+    pub(crate) length: u32,
+    pub(crate) previous: u32,
+    pub(crate) epoch: u64,
+    pub(crate) first_position: Position,
+    pub(crate) durable_upto: Position,
+    pub(crate) offset: u64,
+    pub(crate) event_count: u32,
+    pub(crate) section_count: u16,
+}
+
+impl FrameHeader {
+    /// The header at the front of the bytes, if the magic is there. Nothing is verified yet.
+    pub(crate) fn peek(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..FRAME_HEADER_BYTES)?;
+        if &bytes[..4] != MAGIC {
+            return None;
+        }
+        let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes of a slice of 64"));
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes of a slice of 64"));
+        Some(Self {
+            checksum: word(4),
+            length: word(8),
+            previous: word(12),
+            epoch: long(16),
+            first_position: long(24),
+            durable_upto: long(32),
+            offset: long(40),
+            event_count: word(48),
+            section_count: u16::from_le_bytes([bytes[52], bytes[53]]),
+        })
+    }
+
+    /// Bytes on disk, with padding.
+    pub(crate) fn padded(&self) -> u64 {
+        u64::from(self.length).next_multiple_of(BLOCK_BYTES as u64)
+    }
+
+    pub(crate) fn next_position(&self) -> Position {
+        self.first_position + u64::from(self.event_count)
+    }
+}
+
+/// Writes a frame into an aligned buffer, section by section.
+pub(crate) struct FrameBuilder {
+    buffer: AlignedBuffer,
+    sections: u16,
+    events: u32,
+}
+
+impl FrameBuilder {
+    pub(crate) fn new(mut buffer: AlignedBuffer) -> Self {
+        buffer.clear();
+        buffer.extend(&[0; FRAME_HEADER_BYTES]);
+        Self { buffer, sections: 0, events: 0 }
+    }
+
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sections == 0
+    }
+
+    /// No more sections fit the header's count.
+    pub(crate) fn is_full(&self) -> bool {
+        self.sections == u16::MAX
+    }
+
+    /// Adds a commit; gives the place of its section header within the frame and the section's whole length.
+    pub(crate) fn commit(&mut self, payload: &[u8], events: u32) -> (usize, usize) {
+        let place = self.buffer.len();
+        let mut header = [0; SECTION_HEADER_BYTES];
+        header[..2].copy_from_slice(&SECTION_COMMIT.to_le_bytes());
+        header[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        header[8..].copy_from_slice(&checksum(payload).to_le_bytes());
+        self.buffer.extend(&header);
+        self.buffer.extend(payload);
+        self.sections += 1;
+        self.events += events;
+        (place, self.buffer.len() - place)
+    }
+
+    /// Writes the header, pads, and gives the frame with its checksum.
+    pub(crate) fn finish(mut self, chain: Chain, offset: u64) -> (AlignedBuffer, FrameHeader) {
+        let length = self.buffer.len() as u32;
+        let kind = if self.sections == 0 { KIND_MARKER } else { KIND_COMMITS };
+        let head = &mut self.buffer[..FRAME_HEADER_BYTES];
+        head[..4].copy_from_slice(MAGIC);
+        head[8..12].copy_from_slice(&length.to_le_bytes());
+        head[12..16].copy_from_slice(&chain.previous.to_le_bytes());
+        head[16..24].copy_from_slice(&chain.epoch.to_le_bytes());
+        head[24..32].copy_from_slice(&chain.first_position.to_le_bytes());
+        head[32..40].copy_from_slice(&chain.durable_upto.to_le_bytes());
+        head[40..48].copy_from_slice(&offset.to_le_bytes());
+        head[48..52].copy_from_slice(&self.events.to_le_bytes());
+        head[52..54].copy_from_slice(&self.sections.to_le_bytes());
+        head[54..56].copy_from_slice(&kind.to_le_bytes());
+        let sum = checksum(&self.buffer[8..]);
+        self.buffer[4..8].copy_from_slice(&sum.to_le_bytes());
+        self.buffer.pad_to(BLOCK_BYTES);
+        let header = FrameHeader::peek(&self.buffer).expect("a frame that was just made has its magic");
+        (self.buffer, header)
+    }
+}
+
+/// What ties a frame to its place in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chain {
+    pub(crate) previous: u32,
+    pub(crate) epoch: u64,
+    pub(crate) first_position: Position,
+    pub(crate) durable_upto: Position,
+}
+
+/// Why bytes are no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameFault {
+    /// No frame was ever written here, or its first block is lost.
+    Absent,
+    /// Bytes that do not fit their checksum, or another place's frame.
+    Damaged,
+    /// A newer format.
+    TooNew,
+}
+
+/// Verifies the whole frame at the front of `bytes`, which must hold at least its length.
+pub(crate) fn verify(bytes: &[u8], epoch: u64, offset: u64) -> Result<FrameHeader, FrameFault> {
+    let header = FrameHeader::peek(bytes).ok_or(FrameFault::Absent)?;
+    let whole = bytes.get(..header.length as usize).filter(|whole| whole.len() >= FRAME_HEADER_BYTES).ok_or(FrameFault::Damaged)?;
+    if checksum(&whole[8..]) != header.checksum || header.epoch != epoch || header.offset != offset {
+        return Err(FrameFault::Damaged);
+    }
+    Ok(header)
+}
+
+/// A commit with its place within the bytes it was read from.
+pub(crate) struct PlacedCommit {
+    pub(crate) commit: StoredCommit,
+    /// Of the section header, from the frame's start.
+    pub(crate) place: usize,
+    /// Of the whole section.
+    pub(crate) length: usize,
+}
+
+/// The commits of a verified frame.
+pub(crate) fn commits(frame: &Bytes) -> Result<Vec<PlacedCommit>, FrameFault> {
+    let header = FrameHeader::peek(frame).ok_or(FrameFault::Absent)?;
+    let mut commits = Vec::with_capacity(usize::from(header.section_count));
+    let mut place = FRAME_HEADER_BYTES;
+    for _ in 0..header.section_count {
+        let length = section_length(frame.get(place..).unwrap_or_default()).ok_or(FrameFault::Damaged)?;
+        if let Some(commit) = section(&frame.slice(place..place + length))? {
+            commits.push(PlacedCommit { commit, place, length });
+        }
+        place += length;
+    }
+    Ok(commits)
+}
+
+/// The whole length of the section at the front of the bytes, if they hold it.
+fn section_length(bytes: &[u8]) -> Option<usize> {
+    let length = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?) as usize + SECTION_HEADER_BYTES;
+    (length <= bytes.len()).then_some(length)
+}
+
+/// The commit in one whole section; `None` for a section of another type that may be skipped.
+pub(crate) fn section(bytes: &Bytes) -> Result<Option<StoredCommit>, FrameFault> {
+    if section_length(bytes) != Some(bytes.len()) {
+        return Err(FrameFault::Damaged);
+    }
+    let short = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    let payload = bytes.slice(SECTION_HEADER_BYTES..);
+    if checksum(&payload).to_le_bytes() != bytes[8..12] {
+        return Err(FrameFault::Damaged);
+    }
+    match (short(0), short(2) & SECTION_MUST_UNDERSTAND) {
+        (SECTION_COMMIT, _) => StoredCommit::decode(&payload).map(Some).ok_or(FrameFault::Damaged),
+        (_, 0) => Ok(None),
+        _ => Err(FrameFault::TooNew),
+    }
+}

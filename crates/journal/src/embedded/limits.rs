@@ -1,0 +1,36 @@
+//! Every bound of the embedded engine.
+
+use crate::limits::COMMIT_BYTES_MAX;
+use crate::seams::BLOCK_BYTES;
+
+/// Bytes of the first segment of a journal.
+pub const SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
+/// Bytes of a segment once segments have stopped growing: each is twice the one before until then.
+pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of a segment's header.
+pub const SEGMENT_HEADER_BYTES: usize = BLOCK_BYTES;
+/// A frame takes no further commit once it has this many bytes.
+pub const FRAME_BYTES_TARGET: usize = 1024 * 1024;
+/// Bytes of a frame, at most: one commit at its bound, and what the format adds to it.
+pub const FRAME_BYTES_MAX: usize = COMMIT_BYTES_MAX + 4 * 1024 * 1024;
+/// Writes on their way to the disk at once, at most.
+pub const WRITES_IN_FLIGHT_MAX: usize = 8;
+/// A second write starts beside the first only when this many bytes wait: splitting small groups costs more than it wins.
+pub const SPLIT_BYTES_MIN: usize = 64 * 1024;
+/// Bytes that wait for the sequencer, at most; an append beyond is refused as unavailable.
+pub const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of recent frames kept in memory for readers at the tail.
+pub const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Heads of entities in sealed segments that are remembered; the map is emptied when it is full.
+pub const COLD_HEADS_MAX: usize = 65_536;
+/// Bytes that a reader takes from the disk at once.
+pub const READ_BYTES: usize = 1024 * 1024;
+/// Keys that a listing takes at once.
+pub const KEYS_AT_ONCE: usize = 256;
+/// The registers' log is rewritten when it has this many bytes and four times what is alive.
+pub const REGISTER_LOG_BYTES_MIN: u64 = 1024 * 1024;
+
+const _: () = assert!(SEGMENT_BYTES_MAX < u32::MAX as u64, "offsets within a segment fit 32 bits");
+const _: () = assert!(FRAME_BYTES_TARGET as u64 <= SEGMENT_BYTES_MIN);
+const _: () = assert!((FRAME_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
+const _: () = assert!(SPLIT_BYTES_MIN < FRAME_BYTES_TARGET);

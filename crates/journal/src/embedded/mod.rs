@@ -1,0 +1,363 @@
+//! The embedded engine: one log on one disk, for one process.
+//!
+//! It promises what the contract promises, and: the first disk error is final; damage is told apart from a torn tail; opening costs
+//! O(segments). It is not replicated, and it is not for several processes: a lock file holds the others off.
+//!
+//! ```text
+//! append ── encode ──> sequencer (check, assign, frame) ──> writes in flight ──> contiguous prefix ──> acknowledged, visible
+//!                          ^ under one lock, no I/O           up to 8                                         │
+//! upkeep: next segment prepared, last one sealed                                                    readers <─┘
+//! ```
+//!
+//! Files: `lineage.json` (`identity`), `NNNNNNNNNN.segment` (`segment`, `frame`, `record`), `NNNNNNNNNN.seal` (`seal`),
+//! `registers.log` (`registers`), `*.aside` (tails of writes that were never acknowledged), `lock`. `docs/format.md` draws them.
+//!
+//! Limits: one segment is at most 64 MiB, a frame 12 MiB; a new journal takes 3 MiB.
+//!
+//! Crash points: any. Recovery is in `recovery`.
+
+mod export;
+mod filter;
+mod frame;
+mod identity;
+mod index;
+pub mod limits;
+mod paged;
+mod pipeline;
+mod reader;
+mod record;
+mod recovery;
+mod registers;
+mod seal;
+mod sealed;
+mod segment;
+mod sequencer;
+mod upkeep;
+mod verify;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::commit::{CommandId, Commit, Committed};
+use crate::contract_traits::{BoxFuture, Capabilities, Capability, Journal};
+use crate::cursor::{Cursor, Lineage};
+use crate::error::{AppendError, ReadError, RegisterError};
+use crate::key::{EntityKey, EntityType};
+use crate::read::{Events, FoundCommand, Head, Keys, ReadMode, Selection};
+use crate::registers::{self as register_contract, Register, RegisterExpect, RegisterWatch, Registers, Revision};
+use crate::seams::{Clock, Disk, Random, Spawner};
+use crate::time::Timestamp;
+
+use index::CommandHashes;
+use pipeline::Shared;
+use record::EncodedCommit;
+use registers::RegisterTable;
+use sequencer::{Answer, Pending, Sequencer, Start, StoredPlace};
+
+pub use export::Commits;
+#[cfg(any(test, feature = "testing"))]
+pub use pipeline::{HeldWrite, Stepper};
+pub use record::{StoredCommand, StoredCommit};
+pub use sequencer::PlantedBug;
+pub use verify::{Verified, verify};
+
+/// What an embedded journal is opened with.
+pub struct Options {
+    /// Where it lives.
+    pub disk: Arc<dyn Disk>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// For ids and epochs.
+    pub random: Arc<dyn Random>,
+    /// For its threads and its reads.
+    pub spawner: Arc<dyn Spawner>,
+    /// For a new directory: the history it grows out of, and the last position that both share.
+    pub parent: Option<(Lineage, u64)>,
+    /// A mistake for harnesses to catch; none outside of tests.
+    pub planted: PlantedBug,
+}
+
+/// What was found when a journal was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Files that now hold what was left of writes that nobody was told of, with their bytes.
+    pub aside: Vec<(String, u64)>,
+}
+
+/// Why a data directory could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process has it.
+    Locked,
+    /// What was acknowledged is not there, or not as it was.
+    Damaged {
+        /// Where.
+        place: String,
+    },
+    /// A newer version of Headwater wrote it.
+    TooNew {
+        /// The format it has.
+        version: u8,
+    },
+    /// The disk refused.
+    Disk(io::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked => formatter.write_str("another process uses this data directory; stop it, or choose another directory"),
+            Self::Damaged { place } => write!(formatter, "{place}; nothing was changed, run verify to see what is whole"),
+            Self::TooNew { version } => write!(formatter, "the data has format {version} and this version reads up to 1; use a newer version"),
+            Self::Disk(error) => write!(formatter, "the disk refused: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::Unsupported => Self::TooNew { version: segment::FORMAT_VERSION + 1 },
+            io::ErrorKind::InvalidData => Self::Damaged { place: error.to_string() },
+            _ => Self::Disk(error),
+        }
+    }
+}
+
+/// A journal and its registers in one directory.
+pub struct EmbeddedJournal {
+    shared: Arc<Shared>,
+    lineage: Arc<Lineage>,
+    registers: Arc<RegisterTable>,
+    report: OpenReport,
+}
+
+impl EmbeddedJournal {
+    /// Opens a data directory, or begins one, and starts the pipeline's threads.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let journal = Self::recover(options)?;
+        pipeline::start(&journal.shared)?;
+        Ok(journal)
+    }
+
+    /// Opens without threads: the stepper does their work, step by step.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn open_stepped(options: Options) -> Result<(Self, Stepper), OpenError> {
+        let journal = Self::recover(options)?;
+        let stepper = Stepper::new(Arc::clone(&journal.shared));
+        Ok((journal, stepper))
+    }
+
+    fn recover(options: Options) -> Result<Self, OpenError> {
+        let disk = options.disk;
+        let lock = disk.lock().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked,
+            _ => OpenError::Disk(error),
+        })?;
+        let (parent, fork) = options.parent.map_or((None, 0), |(parent, fork)| (Some(parent), fork));
+        let lineage = Arc::new(identity::open_or_begin(&*disk, &*options.random, parent.as_ref(), fork)?);
+        let registers = Arc::new(RegisterTable::open(Arc::clone(&disk))?);
+        let mut report = OpenReport::default();
+        let recovered = recovery::recover(&disk, &lineage, &*options.random, &mut report)?;
+        let sequencer = Sequencer::new(Start {
+            lineage: Arc::clone(&lineage),
+            sealed: recovered.sealed,
+            full: recovered.full,
+            active: recovered.active,
+            index: recovered.index,
+            active_first: recovered.active_first,
+            place: recovered.place,
+            next: recovered.next,
+            registers: Arc::clone(&registers),
+            clock: options.clock,
+            random: options.random,
+            planted: options.planted,
+        });
+        let shared = Arc::new(Shared::new(sequencer, disk, options.spawner, lock));
+        Ok(Self { shared, lineage, registers, report })
+    }
+
+    /// What was found when it was opened.
+    #[must_use]
+    pub fn report(&self) -> &OpenReport {
+        &self.report
+    }
+
+    /// Takes no more commits, writes what waits and the marker, and stops the threads. What is appended later is refused.
+    pub async fn close(&self) {
+        self.shared.close().await;
+    }
+
+    /// The commits after a place as they were stored, for an export.
+    #[must_use]
+    pub fn commits(&self, after: Cursor) -> Commits {
+        Commits::new(Arc::clone(&self.shared), after)
+    }
+}
+
+impl Drop for EmbeddedJournal {
+    fn drop(&mut self) {
+        self.shared.begin_close();
+    }
+}
+
+impl Journal for EmbeddedJournal {
+    fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, AppendError>> {
+        if let Err(error) = commit.check() {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let (answer, answered) = oneshot::channel();
+        let (hashes, encoded) = (CommandHashes::of(&commit), EncodedCommit::new(&commit));
+        let asked: Vec<_> = commit.commands.iter().map(|command| (command.id, command.fingerprint, Arc::clone(&command.name))).collect();
+        self.shared.offer(Pending { commit, hashes, encoded, answer });
+        Box::pin(async move {
+            match answered.await {
+                Ok(Answer::Committed(committed)) => Ok(committed),
+                Ok(Answer::Refused(error)) => Err(error),
+                Ok(Answer::Before { index, place }) => {
+                    let (id, fingerprint, name) = &asked[index];
+                    Err(self.before(index, *id, place, |first| {
+                        first.name == *name && (fingerprint.is_none() || first.fingerprint.is_none() || first.fingerprint == *fingerprint)
+                    }).await)
+                }
+                Err(_) => Err(AppendError::Unknown { cause: "the journal was dropped".into() }),
+            }
+        })
+    }
+
+    fn read(&self, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
+        reader::read(&self.shared, &self.lineage, selection, from, mode)
+    }
+
+    fn entity_head(&self, entity: &EntityKey) -> BoxFuture<'_, Result<Option<Head>, ReadError>> {
+        let hash = entity.hash();
+        Box::pin(async move {
+            let head = self.shared.lock().head(hash).map_err(|error| damaged(&error))?;
+            if let Some(head) = &head {
+                self.shared.durable(head.position).await?;
+            }
+            Ok(head)
+        })
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Cursor, ReadError>> {
+        Box::pin(async move { Ok(self.lineage.cursor(self.shared.lock().durable_position())) })
+    }
+
+    fn entities(&self, kind: &EntityType, after: Option<EntityKey>) -> Keys {
+        reader::entities(&self.shared, kind.clone(), after)
+    }
+
+    fn cursor_at(&self, time: Timestamp) -> BoxFuture<'_, Result<Cursor, ReadError>> {
+        Box::pin(async move { Ok(self.lineage.cursor(reader::position_before(&self.shared, time).await?)) })
+    }
+
+    fn find_command(&self, entity: &EntityKey, id: CommandId) -> BoxFuture<'_, Result<Option<FoundCommand>, ReadError>> {
+        let command = id.on(entity.hash());
+        Box::pin(async move {
+            let found = self.shared.lock().find_command(command).map_err(|error| damaged(&error))?;
+            let Some(place) = found else { return Ok(None) };
+            self.found(place).await.map(Some)
+        })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new([Capability::TagCondition, Capability::ForeignGuard, Capability::MultiEntityCommit])
+    }
+
+    fn poisoned(&self) -> Option<String> {
+        self.shared.lock().poisoned.clone()
+    }
+}
+
+impl EmbeddedJournal {
+    /// The record at a place, once it is durable.
+    async fn found(&self, place: StoredPlace) -> Result<FoundCommand, ReadError> {
+        self.shared.durable(place.command.section.position).await?;
+        let commit = reader::section(&self.shared, place.segment, place.command.section).await?;
+        let (time, cursor) = (commit.time, self.lineage.cursor(commit.last_position()));
+        let command = commit.commands.into_iter().nth(place.command.index as usize);
+        let command = command.ok_or_else(|| ReadError::Damaged { place: format!("segment {}: a command record is missing", place.segment) })?;
+        Ok(FoundCommand {
+            sequence: command.sequence_after(),
+            event_count: command.record.events.len() as u32,
+            name: command.record.name,
+            fingerprint: command.record.fingerprint,
+            reply: Some(command.record.reply),
+            cursor,
+            time,
+        })
+    }
+
+    async fn before(&self, index: usize, id: CommandId, place: StoredPlace, same: impl Fn(&FoundCommand) -> bool) -> AppendError {
+        match self.found(place).await {
+            Ok(first) if same(&first) => AppendError::Duplicate { index, first: Box::new(first) },
+            Ok(_) => AppendError::Mismatch { index, id },
+            Err(error) => AppendError::Unavailable { cause: error.to_string() },
+        }
+    }
+}
+
+/// A disk's word about an index, for readers.
+fn damaged(error: &io::Error) -> ReadError {
+    ReadError::Damaged { place: error.to_string() }
+}
+
+impl Registers for EmbeddedJournal {
+    fn get(&self, name: &str) -> BoxFuture<'_, Result<Option<Register>, RegisterError>> {
+        Box::pin(std::future::ready(Ok(self.registers.get(name))))
+    }
+
+    fn put(&self, name: &str, expect: RegisterExpect, value: Bytes) -> BoxFuture<'_, Result<Revision, RegisterError>> {
+        if let Err(error) = register_contract::check(name, &value) {
+            return Box::pin(std::future::ready(Err(error.into())));
+        }
+        let name = name.to_owned();
+        self.register_call(move |registers| registers.put(&name, expect, &value))
+    }
+
+    fn delete(&self, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
+        let name = name.to_owned();
+        self.register_call(move |registers| registers.delete(&name, revision))
+    }
+
+    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<Register>, RegisterError>> {
+        Box::pin(std::future::ready(Ok(self.registers.list(prefix))))
+    }
+
+    fn watch(&self, _prefix: &str) -> Box<dyn RegisterWatch> {
+        // A hint may come for nothing: every change wakes every watch.
+        self.registers.watch()
+    }
+}
+
+impl EmbeddedJournal {
+    /// Runs a call that syncs off the caller's task.
+    fn register_call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&RegisterTable) -> Result<T, RegisterError> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, RegisterError>> {
+        let (answer, answered) = oneshot::channel();
+        let registers = Arc::clone(&self.registers);
+        self.shared.spawner.blocking(Box::new(move || drop(answer.send(call(&registers)))));
+        Box::pin(async move {
+            answered.await.unwrap_or_else(|_| Err(RegisterError::Unavailable { cause: "the journal's background work has stopped".into() }))
+        })
+    }
+}

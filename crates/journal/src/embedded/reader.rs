@@ -1,0 +1,548 @@
+//! Readers: they see what is durable, take recent frames from memory and older ones from the disk, and verify all they take.
+//!
+//! A scan walks the frames in position order; a query over tags or types walks only the frames that their postings
+//! name. A read of one entity goes straight to its commits. Disk reads run off the caller's task.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+
+use super::frame::{self, FrameFault};
+use super::index::{EntityRef, FrameRef, ItemHashes, SectionRef};
+use super::limits::{KEYS_AT_ONCE, READ_BYTES};
+use super::pipeline::Shared;
+use super::record::StoredCommit;
+use super::sealed::SealedSegment;
+use super::segment::{self, HeaderFault};
+use super::sequencer::Sequencer;
+use crate::commit::{TagQuery, TagQueryItem};
+use crate::contract_traits::BoxFuture;
+use crate::cursor::{Cursor, Lineage, Position};
+use crate::error::ReadError;
+use crate::key::{EntityKey, EntityType, KeyHash};
+use crate::read::{EventSource, Events, KeySource, Keys, Read, ReadMode, Recorded, Selection};
+use crate::time::Timestamp;
+
+/// Starts a read.
+pub(crate) fn read(shared: &Arc<Shared>, lineage: &Arc<Lineage>, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
+    let head = *shared.durable.borrow();
+    let at = match lineage.resolve(from, head, 0) {
+        Ok(at) => at,
+        Err(error) => return Events::failed(error),
+    };
+    let end = (mode == ReadMode::ToHead).then_some(head);
+    let tail = Tail { durable: shared.durable.clone(), end, told: None };
+    match selection {
+        Selection::Entity { entity, from_sequence } => Events::new(EntitySource {
+            shared: Arc::clone(shared),
+            lineage: Arc::clone(lineage),
+            hash: entity.hash(),
+            entity,
+            next_sequence: from_sequence.max(1),
+            after: at,
+            at,
+            pending: VecDeque::new(),
+            buffer: VecDeque::new(),
+            tail,
+        }),
+        selection => {
+            let frames = FrameReader::new(Arc::clone(shared), at, query_of(&selection));
+            Events::new(ScanSource { frames, lineage: Arc::clone(lineage), selection, after: at, buffer: VecDeque::new(), tail })
+        }
+    }
+}
+
+/// The postings that a selection can be narrowed by.
+fn query_of(selection: &Selection) -> Option<Vec<ItemHashes>> {
+    let items = match selection {
+        Selection::Tags(TagQuery { items }) => items.clone(),
+        Selection::Types(types) if types.iter().all(|full| full.contains('/')) => vec![TagQueryItem { types: types.clone(), tags: Vec::new() }],
+        _ => return None,
+    };
+    Some(items.iter().map(ItemHashes::of).collect())
+}
+
+/// Where a read ends, or how it waits.
+struct Tail {
+    durable: watch::Receiver<Position>,
+    end: Option<Position>,
+    told: Option<Position>,
+}
+
+/// What a source does at the end of what it has.
+enum AtTail {
+    ReadUpTo(Position),
+    Tell(Position),
+    Finished,
+    Failed(ReadError),
+}
+
+impl Tail {
+    /// Waits, for a live read, until there is more than `at`.
+    async fn next(&mut self, shared: &Shared, at: Position) -> AtTail {
+        loop {
+            let limit = self.end.unwrap_or(*self.durable.borrow_and_update());
+            if at < limit {
+                return AtTail::ReadUpTo(limit);
+            }
+            if self.told != Some(at) {
+                return AtTail::Tell(at);
+            }
+            if self.end.is_some() {
+                return AtTail::Finished;
+            }
+            if let Some(cause) = shared.lock().poisoned.clone() {
+                return AtTail::Failed(ReadError::Unavailable { cause });
+            }
+            if self.durable.changed().await.is_err() {
+                return AtTail::Finished;
+            }
+        }
+    }
+}
+
+struct ScanSource {
+    frames: FrameReader,
+    lineage: Arc<Lineage>,
+    selection: Selection,
+    /// Events at or before this place are not wanted.
+    after: Position,
+    buffer: VecDeque<Read>,
+    tail: Tail,
+}
+
+impl EventSource for ScanSource {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Read, ReadError>>> {
+        Box::pin(async move {
+            loop {
+                if let Some(item) = self.buffer.pop_front() {
+                    return Some(Ok(item));
+                }
+                match self.tail.next(&self.frames.shared, self.frames.at).await {
+                    AtTail::ReadUpTo(limit) => match self.frames.next(limit).await {
+                        Ok(commits) => self.take(&commits, limit),
+                        Err(error) => return Some(Err(error)),
+                    },
+                    AtTail::Tell(at) => {
+                        self.tail.told = Some(at);
+                        return Some(Ok(Read::Progress(self.lineage.cursor(at))));
+                    }
+                    AtTail::Finished => return None,
+                    AtTail::Failed(error) => return Some(Err(error)),
+                }
+            }
+        })
+    }
+}
+
+impl ScanSource {
+    fn take(&mut self, commits: &[StoredCommit], limit: Position) {
+        let wanted = |event: &Recorded| event.position > self.after && event.position <= limit && self.selection.matches(event);
+        let events = commits.iter().flat_map(StoredCommit::events).filter(wanted);
+        self.buffer.extend(events.map(|event| Read::Event(Arc::new(event))));
+        let reached = self.frames.at;
+        let last_is_event = matches!(self.buffer.back(), Some(Read::Event(event)) if event.position == reached);
+        if last_is_event {
+            self.tail.told = None;
+        } else {
+            self.tail.told = Some(reached);
+            self.buffer.push_back(Read::Progress(self.lineage.cursor(reached)));
+        }
+    }
+}
+
+/// The frames of one segment that are still to be read.
+struct SegmentPlan {
+    segment: u64,
+    frames: VecDeque<FrameRef>,
+    /// Everything up to here has been seen when the frames are used up.
+    upto: Position,
+}
+
+/// Walks frames in position order and gives their commits.
+pub(crate) struct FrameReader {
+    pub(crate) shared: Arc<Shared>,
+    /// Everything up to here has been given.
+    pub(crate) at: Position,
+    query: Option<Vec<ItemHashes>>,
+    plan: Option<SegmentPlan>,
+}
+
+impl FrameReader {
+    pub(crate) fn new(shared: Arc<Shared>, at: Position, query: Option<Vec<ItemHashes>>) -> Self {
+        Self { shared, at, query, plan: None }
+    }
+
+    /// The commits of the next frames, `at < limit` given; may be empty when nothing matches. Cancel-safe.
+    pub(crate) async fn next(&mut self, limit: Position) -> Result<Vec<StoredCommit>, ReadError> {
+        if self.plan.is_none() {
+            self.plan = Some(self.make_plan(limit).await?);
+        }
+        let Some(plan) = &mut self.plan else { return Ok(Vec::new()) };
+        let chunk = chunk_of(&plan.frames);
+        if chunk.is_empty() {
+            self.at = plan.upto;
+            self.plan = None;
+            return Ok(Vec::new());
+        }
+        let commits = load_frames(&self.shared, plan.segment, chunk.clone()).await?;
+        plan.frames.drain(..chunk.len());
+        self.at = commits.last().map_or(self.at, StoredCommit::last_position);
+        if plan.frames.is_empty() {
+            self.at = self.at.max(plan.upto);
+            self.plan = None;
+        }
+        Ok(commits)
+    }
+
+    async fn make_plan(&self, limit: Position) -> Result<SegmentPlan, ReadError> {
+        let (at, query) = (self.at, self.query.as_deref());
+        let sealed = {
+            let sequencer = self.shared.lock();
+            match sequencer.sealed.iter().find(|sealed| sealed.last_position() > at) {
+                Some(sealed) => Arc::clone(sealed),
+                None => return plan_in_memory(&sequencer, at, limit, query).map_err(|error| super::damaged(&error)),
+            }
+        };
+        let hashes: Option<Vec<ItemHashes>> = query.map(|items| items.iter().map(ItemHashes::clone).collect());
+        blocking(&self.shared, move |_| plan_sealed(&sealed, at, limit, hashes.as_deref()).map_err(|error| super::damaged(&error))).await
+    }
+}
+
+fn plan_in_memory(sequencer: &Sequencer, at: Position, limit: Position, query: Option<&[ItemHashes]>) -> io::Result<SegmentPlan> {
+    let full = sequencer.full.as_ref().filter(|full| full.end.position - 1 > at);
+    let (segment, index, last) = match full {
+        Some(full) => (full.segment.header.number, &*full.index, full.end.position - 1),
+        None => (sequencer.active.header.number, &sequencer.index, limit),
+    };
+    let upto = last.min(limit);
+    let positions = |hash: KeyHash| Ok(index.postings.get(&hash).cloned().unwrap_or_default());
+    let wanted = wanted_positions(query, at, positions)?;
+    Ok(SegmentPlan { segment, frames: frames_of(&index.frames, at, upto, wanted.as_ref()), upto })
+}
+
+fn plan_sealed(sealed: &SealedSegment, at: Position, limit: Position, query: Option<&[ItemHashes]>) -> io::Result<SegmentPlan> {
+    let upto = sealed.last_position().min(limit);
+    let wanted = wanted_positions(query, at, |hash| sealed.postings(hash))?;
+    let none = wanted.as_ref().is_some_and(BTreeSet::is_empty);
+    let frames = if none { VecDeque::new() } else { frames_of(&sealed.frames()?, at, upto, wanted.as_ref()) };
+    Ok(SegmentPlan { segment: sealed.number(), frames, upto })
+}
+
+/// The positions that a query names; `None` when it does not narrow.
+fn wanted_positions(
+    query: Option<&[ItemHashes]>,
+    after: Position,
+    mut postings: impl FnMut(KeyHash) -> io::Result<Vec<Position>>,
+) -> io::Result<Option<BTreeSet<Position>>> {
+    let Some(items) = query else { return Ok(None) };
+    let mut all = BTreeSet::new();
+    for item in items {
+        match item.positions(after, &mut postings)? {
+            Some(positions) => all.extend(positions),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(all))
+}
+
+/// The frames that hold positions after `at` and up to `upto`, of the wanted ones only.
+fn frames_of(frames: &[FrameRef], at: Position, upto: Position, wanted: Option<&BTreeSet<Position>>) -> VecDeque<FrameRef> {
+    let start = frames.partition_point(|frame| frame.first_position <= at).saturating_sub(1);
+    let end = frames.partition_point(|frame| frame.first_position <= upto);
+    let chosen = frames[start.min(end)..end].iter().enumerate().filter(|(index, frame)| {
+        let next = frames.get(start + index + 1).map_or(Position::MAX, |next| next.first_position);
+        next > at + 1 && wanted.is_none_or(|wanted| wanted.range(frame.first_position..next).next().is_some())
+    });
+    chosen.map(|(_, frame)| *frame).collect()
+}
+
+/// The frames to load at once: the first, and what follows it within a bound.
+fn chunk_of(frames: &VecDeque<FrameRef>) -> Vec<FrameRef> {
+    let mut bytes = 0;
+    let fits = |frame: &&FrameRef| {
+        bytes += frame.length as usize;
+        bytes <= READ_BYTES
+    };
+    let mut chunk: Vec<FrameRef> = frames.iter().take_while(fits).copied().collect();
+    if chunk.is_empty() {
+        chunk.extend(frames.front());
+    }
+    chunk
+}
+
+async fn load_frames(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) -> Result<Vec<StoredCommit>, ReadError> {
+    let recent: Option<Vec<Bytes>> = {
+        let sequencer = shared.lock();
+        frames.iter().map(|frame| sequencer.recent.get(segment, u64::from(frame.offset), frame.length as usize)).collect()
+    };
+    match recent {
+        Some(recent) => decode_frames(segment, &frames, &recent),
+        None => blocking(shared, move |shared| decode_frames(segment, &frames, &read_frames(shared, segment, &frames)?)).await,
+    }
+}
+
+fn read_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Result<Vec<Bytes>, ReadError> {
+    let open = segment::open(&*shared.disk, segment).map_err(|fault| unreadable(segment, fault))?;
+    let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return Ok(Vec::new()) };
+    let span = (last.offset + last.length - first.offset) as usize;
+    if span > 2 * READ_BYTES.max(first.length as usize) {
+        return frames.iter().map(|frame| read_at(&open, segment, frame.offset, frame.length as usize)).collect();
+    }
+    let all = read_at(&open, segment, first.offset, span)?;
+    Ok(frames.iter().map(|frame| all.slice((frame.offset - first.offset) as usize..(frame.offset - first.offset + frame.length) as usize)).collect())
+}
+
+fn read_at(open: &segment::Segment, segment: u64, offset: u32, length: usize) -> Result<Bytes, ReadError> {
+    let mut bytes = vec![0; length];
+    open.file.read_at(&mut bytes, u64::from(offset)).map_err(|error| ReadError::Damaged { place: format!("segment {segment}, byte {offset}: {error}") })?;
+    Ok(bytes.into())
+}
+
+fn unreadable(segment: u64, fault: HeaderFault) -> ReadError {
+    let why = match fault {
+        HeaderFault::Damaged => "its header is damaged; run verify".to_owned(),
+        HeaderFault::TooNew(version) => format!("it has format {version}; use a newer version"),
+        HeaderFault::Disk(error) => error.to_string(),
+    };
+    ReadError::Damaged { place: format!("segment {segment}: {why}") }
+}
+
+fn decode_frames(segment: u64, frames: &[FrameRef], bytes: &[Bytes]) -> Result<Vec<StoredCommit>, ReadError> {
+    let mut commits = Vec::new();
+    for (frame, bytes) in frames.iter().zip(bytes) {
+        let damage = |fault: FrameFault| {
+            let why = if fault == FrameFault::TooNew { "holds what a newer version wrote" } else { "is damaged; run verify" };
+            ReadError::Damaged { place: format!("segment {segment}: the frame at byte {} (position {} on) {why}", frame.offset, frame.first_position) }
+        };
+        let header = frame::FrameHeader::peek(bytes).ok_or_else(|| damage(FrameFault::Absent))?;
+        frame::verify(bytes, header.epoch, u64::from(frame.offset)).map_err(damage)?;
+        commits.extend(frame::commits(bytes).map_err(damage)?.into_iter().map(|placed| placed.commit));
+    }
+    Ok(commits)
+}
+
+/// One commit by its place.
+pub(crate) async fn section(shared: &Arc<Shared>, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
+    let recent = shared.lock().recent.get(segment, u64::from(place.offset), place.length as usize);
+    match recent {
+        Some(bytes) => decode_section(segment, place, &bytes),
+        None => blocking(shared, move |shared| read_section(shared, segment, place)).await,
+    }
+}
+
+fn read_section(shared: &Shared, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
+    let open = segment::open(&*shared.disk, segment).map_err(|fault| unreadable(segment, fault))?;
+    decode_section(segment, place, &read_at(&open, segment, place.offset, place.length as usize)?)
+}
+
+fn decode_section(segment: u64, place: SectionRef, bytes: &Bytes) -> Result<StoredCommit, ReadError> {
+    let damage = || ReadError::Damaged { place: format!("segment {segment}: the commit at byte {} (position {} on) is damaged; run verify", place.offset, place.position) };
+    let commit = frame::section(bytes).map_err(|_| damage())?.ok_or_else(damage)?;
+    if commit.first_position == place.position { Ok(commit) } else { Err(damage()) }
+}
+
+struct EntitySource {
+    shared: Arc<Shared>,
+    lineage: Arc<Lineage>,
+    entity: EntityKey,
+    hash: KeyHash,
+    next_sequence: u64,
+    after: Position,
+    at: Position,
+    pending: VecDeque<(u64, EntityRef)>,
+    buffer: VecDeque<Read>,
+    tail: Tail,
+}
+
+impl EventSource for EntitySource {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Read, ReadError>>> {
+        Box::pin(async move {
+            loop {
+                if let Some(item) = self.buffer.pop_front() {
+                    return Some(Ok(item));
+                }
+                if let Err(error) = self.load_pending().await {
+                    return Some(Err(error));
+                }
+                if !self.buffer.is_empty() || !self.pending.is_empty() {
+                    continue;
+                }
+                match self.tail.next(&self.shared, self.at).await {
+                    AtTail::ReadUpTo(limit) => match self.gather(limit).await {
+                        Ok(refs) => {
+                            self.pending = refs;
+                            self.at = limit;
+                        }
+                        Err(error) => return Some(Err(error)),
+                    },
+                    AtTail::Tell(at) => {
+                        self.tail.told = Some(at);
+                        return Some(Ok(Read::Progress(self.lineage.cursor(at))));
+                    }
+                    AtTail::Finished => return None,
+                    AtTail::Failed(error) => return Some(Err(error)),
+                }
+            }
+        })
+    }
+}
+
+/// Commits of one entity that are loaded at once.
+const SECTIONS_AT_ONCE: usize = 64;
+
+impl EntitySource {
+    /// The entity's commits up to a place that have events from the next sequence on.
+    async fn gather(&self, limit: Position) -> Result<VecDeque<(u64, EntityRef)>, ReadError> {
+        let (hash, next_sequence) = (self.hash, self.next_sequence);
+        let (sealed, recent) = {
+            let sequencer = self.shared.lock();
+            let sealed: Vec<_> = sequencer.sealed.iter().filter(|sealed| sealed.last_position() > self.at).cloned().collect();
+            (sealed, refs_in_memory(&sequencer, hash))
+        };
+        let mut refs = Vec::new();
+        if sealed.iter().any(|sealed| sealed.may_have(hash)) {
+            refs = blocking(&self.shared, move |_| refs_in_seals(&sealed, hash).map_err(|error| super::damaged(&error))).await?;
+        }
+        refs.extend(recent);
+        let wanted = |(_, reference): &(u64, EntityRef)| reference.section.position <= limit && reference.last_sequence >= next_sequence;
+        Ok(refs.into_iter().filter(wanted).collect())
+    }
+
+    async fn load_pending(&mut self) -> Result<(), ReadError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let chunk: Vec<_> = self.pending.iter().take(SECTIONS_AT_ONCE).copied().collect();
+        let count = chunk.len();
+        let commits = load_sections(&self.shared, chunk).await?;
+        self.pending.drain(..count);
+        let wanted = |event: &Recorded| event.entity == self.entity && event.sequence >= self.next_sequence && event.position > self.after;
+        let events: Vec<_> = commits.iter().flat_map(StoredCommit::events).filter(wanted).collect();
+        if let Some(last) = events.last() {
+            self.next_sequence = last.sequence + 1;
+            self.tail.told = (last.position == self.at).then_some(self.at);
+        }
+        self.buffer.extend(events.into_iter().map(|event| Read::Event(Arc::new(event))));
+        Ok(())
+    }
+}
+
+fn refs_in_memory(sequencer: &Sequencer, hash: KeyHash) -> Vec<(u64, EntityRef)> {
+    let full = sequencer.full.as_ref().map(|full| (full.segment.header.number, &*full.index));
+    let active = (sequencer.active.header.number, &sequencer.index);
+    let entries = full.into_iter().chain([active]);
+    entries.flat_map(|(number, index)| index.entities.get(&hash).into_iter().flat_map(move |entry| entry.refs.iter().map(move |found| (number, *found)))).collect()
+}
+
+fn refs_in_seals(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> io::Result<Vec<(u64, EntityRef)>> {
+    let mut refs = Vec::new();
+    for sealed in sealed {
+        refs.extend(sealed.entity_refs(hash)?.into_iter().map(|found| (sealed.number(), found)));
+    }
+    Ok(refs)
+}
+
+async fn load_sections(shared: &Arc<Shared>, places: Vec<(u64, EntityRef)>) -> Result<Vec<StoredCommit>, ReadError> {
+    let recent: Option<Vec<Bytes>> = {
+        let sequencer = shared.lock();
+        let find = |(segment, found): &(u64, EntityRef)| sequencer.recent.get(*segment, u64::from(found.section.offset), found.section.length as usize);
+        places.iter().map(find).collect()
+    };
+    match recent {
+        Some(recent) => places.iter().zip(&recent).map(|((segment, found), bytes)| decode_section(*segment, found.section, bytes)).collect(),
+        None => blocking(shared, move |shared| places.iter().map(|(segment, found)| read_section(shared, *segment, found.section)).collect()).await,
+    }
+}
+
+/// Runs reads of the disk off the caller's task.
+async fn blocking<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, ReadError> {
+    let (answer, answered) = oneshot::channel();
+    let inside = Arc::clone(shared);
+    shared.spawner.blocking(Box::new(move || drop(answer.send(work(&inside)))));
+    answered.await.unwrap_or_else(|_| Err(ReadError::Unavailable { cause: "the journal's background work has stopped".into() }))
+}
+
+/// The place before the first event at or after a time.
+pub(crate) async fn position_before(shared: &Arc<Shared>, time: Timestamp) -> Result<Position, ReadError> {
+    let (start, head) = {
+        let sequencer = shared.lock();
+        let first = sequencer.sealed.iter().find(|sealed| sealed.summary().last_time >= time).map(|sealed| sealed.summary().first_position);
+        let unsealed = || sequencer.full.as_ref().map_or(sequencer.active_first, |full| full.first_position);
+        (first.unwrap_or_else(unsealed) - 1, sequencer.durable_position())
+    };
+    let mut frames = FrameReader::new(Arc::clone(shared), start, None);
+    while frames.at < head {
+        for commit in frames.next(head).await? {
+            if commit.time >= time && commit.first_position <= head {
+                return Ok(commit.first_position - 1);
+            }
+        }
+    }
+    Ok(head)
+}
+
+/// Starts a listing of keys.
+pub(crate) fn entities(shared: &Arc<Shared>, kind: EntityType, after: Option<EntityKey>) -> Keys {
+    Keys::new(Listing { shared: Arc::clone(shared), kind, after, buffer: VecDeque::new(), finished: false })
+}
+
+struct Listing {
+    shared: Arc<Shared>,
+    kind: EntityType,
+    after: Option<EntityKey>,
+    buffer: VecDeque<EntityKey>,
+    finished: bool,
+}
+
+impl KeySource for Listing {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<EntityKey, ReadError>>> {
+        Box::pin(async move {
+            if self.buffer.is_empty() && !self.finished {
+                match self.fetch().await {
+                    Ok(keys) => self.buffer.extend(keys),
+                    Err(error) => return Some(Err(error)),
+                }
+                self.finished = self.buffer.len() < KEYS_AT_ONCE;
+            }
+            let key = self.buffer.pop_front()?;
+            self.after = Some(key.clone());
+            Some(Ok(key))
+        })
+    }
+}
+
+impl Listing {
+    /// The next keys of every segment, merged.
+    async fn fetch(&self) -> Result<BTreeSet<EntityKey>, ReadError> {
+        let (kind, after) = (self.kind.clone(), self.after.clone());
+        let (sealed, recent) = {
+            let sequencer = self.shared.lock();
+            let durable = sequencer.durable_position();
+            let mut keys = sequencer.index.keys_after(kind.as_str(), after.as_ref(), durable, KEYS_AT_ONCE);
+            if let Some(full) = &sequencer.full {
+                keys.extend(full.index.keys_after(kind.as_str(), after.as_ref(), durable, KEYS_AT_ONCE));
+            }
+            (Arc::clone(&sequencer.sealed), keys)
+        };
+        let mut all: BTreeSet<EntityKey> = recent.into_iter().collect();
+        if !sealed.is_empty() {
+            all.extend(blocking(&self.shared, move |_| sealed_keys(&sealed, &kind, after.as_ref()).map_err(|error| super::damaged(&error))).await?);
+        }
+        Ok(all.into_iter().take(KEYS_AT_ONCE).collect())
+    }
+}
+
+fn sealed_keys(sealed: &[Arc<SealedSegment>], kind: &EntityType, after: Option<&EntityKey>) -> io::Result<BTreeSet<EntityKey>> {
+    let mut keys = BTreeSet::new();
+    for sealed in sealed {
+        keys.extend(sealed.keys_after(kind.as_str(), after, KEYS_AT_ONCE)?);
+    }
+    Ok(keys)
+}

@@ -1,0 +1,384 @@
+//! A commit as bytes: the payload of a commit section. Little-endian; `v` is a LEB128 varint; texts and bytes are `length v, bytes`.
+//!
+//! ```text
+//! commit   id [16] | time i64 | first position u64 | flags v | command count v | command* | extension*
+//! command  length v | tenant text | type text | id text | command id [16] | first sequence u64 | name text | present u8
+//!          | fingerprint [16]? | correlation text? | causation text? | traceparent text? | principal text?
+//!          | reply bytes | event count v | event* | extension*
+//! event    length v | name text | version v | content u8 | flags v | tag count v | tag text* | payload bytes | extension*
+//! ```
+//!
+//! `length` counts what follows it, so that a reader skips extensions it does not know. `first sequence` is that of the
+//! command's first event; of a command without events, the one its entity's next event will have. `present` has bit 0 for
+//! the fingerprint and bits 1 to 4 for the four texts. The fields that only the sequencer knows (commit id, time,
+//! position, sequences) have fixed places, so that everything else is encoded before the sequencer's turn.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::commit::{CommandId, CommandRecord, Commit, CommitId, ContentType, Context, EventData, EventFlags, EventId, Fingerprint, Tag};
+use crate::cursor::Position;
+use crate::key::EntityKey;
+use crate::read::Recorded;
+use crate::time::Timestamp;
+
+/// A commit's bytes with holes for what the sequencer assigns.
+pub(crate) struct EncodedCommit {
+    pub(crate) bytes: Vec<u8>,
+    /// Where each command's first sequence goes.
+    sequences: Vec<usize>,
+}
+
+impl EncodedCommit {
+    pub(crate) fn new(commit: &Commit) -> Self {
+        let mut encoder = Self { bytes: Vec::with_capacity(estimate(commit)), sequences: Vec::with_capacity(commit.commands.len()) };
+        encoder.bytes.extend_from_slice(&[0; 32]);
+        put_varint(&mut encoder.bytes, 0);
+        put_varint(&mut encoder.bytes, commit.commands.len() as u64);
+        for command in &commit.commands {
+            encoder.command(command);
+        }
+        encoder
+    }
+
+    /// Fills the holes.
+    pub(crate) fn assign(&mut self, id: CommitId, time: Timestamp, position: Position, first_sequences: impl Iterator<Item = u64>) {
+        self.bytes[..16].copy_from_slice(&id.0);
+        self.bytes[16..24].copy_from_slice(&time.as_micros().to_le_bytes());
+        self.bytes[24..32].copy_from_slice(&position.to_le_bytes());
+        for (place, sequence) in self.sequences.iter().zip(first_sequences) {
+            self.bytes[*place..*place + 8].copy_from_slice(&sequence.to_le_bytes());
+        }
+    }
+
+    fn command(&mut self, command: &CommandRecord) {
+        // The body is written behind a gap for its own length, which then moves up against it: lengths are short.
+        let gap = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; LENGTH_GAP]);
+        let body = self.bytes.len();
+        put_text(&mut self.bytes, command.entity.tenant());
+        put_text(&mut self.bytes, command.entity.kind());
+        put_text(&mut self.bytes, command.entity.id());
+        self.bytes.extend_from_slice(&command.id.0);
+        let sequence_place = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 8]);
+        put_text(&mut self.bytes, &command.name);
+        self.context(command);
+        put_bytes(&mut self.bytes, &command.reply);
+        put_varint(&mut self.bytes, command.events.len() as u64);
+        for event in &command.events {
+            put_event(&mut self.bytes, event);
+        }
+        let moved = close_gap(&mut self.bytes, gap, body);
+        self.sequences.push(sequence_place - moved);
+    }
+
+    fn context(&mut self, command: &CommandRecord) {
+        let texts = command.context.texts();
+        let present = texts.iter().enumerate().fold(u8::from(command.fingerprint.is_some()), |bits, (index, text)| {
+            bits | u8::from(text.is_some()) << (index + 1)
+        });
+        self.bytes.push(present);
+        if let Some(fingerprint) = command.fingerprint {
+            self.bytes.extend_from_slice(&fingerprint.0);
+        }
+        for text in texts.into_iter().flatten() {
+            put_text(&mut self.bytes, text);
+        }
+    }
+}
+
+/// Room for the longest length there can be; the unused part is closed afterwards.
+const LENGTH_GAP: usize = 4;
+
+/// Writes the length of everything behind `body` into the gap before it, and closes what is left of the gap.
+fn close_gap(bytes: &mut Vec<u8>, gap: usize, body: usize) -> usize {
+    let length = bytes.len() - body;
+    let mut header = Vec::with_capacity(LENGTH_GAP);
+    put_varint(&mut header, length as u64);
+    assert!(header.len() <= LENGTH_GAP, "a commit is bounded to 8 MiB, so its lengths fit four bytes");
+    bytes[gap..gap + header.len()].copy_from_slice(&header);
+    bytes.copy_within(body.., gap + header.len());
+    let moved = LENGTH_GAP - header.len();
+    bytes.truncate(bytes.len() - moved);
+    moved
+}
+
+fn put_event(bytes: &mut Vec<u8>, event: &EventData) {
+    put_varint(bytes, event_length(event) as u64);
+    put_text(bytes, &event.name);
+    put_varint(bytes, u64::from(event.version));
+    bytes.push(event.content.code());
+    put_varint(bytes, u64::from(event.flags.0));
+    put_varint(bytes, event.tags.len() as u64);
+    for tag in &event.tags {
+        put_text(bytes, tag.as_str());
+    }
+    put_bytes(bytes, &event.payload);
+}
+
+fn event_length(event: &EventData) -> usize {
+    let tags: usize = event.tags.iter().map(|tag| sized(tag.as_str().len())).sum();
+    let numbers = varint_length(u64::from(event.version)) + 1 + varint_length(u64::from(event.flags.0)) + varint_length(event.tags.len() as u64);
+    sized(event.name.len()) + numbers + tags + sized(event.payload.len())
+}
+
+fn sized(length: usize) -> usize {
+    varint_length(length as u64) + length
+}
+
+fn varint_length(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+fn estimate(commit: &Commit) -> usize {
+    let event = |event: &EventData| event.payload.len() + event.name.len() + 24;
+    let command = |command: &CommandRecord| 192 + command.reply.len() + command.entity.id().len() + command.events.iter().map(event).sum::<usize>();
+    64 + commit.commands.iter().map(command).sum::<usize>()
+}
+
+fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+fn put_bytes(bytes: &mut Vec<u8>, part: &[u8]) {
+    put_varint(bytes, part.len() as u64);
+    bytes.extend_from_slice(part);
+}
+
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    put_bytes(bytes, text.as_bytes());
+}
+
+/// A commit as it was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCommit {
+    /// Its id.
+    pub id: CommitId,
+    /// Its time.
+    pub time: Timestamp,
+    /// The position of its first event.
+    pub first_position: Position,
+    /// Its commands.
+    pub commands: Vec<StoredCommand>,
+}
+
+/// A command as it was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCommand {
+    /// What was appended.
+    pub record: CommandRecord,
+    /// The sequence of its first event, or the one that the entity's next event will have.
+    pub first_sequence: u64,
+    /// The index of its first event within the commit.
+    pub first_index: u16,
+}
+
+impl StoredCommand {
+    /// The entity's version after the command.
+    pub fn sequence_after(&self) -> u64 {
+        self.first_sequence + self.record.events.len() as u64 - 1
+    }
+}
+
+impl StoredCommit {
+    /// Decodes a commit section's payload; `None` when it is not one.
+    pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
+        let mut parser = Parser { bytes, at: 0, end: bytes.len() };
+        let id = CommitId(parser.array()?);
+        let time = Timestamp::from_micros(i64::from_le_bytes(parser.array()?));
+        let first_position = u64::from_le_bytes(parser.array()?);
+        let _flags = parser.varint()?;
+        let count = parser.varint()?;
+        let mut commands = Vec::with_capacity(usize::try_from(count).ok()?.min(bytes.len() / 32));
+        let mut first_index = 0;
+        for _ in 0..count {
+            let command = parser.nested()?.command(first_index)?;
+            first_index += u16::try_from(command.record.events.len()).ok()?;
+            commands.push(command);
+        }
+        Some(Self { id, time, first_position, commands })
+    }
+
+    /// Its last position.
+    pub fn last_position(&self) -> Position {
+        let events: usize = self.commands.iter().map(|command| command.record.events.len()).sum();
+        self.first_position + events as u64 - 1
+    }
+
+    /// Its events, in order.
+    pub(crate) fn events(&self) -> impl Iterator<Item = Recorded> + '_ {
+        self.commands.iter().flat_map(move |command| {
+            let context = Arc::new(command.record.context.clone());
+            command.record.events.iter().enumerate().map(move |(offset, event)| Recorded {
+                position: self.first_position + u64::from(command.first_index) + offset as u64,
+                id: EventId { commit: self.id, index: command.first_index + offset as u16 },
+                entity: command.record.entity.clone(),
+                sequence: command.first_sequence + offset as u64,
+                time: self.time,
+                command: command.record.id,
+                command_name: Arc::clone(&command.record.name),
+                context: Arc::clone(&context),
+                name: Arc::clone(&event.name),
+                version: event.version,
+                content: event.content,
+                flags: event.flags,
+                tags: event.tags.clone(),
+                payload: event.payload.clone(),
+            })
+        })
+    }
+}
+
+struct Parser<'a> {
+    bytes: &'a Bytes,
+    at: usize,
+    end: usize,
+}
+
+impl Parser<'_> {
+    fn take(&mut self, length: usize) -> Option<std::ops::Range<usize>> {
+        let end = self.at.checked_add(length).filter(|end| *end <= self.end)?;
+        let range = self.at..end;
+        self.at = end;
+        Some(range)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let range = self.take(N)?;
+        self.bytes[range].try_into().ok()
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..63).step_by(7) {
+            let [byte] = self.array()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn part(&mut self) -> Option<Bytes> {
+        let length = usize::try_from(self.varint()?).ok()?;
+        let range = self.take(length)?;
+        Some(self.bytes.slice(range))
+    }
+
+    fn text(&mut self) -> Option<&str> {
+        let length = usize::try_from(self.varint()?).ok()?;
+        let range = self.take(length)?;
+        std::str::from_utf8(&self.bytes[range]).ok()
+    }
+
+    fn shared_text(&mut self) -> Option<Arc<str>> {
+        self.text().map(Arc::from)
+    }
+
+    /// A parser over the next length-prefixed part; this one goes on behind it.
+    fn nested(&mut self) -> Option<Self> {
+        let length = usize::try_from(self.varint()?).ok()?;
+        let range = self.take(length)?;
+        Some(Self { bytes: self.bytes, at: range.start, end: range.end })
+    }
+
+    fn command(mut self, first_index: u16) -> Option<StoredCommand> {
+        let (tenant, kind, id) = (self.text()?.to_owned(), self.text()?.to_owned(), self.text()?.to_owned());
+        let entity = EntityKey::with_tenant(&tenant, &kind, &id).ok()?;
+        let id = CommandId(self.array()?);
+        let first_sequence = u64::from_le_bytes(self.array()?);
+        let name = self.shared_text()?;
+        let [present] = self.array()?;
+        let fingerprint = if present & 1 == 0 { None } else { Some(Fingerprint(self.array()?)) };
+        let context = self.context(present)?;
+        let reply = self.part()?;
+        let count = self.varint()?;
+        let mut events = Vec::with_capacity(usize::try_from(count).ok()?.min(self.end - self.at));
+        for _ in 0..count {
+            events.push(self.nested()?.event()?);
+        }
+        Some(StoredCommand { record: CommandRecord { entity, id, name, fingerprint, context, reply, events }, first_sequence, first_index })
+    }
+
+    fn context(&mut self, present: u8) -> Option<Context> {
+        let mut optional = |bit: u8| if present & (1 << bit) == 0 { Some(None) } else { self.shared_text().map(Some) };
+        Some(Context { correlation_id: optional(1)?, causation_id: optional(2)?, traceparent: optional(3)?, principal: optional(4)? })
+    }
+
+    fn event(mut self) -> Option<EventData> {
+        let name = self.shared_text()?;
+        let version = u16::try_from(self.varint()?).ok()?;
+        let [content] = self.array()?;
+        let flags = EventFlags(u16::try_from(self.varint()?).ok()?);
+        let tag_count = self.varint()?;
+        let mut tags = Vec::with_capacity(usize::try_from(tag_count).ok()?.min(self.end - self.at));
+        for _ in 0..tag_count {
+            tags.push(Tag::new(self.text()?).ok()?);
+        }
+        Some(EventData { name, version, content: ContentType::from_code(content), flags, tags, payload: self.part()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit() -> Commit {
+        let event = |payload: &str| EventData {
+            name: "item-added".into(),
+            version: 3,
+            content: ContentType::Json,
+            flags: EventFlags(0),
+            tags: vec![Tag::new("sku:a:b").unwrap()],
+            payload: Bytes::from(payload.to_owned()),
+        };
+        let command = |id: &str, events: Vec<EventData>| CommandRecord {
+            entity: EntityKey::new("cart", id).unwrap(),
+            id: CommandId::from_raw(id.as_bytes()),
+            name: "add-item".into(),
+            fingerprint: (id == "c1").then_some(Fingerprint([9; 16])),
+            context: Context { causation_id: Some("why".into()), principal: Some("who".into()), ..Context::default() },
+            reply: Bytes::from_static(b"null"),
+            events,
+        };
+        Commit { commands: vec![command("c1", vec![event("{}"), event("")]), command("c2", vec![]), command("c3", vec![event(&"x".repeat(300))])], ..Commit::default() }
+    }
+
+    #[test]
+    fn a_commit_survives_its_bytes() {
+        let commit = commit();
+        let mut encoded = EncodedCommit::new(&commit);
+        encoded.assign(CommitId([5; 16]), Timestamp::from_micros(-7), 42, [10, 20, 30].into_iter());
+        let stored = StoredCommit::decode(&Bytes::from(encoded.bytes)).unwrap();
+        assert_eq!((stored.id, stored.time, stored.first_position, stored.last_position()), (CommitId([5; 16]), Timestamp::from_micros(-7), 42, 44));
+        let records: Vec<_> = stored.commands.iter().map(|command| command.record.clone()).collect();
+        assert_eq!(records, commit.commands);
+        let places: Vec<_> = stored.events().map(|event| (event.position, event.sequence, event.id.index)).collect();
+        assert_eq!(places, [(42, 10, 0), (43, 11, 1), (44, 30, 2)]);
+        assert_eq!(stored.commands[1].sequence_after(), 19);
+    }
+
+    #[test]
+    fn a_cut_commit_is_no_commit() {
+        let encoded = EncodedCommit::new(&commit());
+        for length in 0..encoded.bytes.len() {
+            assert_eq!(StoredCommit::decode(&Bytes::copy_from_slice(&encoded.bytes[..length])), None, "{length}");
+        }
+    }
+
+    #[test]
+    fn unknown_extensions_are_skipped() {
+        let mut encoded = EncodedCommit::new(&commit());
+        encoded.assign(CommitId([5; 16]), Timestamp::from_micros(0), 1, [1, 1, 1].into_iter());
+        let plain = StoredCommit::decode(&Bytes::from(encoded.bytes.clone())).unwrap();
+        encoded.bytes.extend_from_slice(b"from the future");
+        assert_eq!(StoredCommit::decode(&Bytes::from(encoded.bytes)).unwrap(), plain);
+    }
+}

@@ -1,0 +1,217 @@
+//! Opening a data directory: the last seals, a scan of what is not sealed, and a word about what was found at the end.
+//!
+//! Frames follow each other by their checksums, over segments. Where the first one is missing or does not fit, two things may
+//! have happened. A crash caught writes on their way: nothing of them was acknowledged, and what is left of them is kept
+//! aside and cut off. Or the disk lost what it had confirmed: then a later frame, marker or seal says that this
+//! position was durable, and opening is refused with the range; nothing is cut, nothing is written.
+
+use std::io;
+use std::sync::Arc;
+
+use super::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES};
+use super::seal::SealedIndex;
+use super::sealed::SealedSegment;
+use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, seal_name, segment_name};
+use super::sequencer::{FullSegment, Next};
+use super::upkeep::{is_full, seal_segment};
+use super::{OpenError, OpenReport};
+use crate::cursor::{Lineage, Position};
+use crate::seams::{BLOCK_BYTES, Disk, Random};
+
+/// The log as it was found and made ready.
+pub(crate) struct Recovered {
+    pub(crate) sealed: Vec<Arc<SealedSegment>>,
+    pub(crate) full: Option<Arc<FullSegment>>,
+    pub(crate) active: Segment,
+    pub(crate) index: super::index::SegmentIndex,
+    pub(crate) active_first: Position,
+    pub(crate) place: LogPlace,
+    pub(crate) next: Next,
+}
+
+const EMPTY: LogPlace = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: 0, position: 1, durable_upto: 0 };
+
+/// Finds the end of the log.
+pub(crate) fn recover(disk: &Arc<dyn Disk>, lineage: &Lineage, random: &dyn Random, report: &mut OpenReport) -> Result<Recovered, OpenError> {
+    let mut numbers: Vec<u64> = disk.list("")?.iter().filter_map(|name| segment::number_of(name)).collect();
+    numbers.sort_unstable();
+    if numbers.is_empty() {
+        return Ok(begin(prepare_first(disk, lineage, random)?));
+    }
+    let segments = open_all(disk, &numbers, lineage)?;
+    let (sealed, mut place) = take_sealed(disk, &segments);
+    let mut recovered_seals = sealed;
+    let mut rest = segments.into_iter().skip(recovered_seals.len()).peekable();
+    let Some(mut current) = rest.next() else {
+        // Every segment is sealed: the crash came before the next one was made.
+        let number = numbers.last().map_or(1, |number| number + 1);
+        let active = segment::prepare(&**disk, header(number, SEGMENT_BYTES_MAX, lineage, random))?;
+        place.offset = SEGMENT_HEADER_BYTES as u64;
+        return Ok(Recovered { sealed: recovered_seals, full: None, active, index: Default::default(), active_first: place.position, place, next: wanted(SEGMENT_BYTES_MAX) });
+    };
+    let mut full = None;
+    loop {
+        let first = place.position;
+        let scanned = segment::scan(&current, place)?;
+        let continues = match rest.peek() {
+            Some(following) => follows(following, scanned.end)?,
+            None => false,
+        };
+        if !continues {
+            let later: Vec<Segment> = rest.collect();
+            let next = end_of_log(disk, &current, &later, scanned.end, report)?;
+            let place = scanned.end;
+            return Ok(Recovered { sealed: recovered_seals, full, active: current, index: scanned.index, active_first: first, place, next });
+        }
+        let ended = FullSegment { segment: current.clone(), index: Arc::new(scanned.index), first_position: first, end: scanned.end };
+        match seal_segment(disk, &ended) {
+            Ok(seal) => recovered_seals.push(Arc::new(seal)),
+            // A full disk must not keep a service down: the index stays in memory until there is room.
+            Err(error) if is_full(&error) && full.is_none() => full = Some(Arc::new(ended)),
+            Err(error) => return Err(error.into()),
+        }
+        place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, ..scanned.end };
+        match rest.next() {
+            Some(following) => current = following,
+            None => unreachable!("the segment that was peeked at is there"),
+        }
+    }
+}
+
+fn begin(active: Segment) -> Recovered {
+    let next = wanted(active.header.bytes);
+    Recovered { sealed: Vec::new(), full: None, active, index: Default::default(), active_first: 1, place: EMPTY, next }
+}
+
+fn wanted(active_bytes: u64) -> Next {
+    Next::Wanted((active_bytes * 2).min(SEGMENT_BYTES_MAX))
+}
+
+fn prepare_first(disk: &Arc<dyn Disk>, lineage: &Lineage, random: &dyn Random) -> io::Result<Segment> {
+    segment::prepare(&**disk, header(1, SEGMENT_BYTES_MIN, lineage, random))
+}
+
+fn header(number: u64, bytes: u64, lineage: &Lineage, random: &dyn Random) -> SegmentHeader {
+    let mut epoch = [0; 8];
+    random.fill(&mut epoch);
+    SegmentHeader { number, epoch: u64::from_le_bytes(epoch), bytes, lineage: lineage.id }
+}
+
+fn open_all(disk: &Arc<dyn Disk>, numbers: &[u64], lineage: &Lineage) -> Result<Vec<Segment>, OpenError> {
+    let mut segments = Vec::with_capacity(numbers.len());
+    for (index, number) in numbers.iter().enumerate() {
+        let expected = numbers[0] + index as u64;
+        if *number != expected || numbers[0] != 1 {
+            return Err(OpenError::Damaged { place: format!("{} is missing", segment_name(expected.min(*number))) });
+        }
+        let segment = segment::open(&**disk, *number).map_err(|fault| match fault {
+            HeaderFault::Damaged => OpenError::Damaged { place: format!("the header of {} is damaged", segment_name(*number)) },
+            HeaderFault::TooNew(version) => OpenError::TooNew { version },
+            HeaderFault::Disk(error) => OpenError::Disk(error),
+        })?;
+        if segment.header.lineage != lineage.id {
+            return Err(OpenError::Damaged { place: format!("{} belongs to another journal", segment_name(*number)) });
+        }
+        segments.push(segment);
+    }
+    Ok(segments)
+}
+
+/// The leading segments that have valid seals which follow each other, and where the log stands after them.
+fn take_sealed(disk: &Arc<dyn Disk>, segments: &[Segment]) -> (Vec<Arc<SealedSegment>>, LogPlace) {
+    let (mut sealed, mut place) = (Vec::new(), EMPTY);
+    for segment in segments {
+        let Ok(index) = SealedIndex::open(disk, &seal_name(segment.header.number), segment.header.number, segment.header.epoch) else { break };
+        let summary = index.summary;
+        if summary.first_position != place.position {
+            break;
+        }
+        let position = summary.last_position + 1;
+        place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: summary.chain, position, durable_upto: summary.last_position };
+        sealed.push(Arc::new(SealedSegment::new(index, Arc::clone(disk))));
+    }
+    (sealed, place)
+}
+
+/// Whether a segment's first frame continues the log where another segment's frames ended.
+fn follows(segment: &Segment, end: LogPlace) -> io::Result<bool> {
+    let first = segment.frame(SEGMENT_HEADER_BYTES as u64)?;
+    Ok(first.is_ok_and(|(_, header)| header.previous == end.chain && header.first_position == end.position))
+}
+
+/// Decides what the bytes behind the last valid frame are, keeps a torn tail aside, and cuts it off.
+fn end_of_log(disk: &Arc<dyn Disk>, active: &Segment, later: &[Segment], end: LogPlace, report: &mut OpenReport) -> Result<Next, OpenError> {
+    let mut durable_upto = end.durable_upto;
+    for (segment, from) in std::iter::once((active, end.offset)).chain(later.iter().map(|segment| (segment, SEGMENT_HEADER_BYTES as u64))) {
+        durable_upto = durable_upto.max(durable_behind(segment, from)?);
+        if SealedIndex::open(disk, &seal_name(segment.header.number), segment.header.number, segment.header.epoch)
+            .is_ok_and(|seal| seal.summary.first_position >= end.position || segment.header.number == active.header.number)
+        {
+            durable_upto = durable_upto.max(end.position);
+        }
+    }
+    if durable_upto >= end.position {
+        let place = format!(
+            "segment {}: byte {} holds no valid frame, and positions {} to {durable_upto} were acknowledged",
+            active.header.number, end.offset, end.position
+        );
+        return Err(OpenError::Damaged { place });
+    }
+    cut_tail(disk, active, end.offset, report)?;
+    for segment in later {
+        cut_tail(disk, segment, SEGMENT_HEADER_BYTES as u64, report)?;
+    }
+    match later {
+        [] => Ok(wanted(active.header.bytes)),
+        // Made ahead and never used, or just emptied: it goes on as the next one.
+        [next, rest @ ..] => {
+            for segment in rest {
+                disk.remove(&segment_name(segment.header.number))?;
+            }
+            disk.sync_directory()?;
+            Ok(Next::Ready(next.clone()))
+        }
+    }
+}
+
+/// The highest `durable upto` of any valid frame at or behind a place, whatever it follows.
+fn durable_behind(segment: &Segment, from: u64) -> io::Result<Position> {
+    let mut upto = 0;
+    let bytes = read_rest(segment, from)?;
+    let mut at = 0;
+    while at < bytes.len() {
+        let frame = super::frame::verify(&bytes[at..], segment.header.epoch, from + at as u64);
+        upto = frame.map_or(upto, |header| upto.max(header.durable_upto));
+        at += BLOCK_BYTES;
+    }
+    Ok(upto)
+}
+
+fn read_rest(segment: &Segment, from: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; segment.header.bytes.saturating_sub(from) as usize];
+    segment.file.read_at(&mut bytes, from)?;
+    Ok(bytes)
+}
+
+/// Copies what is left of unacknowledged writes into a file of its own, then writes zeros over it.
+fn cut_tail(disk: &Arc<dyn Disk>, segment: &Segment, from: u64, report: &mut OpenReport) -> io::Result<()> {
+    let bytes = read_rest(segment, from)?;
+    let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else { return Ok(()) };
+    let tail = &bytes[..=last];
+    let name = format!("{:010}-{from}-{:016x}.aside", segment.header.number, segment.header.epoch);
+    match keep_aside(&**disk, &name, tail) {
+        Err(error) if is_full(&error) => drop(disk.remove(&name)),
+        kept => kept?,
+    }
+    segment.file.write_at(&vec![0; tail.len().next_multiple_of(BLOCK_BYTES).min(bytes.len())], from)?;
+    segment.file.sync()?;
+    report.aside.push((name, tail.len() as u64));
+    Ok(())
+}
+
+fn keep_aside(disk: &dyn Disk, name: &str, tail: &[u8]) -> io::Result<()> {
+    let aside = disk.create(name)?;
+    aside.write_at(tail, 0)?;
+    aside.sync()?;
+    disk.sync_directory()
+}

@@ -1,0 +1,421 @@
+//! Sealed segments: the footer and the index of a full segment, in a file of its own beside it (`NNNNNNNNNN.seal`).
+//!
+//! ```text
+//! run       frame* | entity* | command* | posting* | key place* | entity ref* | position* | key* | filter | zeros | footer
+//! frame     first position u64 | offset u32 | length u32
+//! entity    hash [16] | sequence u64 | time i64 | position u64 | first ref u32 | ref count u32 (top bit: deleted)
+//! command   hash [16] | position u64 | offset u32 | length u32 | index u32
+//! posting   hash [16] | first position u64 (a number in the list of positions) | count u32
+//! key place u64 (from the start of the keys)
+//! entity ref  position u64 | offset u32 | length u32 | last sequence u64
+//! position  u64
+//! key       tenant length u8 | type length u8 | id length u16 | tenant | type | id     (ordered by type, tenant, id)
+//! footer    magic "HWSEAL\0\x01" | segment u64 | epoch u64 | end offset u64 | chain u32 | table count u32 | first position u64
+//!           | last position u64 | first time i64 | last time i64 | (place u64, count u64) of the nine parts | reserved
+//! ```
+//!
+//! The run is cut into checksummed pages (`paged`); the footer is the last 512 bytes of the run. Rows are ordered by their
+//! hash, which is uniform: a row's place is guessed from its hash and found in one read. `first position` to `last position`
+//! are what the segment holds; `chain` is the checksum of its last frame, `end offset` the byte after it. Written to a
+//! temporary name, synced, renamed. A seal that does not verify is thrown away and made again from its segment.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use super::filter::Filter;
+use super::index::{CommandRef, EntityRef, FrameRef, SectionRef, SegmentIndex};
+use super::limits::READ_BYTES;
+use super::paged::{self, PageWriter};
+use crate::cursor::Position;
+use crate::key::{EntityKey, KeyHash};
+use crate::read::Head;
+use crate::seams::{Disk, DiskFile};
+use crate::time::Timestamp;
+
+const MAGIC: &[u8; 8] = b"HWSEAL\0\x01";
+const FOOTER_BYTES: usize = 512;
+const FRAME_ROW: usize = 16;
+const ENTITY_ROW: usize = 48;
+const COMMAND_ROW: usize = 36;
+const POSTING_ROW: usize = 28;
+const KEY_PLACE_ROW: usize = 8;
+const ENTITY_REF_ROW: usize = 24;
+const POSITION_ROW: usize = 8;
+const PARTS: usize = 9;
+const DELETED_BIT: u32 = 1 << 31;
+/// Rows read around the guessed place: a little over one page.
+const GUESS_BYTES: usize = 4096;
+
+/// What a footer says of its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SealSummary {
+    pub(crate) segment: u64,
+    pub(crate) epoch: u64,
+    pub(crate) end_offset: u64,
+    pub(crate) chain: u32,
+    pub(crate) first_position: Position,
+    pub(crate) last_position: Position,
+    pub(crate) first_time: Timestamp,
+    pub(crate) last_time: Timestamp,
+}
+
+/// One part of the run.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    place: u64,
+    count: u64,
+}
+
+/// The parts, in the order of the run.
+#[derive(Clone, Copy)]
+enum PartName {
+    Frames,
+    Entities,
+    Commands,
+    Postings,
+    KeyPlaces,
+    EntityRefs,
+    Positions,
+    Keys,
+    Filter,
+}
+
+/// The bytes of a seal.
+pub(crate) fn encode(summary: &SealSummary, index: &SegmentIndex) -> Vec<u8> {
+    let mut writer = PageWriter::default();
+    let mut parts = [Part::default(); PARTS];
+    let mut begin = |name: PartName, writer: &PageWriter, count: usize| parts[name as usize] = Part { place: writer.place(), count: count as u64 };
+
+    begin(PartName::Frames, &writer, index.frames.len());
+    for frame in &index.frames {
+        writer.put(&frame.first_position.to_le_bytes());
+        writer.put(&frame.offset.to_le_bytes());
+        writer.put(&frame.length.to_le_bytes());
+    }
+    let entities: BTreeMap<_, _> = index.entities.iter().collect();
+    begin(PartName::Entities, &writer, entities.len());
+    put_entities(&mut writer, &entities);
+    let commands: BTreeMap<_, _> = index.commands.iter().collect();
+    begin(PartName::Commands, &writer, commands.len());
+    for (hash, command) in &commands {
+        writer.put(&hash.0);
+        put_section(&mut writer, command.section);
+        writer.put(&command.index.to_le_bytes());
+    }
+    let postings: BTreeMap<_, _> = index.postings.iter().collect();
+    begin(PartName::Postings, &writer, postings.len());
+    let mut first = 0u64;
+    for (hash, positions) in &postings {
+        writer.put(&hash.0);
+        writer.put(&first.to_le_bytes());
+        writer.put(&(positions.len() as u32).to_le_bytes());
+        first += positions.len() as u64;
+    }
+    let keys = encode_keys(index);
+    begin(PartName::KeyPlaces, &writer, keys.places.len());
+    keys.places.iter().for_each(|place| writer.put(&place.to_le_bytes()));
+    begin(PartName::EntityRefs, &writer, entities.values().map(|entry| entry.refs.len()).sum());
+    for reference in entities.values().flat_map(|entry| &entry.refs) {
+        put_section(&mut writer, reference.section);
+        writer.put(&reference.last_sequence.to_le_bytes());
+    }
+    begin(PartName::Positions, &writer, first as usize);
+    postings.values().flat_map(|positions| positions.iter()).for_each(|position| writer.put(&position.to_le_bytes()));
+    begin(PartName::Keys, &writer, keys.bytes.len());
+    writer.put(&keys.bytes);
+    let filter = encode_filter(index);
+    begin(PartName::Filter, &writer, filter.len());
+    writer.put(&filter);
+    put_footer(&mut writer, summary, &parts);
+    writer.finish()
+}
+
+fn put_entities(writer: &mut PageWriter, entities: &BTreeMap<&KeyHash, &super::index::EntityEntry>) {
+    let mut first_ref = 0u32;
+    for (hash, entry) in entities {
+        let count = entry.refs.len() as u32;
+        writer.put(&hash.0);
+        writer.put(&entry.head.sequence.to_le_bytes());
+        writer.put(&entry.head.time.as_micros().to_le_bytes());
+        writer.put(&entry.head.position.to_le_bytes());
+        writer.put(&first_ref.to_le_bytes());
+        writer.put(&(count | if entry.head.deleted { DELETED_BIT } else { 0 }).to_le_bytes());
+        first_ref += count;
+    }
+}
+
+fn put_section(writer: &mut PageWriter, section: SectionRef) {
+    writer.put(&section.position.to_le_bytes());
+    writer.put(&section.offset.to_le_bytes());
+    writer.put(&section.length.to_le_bytes());
+}
+
+struct EncodedKeys {
+    places: Vec<u64>,
+    bytes: Vec<u8>,
+}
+
+fn encode_keys(index: &SegmentIndex) -> EncodedKeys {
+    let mut keys: Vec<&EntityKey> = index.entities.values().map(|entry| &entry.key).collect();
+    keys.sort_unstable_by_key(|key| (key.kind(), key.tenant(), key.id()));
+    let mut encoded = EncodedKeys { places: Vec::with_capacity(keys.len()), bytes: Vec::new() };
+    for key in keys {
+        encoded.places.push(encoded.bytes.len() as u64);
+        encoded.bytes.push(key.tenant().len() as u8);
+        encoded.bytes.push(key.kind().len() as u8);
+        encoded.bytes.extend_from_slice(&(key.id().len() as u16).to_le_bytes());
+        [key.tenant(), key.kind(), key.id()].iter().for_each(|text| encoded.bytes.extend_from_slice(text.as_bytes()));
+    }
+    encoded
+}
+
+fn encode_filter(index: &SegmentIndex) -> Vec<u8> {
+    let mut filter = Filter::with_room(index.entities.len() + index.commands.len() + index.postings.len());
+    index.entities.keys().chain(index.commands.keys()).chain(index.postings.keys()).for_each(|hash| filter.add(*hash));
+    filter.to_bytes()
+}
+
+fn put_footer(writer: &mut PageWriter, summary: &SealSummary, parts: &[Part; PARTS]) {
+    let mut footer = Vec::with_capacity(FOOTER_BYTES);
+    footer.extend_from_slice(MAGIC);
+    [summary.segment, summary.epoch, summary.end_offset].iter().for_each(|word| footer.extend_from_slice(&word.to_le_bytes()));
+    footer.extend_from_slice(&summary.chain.to_le_bytes());
+    footer.extend_from_slice(&(PARTS as u32).to_le_bytes());
+    [summary.first_position, summary.last_position].iter().for_each(|word| footer.extend_from_slice(&word.to_le_bytes()));
+    [summary.first_time, summary.last_time].iter().for_each(|time| footer.extend_from_slice(&time.as_micros().to_le_bytes()));
+    parts.iter().for_each(|part| {
+        footer.extend_from_slice(&part.place.to_le_bytes());
+        footer.extend_from_slice(&part.count.to_le_bytes());
+    });
+    footer.resize(FOOTER_BYTES, 0);
+    // The footer ends the run: zeros before it fill the last page.
+    let page_payload = paged::run_length(4096);
+    let end = (writer.place() + FOOTER_BYTES as u64).next_multiple_of(page_payload);
+    let zeros = end - FOOTER_BYTES as u64 - writer.place();
+    writer.put(&vec![0; zeros as usize]);
+    writer.put(&footer);
+}
+
+/// A row reader over little-endian bytes that are known to be long enough.
+struct Row<'a>(&'a [u8]);
+
+impl Row<'_> {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let (front, rest) = self.0.split_at(N);
+        self.0 = rest;
+        front.try_into().expect("split at N")
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.take())
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take())
+    }
+
+    fn time(&mut self) -> Timestamp {
+        Timestamp::from_micros(i64::from_le_bytes(self.take()))
+    }
+
+    fn section(&mut self) -> SectionRef {
+        let position = self.u64();
+        SectionRef { position, offset: self.u32(), length: self.u32() }
+    }
+}
+
+/// A sealed segment's index, answered from its file.
+pub(crate) struct SealedIndex {
+    pub(crate) summary: SealSummary,
+    parts: [Part; PARTS],
+    filter: Filter,
+    name: String,
+    disk: Arc<dyn Disk>,
+}
+
+impl SealedIndex {
+    /// Opens a seal: the footer and the filter are read, nothing else.
+    ///
+    /// # Errors
+    /// `InvalidData` when it is no seal of that segment and epoch; else the disk's.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, name: &str, segment: u64, epoch: u64) -> io::Result<Self> {
+        let file = disk.open(name)?;
+        let run = paged::run_length(file.len()?);
+        let footer_place = run.checked_sub(FOOTER_BYTES as u64).ok_or_else(|| invalid("the seal is too short"))?;
+        let footer = paged::read(&*file, footer_place, FOOTER_BYTES)?;
+        let (summary, parts) = decode_footer(&footer).ok_or_else(|| invalid("the seal has no footer"))?;
+        if (summary.segment, summary.epoch) != (segment, epoch) {
+            return Err(invalid("the seal belongs to another segment"));
+        }
+        let filter = parts[PartName::Filter as usize];
+        let filter = paged::read(&*file, filter.place, filter.count as usize)?;
+        let filter = Filter::from_bytes(&filter).ok_or_else(|| invalid("the seal has no filter"))?;
+        Ok(Self { summary, parts, filter, name: name.to_owned(), disk: Arc::clone(disk) })
+    }
+
+    /// False: the segment has nothing of this hash.
+    pub(crate) fn may_have(&self, hash: KeyHash) -> bool {
+        self.filter.may_have(hash)
+    }
+
+    /// Verifies every page.
+    pub(crate) fn read_all(&self) -> io::Result<()> {
+        let file = self.file()?;
+        let run = paged::run_length(file.len()?);
+        let mut place = 0;
+        while place < run {
+            let length = (run - place).min(READ_BYTES as u64);
+            paged::read(&*file, place, length as usize)?;
+            place += length;
+        }
+        Ok(())
+    }
+
+    /// The head of an entity and the number of its refs, if the segment has events of it.
+    pub(crate) fn head(&self, entity: KeyHash) -> io::Result<Option<Head>> {
+        Ok(self.entity_row(entity)?.map(|row| row.head))
+    }
+
+    /// The commits that have events of an entity.
+    pub(crate) fn entity_refs(&self, entity: KeyHash) -> io::Result<Vec<EntityRef>> {
+        let Some(row) = self.entity_row(entity)? else { return Ok(Vec::new()) };
+        let place = self.parts[PartName::EntityRefs as usize].place + u64::from(row.first_ref) * ENTITY_REF_ROW as u64;
+        let bytes = paged::read(&*self.file()?, place, row.ref_count as usize * ENTITY_REF_ROW)?;
+        let decode = |row: &[u8]| {
+            let mut row = Row(row);
+            EntityRef { section: row.section(), last_sequence: row.u64() }
+        };
+        Ok(bytes.chunks_exact(ENTITY_REF_ROW).map(decode).collect())
+    }
+
+    pub(crate) fn command(&self, command: KeyHash) -> io::Result<Option<CommandRef>> {
+        let row = self.find(PartName::Commands, COMMAND_ROW, command)?;
+        Ok(row.map(|row| {
+            let mut row = Row(&row[16..]);
+            CommandRef { section: row.section(), index: row.u32() }
+        }))
+    }
+
+    /// The positions of a tag or type, growing.
+    pub(crate) fn postings(&self, hash: KeyHash) -> io::Result<Vec<Position>> {
+        let Some(row) = self.find(PartName::Postings, POSTING_ROW, hash)? else { return Ok(Vec::new()) };
+        let mut row = Row(&row[16..]);
+        let place = self.parts[PartName::Positions as usize].place + row.u64() * POSITION_ROW as u64;
+        let bytes = paged::read(&*self.file()?, place, row.u32() as usize * POSITION_ROW)?;
+        Ok(bytes.chunks_exact(POSITION_ROW).map(|row| Row(row).u64()).collect())
+    }
+
+    /// All frames, in order.
+    pub(crate) fn frames(&self) -> io::Result<Vec<FrameRef>> {
+        let part = self.parts[PartName::Frames as usize];
+        let bytes = paged::read(&*self.file()?, part.place, part.count as usize * FRAME_ROW)?;
+        let decode = |row: &[u8]| {
+            let mut row = Row(row);
+            FrameRef { first_position: row.u64(), offset: row.u32(), length: row.u32() }
+        };
+        Ok(bytes.chunks_exact(FRAME_ROW).map(decode).collect())
+    }
+
+    /// Up to `limit` keys of a type after a key, in order.
+    pub(crate) fn keys_after(&self, kind: &str, after: Option<&EntityKey>, limit: usize) -> io::Result<Vec<EntityKey>> {
+        let file = self.file()?;
+        let count = self.parts[PartName::KeyPlaces as usize].count;
+        let target = after.map_or((kind, "", ""), |after| (kind, after.tenant(), after.id()));
+        let (mut low, mut high) = (0, count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let key = self.key(&*file, middle)?;
+            let place = (key.kind(), key.tenant(), key.id());
+            if place < target || after.is_some() && place == target { low = middle + 1 } else { high = middle }
+        }
+        let mut keys = Vec::new();
+        for number in low..count.min(low + limit as u64) {
+            let key = self.key(&*file, number)?;
+            if key.kind() != kind {
+                break;
+            }
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+
+    fn key(&self, file: &dyn DiskFile, number: u64) -> io::Result<EntityKey> {
+        let place = self.parts[PartName::KeyPlaces as usize].place + number * KEY_PLACE_ROW as u64;
+        let offset = Row(&paged::read(file, place, KEY_PLACE_ROW)?).u64();
+        let place = self.parts[PartName::Keys as usize].place + offset;
+        let lengths = paged::read(file, place, 4)?;
+        let (tenant, kind) = (usize::from(lengths[0]), usize::from(lengths[1]));
+        let id = usize::from(u16::from_le_bytes([lengths[2], lengths[3]]));
+        let text = String::from_utf8(paged::read(file, place + 4, tenant + kind + id)?).map_err(|_| invalid("a key is not UTF-8"))?;
+        let part = |range: std::ops::Range<usize>| text.get(range).ok_or_else(|| invalid("a key is cut"));
+        let key = EntityKey::with_tenant(part(0..tenant)?, part(tenant..tenant + kind)?, part(tenant + kind..text.len())?);
+        key.map_err(|_| invalid("a key breaks its rule"))
+    }
+
+    fn entity_row(&self, entity: KeyHash) -> io::Result<Option<EntityRow>> {
+        let row = self.find(PartName::Entities, ENTITY_ROW, entity)?;
+        Ok(row.map(|row| {
+            let mut row = Row(&row[16..]);
+            let (sequence, time, position, first_ref, count) = (row.u64(), row.time(), row.u64(), row.u32(), row.u32());
+            let head = Head { sequence, time, position, deleted: count & DELETED_BIT != 0 };
+            EntityRow { head, first_ref, ref_count: count & !DELETED_BIT }
+        }))
+    }
+
+    /// The row with this hash in an ordered part: guessed, then narrowed.
+    fn find(&self, name: PartName, width: usize, hash: KeyHash) -> io::Result<Option<Vec<u8>>> {
+        let part = self.parts[name as usize];
+        if part.count == 0 || !self.filter.may_have(hash) {
+            return Ok(None);
+        }
+        let file = self.file()?;
+        let window = (GUESS_BYTES / width) as u64;
+        let lead = u64::from_be_bytes(hash.0[..8].try_into().expect("half of sixteen"));
+        let guess = (u128::from(lead) * u128::from(part.count) >> 64) as u64;
+        let (mut low, mut high) = (0, part.count);
+        let mut start = guess.saturating_sub(window / 2);
+        while low < high {
+            let count = window.min(high.saturating_sub(start)).max(1);
+            let rows = paged::read(&*file, part.place + start * width as u64, count as usize * width)?;
+            let row = |number: usize| &rows[number * width..(number + 1) * width];
+            let inside = (0..count as usize).collect::<Vec<_>>().partition_point(|number| row(*number)[..16] < hash.0[..]);
+            match inside {
+                0 if row(0)[..16] != hash.0[..] => high = start,
+                inside if inside == count as usize => low = start + count,
+                inside => return Ok((row(inside)[..16] == hash.0[..]).then(|| row(inside).to_vec())),
+            }
+            start = low + (high - low) / 2;
+            start = start.saturating_sub(window / 2).max(low);
+        }
+        Ok(None)
+    }
+
+    fn file(&self) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.open(&self.name)
+    }
+}
+
+struct EntityRow {
+    head: Head,
+    first_ref: u32,
+    ref_count: u32,
+}
+
+fn decode_footer(footer: &[u8]) -> Option<(SealSummary, [Part; PARTS])> {
+    let mut row = Row(footer);
+    if row.take::<8>() != *MAGIC {
+        return None;
+    }
+    let (segment, epoch, end_offset, chain, count) = (row.u64(), row.u64(), row.u64(), row.u32(), row.u32());
+    let (first_position, last_position, first_time, last_time) = (row.u64(), row.u64(), row.time(), row.time());
+    if count as usize != PARTS {
+        return None;
+    }
+    let parts = std::array::from_fn(|_| Part { place: row.u64(), count: row.u64() });
+    Some((SealSummary { segment, epoch, end_offset, chain, first_position, last_position, first_time, last_time }, parts))
+}
+
+fn invalid(problem: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}

@@ -1,0 +1,105 @@
+//! Sealed segments as the rest of the engine asks them, with a way back: when a seal's pages are damaged, the segment is scanned
+//! and its index answers from memory until the next start makes a new seal.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use super::index::{CommandRef, EntityRef, FrameRef, SegmentIndex};
+use super::limits::SEGMENT_HEADER_BYTES;
+use super::seal::{SealSummary, SealedIndex};
+use super::segment::{self, HeaderFault, LogPlace, Segment};
+use crate::cursor::Position;
+use crate::key::{EntityKey, KeyHash};
+use crate::read::Head;
+use crate::seams::Disk;
+
+/// A segment with its seal.
+pub(crate) struct SealedSegment {
+    index: SealedIndex,
+    disk: Arc<dyn Disk>,
+    rebuilt: OnceLock<SegmentIndex>,
+}
+
+impl SealedSegment {
+    pub(crate) fn new(index: SealedIndex, disk: Arc<dyn Disk>) -> Self {
+        Self { index, disk, rebuilt: OnceLock::new() }
+    }
+
+    pub(crate) fn summary(&self) -> &SealSummary {
+        &self.index.summary
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.summary().segment
+    }
+
+    pub(crate) fn last_position(&self) -> Position {
+        self.summary().last_position
+    }
+
+    pub(crate) fn open(&self) -> io::Result<Segment> {
+        segment::open(&*self.disk, self.number()).map_err(|fault| match fault {
+            HeaderFault::Disk(error) => error,
+            HeaderFault::Damaged => io::Error::new(io::ErrorKind::InvalidData, "the segment's header is damaged"),
+            HeaderFault::TooNew(version) => io::Error::new(io::ErrorKind::Unsupported, format!("the segment has format {version}")),
+        })
+    }
+
+    /// False: the segment has nothing of this hash.
+    pub(crate) fn may_have(&self, hash: KeyHash) -> bool {
+        self.index.may_have(hash)
+    }
+
+    pub(crate) fn head(&self, entity: KeyHash) -> io::Result<Option<Head>> {
+        self.ask(|index| index.head(entity), |index| index.entities.get(&entity).map(|entry| entry.head.clone()))
+    }
+
+    pub(crate) fn entity_refs(&self, entity: KeyHash) -> io::Result<Vec<EntityRef>> {
+        self.ask(
+            |index| index.entity_refs(entity),
+            |index| index.entities.get(&entity).map(|entry| entry.refs.clone()).unwrap_or_default(),
+        )
+    }
+
+    pub(crate) fn command(&self, command: KeyHash) -> io::Result<Option<CommandRef>> {
+        self.ask(|index| index.command(command), |index| index.commands.get(&command).copied())
+    }
+
+    pub(crate) fn postings(&self, hash: KeyHash) -> io::Result<Vec<Position>> {
+        self.ask(|index| index.postings(hash), |index| index.postings.get(&hash).cloned().unwrap_or_default())
+    }
+
+    pub(crate) fn frames(&self) -> io::Result<Vec<FrameRef>> {
+        self.ask(SealedIndex::frames, |index| index.frames.clone())
+    }
+
+    pub(crate) fn keys_after(&self, kind: &str, after: Option<&EntityKey>, limit: usize) -> io::Result<Vec<EntityKey>> {
+        self.ask(|index| index.keys_after(kind, after, limit), |index| index.keys_after(kind, after, Position::MAX, limit))
+    }
+
+    fn ask<T>(&self, sealed: impl Fn(&SealedIndex) -> io::Result<T>, memory: impl Fn(&SegmentIndex) -> T) -> io::Result<T> {
+        if let Some(rebuilt) = self.rebuilt.get() {
+            return Ok(memory(rebuilt));
+        }
+        match sealed(&self.index) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {
+                let rebuilt = self.rebuild()?;
+                Ok(memory(self.rebuilt.get_or_init(|| rebuilt)))
+            }
+            answer => answer,
+        }
+    }
+
+    fn rebuild(&self) -> io::Result<SegmentIndex> {
+        let segment = self.open()?;
+        let first = segment.frame(SEGMENT_HEADER_BYTES as u64)?;
+        let chain = first.map(|(_, header)| header.previous).unwrap_or_default();
+        let start = LogPlace { offset: 0, chain, position: self.summary().first_position, durable_upto: 0 };
+        let scanned = segment::scan(&segment, start)?;
+        if scanned.end.offset < self.summary().end_offset {
+            let place = format!("segment {}: damaged at byte {}; run verify", self.number(), scanned.end.offset);
+            return Err(io::Error::other(place));
+        }
+        Ok(scanned.index)
+    }
+}

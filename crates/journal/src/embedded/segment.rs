@@ -1,0 +1,206 @@
+//! Segments: files of zeros prepared ahead, a header, then frames.
+//!
+//! ```text
+//! header  magic "HWSEGMT\x01" | checksum u32 | flags u32 | number u64 | epoch u64 | bytes u64 | lineage [16] | zeros up to 512
+//! ```
+//!
+//! `checksum` is CRC-32C over bytes 12 to 512; the last byte of the magic is the format's version; `epoch` is random, new with each preparation.
+//! A segment is written with zeros and synced under a temporary name, so that a later write into it needs no change of extents, then
+//! renamed, then its directory is synced: under its own name it is always whole. Names are `NNNNNNNNNN.segment`, from 1.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::frame::{self, FRAME_HEADER_BYTES, FrameFault, FrameHeader, checksum};
+use super::index::{FrameRef, SectionRef, SegmentIndex};
+use super::limits::{FRAME_BYTES_MAX, SEGMENT_HEADER_BYTES};
+use crate::cursor::{LineageId, Position};
+use crate::seams::{BLOCK_BYTES, Disk, DiskFile};
+
+const MAGIC: &[u8; 7] = b"HWSEGMT";
+/// The version of everything that a data directory holds.
+pub(crate) const FORMAT_VERSION: u8 = 1;
+const ZEROS_AT_ONCE: usize = 1024 * 1024;
+
+/// What a segment's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) number: u64,
+    pub(crate) epoch: u64,
+    pub(crate) bytes: u64,
+    pub(crate) lineage: LineageId,
+}
+
+pub(crate) fn segment_name(number: u64) -> String {
+    format!("{number:010}.segment")
+}
+
+pub(crate) fn seal_name(number: u64) -> String {
+    format!("{number:010}.seal")
+}
+
+/// The number in a segment's name.
+pub(crate) fn number_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".segment")?;
+    (digits.len() == 10).then(|| digits.parse().ok())?
+}
+
+impl SegmentHeader {
+    fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        bytes[..7].copy_from_slice(MAGIC);
+        bytes[7] = FORMAT_VERSION;
+        bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.bytes.to_le_bytes());
+        bytes[40..56].copy_from_slice(&self.lineage.0);
+        let sum = checksum(&bytes[12..]);
+        bytes[8..12].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, HeaderFault> {
+        if &bytes[..7] != MAGIC || checksum(&bytes[12..]).to_le_bytes() != bytes[8..12] {
+            return Err(HeaderFault::Damaged);
+        }
+        if bytes[7] > FORMAT_VERSION {
+            return Err(HeaderFault::TooNew(bytes[7]));
+        }
+        let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        let lineage = LineageId(bytes[40..56].try_into().expect("sixteen bytes"));
+        Ok(Self { number: long(16), epoch: long(24), bytes: long(32), lineage })
+    }
+}
+
+/// Why a file is no segment of this program.
+#[derive(Debug)]
+pub(crate) enum HeaderFault {
+    Damaged,
+    TooNew(u8),
+    Disk(io::Error),
+}
+
+/// An open segment.
+#[derive(Clone)]
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) file: Arc<dyn DiskFile>,
+}
+
+/// Makes a segment: zeros, header, sync, name, directory.
+pub(crate) fn prepare(disk: &dyn Disk, header: SegmentHeader) -> io::Result<Segment> {
+    let temporary = "segment.tmp";
+    let file = disk.create(temporary)?;
+    let zeros = vec![0; ZEROS_AT_ONCE.min(header.bytes as usize)];
+    let mut at = 0;
+    while at < header.bytes {
+        let length = (header.bytes - at).min(zeros.len() as u64) as usize;
+        file.write_at(&zeros[..length], at)?;
+        at += length as u64;
+    }
+    file.write_at(&header.encode(), 0)?;
+    file.sync()?;
+    drop(file);
+    let name = segment_name(header.number);
+    disk.rename(temporary, &name)?;
+    disk.sync_directory()?;
+    Ok(Segment { header, file: disk.open(&name)?.into() })
+}
+
+/// Opens a segment by its number.
+pub(crate) fn open(disk: &dyn Disk, number: u64) -> Result<Segment, HeaderFault> {
+    let file = disk.open(&segment_name(number)).map_err(HeaderFault::Disk)?;
+    let mut bytes = [0; SEGMENT_HEADER_BYTES];
+    file.read_at(&mut bytes, 0).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => HeaderFault::Damaged,
+        _ => HeaderFault::Disk(error),
+    })?;
+    let header = SegmentHeader::decode(&bytes)?;
+    if header.number != number || file.len().map_err(HeaderFault::Disk)? < header.bytes {
+        return Err(HeaderFault::Damaged);
+    }
+    Ok(Segment { header, file: file.into() })
+}
+
+impl Segment {
+    /// Reads and verifies the frame at an offset.
+    pub(crate) fn frame(&self, offset: u64) -> io::Result<Result<(Bytes, FrameHeader), FrameFault>> {
+        if offset + BLOCK_BYTES as u64 > self.header.bytes {
+            return Ok(Err(FrameFault::Absent));
+        }
+        let mut first = vec![0; BLOCK_BYTES];
+        self.file.read_at(&mut first, offset)?;
+        let Some(peeked) = FrameHeader::peek(&first) else { return Ok(Err(FrameFault::Absent)) };
+        let length = peeked.length as usize;
+        if !(FRAME_HEADER_BYTES..=FRAME_BYTES_MAX).contains(&length) || offset + length as u64 > self.header.bytes {
+            return Ok(Err(FrameFault::Damaged));
+        }
+        if length > first.len() {
+            first.resize(length, 0);
+            self.file.read_at(&mut first[BLOCK_BYTES..], offset + BLOCK_BYTES as u64)?;
+        }
+        first.truncate(length);
+        Ok(frame::verify(&first, self.header.epoch, offset).map(|header| (Bytes::from(first), header)))
+    }
+}
+
+/// Where the log stands at some point of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogPlace {
+    /// Of the next frame.
+    pub(crate) offset: u64,
+    /// The checksum of the frame before.
+    pub(crate) chain: u32,
+    /// Of the next event.
+    pub(crate) position: Position,
+    /// What the frames so far say is durable.
+    pub(crate) durable_upto: Position,
+}
+
+/// What a scan found: the index of the valid frames, and where they end.
+pub(crate) struct Scanned {
+    pub(crate) index: SegmentIndex,
+    pub(crate) end: LogPlace,
+}
+
+/// Reads a segment's frames from its start for as long as they are valid and follow each other.
+///
+/// # Errors
+/// The disk's, or `FrameFault::TooNew` as `Unsupported` for sections that must be understood.
+pub(crate) fn scan(segment: &Segment, start: LogPlace) -> io::Result<Scanned> {
+    let mut scanned = Scanned { index: SegmentIndex::default(), end: LogPlace { offset: SEGMENT_HEADER_BYTES as u64, ..start } };
+    while let Ok((bytes, header)) = segment.frame(scanned.end.offset)? {
+        if header.previous != scanned.end.chain || header.first_position != scanned.end.position {
+            break;
+        }
+        match frame::commits(&bytes) {
+            Ok(commits) => scanned.take(commits, &header),
+            Err(FrameFault::TooNew) => {
+                return Err(io::Error::new(io::ErrorKind::Unsupported, "a frame holds a section that a newer version wrote"));
+            }
+            Err(_) => break,
+        }
+    }
+    Ok(scanned)
+}
+
+impl Scanned {
+    fn take(&mut self, commits: Vec<frame::PlacedCommit>, header: &FrameHeader) {
+        if header.event_count > 0 {
+            self.index.frames.push(FrameRef { first_position: header.first_position, offset: self.end.offset as u32, length: header.length });
+        }
+        for placed in commits {
+            let offset = (self.end.offset as usize + placed.place) as u32;
+            let section = SectionRef { offset, length: placed.length as u32, position: placed.commit.first_position };
+            self.index.add_stored(placed.commit, section);
+        }
+        self.end = LogPlace {
+            offset: self.end.offset + header.padded(),
+            chain: header.checksum,
+            position: header.next_position(),
+            durable_upto: header.durable_upto.max(self.end.durable_upto),
+        };
+    }
+}

@@ -1,0 +1,122 @@
+//! Upkeep: preparing the next segment and sealing the last one, away from the path of writes.
+//!
+//! The sequencer says what is wanted, this does it without the lock, and gives it back. A lack of room is not final: the
+//! sequencer refuses what needs the room, and asks again. Every other error of the disk is.
+
+use std::io;
+use std::sync::Arc;
+
+use super::limits::SEGMENT_BYTES_MIN;
+use super::seal::{self, SealSummary, SealedIndex};
+use super::sealed::SealedSegment;
+use super::segment::{self, Segment, SegmentHeader, seal_name};
+use super::sequencer::{FullSegment, Next, Sequencer};
+use crate::seams::Disk;
+use crate::time::Timestamp;
+
+/// One piece of upkeep.
+pub(crate) enum Job {
+    Prepare(SegmentHeader),
+    Seal(Arc<FullSegment>),
+}
+
+/// What came of it.
+pub(crate) enum Done {
+    Prepared(io::Result<Segment>, SegmentHeader),
+    Sealed(io::Result<SealedSegment>),
+}
+
+impl Job {
+    /// Does it: disk calls only, no lock.
+    pub(crate) fn run(self, disk: &Arc<dyn Disk>) -> Done {
+        match self {
+            Self::Prepare(header) => Done::Prepared(segment::prepare(&**disk, header), header),
+            Self::Seal(full) => Done::Sealed(seal_segment(disk, &full)),
+        }
+    }
+}
+
+/// Writes a seal: temporary name, sync, rename, directory.
+pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment) -> io::Result<SealedSegment> {
+    let (first_time, last_time) = full.index.times.unwrap_or((Timestamp::from_micros(i64::MAX), Timestamp::from_micros(i64::MIN)));
+    let summary = SealSummary {
+        segment: full.segment.header.number,
+        epoch: full.segment.header.epoch,
+        end_offset: full.end.offset,
+        chain: full.end.chain,
+        first_position: full.first_position,
+        last_position: full.end.position - 1,
+        first_time,
+        last_time,
+    };
+    let temporary = "seal.tmp";
+    let file = disk.create(temporary)?;
+    file.write_at(&seal::encode(&summary, &full.index), 0)?;
+    file.sync()?;
+    drop(file);
+    let name = seal_name(summary.segment);
+    disk.rename(temporary, &name)?;
+    disk.sync_directory()?;
+    let index = SealedIndex::open(disk, &name, summary.segment, summary.epoch)?;
+    Ok(SealedSegment::new(index, Arc::clone(disk)))
+}
+
+impl Sequencer {
+    /// The most pressing piece of upkeep, if any. The next segment goes first: writers may wait for it.
+    pub(crate) fn take_job(&mut self) -> Option<Job> {
+        if self.poisoned.is_some() {
+            return None;
+        }
+        if let Next::Wanted(bytes) = self.next {
+            self.next = Next::Preparing;
+            return Some(Job::Prepare(self.next_header(bytes)));
+        }
+        // A full segment is sealed when its last write is durable: a seal never says more than the disk has.
+        let full = self.full.as_ref().filter(|full| !self.sealing && !self.seal_waits && full.end.position - 1 <= self.durable_position())?;
+        let job = Job::Seal(Arc::clone(full));
+        self.sealing = true;
+        Some(job)
+    }
+
+    fn next_header(&self, bytes: u64) -> SegmentHeader {
+        let mut epoch = [0; 8];
+        self.random.fill(&mut epoch);
+        SegmentHeader {
+            number: self.active.header.number + 1,
+            epoch: u64::from_le_bytes(epoch),
+            bytes: bytes.max(SEGMENT_BYTES_MIN),
+            lineage: self.lineage.id,
+        }
+    }
+
+    /// Takes back what came of a piece of upkeep.
+    pub(crate) fn job_done(&mut self, done: Done) {
+        match done {
+            Done::Prepared(Ok(segment), _) => self.next = Next::Ready(segment),
+            Done::Prepared(Err(error), header) if is_full(&error) => {
+                self.next = Next::NoRoom(header.bytes);
+                self.refuse_when_full();
+            }
+            Done::Sealed(Ok(sealed)) => self.take_seal(sealed),
+            // No room for a seal: the index stays in memory, and the seal is tried again with the next upkeep.
+            Done::Sealed(Err(error)) if is_full(&error) => {
+                self.sealing = false;
+                self.seal_waits = true;
+            }
+            Done::Prepared(Err(error), _) | Done::Sealed(Err(error)) => self.poison(&error.to_string()),
+        }
+    }
+
+    fn take_seal(&mut self, sealed: SealedSegment) {
+        let mut all = Vec::clone(&self.sealed);
+        all.push(Arc::new(sealed));
+        self.sealed = Arc::new(all);
+        self.full = None;
+        self.sealing = false;
+        self.forget_cold_heads();
+    }
+}
+
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,99 @@
+//! Reads a whole data directory and says what is whole and what is not. It changes nothing, and takes the lock while it reads.
+
+use std::io;
+use std::sync::Arc;
+
+use super::OpenError;
+use super::limits::SEGMENT_HEADER_BYTES;
+use super::seal::SealedIndex;
+use super::segment::{self, HeaderFault, LogPlace, Segment, number_of, scan, seal_name, segment_name};
+use crate::cursor::Position;
+use crate::seams::{BLOCK_BYTES, Disk};
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Segments read.
+    pub segments: u64,
+    /// Events in valid frames.
+    pub events: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Damage, each a place in words; the healthy rest stays readable.
+    pub damage: Vec<String>,
+    /// Things that cost time or are worth knowing, and lose nothing: missing seals, tails kept aside.
+    pub notes: Vec<String>,
+}
+
+/// Reads every frame and every seal of a directory; `progress` hears of each segment: its number, and how many there are.
+///
+/// # Errors
+/// When the directory cannot be read at all, or another process has it.
+pub fn verify(disk: &Arc<dyn Disk>, mut progress: impl FnMut(u64, u64)) -> Result<Verified, OpenError> {
+    let _lock = disk.lock().map_err(|error| if error.kind() == io::ErrorKind::WouldBlock { OpenError::Locked } else { OpenError::Disk(error) })?;
+    let names = disk.list("")?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    let mut verified = Verified::default();
+    verified.notes.extend(names.iter().filter(|name| name.ends_with(".aside")).map(|name| format!("{name} holds writes that nobody was told of")));
+    let mut place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: 0, position: 1, durable_upto: 0 };
+    for (index, number) in numbers.iter().enumerate() {
+        progress(*number, numbers.len() as u64);
+        let last = index + 1 == numbers.len();
+        match segment::open(&**disk, *number) {
+            Ok(segment) => place = verified.segment(disk, &segment, place, last)?,
+            Err(HeaderFault::Damaged) => verified.damage.push(format!("{}: the header is damaged", segment_name(*number))),
+            Err(HeaderFault::TooNew(version)) => return Err(OpenError::TooNew { version }),
+            Err(HeaderFault::Disk(error)) => return Err(error.into()),
+        }
+    }
+    Ok(verified)
+}
+
+impl Verified {
+    /// Reads one segment; gives where the log stands after it.
+    fn segment(&mut self, disk: &Arc<dyn Disk>, segment: &Segment, place: LogPlace, last: bool) -> Result<LogPlace, OpenError> {
+        let number = segment.header.number;
+        let scanned = scan(segment, place)?;
+        self.segments += 1;
+        self.events += scanned.end.position - place.position;
+        self.bytes += scanned.end.offset;
+        let seal = SealedIndex::open(disk, &seal_name(number), number, segment.header.epoch);
+        let Ok(seal) = seal else {
+            if !last && scanned.end.position > place.position {
+                self.notes.push(format!("{} is missing or damaged; the next start makes it again", seal_name(number)));
+            }
+            self.unsealed(segment, scanned.end)?;
+            return Ok(scanned.end);
+        };
+        let summary = seal.summary;
+        if let Err(error) = seal.read_all() {
+            self.notes.push(format!("{}: {error}; the next start makes it again", seal_name(number)));
+        }
+        if scanned.end.offset != summary.end_offset || scanned.end.chain != summary.chain {
+            let lost = format!("positions {} to {}", scanned.end.position, summary.last_position);
+            self.damage.push(format!("{}: byte {} holds no valid frame ({lost})", segment_name(number), scanned.end.offset));
+        }
+        Ok(LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: summary.chain, position: summary.last_position + 1, durable_upto: summary.last_position })
+    }
+
+    /// Looks behind the last valid frame of a segment without a seal.
+    fn unsealed(&mut self, segment: &Segment, end: LogPlace) -> Result<(), OpenError> {
+        let mut rest = vec![0; segment.header.bytes.saturating_sub(end.offset) as usize];
+        segment.file.read_at(&mut rest, end.offset)?;
+        if rest.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        let upto = (0..rest.len()).step_by(BLOCK_BYTES).filter_map(|at| {
+            super::frame::verify(&rest[at..], segment.header.epoch, end.offset + at as u64).ok().map(|header| header.durable_upto)
+        });
+        let upto: Position = upto.max().unwrap_or(0);
+        let place = format!("{}: byte {}", segment_name(segment.header.number), end.offset);
+        if upto >= end.position {
+            self.damage.push(format!("{place} holds no valid frame (positions {} to {upto} were acknowledged)", end.position));
+        } else {
+            self.notes.push(format!("{place} on holds a torn tail that nobody was told of; the next start keeps it aside"));
+        }
+        Ok(())
+    }
+}

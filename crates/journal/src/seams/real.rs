@@ -1,0 +1,236 @@
+//! The machine's own disk, clock, randomness and threads. The only file of this room that may call them.
+//!
+//! `RealDisk` writes durably through a second descriptor with `O_DIRECT | O_DSYNC` where the file system takes it: one call,
+//! no page cache, no second sync. Where it does not (another system, odd block sizes), it writes and then syncs data.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+#[cfg(unix)]
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::disk::{AlignedBuffer, Disk, DiskFile, DiskLock};
+use super::{Clock, Random, Spawner};
+use crate::time::Timestamp;
+
+const LOCK_FILE: &str = "lock";
+
+/// A directory of this machine. Files are readable by their owner only.
+pub struct RealDisk {
+    directory: PathBuf,
+}
+
+impl RealDisk {
+    /// Takes a directory, and makes it when it is not there.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(directory: impl AsRef<Path>) -> io::Result<Self> {
+        let directory = directory.as_ref().to_path_buf();
+        DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        Ok(Self { directory })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+impl Disk for RealDisk {
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.path(folder))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                names.extend(entry.file_name().into_string());
+            }
+        }
+        Ok(names)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let path = self.path(name);
+        let buffered = OpenOptions::new().read(true).write(true).open(&path)?;
+        Ok(Box::new(RealFile { buffered, path, direct: OnceLock::new() }))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let path = self.path(name);
+        let buffered = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        Ok(Box::new(RealFile { buffered, path, direct: OnceLock::new() }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path(name))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn lock(&self) -> io::Result<Box<dyn DiskLock>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(self.path(LOCK_FILE))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(RealLock { _file: file })),
+            Err(std::fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+struct RealLock {
+    _file: File,
+}
+
+impl DiskLock for RealLock {}
+
+struct RealFile {
+    buffered: File,
+    path: PathBuf,
+    /// Opened at the first durable write; `None` where direct writes are not taken.
+    direct: OnceLock<Option<File>>,
+}
+
+impl DiskFile for RealFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.buffered.read_exact_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.buffered.write_all_at(bytes, offset)
+    }
+
+    fn write_durable_at(&self, bytes: &AlignedBuffer, offset: u64) -> io::Result<()> {
+        if let Some(direct) = self.direct.get_or_init(|| open_direct(&self.path)) {
+            match direct.write_all_at(bytes, offset) {
+                // The device wants larger blocks than ours: nothing was written, the other way is as durable.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                outcome => return outcome,
+            }
+        }
+        self.buffered.write_all_at(bytes, offset)?;
+        self.buffered.sync_data()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.buffered.sync_all()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.buffered.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.buffered.set_len(len)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn open_direct(path: &Path) -> Option<File> {
+    OpenOptions::new().write(true).custom_flags(libc::O_DIRECT | libc::O_DSYNC).open(path).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_direct(_: &Path) -> Option<File> {
+    None
+}
+
+/// The machine's wall clock.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+/// The machine's randomness: a ChaCha-like stream would be a dependency; BLAKE3 in counter mode over a seed from the system is one we have.
+pub struct SystemRandom {
+    stream: Mutex<blake3::OutputReader>,
+}
+
+impl SystemRandom {
+    /// Seeds itself from the system.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn new() -> io::Result<Self> {
+        let mut seed = [0; 32];
+        io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut seed)?;
+        let stream = blake3::Hasher::new_keyed(&seed).finalize_xof();
+        Ok(Self { stream: Mutex::new(stream) })
+    }
+}
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner).fill(bytes);
+    }
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The machine's threads; background work runs on a few of them that start at the first use.
+pub struct ThreadSpawner {
+    background: OnceLock<Sender<Work>>,
+}
+
+const BACKGROUND_THREADS: usize = 2;
+
+impl ThreadSpawner {
+    /// Starts nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { background: OnceLock::new() }
+    }
+}
+
+impl Default for ThreadSpawner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Spawner for ThreadSpawner {
+    fn thread(&self, name: &str, work: Work) -> io::Result<()> {
+        std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+    }
+
+    fn blocking(&self, work: Work) {
+        // A send fails only when no thread could be started; then the work is dropped and its waiter told so.
+        let _ = self.background.get_or_init(start_background).send(work);
+    }
+}
+
+fn start_background() -> Sender<Work> {
+    let (sender, receiver) = channel::<Work>();
+    let receiver = Arc::new(Mutex::new(receiver));
+    for index in 0..BACKGROUND_THREADS {
+        let receiver = Arc::clone(&receiver);
+        let started = std::thread::Builder::new().name(format!("journal-read-{index}")).spawn(move || run_background(&receiver));
+        drop(started);
+    }
+    sender
+}
+
+fn run_background(receiver: &Mutex<Receiver<Work>>) {
+    loop {
+        let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(work) = next else { return };
+        work();
+    }
+}

@@ -1,0 +1,35 @@
+//! Every bound of the runtime.
+
+use std::time::Duration;
+
+/// The bounds a service may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Entities kept in memory, at most, over all slices.
+    pub cached_entities_max: usize,
+    /// Bytes of state kept in memory, at most, as their events' payloads measure it.
+    pub cached_bytes_max: usize,
+    /// Commands and operations under way, at most.
+    pub commands_in_flight_max: usize,
+    /// Commands waiting for one entity, at most.
+    pub entity_queue_max: usize,
+    /// Events between two snapshots of an entity.
+    pub snapshot_every_events: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cached_entities_max: 100_000,
+            cached_bytes_max: 256 * 1024 * 1024,
+            commands_in_flight_max: 4_096,
+            entity_queue_max: 1_024,
+            snapshot_every_events: 100,
+        }
+    }
+}
+
+/// How often a command is decided again when others win the race, at most.
+pub const DECIDE_ATTEMPTS_MAX: u32 = 16;
+/// How long a stop waits for commands under way before it gives up on them.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
