@@ -13,7 +13,9 @@ use std::path::PathBuf;
 use crate::failure::{CONFIGURATION_VALUE, Failure};
 
 pub(crate) use nearest::nearest;
-pub(crate) use settings::{Resolved, SETTINGS, Settings, Source};
+#[cfg(test)]
+pub(crate) use settings::SETTINGS;
+pub(crate) use settings::{Kind, Resolved, Settings};
 pub(crate) use value::Config;
 
 /// What the command line (or an embedding program) sets, before anything else is asked.

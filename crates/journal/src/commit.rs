@@ -343,7 +343,9 @@ impl Commit {
     }
 
     fn byte_count(&self) -> usize {
-        let event = |event: &EventData| event.name.len() + event.payload.len() + event.tags.iter().map(|tag| tag.as_str().len() + 2).sum::<usize>() + 16;
+        let event = |event: &EventData| {
+            event.name.len() + event.payload.len() + event.tags.iter().map(|tag| tag.as_str().len() + 2).sum::<usize>() + 16
+        };
         self.commands.iter().map(|command| command.byte_count() + command.events.iter().map(event).sum::<usize>()).sum()
     }
 }

@@ -160,9 +160,15 @@ impl fmt::Display for AppendError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict { entity, head } => {
-                write!(formatter, "conflict: {entity} is at sequence {}; load it again and decide again", head.as_ref().map_or(0, |head| head.sequence))
+                write!(
+                    formatter,
+                    "conflict: {entity} is at sequence {}; load it again and decide again",
+                    head.as_ref().map_or(0, |head| head.sequence)
+                )
             }
-            Self::ConditionFailed { .. } => formatter.write_str("conflict: an event that the tag condition excludes is there; read it and decide again"),
+            Self::ConditionFailed { .. } => {
+                formatter.write_str("conflict: an event that the tag condition excludes is there; read it and decide again")
+            }
             Self::Duplicate { index, .. } => write!(formatter, "command {index} of the commit already took effect; its first reply stands"),
             Self::Mismatch { id, .. } => write!(formatter, "command id {id} was used before with another name or body; use a new id"),
             Self::Fenced { register } => write!(formatter, "register {register} holds a newer epoch; this owner is stale and must stop"),
@@ -202,7 +208,8 @@ impl fmt::Display for CursorError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed => formatter.write_str("this is not a cursor; use one that a reply gave"),
-            Self::HistoryDiverged => formatter.write_str("the cursor belongs to another history of this journal; start again from the first event or from a time"),
+            Self::HistoryDiverged => formatter
+                .write_str("the cursor belongs to another history of this journal; start again from the first event or from a time"),
             Self::Gone { first } => write!(formatter, "the events at this cursor are gone; the first cursor that is there is {first}"),
         }
     }

@@ -66,10 +66,16 @@ pub(crate) fn check(name: &str, value: &[u8]) -> Result<(), InvalidError> {
         return Err(InvalidError::new("register name", "must not be empty or contain control characters"));
     }
     if name.len() > limits::REGISTER_NAME_BYTES_MAX {
-        return Err(InvalidError::new("register name", format!("has {} bytes; at most {} are allowed", name.len(), limits::REGISTER_NAME_BYTES_MAX)));
+        return Err(InvalidError::new(
+            "register name",
+            format!("has {} bytes; at most {} are allowed", name.len(), limits::REGISTER_NAME_BYTES_MAX),
+        ));
     }
     if value.len() > limits::REGISTER_BYTES_MAX {
-        return Err(InvalidError::new("register value", format!("has {} bytes; at most {} are allowed", value.len(), limits::REGISTER_BYTES_MAX)));
+        return Err(InvalidError::new(
+            "register value",
+            format!("has {} bytes; at most {} are allowed", value.len(), limits::REGISTER_BYTES_MAX),
+        ));
     }
     Ok(())
 }

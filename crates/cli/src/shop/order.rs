@@ -107,8 +107,8 @@ pub(crate) enum OrderRejection {
         /// The number that the next line must have.
         next: u32,
     },
-    /// The sum is beyond what a decimal holds.
-    #[rejection("too-much", "the order's total would be too large to be exact")]
+    /// The sum is beyond what a decimal can hold.
+    #[rejection("too-much", "the order's total would be too large")]
     TooMuch,
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn run(stream: TcpStream, gateway: Arc<Gateway>) {
         async move { Ok::<_, Infallible>(dispatch::answer(gateway, Busy::begin(pulse), request).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(limits::HEAD_BUFFER_BYTES).half_close(true);
+    builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(limits::HEAD_BUFFER_BYTES);
     let mut connection = pin!(builder.serve_connection(watched, service));
     let mut timer = pin!(tokio::time::sleep(options.header_read_timeout));
     loop {

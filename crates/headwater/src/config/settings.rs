@@ -193,7 +193,8 @@ fn derive_url(resolved: &mut Vec<Resolved>) {
     let Some(listen) = find(resolved, "listen").filter(|_| find(resolved, "url").is_none()) else { return };
     let value = format!("http://{}", reachable(&listen.value));
     let Some(setting) = SETTINGS.iter().find(|setting| setting.name == "url") else { return };
-    resolved.insert(3.min(resolved.len()), Resolved { setting, value, source: Source::Derived("listen") });
+    let before = resolved.iter().position(|one| one.name() == "insecure").unwrap_or(resolved.len());
+    resolved.insert(before, Resolved { setting, value, source: Source::Derived("listen") });
 }
 
 /// Who listens on every address is reached on this machine.

@@ -112,7 +112,9 @@ impl fmt::Display for OpenError {
         match self {
             Self::Locked => formatter.write_str("another process uses this data directory; stop it, or choose another directory"),
             Self::Damaged { place } => write!(formatter, "{place}; nothing was changed, run verify to see what is whole"),
-            Self::TooNew { version } => write!(formatter, "the data has format {version} and this version reads up to 1; use a newer version"),
+            Self::TooNew { version } => {
+                write!(formatter, "the data has format {version} and this version reads up to 1; use a newer version")
+            }
             Self::Disk(error) => write!(formatter, "the disk refused: {error}"),
         }
     }
@@ -232,9 +234,12 @@ impl Journal for EmbeddedJournal {
                 Ok(Answer::Refused(error)) => Err(error),
                 Ok(Answer::Before { index, place }) => {
                     let (id, fingerprint, name) = &asked[index];
-                    Err(self.before(index, *id, place, |first| {
-                        first.name == *name && (fingerprint.is_none() || first.fingerprint.is_none() || first.fingerprint == *fingerprint)
-                    }).await)
+                    Err(self
+                        .before(index, *id, place, |first| {
+                            first.name == *name
+                                && (fingerprint.is_none() || first.fingerprint.is_none() || first.fingerprint == *fingerprint)
+                        })
+                        .await)
                 }
                 Err(_) => Err(AppendError::Unknown { cause: "the journal was dropped".into() }),
             }
@@ -293,7 +298,8 @@ impl EmbeddedJournal {
         let commit = reader::section(&self.shared, place.segment, place.command.section).await?;
         let (time, cursor) = (commit.time, self.lineage.cursor(commit.last_position()));
         let command = commit.commands.into_iter().nth(place.command.index as usize);
-        let command = command.ok_or_else(|| ReadError::Damaged { place: format!("segment {}: a command record is missing", place.segment) })?;
+        let command =
+            command.ok_or_else(|| ReadError::Damaged { place: format!("segment {}: a command record is missing", place.segment) })?;
         Ok(FoundCommand {
             sequence: command.sequence_after(),
             event_count: command.record.events.len() as u32,

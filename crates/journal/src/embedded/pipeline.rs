@@ -31,7 +31,16 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(sequencer: Sequencer, disk: Arc<dyn Disk>, spawner: Arc<dyn Spawner>, directory: Box<dyn DiskLock>) -> Self {
         let durable = sequencer.durable.subscribe();
-        Self { sequencer: Mutex::new(sequencer), work: Condvar::new(), upkeep: Condvar::new(), running: watch::Sender::new(0), directory: Mutex::new(Some(directory)), durable, disk, spawner }
+        Self {
+            sequencer: Mutex::new(sequencer),
+            work: Condvar::new(),
+            upkeep: Condvar::new(),
+            running: watch::Sender::new(0),
+            directory: Mutex::new(Some(directory)),
+            durable,
+            disk,
+            spawner,
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Sequencer> {

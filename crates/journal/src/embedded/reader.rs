@@ -59,7 +59,9 @@ pub(crate) fn read(shared: &Arc<Shared>, lineage: &Arc<Lineage>, selection: Sele
 fn query_of(selection: &Selection) -> Option<Vec<ItemHashes>> {
     let items = match selection {
         Selection::Tags(TagQuery { items }) => items.clone(),
-        Selection::Types(types) if types.iter().all(|full| full.contains('/')) => vec![TagQueryItem { types: types.clone(), tags: Vec::new() }],
+        Selection::Types(types) if types.iter().all(|full| full.contains('/')) => {
+            vec![TagQueryItem { types: types.clone(), tags: Vec::new() }]
+        }
         _ => return None,
     };
     Some(items.iter().map(ItemHashes::of).collect())
@@ -293,12 +295,17 @@ fn read_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Result<Vec
         return frames.iter().map(|frame| read_at(&open, segment, frame.offset, frame.length as usize)).collect();
     }
     let all = read_at(&open, segment, first.offset, span)?;
-    Ok(frames.iter().map(|frame| all.slice((frame.offset - first.offset) as usize..(frame.offset - first.offset + frame.length) as usize)).collect())
+    Ok(frames
+        .iter()
+        .map(|frame| all.slice((frame.offset - first.offset) as usize..(frame.offset - first.offset + frame.length) as usize))
+        .collect())
 }
 
 fn read_at(open: &segment::Segment, segment: u64, offset: u32, length: usize) -> Result<Bytes, ReadError> {
     let mut bytes = vec![0; length];
-    open.file.read_at(&mut bytes, u64::from(offset)).map_err(|error| ReadError::Damaged { place: format!("segment {segment}, byte {offset}: {error}") })?;
+    open.file
+        .read_at(&mut bytes, u64::from(offset))
+        .map_err(|error| ReadError::Damaged { place: format!("segment {segment}, byte {offset}: {error}") })?;
     Ok(bytes.into())
 }
 
@@ -316,7 +323,9 @@ fn decode_frames(segment: u64, frames: &[FrameRef], bytes: &[Bytes]) -> Result<V
     for (frame, bytes) in frames.iter().zip(bytes) {
         let damage = |fault: FrameFault| {
             let why = if fault == FrameFault::TooNew { "holds what a newer version wrote" } else { "is damaged; run verify" };
-            ReadError::Damaged { place: format!("segment {segment}: the frame at byte {} (position {} on) {why}", frame.offset, frame.first_position) }
+            ReadError::Damaged {
+                place: format!("segment {segment}: the frame at byte {} (position {} on) {why}", frame.offset, frame.first_position),
+            }
         };
         let header = frame::FrameHeader::peek(bytes).ok_or_else(|| damage(FrameFault::Absent))?;
         frame::verify(bytes, header.epoch, u64::from(frame.offset)).map_err(damage)?;
@@ -340,7 +349,9 @@ fn read_section(shared: &Shared, segment: u64, place: SectionRef) -> Result<Stor
 }
 
 fn decode_section(segment: u64, place: SectionRef, bytes: &Bytes) -> Result<StoredCommit, ReadError> {
-    let damage = || ReadError::Damaged { place: format!("segment {segment}: the commit at byte {} (position {} on) is damaged; run verify", place.offset, place.position) };
+    let damage = || ReadError::Damaged {
+        place: format!("segment {segment}: the commit at byte {} (position {} on) is damaged; run verify", place.offset, place.position),
+    };
     let commit = frame::section(bytes).map_err(|_| damage())?.ok_or_else(damage)?;
     if commit.first_position == place.position { Ok(commit) } else { Err(damage()) }
 }
@@ -435,7 +446,11 @@ fn refs_in_memory(sequencer: &Sequencer, hash: KeyHash) -> Vec<(u64, EntityRef)>
     let full = sequencer.full.as_ref().map(|full| (full.segment.header.number, &*full.index));
     let active = (sequencer.active.header.number, &sequencer.index);
     let entries = full.into_iter().chain([active]);
-    entries.flat_map(|(number, index)| index.entities.get(&hash).into_iter().flat_map(move |entry| entry.refs.iter().map(move |found| (number, *found)))).collect()
+    entries
+        .flat_map(|(number, index)| {
+            index.entities.get(&hash).into_iter().flat_map(move |entry| entry.refs.iter().map(move |found| (number, *found)))
+        })
+        .collect()
 }
 
 fn refs_in_seals(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> io::Result<Vec<(u64, EntityRef)>> {
@@ -449,12 +464,19 @@ fn refs_in_seals(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> io::Result<Vec
 async fn load_sections(shared: &Arc<Shared>, places: Vec<(u64, EntityRef)>) -> Result<Vec<StoredCommit>, ReadError> {
     let recent: Option<Vec<Bytes>> = {
         let sequencer = shared.lock();
-        let find = |(segment, found): &(u64, EntityRef)| sequencer.recent.get(*segment, u64::from(found.section.offset), found.section.length as usize);
+        let find = |(segment, found): &(u64, EntityRef)| {
+            sequencer.recent.get(*segment, u64::from(found.section.offset), found.section.length as usize)
+        };
         places.iter().map(find).collect()
     };
     match recent {
-        Some(recent) => places.iter().zip(&recent).map(|((segment, found), bytes)| decode_section(*segment, found.section, bytes)).collect(),
-        None => blocking(shared, move |shared| places.iter().map(|(segment, found)| read_section(shared, *segment, found.section)).collect()).await,
+        Some(recent) => {
+            places.iter().zip(&recent).map(|((segment, found), bytes)| decode_section(*segment, found.section, bytes)).collect()
+        }
+        None => {
+            blocking(shared, move |shared| places.iter().map(|(segment, found)| read_section(shared, *segment, found.section)).collect())
+                .await
+        }
     }
 }
 
@@ -533,7 +555,10 @@ impl Listing {
         };
         let mut all: BTreeSet<EntityKey> = recent.into_iter().collect();
         if !sealed.is_empty() {
-            all.extend(blocking(&self.shared, move |_| sealed_keys(&sealed, &kind, after.as_ref()).map_err(|error| super::damaged(&error))).await?);
+            all.extend(
+                blocking(&self.shared, move |_| sealed_keys(&sealed, &kind, after.as_ref()).map_err(|error| super::damaged(&error)))
+                    .await?,
+            );
         }
         Ok(all.into_iter().take(KEYS_AT_ONCE).collect())
     }

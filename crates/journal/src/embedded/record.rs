@@ -76,9 +76,10 @@ impl EncodedCommit {
 
     fn context(&mut self, command: &CommandRecord) {
         let texts = command.context.texts();
-        let present = texts.iter().enumerate().fold(u8::from(command.fingerprint.is_some()), |bits, (index, text)| {
-            bits | u8::from(text.is_some()) << (index + 1)
-        });
+        let present = texts
+            .iter()
+            .enumerate()
+            .fold(u8::from(command.fingerprint.is_some()), |bits, (index, text)| bits | u8::from(text.is_some()) << (index + 1));
         self.bytes.push(present);
         if let Some(fingerprint) = command.fingerprint {
             self.bytes.extend_from_slice(&fingerprint.0);
@@ -120,7 +121,8 @@ fn put_event(bytes: &mut Vec<u8>, event: &EventData) {
 
 fn event_length(event: &EventData) -> usize {
     let tags: usize = event.tags.iter().map(|tag| sized(tag.as_str().len())).sum();
-    let numbers = varint_length(u64::from(event.version)) + 1 + varint_length(u64::from(event.flags.0)) + varint_length(event.tags.len() as u64);
+    let numbers =
+        varint_length(u64::from(event.version)) + 1 + varint_length(u64::from(event.flags.0)) + varint_length(event.tags.len() as u64);
     sized(event.name.len()) + numbers + tags + sized(event.payload.len())
 }
 
@@ -134,7 +136,8 @@ fn varint_length(value: u64) -> usize {
 
 fn estimate(commit: &Commit) -> usize {
     let event = |event: &EventData| event.payload.len() + event.name.len() + 24;
-    let command = |command: &CommandRecord| 192 + command.reply.len() + command.entity.id().len() + command.events.iter().map(event).sum::<usize>();
+    let command =
+        |command: &CommandRecord| 192 + command.reply.len() + command.entity.id().len() + command.events.iter().map(event).sum::<usize>();
     64 + commit.commands.iter().map(command).sum::<usize>()
 }
 
@@ -348,7 +351,14 @@ mod tests {
             reply: Bytes::from_static(b"null"),
             events,
         };
-        Commit { commands: vec![command("c1", vec![event("{}"), event("")]), command("c2", vec![]), command("c3", vec![event(&"x".repeat(300))])], ..Commit::default() }
+        Commit {
+            commands: vec![
+                command("c1", vec![event("{}"), event("")]),
+                command("c2", vec![]),
+                command("c3", vec![event(&"x".repeat(300))]),
+            ],
+            ..Commit::default()
+        }
     }
 
     #[test]
@@ -357,7 +367,10 @@ mod tests {
         let mut encoded = EncodedCommit::new(&commit);
         encoded.assign(CommitId([5; 16]), Timestamp::from_micros(-7), 42, [10, 20, 30].into_iter());
         let stored = StoredCommit::decode(&Bytes::from(encoded.bytes)).unwrap();
-        assert_eq!((stored.id, stored.time, stored.first_position, stored.last_position()), (CommitId([5; 16]), Timestamp::from_micros(-7), 42, 44));
+        assert_eq!(
+            (stored.id, stored.time, stored.first_position, stored.last_position()),
+            (CommitId([5; 16]), Timestamp::from_micros(-7), 42, 44)
+        );
         let records: Vec<_> = stored.commands.iter().map(|command| command.record.clone()).collect();
         assert_eq!(records, commit.commands);
         let places: Vec<_> = stored.events().map(|event| (event.position, event.sequence, event.id.index)).collect();

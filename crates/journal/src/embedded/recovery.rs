@@ -32,7 +32,12 @@ pub(crate) struct Recovered {
 const EMPTY: LogPlace = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: 0, position: 1, durable_upto: 0 };
 
 /// Finds the end of the log.
-pub(crate) fn recover(disk: &Arc<dyn Disk>, lineage: &Lineage, random: &dyn Random, report: &mut OpenReport) -> Result<Recovered, OpenError> {
+pub(crate) fn recover(
+    disk: &Arc<dyn Disk>,
+    lineage: &Lineage,
+    random: &dyn Random,
+    report: &mut OpenReport,
+) -> Result<Recovered, OpenError> {
     let mut numbers: Vec<u64> = disk.list("")?.iter().filter_map(|name| segment::number_of(name)).collect();
     numbers.sort_unstable();
     if numbers.is_empty() {
@@ -47,11 +52,21 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, lineage: &Lineage, random: &dyn Rand
         let number = numbers.last().map_or(1, |number| number + 1);
         let active = segment::prepare(&**disk, header(number, SEGMENT_BYTES_MAX, lineage, random))?;
         place.offset = SEGMENT_HEADER_BYTES as u64;
-        return Ok(Recovered { sealed: recovered_seals, full: None, active, index: Default::default(), active_first: place.position, place, next: wanted(SEGMENT_BYTES_MAX) });
+        return Ok(Recovered {
+            sealed: recovered_seals,
+            full: None,
+            active,
+            index: Default::default(),
+            active_first: place.position,
+            place,
+            next: wanted(SEGMENT_BYTES_MAX),
+        });
     };
     let mut full = None;
     loop {
         let first = place.position;
+        // Where direct writes are not taken, what a killed process wrote may lie in the page cache only: it counts once it is synced.
+        current.file.sync()?;
         let scanned = segment::scan(&current, place)?;
         let continues = match rest.peek() {
             Some(following) => follows(following, scanned.end)?,
@@ -61,7 +76,15 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, lineage: &Lineage, random: &dyn Rand
             let later: Vec<Segment> = rest.collect();
             let next = end_of_log(disk, &current, &later, scanned.end, report)?;
             let place = scanned.end;
-            return Ok(Recovered { sealed: recovered_seals, full, active: current, index: scanned.index, active_first: first, place, next });
+            return Ok(Recovered {
+                sealed: recovered_seals,
+                full,
+                active: current,
+                index: scanned.index,
+                active_first: first,
+                place,
+                next,
+            });
         }
         let ended = FullSegment { segment: current.clone(), index: Arc::new(scanned.index), first_position: first, end: scanned.end };
         match seal_segment(disk, &ended) {
@@ -121,7 +144,9 @@ fn open_all(disk: &Arc<dyn Disk>, numbers: &[u64], lineage: &Lineage) -> Result<
 fn take_sealed(disk: &Arc<dyn Disk>, segments: &[Segment]) -> (Vec<Arc<SealedSegment>>, LogPlace) {
     let (mut sealed, mut place) = (Vec::new(), EMPTY);
     for segment in segments {
-        let Ok(index) = SealedIndex::open(disk, &seal_name(segment.header.number), segment.header.number, segment.header.epoch) else { break };
+        let Ok(index) = SealedIndex::open(disk, &seal_name(segment.header.number), segment.header.number, segment.header.epoch) else {
+            break;
+        };
         let summary = index.summary;
         if summary.first_position != place.position {
             break;
@@ -140,7 +165,13 @@ fn follows(segment: &Segment, end: LogPlace) -> io::Result<bool> {
 }
 
 /// Decides what the bytes behind the last valid frame are, keeps a torn tail aside, and cuts it off.
-fn end_of_log(disk: &Arc<dyn Disk>, active: &Segment, later: &[Segment], end: LogPlace, report: &mut OpenReport) -> Result<Next, OpenError> {
+fn end_of_log(
+    disk: &Arc<dyn Disk>,
+    active: &Segment,
+    later: &[Segment],
+    end: LogPlace,
+    report: &mut OpenReport,
+) -> Result<Next, OpenError> {
     let mut durable_upto = end.durable_upto;
     for (segment, from) in std::iter::once((active, end.offset)).chain(later.iter().map(|segment| (segment, SEGMENT_HEADER_BYTES as u64))) {
         durable_upto = durable_upto.max(durable_behind(segment, from)?);

@@ -85,7 +85,8 @@ enum PartName {
 pub(crate) fn encode(summary: &SealSummary, index: &SegmentIndex) -> Vec<u8> {
     let mut writer = PageWriter::default();
     let mut parts = [Part::default(); PARTS];
-    let mut begin = |name: PartName, writer: &PageWriter, count: usize| parts[name as usize] = Part { place: writer.place(), count: count as u64 };
+    let mut begin =
+        |name: PartName, writer: &PageWriter, count: usize| parts[name as usize] = Part { place: writer.place(), count: count as u64 };
 
     begin(PartName::Frames, &writer, index.frames.len());
     for frame in &index.frames {

@@ -55,10 +55,7 @@ impl SealedSegment {
     }
 
     pub(crate) fn entity_refs(&self, entity: KeyHash) -> io::Result<Vec<EntityRef>> {
-        self.ask(
-            |index| index.entity_refs(entity),
-            |index| index.entities.get(&entity).map(|entry| entry.refs.clone()).unwrap_or_default(),
-        )
+        self.ask(|index| index.entity_refs(entity), |index| index.entities.get(&entity).map(|entry| entry.refs.clone()).unwrap_or_default())
     }
 
     pub(crate) fn command(&self, command: KeyHash) -> io::Result<Option<CommandRef>> {

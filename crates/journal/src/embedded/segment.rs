@@ -189,7 +189,11 @@ pub(crate) fn scan(segment: &Segment, start: LogPlace) -> io::Result<Scanned> {
 impl Scanned {
     fn take(&mut self, commits: Vec<frame::PlacedCommit>, header: &FrameHeader) {
         if header.event_count > 0 {
-            self.index.frames.push(FrameRef { first_position: header.first_position, offset: self.end.offset as u32, length: header.length });
+            self.index.frames.push(FrameRef {
+                first_position: header.first_position,
+                offset: self.end.offset as u32,
+                length: header.length,
+            });
         }
         for placed in commits {
             let offset = (self.end.offset as usize + placed.place) as u32;

@@ -33,7 +33,10 @@ pub(crate) enum Answer {
     Committed(Committed),
     Refused(AppendError),
     /// The command of this index took effect before; its record lies there.
-    Before { index: usize, place: StoredPlace },
+    Before {
+        index: usize,
+        place: StoredPlace,
+    },
 }
 
 /// The place of a command record in the journal.
@@ -270,7 +273,8 @@ impl Sequencer {
 
     /// Whether upkeep has something to do.
     pub(crate) fn wants_upkeep(&self) -> bool {
-        let seal = self.full.as_ref().is_some_and(|full| !self.sealing && !self.seal_waits && full.end.position - 1 <= self.durable_position());
+        let seal =
+            self.full.as_ref().is_some_and(|full| !self.sealing && !self.seal_waits && full.end.position - 1 <= self.durable_position());
         self.poisoned.is_none() && (matches!(self.next, Next::Wanted(_)) || seal)
     }
 
@@ -290,7 +294,9 @@ impl Sequencer {
         let mut frame = FrameBuilder::new(buffer);
         let mut answers = Vec::new();
         let start = self.place.position;
-        while let Some(needed) = self.queue.front().map(|pending| frame.len() + super::frame::SECTION_HEADER_BYTES + pending.encoded.bytes.len()) {
+        while let Some(needed) =
+            self.queue.front().map(|pending| frame.len() + super::frame::SECTION_HEADER_BYTES + pending.encoded.bytes.len())
+        {
             if frame.is_full() || !frame.is_empty() && needed > FRAME_BYTES_TARGET {
                 break;
             }
@@ -314,7 +320,12 @@ impl Sequencer {
         self.wants_marker().then(|| self.start_write(FrameBuilder::new(buffer), self.place.position, Vec::new()))
     }
 
-    fn start_write(&mut self, frame: FrameBuilder, first_position: Position, answers: Vec<(oneshot::Sender<Answer>, Answer)>) -> FrameWrite {
+    fn start_write(
+        &mut self,
+        frame: FrameBuilder,
+        first_position: Position,
+        answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+    ) -> FrameWrite {
         let offset = self.place.offset;
         let durable_upto = self.durable_position();
         let chain = Chain { previous: self.place.chain, epoch: self.active.header.epoch, first_position, durable_upto };
@@ -365,7 +376,14 @@ impl Sequencer {
             self.recent.push(entry.segment, entry.offset, bytes);
         }
         let last = entry.last_position;
-        self.durable.send_if_modified(|durable| if last > *durable { *durable = last; true } else { false });
+        self.durable.send_if_modified(|durable| {
+            if last > *durable {
+                *durable = last;
+                true
+            } else {
+                false
+            }
+        });
         entry.answers.into_iter().for_each(|(sender, answer)| drop(sender.send(answer)));
     }
 
@@ -458,7 +476,13 @@ impl Sequencer {
         pending.encoded.assign(admitted.id, admitted.time, position, admitted.first_sequences.iter().copied());
         let (place, length) = frame.commit(&pending.encoded.bytes, events as u32);
         let section = SectionRef { offset: (self.place.offset as usize + place) as u32, length: length as u32, position };
-        let placed = Placed { commit: &pending.commit, hashes: &pending.hashes, first_sequences: &admitted.first_sequences, time: admitted.time, section };
+        let placed = Placed {
+            commit: &pending.commit,
+            hashes: &pending.hashes,
+            first_sequences: &admitted.first_sequences,
+            time: admitted.time,
+            section,
+        };
         self.index.add(&placed);
         if self.planted == PlantedBug::LoseCommandId {
             pending.hashes.iter().for_each(|hashes| {
@@ -466,7 +490,8 @@ impl Sequencer {
             });
         }
         self.place.position += events;
-        let settled = |(first, command): (&u64, &crate::commit::CommandRecord)| Settled { sequence: first + command.events.len() as u64 - 1 };
+        let settled =
+            |(first, command): (&u64, &crate::commit::CommandRecord)| Settled { sequence: first + command.events.len() as u64 - 1 };
         let commands = admitted.first_sequences.iter().zip(&pending.commit.commands).map(settled).collect();
         let cursor = self.lineage.cursor(self.place.position - 1);
         let committed = Committed { id: admitted.id, time: admitted.time, cursor, commands, durability: Durability::Durable };

@@ -72,7 +72,8 @@ impl Sequencer {
             return Some(Job::Prepare(self.next_header(bytes)));
         }
         // A full segment is sealed when its last write is durable: a seal never says more than the disk has.
-        let full = self.full.as_ref().filter(|full| !self.sealing && !self.seal_waits && full.end.position - 1 <= self.durable_position())?;
+        let full =
+            self.full.as_ref().filter(|full| !self.sealing && !self.seal_waits && full.end.position - 1 <= self.durable_position())?;
         let job = Job::Seal(Arc::clone(full));
         self.sealing = true;
         Some(job)

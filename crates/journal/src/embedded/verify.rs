@@ -30,12 +30,15 @@ pub struct Verified {
 /// # Errors
 /// When the directory cannot be read at all, or another process has it.
 pub fn verify(disk: &Arc<dyn Disk>, mut progress: impl FnMut(u64, u64)) -> Result<Verified, OpenError> {
-    let _lock = disk.lock().map_err(|error| if error.kind() == io::ErrorKind::WouldBlock { OpenError::Locked } else { OpenError::Disk(error) })?;
+    let _lock =
+        disk.lock().map_err(|error| if error.kind() == io::ErrorKind::WouldBlock { OpenError::Locked } else { OpenError::Disk(error) })?;
     let names = disk.list("")?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
     let mut verified = Verified::default();
-    verified.notes.extend(names.iter().filter(|name| name.ends_with(".aside")).map(|name| format!("{name} holds writes that nobody was told of")));
+    verified
+        .notes
+        .extend(names.iter().filter(|name| name.ends_with(".aside")).map(|name| format!("{name} holds writes that nobody was told of")));
     let mut place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: 0, position: 1, durable_upto: 0 };
     for (index, number) in numbers.iter().enumerate() {
         progress(*number, numbers.len() as u64);
@@ -74,7 +77,12 @@ impl Verified {
             let lost = format!("positions {} to {}", scanned.end.position, summary.last_position);
             self.damage.push(format!("{}: byte {} holds no valid frame ({lost})", segment_name(number), scanned.end.offset));
         }
-        Ok(LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: summary.chain, position: summary.last_position + 1, durable_upto: summary.last_position })
+        Ok(LogPlace {
+            offset: SEGMENT_HEADER_BYTES as u64,
+            chain: summary.chain,
+            position: summary.last_position + 1,
+            durable_upto: summary.last_position,
+        })
     }
 
     /// Looks behind the last valid frame of a segment without a seal.

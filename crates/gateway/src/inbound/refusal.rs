@@ -1,0 +1,131 @@
+//! What the runtime and the journal say, as problems: the one place where their errors meet status codes.
+
+use component::hosted::{Refusal, Rejected};
+use http::header;
+use journal::{CursorError, InvalidError, ReadError};
+use runtime::{CommandError, StateError};
+
+use crate::nearest;
+use crate::problem::{
+    BUSY, COMMIT_TOO_LARGE, CONTENDED, DAMAGED, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED,
+    IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH,
+    JOURNAL_STOPPED, MALFORMED_JSON, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING,
+    UNKNOWN_COMMAND, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNREADABLE,
+};
+
+/// Why a command to an entity has no outcome.
+pub(super) fn command(error: CommandError, command: &str) -> Problem {
+    match error {
+        CommandError::Refused(refusal) => refused(refusal, command),
+        CommandError::UnknownTarget { name, known } => unknown_entity_type(&name, &known),
+        other => machine(&other),
+    }
+}
+
+/// Why an operation has no outcome.
+pub(super) fn operation(error: CommandError, operation: &str) -> Problem {
+    match error {
+        CommandError::Refused(refusal) => refused(refusal, operation),
+        CommandError::UnknownTarget { name, known } => unknown_operation(&name, &known),
+        other => machine(&other),
+    }
+}
+
+fn refused(refusal: Refusal, name: &str) -> Problem {
+    match refusal {
+        Refusal::Rejected(rejected) => self::rejected(rejected),
+        Refusal::UnknownCommand { known } => Problem::new(UNKNOWN_COMMAND, format!("there is no command `{name}`; {}", nearest::hint(name, &known))),
+        Refusal::Syntax { message } => Problem::new(MALFORMED_JSON, message),
+        Refusal::Invalid { pointer, message } => invalid_field(&pointer, &message),
+        Refusal::Broken { message } => Problem::new(INTERNAL, format!("the component broke its contract: {message}")),
+    }
+}
+
+fn rejected(rejected: Rejected) -> Problem {
+    let rejection = serde_json::json!({ "code": rejected.code, "data": rejected.data });
+    Problem::new(REJECTED, rejected.message).member("rejection", rejection)
+}
+
+/// A field of a body that does not fit.
+pub(super) fn invalid_field(pointer: &str, message: &str) -> Problem {
+    let detail = if pointer.is_empty() { message.to_owned() } else { format!("{pointer}: {message}") };
+    Problem::new(INVALID_FIELD, detail).at(pointer, message)
+}
+
+fn machine(error: &CommandError) -> Problem {
+    let code = match error {
+        CommandError::PreconditionFailed { .. } => PRECONDITION_FAILED,
+        CommandError::Contended { .. } => CONTENDED,
+        CommandError::Mismatch => IDEMPOTENCY_KEY_REUSED,
+        CommandError::ReplyGone => REPLY_GONE,
+        CommandError::InvalidId { .. } => INVALID_IDEMPOTENCY_KEY,
+        CommandError::TooLarge { .. } => COMMIT_TOO_LARGE,
+        CommandError::Busy { .. } => BUSY,
+        CommandError::Stopping => STOPPING,
+        CommandError::Full => DISK_FULL,
+        CommandError::Poisoned { .. } => JOURNAL_STOPPED,
+        CommandError::Unavailable { .. } => ENGINE_UNAVAILABLE,
+        CommandError::Unknown { .. } => OUTCOME_UNKNOWN,
+        CommandError::Unreadable { .. } => UNREADABLE,
+        CommandError::Refused(_) | CommandError::UnknownTarget { .. } => INTERNAL,
+    };
+    let problem = Problem::new(code, error);
+    match error {
+        CommandError::PreconditionFailed { sequence: 0 } => problem.member("sequence", 0),
+        CommandError::PreconditionFailed { sequence } => problem.member("sequence", *sequence).header(header::ETAG, &format!("\"{sequence}\"")),
+        _ => problem,
+    }
+}
+
+/// Why a state could not be read.
+pub(super) fn state(error: StateError) -> Problem {
+    match error {
+        StateError::UnknownTarget { name, known } => unknown_entity_type(&name, &known),
+        StateError::BeyondHead { sequence } => beyond_head(sequence),
+        StateError::Unreadable { message } => Problem::new(UNREADABLE, message),
+        StateError::Read(error) => read(&error),
+    }
+}
+
+/// A sequence that the entity has not reached.
+pub(super) fn beyond_head(sequence: u64) -> Problem {
+    Problem::new(SEQUENCE_BEYOND_HEAD, format!("the entity is at sequence {sequence}; ask for that or an earlier one")).member("sequence", sequence)
+}
+
+/// Why a read failed.
+pub(super) fn read(error: &ReadError) -> Problem {
+    match error {
+        ReadError::Cursor(error) => cursor(error),
+        ReadError::Invalid(_) => Problem::new(INVALID_PARAMETER, error),
+        ReadError::Damaged { .. } => Problem::new(DAMAGED, error),
+        ReadError::Unavailable { .. } => Problem::new(ENGINE_UNAVAILABLE, error),
+    }
+}
+
+/// Why a cursor is refused.
+pub(super) fn cursor(error: &CursorError) -> Problem {
+    match error {
+        CursorError::Malformed => Problem::new(INVALID_CURSOR, error),
+        CursorError::HistoryDiverged => Problem::new(HISTORY_DIVERGED, error),
+        CursorError::Gone { first } => Problem::new(GONE, error).member("first", first.to_string()),
+    }
+}
+
+/// An entity type that the service does not have.
+pub(super) fn unknown_entity_type(name: &str, known: &[&str]) -> Problem {
+    Problem::new(UNKNOWN_ENTITY_TYPE, format!("this service has no entity type `{name}`; {}", nearest::hint(name, known)))
+}
+
+fn unknown_operation(name: &str, known: &[&str]) -> Problem {
+    Problem::new(UNKNOWN_OPERATION, format!("this service has no operation `{name}`; {}", nearest::hint(name, known)))
+}
+
+/// An entity without an event.
+pub(super) fn no_entity(kind: &str, id: &str) -> Problem {
+    Problem::new(ENTITY_NOT_FOUND, format!("{kind} `{id}` has no event yet"))
+}
+
+/// A part of an entity key that breaks its rule.
+pub(super) fn key(error: &InvalidError) -> Problem {
+    Problem::new(INVALID_PATH, format!("the {error}"))
+}

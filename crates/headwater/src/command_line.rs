@@ -1,0 +1,121 @@
+//! The command line that every service binary carries, and its sibling `headwater` beside `demo` and `bench`.
+//!
+//! Data goes to standard output, talk to standard error, and every command takes `--json`. Without a command a service runs.
+
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod entity;
+pub(crate) mod events;
+pub(crate) mod explain;
+mod flags;
+pub(crate) mod run;
+pub(crate) mod send;
+pub(crate) mod verify;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config::{Settings, load, process_environment};
+use crate::exit::{EXIT_CODES_HELP, Exit};
+use crate::failure::Failure;
+use crate::output;
+use crate::service::Service;
+
+pub use flags::GlobalFlags;
+
+/// What a service's own binary understands.
+#[derive(Parser)]
+#[command(version, about = "A Headwater service", after_help = EXIT_CODES_HELP)]
+struct CommandLine {
+    #[command(flatten)]
+    flags: GlobalFlags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What can be done with a service.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the service until Ctrl-C or SIGTERM; what happens without a command
+    ///
+    /// The first signal drains: no new commands, every accepted one is answered, then the process ends with 0.
+    /// A second signal ends it at once, with 130 or 143; what was acknowledged is on disk either way.
+    Run,
+    /// Send a command to an entity, and print its reply
+    Send(send::Arguments),
+    /// Read events, or move all of them to and from files
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Look at entities
+    #[command(subcommand)]
+    Entity(entity::Command),
+    /// Read the whole data directory and tell what is damaged; the service must not run
+    Verify,
+    /// Explain an error code, such as HW0012; without a code, list all
+    Explain(explain::Arguments),
+    /// Print a completion script for a shell
+    Completions(completions::Arguments),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Parses the process's arguments and does what they say.
+pub(crate) fn run(service: &Service) -> Exit {
+    let grammar = CommandLine::command().name(service.name().to_owned()).after_help(EXIT_CODES_HELP);
+    let parsed = grammar.clone().try_get_matches().and_then(|matches| CommandLine::from_arg_matches(&matches));
+    match parsed {
+        Ok(line) => execute(service, &line.flags, &line.command.unwrap_or(Command::Run), grammar),
+        Err(refusal) => usage(&refusal),
+    }
+}
+
+/// Prints help, a version or what is wrong with the arguments.
+#[must_use]
+pub fn usage(refusal: &clap::Error) -> Exit {
+    // Whoever closed the terminal does not read it.
+    let _ = refusal.print();
+    if refusal.use_stderr() { Exit::Usage } else { Exit::Done }
+}
+
+/// Does what the arguments say for a service; `grammar` is what completions are made from.
+pub fn execute(service: &Service, flags: &GlobalFlags, command: &Command, grammar: clap::Command) -> Exit {
+    let done = match command {
+        Command::Explain(arguments) => explain::run(arguments, flags.json),
+        Command::Completions(arguments) => completions::run(arguments, grammar),
+        _ => settings(flags).and_then(|settings| with_settings(service, flags, command, &settings)),
+    };
+    ended(done, flags.json)
+}
+
+/// The exit code of what was done, after telling of a failure.
+pub fn ended(done: Result<Exit, Failure>, as_json: bool) -> Exit {
+    done.unwrap_or_else(|failure| output::report(&failure, as_json))
+}
+
+pub(crate) fn settings(flags: &GlobalFlags) -> Result<Settings, Failure> {
+    load(&flags.to_flags(), &process_environment)
+}
+
+fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, settings: &Settings) -> Result<Exit, Failure> {
+    match command {
+        Command::Run => run::run(service, settings, flags.json),
+        Command::Send(arguments) => send::run(arguments, settings, flags.json),
+        Command::Events(command) => events::run(command, service.name(), settings, flags.json),
+        Command::Entity(command) => entity::run(command, settings, flags.json),
+        Command::Verify => verify::run(settings, flags.json),
+        Command::Config(config::Command::Show) => config::show(settings, flags.json),
+        Command::Explain(_) | Command::Completions(_) => unreachable!("these need no settings and were done before"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::CommandLine;
+
+    #[test]
+    fn the_grammar_holds_together() {
+        CommandLine::command().debug_assert();
+    }
+}
