@@ -420,3 +420,100 @@ fn decode_footer(footer: &[u8]) -> Option<(SealSummary, [Part; PARTS])> {
 fn invalid(problem: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::{CommandId, CommandRecord, Commit, Context, EventData, EventFlags};
+    use crate::embedded::index::{CommandHashes, Placed};
+    use crate::sim::SimDisk;
+
+    fn index_of(entities: u64) -> SegmentIndex {
+        let mut index = SegmentIndex::default();
+        for number in 0..entities {
+            let event = EventData {
+                name: "e".into(),
+                version: 1,
+                content: crate::ContentType::Json,
+                flags: EventFlags(0),
+                tags: vec![crate::Tag::new(&format!("mod:{}", number % 7)).unwrap()],
+                payload: bytes::Bytes::new(),
+            };
+            let record = CommandRecord {
+                entity: EntityKey::new(if number % 3 == 0 { "a" } else { "b" }, &format!("{number:06}")).unwrap(),
+                id: CommandId::from_raw(&number.to_le_bytes()),
+                name: "c".into(),
+                fingerprint: None,
+                context: Context::default(),
+                reply: bytes::Bytes::new(),
+                events: vec![event],
+            };
+            let commit = Commit { commands: vec![record], ..Commit::default() };
+            let section = SectionRef { offset: number as u32 * 100, length: 99, position: number + 1 };
+            let hashes = CommandHashes::of(&commit);
+            let time = Timestamp::from_micros(number as i64);
+            index.add(&Placed { commit: &commit, hashes: &hashes, first_sequences: &[number + 5], time, section });
+            index.frames.push(FrameRef { first_position: number + 1, offset: number as u32 * 100, length: 99 });
+        }
+        index
+    }
+
+    fn sealed(entities: u64) -> (SegmentIndex, SealedIndex) {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+        let index = index_of(entities);
+        let time = Timestamp::from_micros(1);
+        let summary = SealSummary {
+            segment: 3,
+            epoch: 9,
+            end_offset: 8,
+            chain: 7,
+            first_position: 1,
+            last_position: entities,
+            first_time: time,
+            last_time: time,
+        };
+        disk.create("s").unwrap().write_at(&encode(&summary, &index), 0).unwrap();
+        let seal = SealedIndex::open(&disk, "s", 3, 9).unwrap();
+        assert_eq!(seal.summary, summary);
+        (index, seal)
+    }
+
+    #[test]
+    fn a_seal_answers_as_the_index_it_was_made_of() {
+        for count in [1, 2, 3, 84, 85, 86, 1_000, 20_000] {
+            let (index, seal) = sealed(count);
+            seal.read_all().unwrap();
+            assert_eq!(seal.frames().unwrap(), index.frames);
+            for (hash, entry) in &index.entities {
+                assert_eq!(seal.head(*hash).unwrap().as_ref(), Some(&entry.head));
+                assert_eq!(seal.entity_refs(*hash).unwrap(), entry.refs);
+            }
+            for (hash, command) in &index.commands {
+                assert_eq!(seal.command(*hash).unwrap().as_ref(), Some(command));
+            }
+            for (hash, positions) in &index.postings {
+                assert_eq!(&seal.postings(*hash).unwrap(), positions);
+            }
+            let absent = (0..1_000u32).map(|number| crate::key::short_hash(&[b"absent", &number.to_le_bytes()]));
+            assert!(absent.into_iter().all(|hash| seal.head(hash).unwrap().is_none() && seal.command(hash).unwrap().is_none()));
+        }
+    }
+
+    #[test]
+    fn keys_come_in_order_and_page_by_page() {
+        let (index, seal) = sealed(1_000);
+        for kind in ["a", "b", "c"] {
+            let all = index.keys_after(kind, None, Position::MAX, usize::MAX);
+            let mut paged: Vec<EntityKey> = Vec::new();
+            loop {
+                let page = seal.keys_after(kind, paged.last(), 37).unwrap();
+                let ended = page.len() < 37;
+                paged.extend(page);
+                if ended {
+                    break;
+                }
+            }
+            assert_eq!(paged, all, "{kind}");
+        }
+    }
+}
