@@ -30,6 +30,9 @@ pub const KEYS_AT_ONCE: usize = 256;
 /// The registers' log is rewritten when it has this many bytes and four times what is alive.
 pub const REGISTER_LOG_BYTES_MIN: u64 = 1024 * 1024;
 
+/// The sizes of segments unless there is a reason for others.
+pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
+
 const _: () = assert!(SEGMENT_BYTES_MAX < u32::MAX as u64, "offsets within a segment fit 32 bits");
 const _: () = assert!(FRAME_BYTES_TARGET as u64 <= SEGMENT_BYTES_MIN);
 const _: () = assert!((FRAME_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);

@@ -37,6 +37,7 @@ mod verify;
 
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -77,6 +78,8 @@ pub struct Options {
     pub spawner: Arc<dyn Spawner>,
     /// For a new directory: the history it grows out of, and the last position that both share.
     pub parent: Option<(Lineage, u64)>,
+    /// Bytes of the first segment, and of one once segments have stopped growing; [`limits::SEGMENT_BYTES`] unless there is a reason.
+    pub segment_bytes: RangeInclusive<u64>,
     /// A mistake for harnesses to catch; none outside of tests.
     pub planted: PlantedBug,
 }
@@ -172,7 +175,8 @@ impl EmbeddedJournal {
         let lineage = Arc::new(identity::open_or_begin(&*disk, &*options.random, parent.as_ref(), fork)?);
         let registers = Arc::new(RegisterTable::open(Arc::clone(&disk))?);
         let mut report = OpenReport::default();
-        let recovered = recovery::recover(&disk, &lineage, &*options.random, &mut report)?;
+        let place = recovery::Place { disk: &disk, lineage: &lineage, random: &*options.random, segment_bytes: &options.segment_bytes };
+        let recovered = recovery::recover(place, &mut report)?;
         let sequencer = Sequencer::new(Start {
             lineage: Arc::clone(&lineage),
             sealed: recovered.sealed,
@@ -186,6 +190,7 @@ impl EmbeddedJournal {
             clock: options.clock,
             random: options.random,
             planted: options.planted,
+            segment_bytes: options.segment_bytes,
         });
         let shared = Arc::new(Shared::new(sequencer, disk, options.spawner, lock));
         Ok(Self { shared, lineage, registers, report })

@@ -244,6 +244,14 @@ impl Stepper {
         perform(&write.0, bug)
     }
 
+    /// Carries a frame to the disk without a sync: what a crash may catch on its way.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn perform_unsynced(&self, write: &HeldWrite) -> io::Result<()> {
+        write.0.file.write_at(&write.0.buffer, write.0.offset)
+    }
+
     /// Tells the sequencer what came of a write.
     pub fn complete(&self, write: HeldWrite, outcome: io::Result<()>) {
         self.shared.lock().complete(write.0, outcome);

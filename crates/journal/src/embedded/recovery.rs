@@ -6,9 +6,10 @@
 //! position was durable, and opening is refused with the range; nothing is cut, nothing is written.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES};
+use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::SealedIndex;
 use super::sealed::SealedSegment;
 use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, seal_name, segment_name};
@@ -31,26 +32,52 @@ pub(crate) struct Recovered {
 
 const EMPTY: LogPlace = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: 0, position: 1, durable_upto: 0 };
 
+/// Where a journal is recovered, and with what.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) disk: &'a Arc<dyn Disk>,
+    pub(crate) lineage: &'a Lineage,
+    pub(crate) random: &'a dyn Random,
+    pub(crate) segment_bytes: &'a RangeInclusive<u64>,
+}
+
+impl Place<'_> {
+    fn wanted(&self, active: &Segment) -> Next {
+        Next::Wanted((active.header.bytes * 2).min(*self.segment_bytes.end()))
+    }
+
+    fn header(&self, number: u64, bytes: u64) -> SegmentHeader {
+        let mut epoch = [0; 8];
+        self.random.fill(&mut epoch);
+        SegmentHeader { number, epoch: u64::from_le_bytes(epoch), bytes, lineage: self.lineage.id }
+    }
+}
+
 /// Finds the end of the log.
-pub(crate) fn recover(
-    disk: &Arc<dyn Disk>,
-    lineage: &Lineage,
-    random: &dyn Random,
-    report: &mut OpenReport,
-) -> Result<Recovered, OpenError> {
+pub(crate) fn recover(at: Place<'_>, report: &mut OpenReport) -> Result<Recovered, OpenError> {
+    let disk = at.disk;
     let mut numbers: Vec<u64> = disk.list("")?.iter().filter_map(|name| segment::number_of(name)).collect();
     numbers.sort_unstable();
     if numbers.is_empty() {
-        return Ok(begin(prepare_first(disk, lineage, random)?));
+        let active = segment::prepare(&**disk, at.header(1, *at.segment_bytes.start()))?;
+        return Ok(Recovered {
+            sealed: Vec::new(),
+            full: None,
+            next: at.wanted(&active),
+            active,
+            index: Default::default(),
+            active_first: 1,
+            place: EMPTY,
+        });
     }
-    let segments = open_all(disk, &numbers, lineage)?;
+    let segments = open_all(disk, &numbers, at.lineage)?;
     let (sealed, mut place) = take_sealed(disk, &segments);
     let mut recovered_seals = sealed;
     let mut rest = segments.into_iter().skip(recovered_seals.len()).peekable();
     let Some(mut current) = rest.next() else {
         // Every segment is sealed: the crash came before the next one was made.
         let number = numbers.last().map_or(1, |number| number + 1);
-        let active = segment::prepare(&**disk, header(number, SEGMENT_BYTES_MAX, lineage, random))?;
+        let active = segment::prepare(&**disk, at.header(number, *at.segment_bytes.end()))?;
         place.offset = SEGMENT_HEADER_BYTES as u64;
         return Ok(Recovered {
             sealed: recovered_seals,
@@ -59,7 +86,7 @@ pub(crate) fn recover(
             index: Default::default(),
             active_first: place.position,
             place,
-            next: wanted(SEGMENT_BYTES_MAX),
+            next: Next::Wanted(*at.segment_bytes.end()),
         });
     };
     let mut full = None;
@@ -74,7 +101,7 @@ pub(crate) fn recover(
         };
         if !continues {
             let later: Vec<Segment> = rest.collect();
-            let next = end_of_log(disk, &current, &later, scanned.end, report)?;
+            let next = end_of_log(at, &current, &later, scanned.end, report)?;
             let place = scanned.end;
             return Ok(Recovered {
                 sealed: recovered_seals,
@@ -99,25 +126,6 @@ pub(crate) fn recover(
             None => unreachable!("the segment that was peeked at is there"),
         }
     }
-}
-
-fn begin(active: Segment) -> Recovered {
-    let next = wanted(active.header.bytes);
-    Recovered { sealed: Vec::new(), full: None, active, index: Default::default(), active_first: 1, place: EMPTY, next }
-}
-
-fn wanted(active_bytes: u64) -> Next {
-    Next::Wanted((active_bytes * 2).min(SEGMENT_BYTES_MAX))
-}
-
-fn prepare_first(disk: &Arc<dyn Disk>, lineage: &Lineage, random: &dyn Random) -> io::Result<Segment> {
-    segment::prepare(&**disk, header(1, SEGMENT_BYTES_MIN, lineage, random))
-}
-
-fn header(number: u64, bytes: u64, lineage: &Lineage, random: &dyn Random) -> SegmentHeader {
-    let mut epoch = [0; 8];
-    random.fill(&mut epoch);
-    SegmentHeader { number, epoch: u64::from_le_bytes(epoch), bytes, lineage: lineage.id }
 }
 
 fn open_all(disk: &Arc<dyn Disk>, numbers: &[u64], lineage: &Lineage) -> Result<Vec<Segment>, OpenError> {
@@ -165,13 +173,8 @@ fn follows(segment: &Segment, end: LogPlace) -> io::Result<bool> {
 }
 
 /// Decides what the bytes behind the last valid frame are, keeps a torn tail aside, and cuts it off.
-fn end_of_log(
-    disk: &Arc<dyn Disk>,
-    active: &Segment,
-    later: &[Segment],
-    end: LogPlace,
-    report: &mut OpenReport,
-) -> Result<Next, OpenError> {
+fn end_of_log(at: Place<'_>, active: &Segment, later: &[Segment], end: LogPlace, report: &mut OpenReport) -> Result<Next, OpenError> {
+    let disk = at.disk;
     let mut durable_upto = end.durable_upto;
     for (segment, from) in std::iter::once((active, end.offset)).chain(later.iter().map(|segment| (segment, SEGMENT_HEADER_BYTES as u64))) {
         durable_upto = durable_upto.max(durable_behind(segment, from)?);
@@ -193,7 +196,7 @@ fn end_of_log(
         cut_tail(disk, segment, SEGMENT_HEADER_BYTES as u64, report)?;
     }
     match later {
-        [] => Ok(wanted(active.header.bytes)),
+        [] => Ok(at.wanted(active)),
         // Made ahead and never used, or just emptied: it goes on as the next one.
         [next, rest @ ..] => {
             for segment in rest {

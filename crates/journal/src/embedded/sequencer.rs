@@ -6,6 +6,7 @@
 //! with the frame that makes them true.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,9 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::frame::{Chain, FrameBuilder};
 use super::index::{CommandHashes, CommandRef, FrameRef, ItemHashes, Placed, SectionRef, SegmentIndex};
-use super::limits::{
-    COLD_HEADS_MAX, FRAME_BYTES_TARGET, QUEUE_BYTES_MAX, RECENT_BYTES_MAX, SEGMENT_BYTES_MAX, SPLIT_BYTES_MIN, WRITES_IN_FLIGHT_MAX,
-};
+use super::limits::{COLD_HEADS_MAX, FRAME_BYTES_TARGET, QUEUE_BYTES_MAX, RECENT_BYTES_MAX, SPLIT_BYTES_MIN, WRITES_IN_FLIGHT_MAX};
 use super::record::EncodedCommit;
 use super::registers::RegisterTable;
 use super::sealed::SealedSegment;
@@ -148,6 +147,7 @@ pub(crate) struct Sequencer {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) planted: PlantedBug,
+    pub(crate) segment_bytes: RangeInclusive<u64>,
     pub(crate) durable: watch::Sender<Position>,
     /// A seal is being written.
     pub(crate) sealing: bool,
@@ -175,6 +175,7 @@ pub(crate) struct Start {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) planted: PlantedBug,
+    pub(crate) segment_bytes: RangeInclusive<u64>,
 }
 
 /// A commit that passed its checks, with what it was assigned.
@@ -222,6 +223,7 @@ impl Sequencer {
             clock: start.clock,
             random: start.random,
             planted: start.planted,
+            segment_bytes: start.segment_bytes,
             durable: watch::Sender::new(durable),
             sealing: false,
             seal_waits: false,
@@ -419,7 +421,8 @@ impl Sequencer {
     /// Goes on in the next segment, if it is there, large enough, and the one before is sealed. Else says what is wanted,
     /// and refuses the queue when there is no room for it.
     fn roll(&mut self, needed: usize) -> bool {
-        let least = (needed as u64 + 4 * BLOCK_BYTES as u64).next_power_of_two().max((self.active.header.bytes * 2).min(SEGMENT_BYTES_MAX));
+        let least =
+            (needed as u64 + 4 * BLOCK_BYTES as u64).next_power_of_two().max((self.active.header.bytes * 2).min(*self.segment_bytes.end()));
         match &self.next {
             Next::Ready(segment) if segment.header.bytes >= needed as u64 + 4 * BLOCK_BYTES as u64 => {}
             Next::Ready(_) => {
@@ -439,7 +442,7 @@ impl Sequencer {
             }
             return false;
         }
-        let following = (self.active.header.bytes * 4).min(SEGMENT_BYTES_MAX);
+        let following = (self.active.header.bytes * 4).min(*self.segment_bytes.end());
         let Next::Ready(segment) = std::mem::replace(&mut self.next, Next::Wanted(following)) else { return false };
         let active = std::mem::replace(&mut self.active, segment);
         let index = Arc::new(std::mem::take(&mut self.index));

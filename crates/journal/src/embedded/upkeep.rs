@@ -6,7 +6,6 @@
 use std::io;
 use std::sync::Arc;
 
-use super::limits::SEGMENT_BYTES_MIN;
 use super::seal::{self, SealSummary, SealedIndex};
 use super::sealed::SealedSegment;
 use super::segment::{self, Segment, SegmentHeader, seal_name};
@@ -85,7 +84,7 @@ impl Sequencer {
         SegmentHeader {
             number: self.active.header.number + 1,
             epoch: u64::from_le_bytes(epoch),
-            bytes: bytes.max(SEGMENT_BYTES_MIN),
+            bytes: bytes.max(*self.segment_bytes.start()),
             lineage: self.lineage.id,
         }
     }

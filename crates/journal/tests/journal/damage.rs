@@ -1,0 +1,128 @@
+//! Damage at rest: a bit flipped anywhere, a file cut anywhere. It is refused or it changes nothing; it is never taken for a torn
+//! tail, and no wrong event is ever given. `HEADWATER_DAMAGE_STRIDE` sets every how many bytes a bit is flipped (7 unless it says otherwise).
+
+use std::sync::Arc;
+
+use headwater_journal::embedded::{EmbeddedJournal, OpenError, PlantedBug, verify};
+use headwater_journal::seams::Disk;
+use headwater_journal::sim::{SimDisk, SimRandom};
+use headwater_journal::{Cursor, Journal, ReadMode, Recorded, Selection};
+
+use crate::crashes::{Run, now, open, read_all};
+
+/// A closed journal of several segments, some sealed, with a marker at its end.
+fn journal() -> (Arc<SimDisk>, Vec<Arc<Recorded>>) {
+    let disk = Arc::new(SimDisk::new(1));
+    let mut run = Run::new(1, PlantedBug::None);
+    let (journal, stepper) = open(&disk, Arc::new(SimRandom::new(1)), PlantedBug::None).unwrap();
+    for _ in 0..40 {
+        let (_, answer) = run.append(&journal);
+        stepper.settle();
+        now(answer).unwrap().unwrap();
+    }
+    let marker = stepper.take_marker().expect("an idle log wants its marker");
+    let outcome = stepper.perform(&marker);
+    stepper.complete(marker, outcome);
+    let events = read_all(journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead)).unwrap();
+    drop(journal);
+    (disk, events)
+}
+
+fn stride() -> u64 {
+    std::env::var("HEADWATER_DAMAGE_STRIDE").ok().and_then(|stride| stride.parse().ok()).unwrap_or(7)
+}
+
+/// What came of opening a damaged copy.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Refused,
+    Same,
+    /// The journal opened, and a read met the damage.
+    ReadRefused,
+}
+
+fn try_copy(disk: &Arc<SimDisk>, events: &[Arc<Recorded>], what: &str) -> Outcome {
+    match EmbeddedJournal::open_stepped(crate::crashes::options(disk, Arc::new(SimRandom::new(2)), PlantedBug::None)) {
+        Err(OpenError::Disk(error)) => panic!("{what}: {error}"),
+        Err(_) => Outcome::Refused,
+        Ok((journal, _)) => match read_all(journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead)) {
+            Ok(read) if read == events => Outcome::Same,
+            Ok(read) => panic!("{what}: {} events came back, {} were acknowledged", read.len(), events.len()),
+            Err(_) => Outcome::ReadRefused,
+        },
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_found_or_changes_nothing() {
+    let (disk, events) = journal();
+    let mut refused = 0;
+    for name in disk.list("").unwrap() {
+        let length = disk.open(&name).unwrap().len().unwrap();
+        for offset in (0..length).step_by(stride() as usize) {
+            let copy = Arc::new(disk.crash());
+            let file = copy.open(&name).unwrap();
+            let mut byte = [0];
+            file.read_at(&mut byte, offset).unwrap();
+            file.write_at(&[byte[0] ^ 1 << (offset % 8)], offset).unwrap();
+            file.sync().unwrap();
+            let outcome = try_copy(&copy, &events, &format!("{name} byte {offset}"));
+            refused += u64::from(outcome != Outcome::Same);
+            let derived = name.ends_with(".seal");
+            assert!(!derived || outcome == Outcome::Same, "{name} byte {offset}: a damaged seal must be made again, and was {outcome:?}");
+        }
+    }
+    assert!(refused > 100, "only {refused} flips were found");
+}
+
+#[test]
+fn a_cut_file_is_found_or_changes_nothing() {
+    let (disk, events) = journal();
+    for name in disk.list("").unwrap() {
+        let length = disk.open(&name).unwrap().len().unwrap();
+        for keep in (0..length).step_by(997) {
+            let copy = Arc::new(disk.crash());
+            let file = copy.open(&name).unwrap();
+            file.set_len(keep).unwrap();
+            file.sync().unwrap();
+            try_copy(&copy, &events, &format!("{name} cut to {keep}"));
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_is_found_or_changes_nothing() {
+    let (disk, events) = journal();
+    for name in disk.list("").unwrap() {
+        let copy = Arc::new(disk.crash());
+        copy.remove(&name).unwrap();
+        copy.sync_directory().unwrap();
+        let outcome = try_copy(&copy, &events, &format!("{name} removed"));
+        // The registers' log is no part of the events; a segment made ahead holds none.
+        assert!(outcome != Outcome::ReadRefused, "{name} removed: {outcome:?}");
+    }
+}
+
+#[test]
+fn verify_names_the_damage_and_healthy_ranges_stay_readable() {
+    let (disk, events) = journal();
+    let whole: Arc<dyn Disk> = Arc::new(disk.crash());
+    let verified = verify(&whole, |_, _| {}).unwrap();
+    assert_eq!((verified.damage, verified.events), (Vec::new(), events.len() as u64));
+
+    let copy = Arc::new(disk.crash());
+    let file = copy.open("0000000001.segment").unwrap();
+    file.write_at(&[0xff; 64], 4096 + 100).unwrap();
+    let dynamic: Arc<dyn Disk> = Arc::clone(&copy) as _;
+    let verified = verify(&dynamic, |_, _| {}).unwrap();
+    assert_eq!(verified.damage.len(), 1, "{:?}", verified.damage);
+    assert!(verified.damage[0].contains("0000000001.segment"), "{:?}", verified.damage);
+
+    let (journal, _) = open(&copy, Arc::new(SimRandom::new(3)), PlantedBug::None).unwrap();
+    let error = read_all(journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead)).unwrap_err();
+    assert!(error.contains("segment 1"), "{error}");
+    let last = events.last().unwrap();
+    let middle = journal.lineage().cursor(last.position - 5);
+    let tail = read_all(journal.read(Selection::All, middle, ReadMode::ToHead)).unwrap();
+    assert_eq!(tail.len(), 5);
+}
