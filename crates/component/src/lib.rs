@@ -1,2 +1,41 @@
-//! What users of Headwater write. Being built.
+//! What users of Headwater write: entities, operations, rules, their values, and the tests of all of them.
+//!
+//! You write how a command becomes events ([`Entity::decide`]) and how events become state ([`Entity::evolve`]); both are pure. The
+//! derives give names, versions, JSON and schemas. [`given`] tests a rule in one line. [`hosted`](mod@hosted) is the same with its types
+//! erased, which is all that the runtime sees.
+//!
+//! Not here: I/O of any kind, clocks, threads, the journal.
+
+// The derives name `::headwater`, which is the crate that users add; inside this one that is this crate.
+extern crate self as headwater;
+
+mod body;
+mod decimal;
+mod decision;
+mod entity;
+mod given;
+mod host;
 pub mod hosted;
+pub mod limits;
+mod operation;
+mod rule;
+mod tag;
+mod value;
+mod variants;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
+pub use decimal::{Decimal, DecimalError};
+pub use decision::{Decision, IntoEvents, nothing, record};
+pub use entity::Entity;
+pub use given::{Given, GivenEntities, GivenEvents, When, WhenEntities, WhenEvents, given, given_entities, given_events};
+pub use host::{hosted, hosted_operation, hosted_rule};
+pub use hosted::CommandContext;
+pub use macros::{Command, Event, Rejection, State, Value};
+pub use operation::{Entities, EntityRef, Operation};
+pub use rule::{Rule, RuleDecision, record_on};
+pub use tag::{Tag, TagSet, tag};
+pub use value::{Definitions, Key, Value, decode, encode, schema_of};
+pub use variants::{Command, Event, Rejection, State, Variants, decode_payload, encode_payload};

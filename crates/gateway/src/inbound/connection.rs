@@ -42,10 +42,11 @@ pub(super) async fn run(stream: TcpStream, gateway: Arc<Gateway>) {
                 Verdict::Wait(time) => timer.as_mut().reset(Instant::now() + time),
                 Verdict::Cut => return,
             },
-            Ok(()) = stages.changed() => match *stages.borrow_and_update() {
-                Stage::Serving | Stage::Stopping => {}
-                Stage::Closing => connection.as_mut().graceful_shutdown(),
-                Stage::Cut => return,
+            changed = stages.changed() => match (changed, *stages.borrow_and_update()) {
+                (Ok(()), Stage::Serving | Stage::Stopping) => {}
+                (Ok(()), Stage::Closing) => connection.as_mut().graceful_shutdown(),
+                // Also when the server itself was dropped.
+                (Ok(()), Stage::Cut) | (Err(_), _) => return,
             },
         }
     }

@@ -45,7 +45,7 @@ pub(super) fn description(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respo
     query::none(parts.uri.query())?;
     let runtime = &gateway.runtime;
     let document = gateway.description.get_or_init(|| {
-        describe::openapi(runtime.service(), &runtime.entity_descriptions(), &runtime.operation_descriptions()).to_string().into()
+        describe::openapi(runtime.service(), &runtime.entity_descriptions(), &runtime.operation_descriptions()).into()
     });
     Ok(answer::json(document.clone()))
 }

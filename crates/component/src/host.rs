@@ -1,0 +1,14 @@
+//! Hosting: turns what users wrote into the erased contract of [`hosted`](crate::hosted).
+//!
+//! It encodes before it evolves, so that a refusal leaves a state as it was. It does not catch panics of user code: whoever calls it
+//! does, and drops the state then.
+
+mod entity;
+mod operation;
+pub(crate) mod recording;
+mod rule;
+
+pub(crate) use entity::Live;
+pub use entity::hosted;
+pub use operation::hosted_operation;
+pub use rule::hosted_rule;

@@ -1,0 +1,145 @@
+//! An entity behind the erased contract.
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::recording::{broken, decode_state, encode_event, encode_reply, encode_state, rejected, state_build};
+use crate::body::read_command;
+use crate::entity::Entity;
+use crate::hosted::{
+    Accepted, CommandContext, EncodedEvent, EntityDescription, EntityHandle, HostedEntity, LiveEntity, Refusal, StoredEvent, Unreadable,
+};
+use crate::limits::is_name;
+use crate::tag::checked_tags;
+use crate::value::{Definitions, schema_of};
+use crate::variants::{Variants, decode_event};
+
+/// An entity type, ready for a service. A name that breaks the rule does not compile:
+///
+/// ```compile_fail,E0080
+/// # extern crate headwater_component as headwater;
+/// # use headwater_component::*;
+/// # #[derive(Default, State)] struct Cart {}
+/// # #[derive(Command)] enum CartCommand { #[command("pay")] Pay }
+/// # #[derive(Event)] enum CartEvent { #[event("paid")] Paid }
+/// impl Entity for Cart {
+///     const NAME: &'static str = "Shopping Cart";
+///     // ..
+/// #   type Command = CartCommand; type Event = CartEvent; type Reply = (); type Rejection = std::convert::Infallible;
+/// #   fn decide(&self, _: CartCommand, _: &CommandContext) -> Result<Decision<CartEvent>, Self::Rejection> { Ok(nothing()) }
+/// #   fn evolve(&mut self, _: &CartEvent) {}
+/// }
+/// hosted::<Cart>();
+/// ```
+#[must_use]
+pub fn hosted<E: Entity>() -> EntityHandle {
+    const { assert!(is_name(E::NAME), "the name of an entity must match [a-z][a-z0-9-]{0,63}") };
+    Arc::new(EntityType::<E> { description: describe::<E>(), build: state_build::<E>(E::VERSION), entity: PhantomData })
+}
+
+struct EntityType<E> {
+    description: EntityDescription,
+    build: String,
+    entity: PhantomData<fn() -> E>,
+}
+
+fn describe<E: Entity>() -> EntityDescription {
+    EntityDescription {
+        name: E::NAME,
+        commands: E::Command::shapes(Definitions::strict),
+        events: E::Event::shapes(Definitions::default),
+        rejections: E::Rejection::shapes(Definitions::default),
+        reply: schema_of::<E::Reply>(),
+        state: schema_of::<E>(),
+    }
+}
+
+impl<E: Entity> HostedEntity for EntityType<E> {
+    fn name(&self) -> &'static str {
+        E::NAME
+    }
+
+    fn fresh(&self) -> Box<dyn LiveEntity> {
+        Live::<E>::fresh()
+    }
+
+    fn restore(&self, state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable> {
+        let state = decode_state::<E>(state).map_err(unreadable::<E>)?;
+        Ok(Box::new(Live { state }))
+    }
+
+    fn state_build(&self) -> &str {
+        &self.build
+    }
+
+    fn description(&self) -> &EntityDescription {
+        &self.description
+    }
+}
+
+/// A state in memory.
+pub(crate) struct Live<E> {
+    state: E,
+}
+
+impl<E: Entity> Live<E> {
+    /// Without events.
+    pub(crate) fn fresh() -> Box<dyn LiveEntity> {
+        Box::new(Self { state: E::default() })
+    }
+
+    /// Tags and applies events whose payloads are encoded already. One event is checked before it is applied; behind several, a bad
+    /// tag shows when the first ones are in, so the state's JSON is kept to put it back.
+    fn apply(&mut self, events: Vec<E::Event>, encoded: &mut [EncodedEvent]) -> Result<(), Refusal> {
+        let before = if events.len() > 1 { encode_state(&self.state).map_err(broken)? } else { Vec::new() };
+        for (at, (event, encoded)) in events.iter().zip(encoded).enumerate() {
+            match checked_tags(self.state.tags(event)) {
+                Ok(tags) => encoded.tags = tags,
+                Err(message) => {
+                    if at > 0 {
+                        self.state = decode_state(&before).map_err(broken)?;
+                    }
+                    return Err(broken(message));
+                }
+            }
+            self.state.evolve(event);
+        }
+        Ok(())
+    }
+}
+
+impl<E: Entity> LiveEntity for Live<E> {
+    fn decide(&mut self, command: &str, body: &[u8], context: &CommandContext) -> Result<Accepted, Refusal> {
+        let command: E::Command = read_command(command, body)?;
+        let decision = self.state.decide(command, context).map_err(|rejection| rejected(&rejection))?;
+        let (events, reply) = decision.into_parts();
+        let reply = encode_reply(&reply)?;
+        let encoded: Result<Vec<_>, _> = events.iter().map(|event| encode_event(E::NAME, event)).collect();
+        let mut encoded = encoded.map_err(broken)?;
+        self.apply(events, &mut encoded)?;
+        Ok(Accepted { events: encoded, reply })
+    }
+
+    fn evolve(&mut self, event: StoredEvent<'_>) -> Result<(), Unreadable> {
+        let event: E::Event = decode_event(event).map_err(|error| unreadable::<E>(error.message))?;
+        self.state.evolve(&event);
+        Ok(())
+    }
+
+    fn state(&self) -> Result<Vec<u8>, Unreadable> {
+        encode_state(&self.state).map_err(unreadable::<E>)
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        &mut self.state
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        Box::new(self.state)
+    }
+}
+
+fn unreadable<E: Entity>(message: String) -> Unreadable {
+    Unreadable { message: format!("{}: {message}", E::NAME) }
+}

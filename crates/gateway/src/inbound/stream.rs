@@ -1,0 +1,90 @@
+//! `GET /v1/streams/{stream}`: the service's events as CloudEvents, as NDJSON or as server-sent events.
+//!
+//! NDJSON goes to the head as it was when the read began, or on with `?live=true`, where a blank line now and then says
+//! that the connection lives. SSE is live unless `?live=false`: each event carries its cursor as `id`, so that a browser
+//! resumes by itself with `Last-Event-ID`, which wins over `?after=`; `event: progress` moves that id while a filter lets nothing through.
+//! When a read fails midway, the last line (the last event, named `problem`) is the problem; nothing is left out silently.
+
+mod feed;
+mod filter;
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use journal::{Cursor, ReadMode, Selection};
+
+use super::Gateway;
+use super::answer::{self, NDJSON, SSE};
+use super::body::Body;
+use super::headers::{self, invalid, single};
+use super::query::{self, Parameters, many, once};
+use super::refusal;
+use crate::limits::FILTERS_MAX;
+use crate::problem::{INVALID_CURSOR, INVALID_HEADER, NOT_ACCEPTABLE, Problem, UNKNOWN_ROUTE};
+use feed::{Feed, Framing};
+use filter::Filter;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Tells proxies such as nginx to pass each event on at once.
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+pub(super) async fn open(gateway: &Arc<Gateway>, parts: &Parts, name: &str) -> Result<Response<Body>, Problem> {
+    let service = gateway.runtime.service();
+    if name != service {
+        return Err(Problem::new(UNKNOWN_ROUTE, format!("there is no stream `{name}`; this service has one, `{service}`")));
+    }
+    let known = [once("after"), once("limit"), once("live"), once("key"), many("type", FILTERS_MAX), many("tag", FILTERS_MAX)];
+    let parameters = Parameters::read(parts.uri.query(), &known)?;
+    let framing = framing(parts)?;
+    let live = parameters.flag("live")?.unwrap_or(framing == Framing::Sse);
+    let limit = parameters.bounded("limit", u64::MAX)?;
+    let filter = Filter::read(&parameters)?;
+    let after = after(parts, &parameters, framing)?;
+    check_cursor(gateway, after).await?;
+    let mode = if live { ReadMode::Live } else { ReadMode::ToHead };
+    let events = gateway.runtime.journal().read(filter.selection(), after, mode);
+    let feed = Feed::new(gateway, events, filter, framing, after).limited(limit).live(live);
+    Ok(response(framing, feed))
+}
+
+fn response(framing: Framing, feed: Feed) -> Response<Body> {
+    let media_type = if framing == Framing::Sse { SSE } else { NDJSON };
+    let mut response = answer::with(StatusCode::OK, media_type, Body::pulled(feed));
+    response.headers_mut().insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// The first of our two forms that the client accepts; quality values are not weighed.
+fn framing(parts: &Parts) -> Result<Framing, Problem> {
+    let Some(accept) = single(&parts.headers, &header::ACCEPT, INVALID_HEADER)? else { return Ok(Framing::Lines) };
+    let essences = accept.split(',').map(|item| item.split(';').next().unwrap_or_default().trim());
+    let found = essences.filter_map(|essence| match essence.to_ascii_lowercase().as_str() {
+        SSE => Some(Framing::Sse),
+        NDJSON | "application/*" | "*/*" | "" => Some(Framing::Lines),
+        _ => None,
+    });
+    found.into_iter().next().ok_or_else(|| Problem::new(NOT_ACCEPTABLE, format!("a stream comes as `{NDJSON}` or `{SSE}`, not as `{accept}`")))
+}
+
+fn after(parts: &Parts, parameters: &Parameters, framing: Framing) -> Result<Cursor, Problem> {
+    let last = single(&parts.headers, &LAST_EVENT_ID, INVALID_HEADER)?.filter(|text| !text.is_empty());
+    if last.is_some() && framing != Framing::Sse {
+        return Err(invalid(&LAST_EVENT_ID, "belongs to server-sent events; use `?after=` or accept `text/event-stream`"));
+    }
+    let (place, text) = match (last, parameters.one("after")) {
+        (Some(text), _) => ("last-event-id", text),
+        (None, Some(text)) => ("after", text),
+        (None, None) => return Ok(Cursor::BEGINNING),
+    };
+    text.parse().map_err(|error| Problem::new(INVALID_CURSOR, format!("{place}: {error}")))
+}
+
+/// Refuses a cursor before the first byte of the answer: a live read may say nothing for long.
+async fn check_cursor(gateway: &Gateway, after: Cursor) -> Result<(), Problem> {
+    let mut probe = gateway.runtime.journal().read(Selection::All, after, ReadMode::ToHead);
+    match probe.next().await {
+        Some(Err(error)) => Err(refusal::read(&error)),
+        Some(Ok(_)) | None => Ok(()),
+    }
+}

@@ -1,0 +1,57 @@
+//! Which events of a stream a reader wants: `type=cart` or `type=cart/item-added` (any of them), `key=cart/c1`, `tag=name:value`
+//! (all of them).
+
+use std::sync::Arc;
+
+use journal::{EntityKey, EntityType, Recorded, Selection, Tag, TagQuery, TagQueryItem};
+
+use crate::inbound::query::{Parameters, invalid};
+use crate::problem::Problem;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filter {
+    types: Vec<Arc<str>>,
+    key: Option<EntityKey>,
+    tags: Vec<Tag>,
+}
+
+impl Filter {
+    pub(super) fn read(parameters: &Parameters) -> Result<Self, Problem> {
+        Ok(Self {
+            types: parameters.all("type").map(event_type).collect::<Result<_, _>>()?,
+            key: parameters.one("key").map(key).transpose()?,
+            tags: parameters.all("tag").map(|text| Tag::new(text).map_err(|error| invalid("tag", error.problem()))).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The narrowest selection that an index answers; what it lets through besides, `matches` stops.
+    pub(super) fn selection(&self) -> Selection {
+        if let Some(entity) = &self.key {
+            return Selection::Entity { entity: entity.clone(), from_sequence: 1 };
+        }
+        if !self.tags.is_empty() {
+            return Selection::Tags(TagQuery { items: vec![TagQueryItem { types: Vec::new(), tags: self.tags.clone() }] });
+        }
+        if self.types.is_empty() { Selection::All } else { Selection::Types(self.types.clone()) }
+    }
+
+    pub(super) fn matches(&self, event: &Recorded) -> bool {
+        let type_fits = self.types.is_empty() || Selection::Types(self.types.clone()).matches(event);
+        let key_fits = self.key.as_ref().is_none_or(|key| event.entity == *key);
+        type_fits && key_fits && self.tags.iter().all(|tag| event.tags.contains(tag))
+    }
+}
+
+fn event_type(text: &str) -> Result<Arc<str>, Problem> {
+    let (kind, name) = text.split_once('/').map_or((text, None), |(kind, name)| (kind, Some(name)));
+    EntityType::new(kind).map_err(|_| invalid("type", &format!("`{text}` is no event type; write `cart` or `cart/item-added`")))?;
+    match name {
+        Some("") => Err(invalid("type", &format!("`{text}` has no event name; write `{kind}` for all of its events"))),
+        _ => Ok(text.into()),
+    }
+}
+
+fn key(text: &str) -> Result<EntityKey, Problem> {
+    let (kind, id) = text.split_once('/').ok_or_else(|| invalid("key", &format!("`{text}` is no entity key; write `cart/c1`")))?;
+    EntityKey::new(kind, id).map_err(|error| invalid("key", &format!("the {error}")))
+}
