@@ -3,8 +3,8 @@
 use crate::decision::Decision;
 use crate::hosted::CommandContext;
 use crate::tag::Tag;
-use crate::variants::{Command, Event, Rejection, State};
 use crate::value::Value;
+use crate::variants::{Command, Event, Rejection, State};
 
 /// A keyed state machine: it decides commands and evolves by events. Both are pure: no clock, no randomness, no I/O.
 ///

@@ -3,8 +3,9 @@
 use std::any::Any;
 
 use crate::entity::Entity;
-use crate::hosted::{CommandContext, EncodedEvent};
+use crate::host::Live;
 use crate::host::recording::{decode_state, encode_event, encode_state};
+use crate::hosted::{CommandContext, EncodedEvent, LiveEntity};
 use crate::value::Value;
 use crate::variants::Rejection;
 
@@ -89,17 +90,27 @@ pub trait Operation: Send + Sync + 'static {
 }
 
 /// Names an entity.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct EntityRef {
     pub(crate) kind: &'static str,
     pub(crate) id: String,
+    /// Its state without events, for tests.
+    pub(crate) fresh: fn() -> Box<dyn LiveEntity>,
 }
+
+impl PartialEq for EntityRef {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.id) == (other.kind, &other.id)
+    }
+}
+
+impl Eq for EntityRef {}
 
 impl EntityRef {
     /// The entity of this type and id.
     #[must_use]
     pub fn of<A: Entity>(id: impl Into<String>) -> Self {
-        Self { kind: A::NAME, id: id.into() }
+        Self { kind: A::NAME, id: id.into(), fresh: Live::<A>::fresh }
     }
 }
 

@@ -6,13 +6,14 @@
 
 mod any;
 mod collection;
+pub(crate) mod enumeration;
 mod object;
 mod primitive;
 mod schema;
 
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, VariantAccess};
 use serde::ser::{Serialize, SerializeStruct, SerializeStructVariant, Serializer};
 use serde_json::Value as Json;
 
@@ -97,12 +98,17 @@ pub trait Value: Serialize + DeserializeOwned + 'static {
     }
 
     #[doc(hidden)]
-    fn fill<'de, A: MapAccess<'de>>(
-        slot: &mut Option<Self>,
-        name: &'static str,
-        object: &mut A,
-        reading: Reading,
-    ) -> Result<(), A::Error> {
+    fn write_variant<S: Serializer>(value: &Self, at: u32, name: &'static str, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_variant("", at, name, &Written(value))
+    }
+
+    #[doc(hidden)]
+    fn read_variant<'de, A: VariantAccess<'de>>(data: A, reading: Reading) -> Result<Self, A::Error> {
+        data.newtype_variant_seed(Seed::new(reading))
+    }
+
+    #[doc(hidden)]
+    fn fill<'de, A: MapAccess<'de>>(slot: &mut Option<Self>, name: &'static str, object: &mut A, reading: Reading) -> Result<(), A::Error> {
         if slot.is_some() {
             return Err(A::Error::duplicate_field(name));
         }
@@ -131,15 +137,14 @@ impl<T: Value> Serialize for Written<'_, T> {
 }
 
 /// Reads a value inside a collection, as strictly as the whole.
-pub struct Seed<T> {
+pub(crate) struct Seed<T> {
     reading: Reading,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T> Seed<T> {
     /// Reads as `reading` says.
-    #[must_use]
-    pub fn new(reading: Reading) -> Self {
+    pub(crate) fn new(reading: Reading) -> Self {
         Self { reading, value: PhantomData }
     }
 }

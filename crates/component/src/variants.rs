@@ -23,10 +23,6 @@ pub trait Variants: Sized + 'static {
     #[doc(hidden)]
     fn read<'de, D: Deserializer<'de>>(name: &str, payload: D, reading: Reading) -> Result<Self, D::Error>;
 
-    /// Whether the variant of this name has no payload, so that a sender may leave the body out.
-    #[doc(hidden)]
-    fn is_bare(name: &str) -> bool;
-
     #[doc(hidden)]
     fn shapes(definitions: fn() -> Definitions) -> Vec<ShapeDescription>;
 }
@@ -173,10 +169,6 @@ impl Variants for std::convert::Infallible {
 
     fn read<'de, D: Deserializer<'de>>(name: &str, _: D, _: Reading) -> Result<Self, D::Error> {
         Err(unknown_name(name, &[]))
-    }
-
-    fn is_bare(_: &str) -> bool {
-        false
     }
 
     fn shapes(_: fn() -> Definitions) -> Vec<ShapeDescription> {

@@ -10,7 +10,8 @@ pub(crate) fn text(time: Timestamp) -> String {
 
 /// From an RFC 3339 text with an offset; finer digits than microseconds are cut.
 pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
-    let time: jiff::Timestamp = text.parse().map_err(|error| format!("`{text}` is not an RFC 3339 time ({error}); write it like 2026-11-21T08:15:30Z"))?;
+    let time: jiff::Timestamp =
+        text.parse().map_err(|error| format!("`{text}` is not an RFC 3339 time ({error}); write it like 2026-11-21T08:15:30Z"))?;
     Ok(Timestamp::from_micros(time.as_microsecond()))
 }
 

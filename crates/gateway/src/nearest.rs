@@ -41,7 +41,9 @@ mod tests {
     #[test]
     fn a_mistyped_name_finds_its_neighbour() {
         let known = ["cart", "account", "add-item"];
-        for (name, expected) in [("crat", Some("cart")), ("cartt", Some("cart")), ("acount", Some("account")), ("additem", Some("add-item")), ("zebra", None)] {
+        for (name, expected) in
+            [("crat", Some("cart")), ("cartt", Some("cart")), ("acount", Some("account")), ("additem", Some("add-item")), ("zebra", None)]
+        {
             assert_eq!(nearest(name, known), expected, "{name}");
         }
     }

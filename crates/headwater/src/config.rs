@@ -16,7 +16,7 @@ pub(crate) use nearest::nearest;
 #[cfg(test)]
 pub(crate) use settings::SETTINGS;
 pub(crate) use settings::{Kind, Resolved, Settings};
-pub(crate) use value::Config;
+pub(crate) use value::{Config, data_directory};
 
 /// What the command line (or an embedding program) sets, before anything else is asked.
 #[derive(Clone, Debug, Default)]

@@ -1,1 +1,77 @@
-//! Being built.
+//! Headwater: you write the rules, it runs the flow.
+//!
+//! The one crate that a service adds. You write how a command becomes events and how events become state;
+//! [`Service`] makes them durable, serves them over HTTP and is its own command line.
+//!
+//! ```no_run
+//! use headwater::prelude::*;
+//!
+//! #[derive(Default, State)]
+//! struct Counter { count: u64 }
+//!
+//! #[derive(Command)]
+//! enum CounterCommand { #[command("add")] Add { by: u64 } }
+//!
+//! #[derive(Event)]
+//! enum CounterEvent { #[event("added")] Added { by: u64 } }
+//!
+//! #[derive(Rejection)]
+//! enum CounterRejection { #[rejection("nothing-to-add", "add at least 1")] NothingToAdd }
+//!
+//! impl Entity for Counter {
+//!     const NAME: &'static str = "counter";
+//!     type Command = CounterCommand;
+//!     type Event = CounterEvent;
+//!     type Reply = ();
+//!     type Rejection = CounterRejection;
+//!
+//!     fn decide(&self, command: CounterCommand, _: &CommandContext) -> Result<Decision<CounterEvent>, CounterRejection> {
+//!         match command {
+//!             CounterCommand::Add { by: 0 } => Err(CounterRejection::NothingToAdd),
+//!             CounterCommand::Add { by } => Ok(record(CounterEvent::Added { by })),
+//!         }
+//!     }
+//!
+//!     fn evolve(&mut self, event: &CounterEvent) {
+//!         let CounterEvent::Added { by } = event;
+//!         self.count = self.count.saturating_add(*by);
+//!     }
+//! }
+//!
+//! fn main() -> headwater::Exit {
+//!     Service::new("counters").entity::<Counter>().run()
+//! }
+//! ```
+//!
+//! What it is not: the rooms behind it (`journal`, `runtime`, `gateway`) have no other door; this one holds wiring,
+//! configuration and the command line, and no rule of its own.
+
+#[doc(hidden)]
+pub mod client;
+#[doc(hidden)]
+pub mod command_line;
+mod config;
+mod engine;
+mod exit;
+mod export;
+mod failure;
+mod limits;
+#[doc(hidden)]
+pub mod output;
+pub mod prelude;
+mod running;
+mod service;
+mod signals;
+#[doc(hidden)]
+pub mod threads;
+
+#[doc(hidden)]
+pub use component::__private;
+
+pub use client::{Client, SendError, Sent};
+#[doc(hidden)]
+pub use exit::EXIT_CODES_HELP;
+pub use exit::Exit;
+pub use failure::Failure;
+pub use running::Running;
+pub use service::Service;

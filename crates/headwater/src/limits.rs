@@ -14,3 +14,5 @@ pub(crate) const IMPORT_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a process may still wait for background threads once everything is answered.
 pub(crate) const THREADS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Commits of an import on their way to the disk at once.
+pub(crate) const IMPORT_IN_FLIGHT_MAX: usize = 256;

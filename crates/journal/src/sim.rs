@@ -1,8 +1,9 @@
-//! A simulated machine: a disk that loses, tears, rots and fails, a clock that is set, dice that follow a seed, and a spawner without
-//! threads. One seed replays a run.
+//! A simulated machine: a disk that loses, tears, rots and fails, a clock that is set, dice that follow a seed, and a spawner
+//! without threads. One seed replays a run.
 //!
 //! What it is not: a model of time. Nothing here waits; a test that wants a slow disk stops inside [`SimDisk::on_call`].
 
+mod content;
 mod disk;
 mod platter;
 #[cfg(test)]
@@ -16,7 +17,7 @@ use crate::seams::{Clock, Random, Spawner};
 use crate::time::Timestamp;
 
 pub use disk::{Call, CallKind, SimDisk};
-pub use platter::{DiskFault, Survival, Until};
+pub use platter::{DiskFault, Survival};
 
 /// A clock that is set, and that may step by itself each time it is asked.
 pub struct SimClock {
@@ -25,10 +26,10 @@ pub struct SimClock {
 }
 
 impl SimClock {
-    /// Stands at a moment until it is set.
+    /// Stands at 2026-01-01T00:00:00Z until it is set.
     #[must_use]
-    pub fn new(start: Timestamp) -> Self {
-        Self::stepping(start, 0)
+    pub fn new() -> Self {
+        Self::stepping(Timestamp::from_micros(1_767_225_600_000_000), 0)
     }
 
     /// Goes on by `step_micros` after each question; a negative step goes back.
@@ -45,6 +46,12 @@ impl SimClock {
     /// Moves it, forwards or backwards.
     pub fn advance(&self, micros: i64) {
         self.micros.fetch_add(micros, Ordering::SeqCst);
+    }
+}
+
+impl Default for SimClock {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -65,7 +72,7 @@ impl SimRandom {
     }
 
     /// The next 64 bits.
-    pub fn next(&self) -> u64 {
+    pub fn roll(&self) -> u64 {
         const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut word = self.0.fetch_add(GAMMA, Ordering::SeqCst).wrapping_add(GAMMA);
         word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -75,7 +82,7 @@ impl SimRandom {
 
     /// A number below `bound`, which is not zero. A bound far below 2^64 makes the bias of the remainder too small to matter.
     pub fn below(&self, bound: u64) -> u64 {
-        self.next() % bound
+        self.roll() % bound
     }
 
     /// True once in `times`, on average.
@@ -92,7 +99,7 @@ impl SimRandom {
 impl Random for SimRandom {
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&self.roll().to_le_bytes()[..chunk.len()]);
         }
     }
 }

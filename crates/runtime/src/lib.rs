@@ -1,19 +1,31 @@
 //! The runtime: runs components over an engine. It knows no HTTP, reads no environment and starts no threads of its own.
+//!
+//! Start at [`Runtime`], then `entity` (one command, one entity) and `operation` (one command, several entities or tags).
+//! `flight` is what both stand on: a commit on its way, which anybody may wait for.
 
+mod admission;
+mod asked;
 mod entity;
+mod flight;
+mod isolation;
 pub mod limits;
+mod operation;
 mod request;
+mod runtime;
+mod start;
 
 use std::sync::Arc;
 
-use component::hosted::{EntityDescription, EntityHandle, OperationDescription, OperationHandle};
+use component::hosted::{EntityHandle, OperationHandle};
+use journal::Journal;
 use journal::seams::{Clock, Disk, Random};
-use journal::{EntityKey, Events, Journal};
 
 pub use limits::Limits;
 pub use request::{
     CommandError, CommandOutcome, CommandRequest, Expectation, Moment, OperationRequest, PastOutcome, StateError, StateRead,
 };
+pub use runtime::{Health, Runtime};
+pub use start::StartError;
 
 /// What a runtime is made of.
 pub struct Parts {

@@ -10,8 +10,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use headwater::Failure;
-use rust_decimal::Decimal;
+use headwater::prelude::Decimal;
+use headwater::{Exit, Failure};
 use serde_json::json;
 
 use super::script::{Script, ScriptCommand};
@@ -45,7 +45,7 @@ impl Invoice {
         let place = json!({ "customer": self.customer, "country": self.country, "placed_at": placed_at });
         let place = ScriptCommand::new("place", format!("{}-place", self.number), &place);
         let lines = (1..).zip(&self.lines).map(|(ordinal, line)| self.add_line(ordinal, line));
-        Script { kind: "order", id: self.number.clone(), commands: std::iter::once(place).chain(lines).collect(), one_event_each: true }
+        Script { kind: "order", id: self.number.clone(), commands: std::iter::once(place).chain(lines).collect() }
     }
 
     /// How many commands the invoice is.
@@ -76,7 +76,7 @@ pub(super) fn read(path: &Path, limit: Option<u64>) -> Result<Vec<Invoice>, Fail
 }
 
 fn unreadable(path: &Path, cause: &dyn std::fmt::Display) -> Failure {
-    Failure::plain(headwater::Exit::Failed, format!("cannot read the retail file {}: {cause}", path.display()))
+    Failure::plain(Exit::Failed, format!("cannot read the retail file {}: {cause}", path.display()))
 }
 
 fn gather(rows: impl Read, limit: Option<u64>) -> Result<Vec<Invoice>, String> {

@@ -30,6 +30,4 @@ pub(super) struct Script {
     pub(super) id: String,
     /// Its commands.
     pub(super) commands: Vec<ScriptCommand>,
-    /// Every command leaves exactly one event: so the entity's sequence says how far an earlier play came.
-    pub(super) one_event_each: bool,
 }

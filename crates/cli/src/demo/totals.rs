@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use headwater::prelude::Decimal;
 use headwater::{Exit, Failure};
-use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
@@ -69,7 +69,7 @@ impl Totals {
             "lines": self.lines,
             "invoices": self.invoices,
             "customers": self.customers(),
-            "total": self.total.normalize().to_string(),
+            "total": self.total.to_string(),
             "events": self.events,
         })
     }

@@ -60,7 +60,7 @@ fn add_line(id: &str, number: u32, article: usize, quantity: usize, at: &str) ->
 }
 
 fn script(kind: &'static str, id: &str, commands: Vec<ScriptCommand>) -> Script {
-    Script { kind, id: id.to_owned(), commands, one_event_each: true }
+    Script { kind, id: id.to_owned(), commands }
 }
 
 /// Marsaglia's xorshift64: chance enough for a shop, and the same on every machine.

@@ -200,8 +200,8 @@ mod tests {
 
     #[test]
     fn a_total_that_cannot_be_exact_is_refused() {
-        let most = Decimal::MAX.to_string();
-        given::<Order>([placed()]).when(add_line(1, 2, &most)).rejected(OrderRejection::TooMuch);
+        let most = "79228162514264337593543950335";
+        given::<Order>([placed()]).when(add_line(1, 2, most)).rejected(OrderRejection::TooMuch);
     }
 
     #[test]

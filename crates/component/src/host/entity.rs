@@ -34,7 +34,7 @@ use crate::variants::{Variants, decode_event};
 /// ```
 #[must_use]
 pub fn hosted<E: Entity>() -> EntityHandle {
-    const { assert!(is_name(E::NAME), "the name of an entity must match [a-z][a-z0-9-]{0,63}") };
+    const { assert!(is_name(E::NAME), "the name of an entity must match [a-z][a-z0-9-]{{0,63}}") };
     Arc::new(EntityType::<E> { description: describe::<E>(), build: state_build::<E>(E::VERSION), entity: PhantomData })
 }
 

@@ -17,7 +17,7 @@ use crate::variants::Variants;
 /// An operation, ready for a service.
 #[must_use]
 pub fn hosted_operation<O: Operation>() -> OperationHandle {
-    const { assert!(is_name(O::NAME), "the name of an operation must match [a-z][a-z0-9-]{0,63}") };
+    const { assert!(is_name(O::NAME), "the name of an operation must match [a-z][a-z0-9-]{{0,63}}") };
     let description = OperationDescription {
         name: O::NAME,
         input: Definitions::strict().document(O::Input::schema),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::recording::{broken, encode_event, encode_reply, rejected};
 use crate::body::read_input;
 use crate::hosted::{
-    CommandContext, EncodedEvent, HostedOperation, OperationAccepted, OperationDescription, OperationHandle, OperationReads,
-    OperationSeen, Refusal, StoredEvent,
+    CommandContext, EncodedEvent, HostedOperation, OperationAccepted, OperationDescription, OperationHandle, OperationReads, OperationSeen,
+    Refusal, StoredEvent,
 };
 use crate::limits::is_name;
 use crate::rule::Rule;
@@ -18,8 +18,8 @@ use crate::variants::{Variants, decode_event};
 /// A rule, ready for a service.
 #[must_use]
 pub fn hosted_rule<R: Rule>() -> OperationHandle {
-    const { assert!(is_name(R::NAME), "the name of a rule must match [a-z][a-z0-9-]{0,63}") };
-    const { assert!(is_name(R::ENTITY), "the name of an entity must match [a-z][a-z0-9-]{0,63}") };
+    const { assert!(is_name(R::NAME), "the name of a rule must match [a-z][a-z0-9-]{{0,63}}") };
+    const { assert!(is_name(R::ENTITY), "the name of an entity must match [a-z][a-z0-9-]{{0,63}}") };
     let description = OperationDescription {
         name: R::NAME,
         input: Definitions::strict().document(R::Input::schema),

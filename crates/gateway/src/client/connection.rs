@@ -90,7 +90,13 @@ impl Connection {
     ///
     /// # Errors
     /// As `request`; an answer with another status than 200 is given whole, as the inner error.
-    pub async fn stream(&mut self, method: Method, path: &str, headers: HeaderMap, body: Bytes) -> Result<Result<LineStream, Response>, ClientError> {
+    pub async fn stream(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Result<LineStream, Response>, ClientError> {
         let time = self.timeouts.answer;
         let exchange = async {
             let (head, body) = self.send(method, path, headers, body).await?.into_parts();
@@ -123,7 +129,11 @@ impl Connection {
                     // It never left: the service had closed an idle connection.
                     Some(unsent) if !fresh => request = unsent,
                     Some(_) => return Err(self.unreachable("closed the connection at once").because(error.into_error())),
-                    None => return Err(ClientError::new(ClientErrorKind::Cut, "the connection broke before the answer").because(error.into_error())),
+                    None => {
+                        return Err(
+                            ClientError::new(ClientErrorKind::Cut, "the connection broke before the answer").because(error.into_error())
+                        );
+                    }
                 },
             }
         }
@@ -135,9 +145,17 @@ impl Connection {
         if !path.starts_with('/') {
             return Err(invalid("is no path; it must begin with a slash"));
         }
-        let mut request = Request::builder().method(method).uri(target).body(Full::new(body)).map_err(|error| invalid("cannot be asked for").because(error))?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target)
+            .body(Full::new(body))
+            .map_err(|error| invalid("cannot be asked for").because(error))?;
         *request.headers_mut() = headers;
-        let host = self.address.authority.parse().map_err(|error: header::InvalidHeaderValue| invalid("has a host that no header can hold").because(error))?;
+        let host = self
+            .address
+            .authority
+            .parse()
+            .map_err(|error: header::InvalidHeaderValue| invalid("has a host that no header can hold").because(error))?;
         request.headers_mut().insert(header::HOST, host);
         Ok(request)
     }
@@ -169,11 +187,15 @@ async fn in_time<T>(time: Duration, exchange: impl Future<Output = Result<T, Cli
 async fn whole(mut body: Incoming) -> Result<Bytes, ClientError> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| ClientError::new(ClientErrorKind::Cut, "the connection broke within the answer").because(error))?;
+        let frame =
+            frame.map_err(|error| ClientError::new(ClientErrorKind::Cut, "the connection broke within the answer").because(error))?;
         let Ok(data) = frame.into_data() else { continue };
         whole.extend_from_slice(&data);
         if whole.len() > CLIENT_ANSWER_BYTES_MAX {
-            return Err(ClientError::new(ClientErrorKind::TooLarge, format!("the answer is larger than {CLIENT_ANSWER_BYTES_MAX} bytes, which is the bound")));
+            return Err(ClientError::new(
+                ClientErrorKind::TooLarge,
+                format!("the answer is larger than {CLIENT_ANSWER_BYTES_MAX} bytes, which is the bound"),
+            ));
         }
     }
     Ok(whole.freeze())

@@ -44,13 +44,18 @@ impl LineStream {
                 }
             }
             if self.buffer.len() > CLIENT_LINE_BYTES_MAX {
-                return Err(ClientError::new(ClientErrorKind::TooLarge, format!("a line is larger than {CLIENT_LINE_BYTES_MAX} bytes, which is the bound")));
+                return Err(ClientError::new(
+                    ClientErrorKind::TooLarge,
+                    format!("a line is larger than {CLIENT_LINE_BYTES_MAX} bytes, which is the bound"),
+                ));
             }
             let Some(body) = &mut self.body else { return Ok(None) };
             match body.frame().await {
                 None => self.body = None,
                 Some(Ok(frame)) => self.buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
-                Some(Err(error)) => return Err(ClientError::new(ClientErrorKind::Cut, "the connection broke within the stream").because(error)),
+                Some(Err(error)) => {
+                    return Err(ClientError::new(ClientErrorKind::Cut, "the connection broke within the stream").because(error));
+                }
             }
         }
     }

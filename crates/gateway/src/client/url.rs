@@ -1,6 +1,7 @@
 //! The address of a service: `http://host[:port][/path]`.
 
 use http::Uri;
+use http::uri::InvalidUri;
 
 use super::{ClientError, ClientErrorKind};
 
@@ -18,10 +19,12 @@ pub(super) struct Address {
 impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, ClientError> {
         let invalid = |problem: &str| ClientError::new(ClientErrorKind::InvalidUrl, format!("`{url}` {problem}"));
-        let uri: Uri = url.parse().map_err(|error| invalid("is no URL; write it like http://127.0.0.1:7430").because::<http::uri::InvalidUri>(error))?;
+        let uri: Uri = url.parse().map_err(|error: InvalidUri| invalid("is no URL; write it like http://127.0.0.1:7430").because(error))?;
         match uri.scheme_str() {
             Some("http") => {}
-            Some("https") => return Err(invalid("asks for https, which this client does not speak; use http:// over a trusted network or a proxy")),
+            Some("https") => {
+                return Err(invalid("asks for https, which this client does not speak; use http:// over a trusted network or a proxy"));
+            }
             _ => return Err(invalid("does not begin with http://; write it like http://127.0.0.1:7430")),
         }
         let authority = uri.authority().ok_or_else(|| invalid("has no host"))?;

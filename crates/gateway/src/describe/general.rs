@@ -53,7 +53,11 @@ fn query(name: &str, schema: Json, description: &str) -> Json {
 }
 
 fn limit() -> Json {
-    query("limit", json!({ "type": "integer", "minimum": 1, "maximum": PAGE_ITEMS_MAX, "default": PAGE_ITEMS_DEFAULT }), "items of the page, at most")
+    query(
+        "limit",
+        json!({ "type": "integer", "minimum": 1, "maximum": PAGE_ITEMS_MAX, "default": PAGE_ITEMS_DEFAULT }),
+        "items of the page, at most",
+    )
 }
 
 fn page(item: Json, description: &str) -> Json {
@@ -120,7 +124,8 @@ pub(super) fn batch(entity: &str) -> Json {
 /// The routes that belong to no component.
 pub(super) fn paths(service: &str, paths: &mut Map<String, Json>) {
     paths.insert(format!("/v1/streams/{service}"), json!({ "get": stream() }));
-    let text = |description: &str| json!({ "description": description, "content": { "application/json": { "schema": { "type": "object" } } } });
+    let text =
+        |description: &str| json!({ "description": description, "content": { "application/json": { "schema": { "type": "object" } } } });
     let verbose = [query("verbose", json!({ "type": "boolean" }), "with figures")];
     for (path, summary, parameters, refused) in [
         ("/livez", "Alive: the process answers", &[][..], &[][..]),
@@ -143,7 +148,8 @@ fn stream() -> Json {
         query("tag", list(), "`name:value`; all of them"),
     ];
     all.push(json!({ "name": "Last-Event-ID", "in": "header", "required": false, "schema": text(), "description": "resumes server-sent events; wins over `after`" }));
-    let content = json!({ "application/x-ndjson": { "schema": reference("schemas", "CloudEvent") }, "text/event-stream": { "schema": text() } });
+    let content =
+        json!({ "application/x-ndjson": { "schema": reference("schemas", "CloudEvent") }, "text/event-stream": { "schema": text() } });
     let ok = json!({ "description": "CloudEvents in order, one a line or one a server-sent event", "content": content });
     get("The service's events", "service", "stream", &all, &[400, 404, 406, 409, 410, 503], ok)
 }
@@ -153,7 +159,10 @@ pub(super) fn components(mut schemas: Map<String, Json>) -> Json {
     schemas.insert("Problem".to_owned(), problem());
     schemas.insert("CloudEvent".to_owned(), cloud_event());
     schemas.insert("Cursor".to_owned(), json!({ "type": "string", "description": "a place in the service's events; opaque" }));
-    schemas.insert("Sequence".to_owned(), json!({ "type": "integer", "minimum": 0, "description": "the entity's version: the number of its last event" }));
+    schemas.insert(
+        "Sequence".to_owned(),
+        json!({ "type": "integer", "minimum": 0, "description": "the entity's version: the number of its last event" }),
+    );
     json!({ "schemas": schemas, "parameters": header_parameters(), "headers": headers(), "responses": responses() })
 }
 
@@ -180,9 +189,7 @@ fn cloud_event() -> Json {
 }
 
 fn header_parameters() -> Json {
-    let header = |name: &str, description: &str| {
-        json!({ "name": name, "in": "header", "required": false, "schema": { "type": "string" }, "description": description })
-    };
+    let header = |name: &str, description: &str| json!({ "name": name, "in": "header", "required": false, "schema": { "type": "string" }, "description": description });
     json!({
         "Id": { "name": "id", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 },
             "description": "1 to 256 bytes without control characters; percent-encode `/` and `%`" },
@@ -209,9 +216,9 @@ fn headers() -> Json {
 fn responses() -> Json {
     let mut responses = Map::new();
     for code in CODES {
-        let entry = responses.entry(code.status.to_string()).or_insert_with(|| {
-            json!({ "description": "", "content": { "application/problem+json": { "schema": reference("schemas", "Problem") } } })
-        });
+        let entry = responses.entry(code.status.to_string()).or_insert_with(
+            || json!({ "description": "", "content": { "application/problem+json": { "schema": reference("schemas", "Problem") } } }),
+        );
         let listed = entry["description"].as_str().unwrap_or_default();
         let separator = if listed.is_empty() { "" } else { ", " };
         entry["description"] = json!(format!("{listed}{separator}{} {}", code.number, code.title));

@@ -51,7 +51,8 @@ fn point(schema: &mut Json, owner: &str) {
 
 /// Component names hold letters, digits, `.`, `-` and `_` only (OpenAPI 3.1, section 4.8.7.1).
 fn component_name(owner: &str, definition: &str) -> String {
-    let definition: String = definition.chars().map(|letter| if letter.is_ascii_alphanumeric() || "._-".contains(letter) { letter } else { '_' }).collect();
+    let definition: String =
+        definition.chars().map(|letter| if letter.is_ascii_alphanumeric() || "._-".contains(letter) { letter } else { '_' }).collect();
     format!("{owner}.{definition}")
 }
 
@@ -64,10 +65,13 @@ mod tests {
     #[test]
     fn definitions_move_and_references_follow() {
         let mut schemas = Schemas::new();
-        schemas.add("cart.state", &json!({
-            "properties": { "items": { "items": { "$ref": "#/$defs/Item<u8>" } } },
-            "$defs": { "Item<u8>": { "properties": { "price": { "$ref": "#/$defs/Price" } } }, "Price": { "type": "string" } },
-        }));
+        schemas.add(
+            "cart.state",
+            &json!({
+                "properties": { "items": { "items": { "$ref": "#/$defs/Item<u8>" } } },
+                "$defs": { "Item<u8>": { "properties": { "price": { "$ref": "#/$defs/Price" } } }, "Price": { "type": "string" } },
+            }),
+        );
         let expected = json!({
             "cart.state": { "properties": { "items": { "items": { "$ref": "#/components/schemas/cart.state.Item_u8_" } } } },
             "cart.state.Item_u8_": { "properties": { "price": { "$ref": "#/components/schemas/cart.state.Price" } } },

@@ -89,7 +89,8 @@ async fn collect(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, Problem
 /// The next bytes of a body; trailers are passed over. Cancel-safe.
 pub(super) async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Problem::new(MALFORMED_JSON, format!("the body ended early or its transfer coding is broken ({error})")))?;
+        let frame = frame
+            .map_err(|error| Problem::new(MALFORMED_JSON, format!("the body ended early or its transfer coding is broken ({error})")))?;
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));
         }
@@ -102,7 +103,10 @@ pub(super) fn too_large(bytes_max: usize, bound: &str) -> Problem {
 }
 
 pub(super) fn too_slow(time_max: Duration) -> Problem {
-    Problem::new(REQUEST_TIMEOUT, format!("the body did not come within {} seconds; nothing happened, send it again", time_max.as_secs_f32()))
+    Problem::new(
+        REQUEST_TIMEOUT,
+        format!("the body did not come within {} seconds; nothing happened, send it again", time_max.as_secs_f32()),
+    )
 }
 
 /// What a pulled body is made by.

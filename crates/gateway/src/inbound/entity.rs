@@ -61,7 +61,9 @@ fn stale(parameters: &Parameters) -> Result<bool, Problem> {
 
 fn absent(kind: &str, id: &str, moment: Moment) -> Problem {
     match moment {
-        Moment::Time(time) => Problem::new(crate::problem::ENTITY_NOT_FOUND, format!("{kind} `{id}` had no event at {}", calendar::text(time))),
+        Moment::Time(time) => {
+            Problem::new(crate::problem::ENTITY_NOT_FOUND, format!("{kind} `{id}` had no event at {}", calendar::text(time)))
+        }
         Moment::Now | Moment::Sequence(_) => refusal::no_entity(kind, id),
     }
 }

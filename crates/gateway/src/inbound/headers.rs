@@ -11,9 +11,7 @@ use journal::Context;
 use runtime::Expectation;
 
 use crate::limits::{HEADER_BYTES_MAX, HEADERS_MAX};
-use crate::problem::{
-    Code, HEADERS_TOO_LARGE, INVALID_HEADER, INVALID_IDEMPOTENCY_KEY, Problem, TENANT_REFUSED, UNSUPPORTED_MEDIA_TYPE,
-};
+use crate::problem::{Code, HEADERS_TOO_LARGE, INVALID_HEADER, INVALID_IDEMPOTENCY_KEY, Problem, TENANT_REFUSED, UNSUPPORTED_MEDIA_TYPE};
 
 /// A command's id. The draft of the IETF (draft-ietf-httpapi-idempotency-key-header).
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -26,7 +24,10 @@ const OURS: &str = "headwater-";
 /// Checks the bounds of a head, and the names that are ours.
 pub(super) fn check(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.len() > HEADERS_MAX {
-        return Err(Problem::new(HEADERS_TOO_LARGE, format!("the request has {} headers; at most {HEADERS_MAX} are allowed", headers.len())));
+        return Err(Problem::new(
+            HEADERS_TOO_LARGE,
+            format!("the request has {} headers; at most {HEADERS_MAX} are allowed", headers.len()),
+        ));
     }
     let mut bytes = 0;
     for (name, value) in headers {
@@ -56,7 +57,11 @@ pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
         (None, Some(origin)) => !is_same_origin(origin, headers.get(header::HOST)),
         (None, None) => false,
     };
-    if cross { Err(invalid(&header::ORIGIN, "is another one than this service's; pages of other origins may not send commands")) } else { Ok(()) }
+    if cross {
+        Err(invalid(&header::ORIGIN, "is another one than this service's; pages of other origins may not send commands"))
+    } else {
+        Ok(())
+    }
 }
 
 fn is_same_origin(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
@@ -93,7 +98,10 @@ fn command_id(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(text) = single(headers, &IDEMPOTENCY_KEY, INVALID_IDEMPOTENCY_KEY)? else { return Ok(None) };
     let id = if text.starts_with('"') { unquoted(text) } else { Some(text.to_owned()) };
     id.map(Some).ok_or_else(|| {
-        Problem::new(INVALID_IDEMPOTENCY_KEY, "idempotency-key: begins with a quote but is no quoted string; write \"...\" with `\\\"` and `\\\\` inside")
+        Problem::new(
+            INVALID_IDEMPOTENCY_KEY,
+            "idempotency-key: begins with a quote but is no quoted string; write \"...\" with `\\\"` and `\\\\` inside",
+        )
     })
 }
 
@@ -229,7 +237,9 @@ mod tests {
 
     #[test]
     fn entity_tags_have_one_spelling() {
-        for (tag, expected) in [("\"7\"", Some(7)), ("\"0\"", Some(0)), ("7", None), ("\"07\"", None), ("\"+7\"", None), ("\"\"", None), ("W/\"7\"", None)] {
+        for (tag, expected) in
+            [("\"7\"", Some(7)), ("\"0\"", Some(0)), ("7", None), ("\"07\"", None), ("\"+7\"", None), ("\"\"", None), ("W/\"7\"", None)]
+        {
             assert_eq!(etag(tag), expected, "{tag}");
         }
     }
@@ -240,7 +250,13 @@ mod tests {
         assert!(is_traceparent(&format!("00-{trace}-{parent}-01")));
         assert!(is_traceparent(&format!("01-{trace}-{parent}-01-more")));
         let zero = "0".repeat(32);
-        for bad in [format!("ff-{trace}-{parent}-01"), format!("00-{zero}-{parent}-01"), format!("00-{trace}-{parent}"), format!("00-{trace}-{parent}-01-more"), format!("00-{}-{parent}-01", trace.to_uppercase())] {
+        for bad in [
+            format!("ff-{trace}-{parent}-01"),
+            format!("00-{zero}-{parent}-01"),
+            format!("00-{trace}-{parent}"),
+            format!("00-{trace}-{parent}-01-more"),
+            format!("00-{}-{parent}-01", trace.to_uppercase()),
+        ] {
             assert!(!is_traceparent(&bad), "{bad}");
         }
     }

@@ -34,7 +34,9 @@ pub(super) fn operation(error: CommandError, operation: &str) -> Problem {
 fn refused(refusal: Refusal, name: &str) -> Problem {
     match refusal {
         Refusal::Rejected(rejected) => self::rejected(rejected),
-        Refusal::UnknownCommand { known } => Problem::new(UNKNOWN_COMMAND, format!("there is no command `{name}`; {}", nearest::hint(name, &known))),
+        Refusal::UnknownCommand { known } => {
+            Problem::new(UNKNOWN_COMMAND, format!("there is no command `{name}`; {}", nearest::hint(name, &known)))
+        }
         Refusal::Syntax { message } => Problem::new(MALFORMED_JSON, message),
         Refusal::Invalid { pointer, message } => invalid_field(&pointer, &message),
         Refusal::Broken { message } => Problem::new(INTERNAL, format!("the component broke its contract: {message}")),
@@ -72,7 +74,9 @@ fn machine(error: &CommandError) -> Problem {
     let problem = Problem::new(code, error);
     match error {
         CommandError::PreconditionFailed { sequence: 0 } => problem.member("sequence", 0),
-        CommandError::PreconditionFailed { sequence } => problem.member("sequence", *sequence).header(header::ETAG, &format!("\"{sequence}\"")),
+        CommandError::PreconditionFailed { sequence } => {
+            problem.member("sequence", *sequence).header(header::ETAG, &format!("\"{sequence}\""))
+        }
         _ => problem,
     }
 }
@@ -89,7 +93,8 @@ pub(super) fn state(error: StateError) -> Problem {
 
 /// A sequence that the entity has not reached.
 pub(super) fn beyond_head(sequence: u64) -> Problem {
-    Problem::new(SEQUENCE_BEYOND_HEAD, format!("the entity is at sequence {sequence}; ask for that or an earlier one")).member("sequence", sequence)
+    Problem::new(SEQUENCE_BEYOND_HEAD, format!("the entity is at sequence {sequence}; ask for that or an earlier one"))
+        .member("sequence", sequence)
 }
 
 /// Why a read failed.

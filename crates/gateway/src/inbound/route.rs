@@ -48,7 +48,9 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
     let read = method == Method::GET || method == Method::HEAD;
     let (route, allowed) = match &segments[..count] {
         ["v1", "entities", kind, id, "events"] if read => (history(kind, id)?, GET),
-        ["v1", "entities", kind, id, command] => (self::command(kind, id, command)?, if *command == "events" { "GET, HEAD, POST" } else { POST }),
+        ["v1", "entities", kind, id, command] => {
+            (self::command(kind, id, command)?, if *command == "events" { "GET, HEAD, POST" } else { POST })
+        }
         ["v1", "entities", kind, id] => (Route::State { kind: segment("type", kind)?, id: segment("id", id)? }, GET),
         ["v1", "entities", kind] => match kind.strip_suffix(":batch") {
             Some(kind) => (Route::Batch { kind: segment("type", kind)? }, POST),
@@ -100,7 +102,8 @@ mod tests {
 
     #[test]
     fn paths_find_their_routes() {
-        let command = |kind, id: &'static str, command| Route::Command { kind: Cow::Borrowed(kind), id: id.into(), command: Cow::Borrowed(command) };
+        let command =
+            |kind, id: &'static str, command| Route::Command { kind: Cow::Borrowed(kind), id: id.into(), command: Cow::Borrowed(command) };
         for (method, path, expected) in [
             (Method::POST, "/v1/entities/cart/c1/add-item", command("cart", "c1", "add-item")),
             (Method::POST, "/v1/entities/cart/a%2Fb%25/add-item", command("cart", "a/b%", "add-item")),

@@ -7,10 +7,8 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
 
 use runtime::Runtime;
 use tokio::io::AsyncWriteExt as _;
@@ -28,12 +26,18 @@ use crate::problem::{self, Problem};
 ///
 /// # Errors
 /// When the listener has no address any more.
-pub async fn serve(runtime: Arc<Runtime>, listener: TcpListener, options: Options, stop: impl Future<Output = ()> + Send) -> io::Result<()> {
+pub async fn serve(
+    runtime: Arc<Runtime>,
+    listener: TcpListener,
+    options: Options,
+    stop: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
     listener.local_addr()?;
     let (stage, stages) = watch::channel(Stage::Serving);
     let gateway = Arc::new(Gateway::new(runtime, options, stages));
     let connections = Arc::new(Semaphore::new(options.connections_max));
-    let mut accepting = pin!(accept(&listener, &gateway, &connections));
+    // Boxed, so that dropping it closes the listener.
+    let mut accepting = Box::pin(accept(listener, Arc::clone(&gateway), Arc::clone(&connections)));
     tokio::select! {
         never = &mut accepting => match never {},
         () = stop => {}
@@ -43,10 +47,10 @@ pub async fn serve(runtime: Arc<Runtime>, listener: TcpListener, options: Option
     gateway.runtime.stop();
     stage.send_replace(Stage::Stopping);
     let linger = (Instant::now() + options.drain_linger).min(deadline);
-    if let Ok(never) = timeout_at(linger, accepting).await {
+    if let Ok(never) = timeout_at(linger, &mut accepting).await {
         match never {}
     }
-    drop(listener);
+    drop(accepting);
     stage.send_replace(Stage::Closing);
     if timeout_at(deadline, closed(&connections, options)).await.is_err() {
         stage.send_replace(Stage::Cut);
@@ -61,12 +65,12 @@ async fn closed(connections: &Semaphore, options: Options) {
     let _permits = connections.acquire_many(all).await;
 }
 
-async fn accept(listener: &TcpListener, gateway: &Arc<Gateway>, connections: &Arc<Semaphore>) -> Infallible {
+async fn accept(listener: TcpListener, gateway: Arc<Gateway>, connections: Arc<Semaphore>) -> Infallible {
     let refusals = Arc::new(Semaphore::new(limits::REFUSALS_MAX));
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => match Arc::clone(connections).try_acquire_owned() {
-                Ok(permit) => open(stream, Arc::clone(gateway), permit),
+            Ok((stream, _)) => match Arc::clone(&connections).try_acquire_owned() {
+                Ok(permit) => open(stream, Arc::clone(&gateway), permit),
                 Err(_) => refuse(stream, gateway.options.connections_max, &refusals),
             },
             Err(error) if is_one_connections(&error) => {}

@@ -17,8 +17,8 @@ use journal::{Cursor, ReadMode, Selection};
 use super::Gateway;
 use super::answer::{self, NDJSON, SSE};
 use super::body::Body;
-use super::headers::{self, invalid, single};
-use super::query::{self, Parameters, many, once};
+use super::headers::{invalid, single};
+use super::query::{Parameters, many, once};
 use super::refusal;
 use crate::limits::FILTERS_MAX;
 use crate::problem::{INVALID_CURSOR, INVALID_HEADER, NOT_ACCEPTABLE, Problem, UNKNOWN_ROUTE};
@@ -64,7 +64,10 @@ fn framing(parts: &Parts) -> Result<Framing, Problem> {
         NDJSON | "application/*" | "*/*" | "" => Some(Framing::Lines),
         _ => None,
     });
-    found.into_iter().next().ok_or_else(|| Problem::new(NOT_ACCEPTABLE, format!("a stream comes as `{NDJSON}` or `{SSE}`, not as `{accept}`")))
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| Problem::new(NOT_ACCEPTABLE, format!("a stream comes as `{NDJSON}` or `{SSE}`, not as `{accept}`")))
 }
 
 fn after(parts: &Parts, parameters: &Parameters, framing: Framing) -> Result<Cursor, Problem> {

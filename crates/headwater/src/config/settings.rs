@@ -137,6 +137,11 @@ impl Settings {
         find(&self.resolved, name)
     }
 
+    /// The service to talk to.
+    pub(crate) fn url(&self) -> String {
+        self.get("url").map(|setting| setting.value.clone()).unwrap_or_default()
+    }
+
     /// Checks every text against its kind.
     pub(super) fn check(&self) -> Result<(), Failure> {
         for setting in &self.resolved {

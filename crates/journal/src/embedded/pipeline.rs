@@ -272,7 +272,7 @@ impl Stepper {
             if let Some(write) = self.take(false) {
                 let outcome = self.perform(&write);
                 self.complete(write, outcome);
-            } else if !upkeep {
+            } else if !upkeep && !self.shared.lock().wants_upkeep() {
                 return;
             }
         }

@@ -418,8 +418,7 @@ impl Sequencer {
         frame_bytes.next_multiple_of(BLOCK_BYTES) as u64 + BLOCK_BYTES as u64 <= self.room()
     }
 
-    /// Goes on in the next segment, if it is there, large enough, and the one before is sealed. Else says what is wanted,
-    /// and refuses the queue when there is no room for it.
+    /// Goes on in the next segment, if it is there, large enough, and the one before is sealed. Else says what is wanted.
     fn roll(&mut self, needed: usize) -> bool {
         let least =
             (needed as u64 + 4 * BLOCK_BYTES as u64).next_power_of_two().max((self.active.header.bytes * 2).min(*self.segment_bytes.end()));
@@ -430,16 +429,14 @@ impl Sequencer {
                 return false;
             }
             Next::NoRoom(bytes) => {
-                self.next = Next::Wanted(*bytes);
-                self.refuse_queue(&AppendError::Full);
+                // There may be room by now: the queue hears of it when upkeep has tried again.
+                self.next = Next::Wanted((*bytes).max(least));
                 return false;
             }
             Next::Wanted(_) | Next::Preparing => return false,
         }
         if self.full.is_some() {
-            if std::mem::take(&mut self.seal_waits) {
-                self.refuse_queue(&AppendError::Full);
-            }
+            self.seal_waits = false;
             return false;
         }
         let following = (self.active.header.bytes * 4).min(*self.segment_bytes.end());
@@ -458,9 +455,9 @@ impl Sequencer {
         self.settle_refusals(answers);
     }
 
-    /// Lets a waiting queue hear that there is no room, when upkeep has found so.
+    /// Lets a queue that waits for upkeep hear that there is no room.
     pub(crate) fn refuse_when_full(&mut self) {
-        if matches!(self.next, Next::NoRoom(_)) && self.queue.front().is_some_and(|pending| !self.fits(pending.encoded.bytes.len() + 128)) {
+        if self.queue.front().is_some_and(|pending| !self.fits(pending.encoded.bytes.len() + 128)) {
             self.refuse_queue(&AppendError::Full);
         }
     }

@@ -102,6 +102,7 @@ impl Sequencer {
             Done::Sealed(Err(error)) if is_full(&error) => {
                 self.sealing = false;
                 self.seal_waits = true;
+                self.refuse_when_full();
             }
             Done::Prepared(Err(error), _) | Done::Sealed(Err(error)) => self.poison(&error.to_string()),
         }

@@ -1,5 +1,5 @@
 //! Damage at rest: a bit flipped anywhere, a file cut anywhere. It is refused or it changes nothing; it is never taken for a torn
-//! tail, and no wrong event is ever given. `HEADWATER_DAMAGE_STRIDE` sets every how many bytes a bit is flipped (7 unless it says otherwise).
+//! tail, and no wrong event is ever given. `HEADWATER_DAMAGE_STRIDE` sets every how many bytes a bit is flipped (29 unless it says otherwise).
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn journal() -> (Arc<SimDisk>, Vec<Arc<Recorded>>) {
 }
 
 fn stride() -> u64 {
-    std::env::var("HEADWATER_DAMAGE_STRIDE").ok().and_then(|stride| stride.parse().ok()).unwrap_or(7)
+    std::env::var("HEADWATER_DAMAGE_STRIDE").ok().and_then(|stride| stride.parse().ok()).unwrap_or(29)
 }
 
 /// What came of opening a damaged copy.
@@ -125,4 +125,41 @@ fn verify_names_the_damage_and_healthy_ranges_stay_readable() {
     let middle = journal.lineage().cursor(last.position - 5);
     let tail = read_all(journal.read(Selection::All, middle, ReadMode::ToHead)).unwrap();
     assert_eq!(tail.len(), 5);
+}
+
+/// A drive that says it has written and has not, or has written elsewhere: the journal opens with all that was acknowledged, or refuses.
+#[test]
+fn a_lost_or_misdirected_write_is_never_a_torn_tail() {
+    let mut refused = 0;
+    for nth in 1..80 {
+        for misdirected in [false, true] {
+            let disk = Arc::new(SimDisk::new(nth));
+            if misdirected { disk.misdirect_write(nth, 2048) } else { disk.lose_write(nth) }
+            let mut run = Run::new(5, PlantedBug::None);
+            let Ok((journal, stepper)) = open(&disk, Arc::new(SimRandom::new(5)), PlantedBug::None) else { continue };
+            let mut acknowledged = 0;
+            for _ in 0..30 {
+                let (_, answer) = run.append(&journal);
+                stepper.settle();
+                if let Ok(Ok(committed)) = now(answer) {
+                    acknowledged = committed.cursor.position();
+                }
+            }
+            if let Some(marker) = stepper.take_marker() {
+                let outcome = stepper.perform(&marker);
+                stepper.complete(marker, outcome);
+            }
+            drop(journal);
+            let crashed = Arc::new(disk.crash());
+            let Ok((journal, _)) = open(&crashed, Arc::new(SimRandom::new(6)), PlantedBug::None) else {
+                refused += 1;
+                continue;
+            };
+            match read_all(journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead)) {
+                Ok(events) => assert_eq!(events.last().map_or(0, |event| event.position), acknowledged, "write {nth}, misdirected {misdirected}"),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 10, "only {refused} of these writes were noticed");
 }

@@ -20,7 +20,10 @@ impl Filter {
         Ok(Self {
             types: parameters.all("type").map(event_type).collect::<Result<_, _>>()?,
             key: parameters.one("key").map(key).transpose()?,
-            tags: parameters.all("tag").map(|text| Tag::new(text).map_err(|error| invalid("tag", error.problem()))).collect::<Result<_, _>>()?,
+            tags: parameters
+                .all("tag")
+                .map(|text| Tag::new(text).map_err(|error| invalid("tag", error.problem())))
+                .collect::<Result<_, _>>()?,
         })
     }
 

@@ -1,0 +1,139 @@
+//! `headwater demo`: a shop on an embedded journal, with a day of trade or a year of real invoices played through its public
+//! HTTP API.
+//!
+//! A demo may be killed at any moment and started again: every command carries a key of its own, so what took effect does
+//! not take effect twice. What it prints at the end it has read back over HTTP.
+
+mod guide;
+mod play;
+mod reading;
+mod retail;
+mod script;
+mod totals;
+mod trade;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use headwater::command_line::{GlobalFlags, StopSignals, announce, start_as_told};
+use headwater::{Exit, Failure, Running, output, threads};
+use serde_json::json;
+
+use crate::shop;
+use play::{Play, Played};
+
+/// What the demo plays, and how it ends.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Play every invoice line of this file (online-retail.csv or .csv.zst) instead of the generated day
+    #[arg(long, value_name = "FILE")]
+    retail: Option<PathBuf>,
+    /// Play only so many lines of the file
+    #[arg(long, value_name = "LINES", requires = "retail")]
+    limit: Option<u64>,
+    /// Start nothing: add up all orders of the shop at this URL, and print the totals
+    #[arg(long, value_name = "URL", conflicts_with_all = ["retail", "empty", "exit"])]
+    retail_totals: Option<String>,
+    /// Play nothing: just run the shop
+    #[arg(long, conflicts_with_all = ["retail"])]
+    empty: bool,
+    /// End when everything is played, instead of staying until Ctrl-C
+    #[arg(long)]
+    exit: bool,
+    /// How many keep-alive connections play
+    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    connections: u16,
+    /// Say only what was asked for
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Runs the demo.
+pub(crate) fn run(arguments: &Arguments, flags: &GlobalFlags) -> Result<Exit, Failure> {
+    match &arguments.retail_totals {
+        Some(url) => print_totals(url, flags.json),
+        None => {
+            let play = chosen(arguments)?;
+            threads::serve(serve(arguments, flags, play))
+        }
+    }
+}
+
+fn print_totals(url: &str, as_json: bool) -> Result<Exit, Failure> {
+    let totals = threads::call(reading::totals(url))?;
+    if as_json { output::json(&totals.to_json())? } else { guide::print_totals(&totals)? }
+    Ok(Exit::Done)
+}
+
+/// What will be played. A file is read first: a wrong one starts nothing.
+fn chosen(arguments: &Arguments) -> Result<Option<Play>, Failure> {
+    match &arguments.retail {
+        _ if arguments.empty => Ok(None),
+        Some(file) => retail_play(file, arguments).map(Some),
+        None => Ok(Some(Play::new(trade::day().into_iter(), trade::day().iter().map(|script| script.commands.len() as u64).sum()))),
+    }
+}
+
+fn retail_play(file: &Path, arguments: &Arguments) -> Result<Play, Failure> {
+    if !arguments.quiet {
+        output::talk(format!("reading {}", file.display()));
+    }
+    let invoices = retail::read(file, arguments.limit)?;
+    let commands = invoices.iter().map(retail::Invoice::command_count).sum();
+    Ok(Play::new(invoices.into_iter().map(|invoice| invoice.script()), commands))
+}
+
+async fn serve(arguments: &Arguments, flags: &GlobalFlags, play: Option<Play>) -> Result<Exit, Failure> {
+    let mut stop = StopSignals::listen()?;
+    let running = start_as_told(&shop::service(), flags).await?;
+    if flags.json || !arguments.quiet {
+        announce(shop::NAME, &running, flags.json)?;
+    }
+    let played = tokio::select! {
+        played = perform(arguments, flags.json, play, &running) => played,
+        () = stop.wait() => {
+            let ended = stop.drain(running).await?;
+            return Ok(if arguments.empty { ended } else { interrupted(ended) });
+        }
+    };
+    if played.is_err() || arguments.exit {
+        running.stop().await;
+        return played.map(|()| Exit::Done);
+    }
+    stop.wait().await;
+    stop.drain(running).await
+}
+
+/// A demo that was stopped before its end has not failed, but it is not done either.
+fn interrupted(ended: Exit) -> Exit {
+    output::talk("stopped before the end: the same command goes on from here");
+    if ended == Exit::Done { Exit::Failed } else { ended }
+}
+
+/// Plays, reads back, and says where to look.
+async fn perform(arguments: &Arguments, as_json: bool, play: Option<Play>, running: &Running) -> Result<(), Failure> {
+    let url = running.url();
+    if let Some(play) = play {
+        let begun = Instant::now();
+        let played = play.run(url, arguments.connections, !arguments.quiet && !as_json).await?;
+        let totals = reading::totals(url).await?;
+        if as_json {
+            let seconds = begun.elapsed().as_secs_f64();
+            output::json(&json!({ "played": played.to_json(), "totals": totals.to_json(), "seconds": seconds }))?;
+        } else {
+            report(&played, begun, arguments.quiet);
+            guide::print_totals(&totals)?;
+        }
+    }
+    if !arguments.quiet && !as_json {
+        guide::where_to_look(url, reading::first_order(url).await?.as_deref(), arguments.exit);
+    }
+    if arguments.empty && !arguments.exit { std::future::pending().await } else { Ok(()) }
+}
+
+fn report(played: &Played, begun: Instant, quiet: bool) {
+    if !quiet {
+        output::talk(format!("played {played} in {:.1} s; read back over HTTP:", begun.elapsed().as_secs_f64()));
+    }
+}

@@ -1,0 +1,40 @@
+//! What the demo tells at its end: the totals it read back, and where to look next.
+
+use headwater::{Failure, output};
+
+use super::totals::Totals;
+
+/// The totals, as data.
+pub(super) fn print_totals(totals: &Totals) -> Result<(), Failure> {
+    let rows = [
+        ("orders", totals.invoices.to_string()),
+        ("lines", totals.lines.to_string()),
+        ("customers", totals.customers().to_string()),
+        ("total", totals.total.to_string()),
+        ("events", totals.events.to_string()),
+    ];
+    rows.iter().try_for_each(|(name, value)| output::data(format!("{name:<10} {value:>14}")))
+}
+
+/// Lines to copy into another terminal. `--url` is left out where it is the default.
+pub(super) fn where_to_look(url: &str, order: Option<&str>, ends_now: bool) {
+    if ends_now {
+        output::talk("the data stays: run headwater demo --empty to look around in it");
+        return;
+    }
+    let order = order.unwrap_or("o1");
+    let elsewhere = if url.ends_with(":7430") { String::new() } else { format!(" --url {url}") };
+    let lines = [
+        String::new(),
+        "Look around from another terminal:".to_owned(),
+        format!("  headwater{elsewhere} entity show order {order}"),
+        format!("  headwater{elsewhere} entity show order {order} --sequence 1"),
+        format!("  headwater{elsewhere} send cart my-cart add-item '{{\"sku\":\"mug-blue\",\"quantity\":2}}'"),
+        format!("  headwater{elsewhere} events tail"),
+        format!("  curl {url}/v1/entities/order/{order}/events"),
+        format!("  curl {url}/v1/streams/shop?limit=3"),
+        format!("  curl {url}/openapi.json"),
+        "Ctrl-C stops; the data stays.".to_owned(),
+    ];
+    lines.iter().for_each(output::talk);
+}

@@ -1,0 +1,42 @@
+//! What the demo reads back: over HTTP, as any client would.
+
+use bytes::Bytes;
+use headwater::client::{accepted, connection, failed, refused};
+use headwater::{Exit, Failure};
+use http::{HeaderMap, Method};
+use serde_json::Value as Json;
+
+use super::totals::Totals;
+use crate::shop;
+
+/// Adds up every event that the shop gives back.
+pub(super) async fn totals(url: &str) -> Result<Totals, Failure> {
+    let path = format!("/v1/streams/{}", shop::NAME);
+    let opened = connection(url)?.stream(Method::GET, &path, HeaderMap::new(), Bytes::new()).await;
+    let mut lines = opened.map_err(|error| failed(url, &error))?.map_err(|problem| refused(&problem.body))?;
+    let mut totals = Totals::default();
+    while let Some(line) = lines.next().await.map_err(|error| failed(url, &error))? {
+        totals.add(&line)?;
+    }
+    Ok(totals)
+}
+
+/// The id of the first order; `None` when there is none yet.
+pub(super) async fn first_order(url: &str) -> Result<Option<String>, Failure> {
+    let page = get(url, "/v1/entities/order?limit=1").await?;
+    Ok(page["items"][0].as_str().map(str::to_owned))
+}
+
+/// Whether the shop has any event.
+pub(super) async fn is_empty(url: &str) -> Result<bool, Failure> {
+    let path = format!("/v1/streams/{}?limit=1", shop::NAME);
+    let opened = connection(url)?.stream(Method::GET, &path, HeaderMap::new(), Bytes::new()).await;
+    let mut lines = opened.map_err(|error| failed(url, &error))?.map_err(|problem| refused(&problem.body))?;
+    Ok(lines.next().await.map_err(|error| failed(url, &error))?.is_none())
+}
+
+async fn get(url: &str, path: &str) -> Result<Json, Failure> {
+    let answer = connection(url)?.request(Method::GET, path, HeaderMap::new(), Bytes::new()).await;
+    let response = accepted(answer.map_err(|error| failed(url, &error))?)?;
+    serde_json::from_slice(&response.body).map_err(|error| Failure::plain(Exit::Failed, format!("the answer is not JSON: {error}")))
+}

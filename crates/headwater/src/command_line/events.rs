@@ -1,0 +1,152 @@
+//! `events`: what happened, over HTTP; and all of it out of and into a data directory.
+//!
+//! `read` and `tail` ask the running service. `export` and `import` work on the data directory itself, because an export
+//! holds what no stream shows (command records, fingerprints, the family key): the service must not run meanwhile.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use clap::{Args, Subcommand};
+use http::{HeaderMap, Method};
+use serde_json::{Value as Json, json};
+
+use super::verify::{must_exist, progress_bar};
+use crate::client::{connection, failed, refused, segment};
+use crate::config::{Settings, data_directory};
+use crate::exit::Exit;
+use crate::export;
+use crate::failure::Failure;
+use crate::{output, threads};
+
+/// What can be done with events.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Print events up to now, and end
+    Read(Selection),
+    /// Print events as they happen, until Ctrl-C
+    Tail(Selection),
+    /// Write the whole journal as NDJSON; the service must not run
+    ///
+    /// The file holds every command and event, and the key of the fingerprints: keep it as safe as the data directory.
+    Export {
+        /// Where to; `-` is standard output
+        #[arg(default_value = "-")]
+        file: PathBuf,
+    },
+    /// Make a data directory from an export; may be run again until it ends
+    ///
+    /// The new journal has a history of its own, with the exported one as its parent: ids, times and sequences stay.
+    Import {
+        /// Where from; `-` is standard input
+        #[arg(default_value = "-")]
+        file: PathBuf,
+    },
+}
+
+/// Which events.
+#[derive(Args)]
+pub struct Selection {
+    /// Only those after this cursor
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
+    /// Only this type, such as cart or cart/item-added; may be repeated
+    #[arg(long = "type", value_name = "TYPE")]
+    kinds: Vec<String>,
+    /// Only this entity, such as cart/c1
+    #[arg(long, value_name = "TYPE/ID")]
+    key: Option<String>,
+    /// Only with this tag, such as email:a@b.example; may be repeated
+    #[arg(long = "tag", value_name = "NAME:VALUE")]
+    tags: Vec<String>,
+    /// So many, at most
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<u64>,
+}
+
+pub(super) fn run(command: &Command, service: &str, settings: &Settings, as_json: bool) -> Result<Exit, Failure> {
+    match command {
+        Command::Read(selection) => threads::call(stream(selection, service, &settings.url(), false, as_json))?,
+        Command::Tail(selection) => threads::call(stream(selection, service, &settings.url(), true, as_json))?,
+        Command::Export { file } => export_to(file, &data_directory(settings)?, as_json)?,
+        Command::Import { file } => import_from(file, &data_directory(settings)?, as_json)?,
+    }
+    Ok(Exit::Done)
+}
+
+async fn stream(selection: &Selection, service: &str, url: &str, live: bool, as_json: bool) -> Result<(), Failure> {
+    let path = format!("/v1/streams/{}?{}", segment(service), selection.query(live));
+    let opened = connection(url)?.stream(Method::GET, &path, HeaderMap::new(), Bytes::new()).await;
+    let mut lines = opened.map_err(|error| failed(url, &error))?.map_err(|problem| refused(&problem.body))?;
+    while let Some(line) = lines.next().await.map_err(|error| failed(url, &error))? {
+        let event: Json = serde_json::from_slice(&line).unwrap_or_default();
+        if event["specversion"].is_null() {
+            return Err(refused(&line));
+        }
+        if as_json { output::data_bytes(&line)? } else { output::data(event_line(&event))? }
+    }
+    Ok(())
+}
+
+impl Selection {
+    fn query(&self, live: bool) -> String {
+        let mut query = format!("live={live}");
+        let mut add = |name: &str, value: &str| query.push_str(&format!("&{name}={}", segment(value)));
+        self.kinds.iter().for_each(|kind| add("type", kind));
+        self.tags.iter().for_each(|tag| add("tag", tag));
+        self.key.iter().for_each(|key| add("key", key));
+        self.after.iter().for_each(|cursor| add("after", cursor));
+        self.limit.iter().for_each(|limit| add("limit", &limit.to_string()));
+        query
+    }
+}
+
+/// A CloudEvent as a line for people: time, entity, sequence, name, data.
+pub(super) fn event_line(event: &Json) -> String {
+    let text = |name: &str| event[name].as_str().unwrap_or_default();
+    let name = text("type").rsplit('.').next().unwrap_or_default();
+    format!("{} {}/{} #{} {name} {}", text("time"), text("entitytype"), text("subject"), text("sequence"), event["data"])
+}
+
+fn export_to(file: &Path, directory: &Path, as_json: bool) -> Result<(), Failure> {
+    must_exist(directory)?;
+    let mut target: Box<dyn Write> = match file.to_str() {
+        Some("-") => Box::new(io::stdout().lock()),
+        _ => Box::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(|error| unusable(file, &error))?),
+    };
+    let bar = progress_bar("exporting {pos} commits");
+    let mut out = BufWriter::new(&mut target);
+    let exported = threads::call(export::write(directory, &mut out, &|| bar.inc(1)))?;
+    out.flush().map_err(|error| output::stdout_failure(&error))?;
+    bar.finish_and_clear();
+    let summary = json!({ "commits": exported.commits, "events": exported.events });
+    if as_json {
+        // Standard output may be the export itself.
+        output::talk(summary.to_string());
+    } else {
+        output::talk(format!("exported {} events in {} commits", exported.events, exported.commits));
+    }
+    Ok(())
+}
+
+fn import_from(file: &Path, directory: &Path, as_json: bool) -> Result<(), Failure> {
+    let source: Box<dyn Read> = match file.to_str() {
+        Some("-") => Box::new(io::stdin().lock()),
+        _ => Box::new(std::fs::File::open(file).map_err(|error| unusable(file, &error))?),
+    };
+    let bar = progress_bar("importing {pos} commits");
+    let imported = threads::call(export::read(BufReader::new(source), directory, &|| bar.inc(1)))?;
+    bar.finish_and_clear();
+    let summary = json!({ "commits": imported.commits, "events": imported.events, "skipped": imported.skipped });
+    if as_json {
+        return output::json(&summary);
+    }
+    output::talk(format!("imported {} events in {} commits into {}, {} commits were there", imported.events, imported.commits, directory.display(), imported.skipped));
+    Ok(())
+}
+
+fn unusable(file: &Path, error: &io::Error) -> Failure {
+    Failure::plain(Exit::Failed, format!("cannot use {}: {error}", file.display()))
+}

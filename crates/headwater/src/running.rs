@@ -1,0 +1,142 @@
+//! A service that runs: its address, its client, its stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use journal::seams::{Disk, RealDisk};
+use runtime::{Parts, Runtime};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::engine::{self, Engine};
+use crate::exit::Exit;
+use crate::failure::{COMPONENTS, DATA_OPEN, Failure, LISTEN};
+use crate::service::Service;
+
+/// A running service. Dropping it stops it in the background; [`stop`](Self::stop) waits until every accepted command is answered.
+#[derive(Debug)]
+pub struct Running {
+    client: Client,
+    url: String,
+    data: PathBuf,
+    notes: Vec<String>,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// A client of it.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its address, with the port that the system chose when it was 0.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// What an operator should know about how it was opened.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Stops it: no new commands, every accepted one is answered, the journal is closed.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        // A panic of the server was printed where it happened; here it has stopped in any case.
+        let _ = (&mut self.serving).await;
+    }
+}
+
+/// Starts a service on the caller's async runtime.
+pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running, Failure> {
+    service.check()?;
+    // The address first: a taken one must not leave a new data directory behind.
+    let (listener, address) = listen(config).await?;
+    let engine = open(config).await?;
+    let notes = notes(&engine);
+    let runtime = assemble(service, config, &engine)?;
+    let options = gateway::Options {
+        body_bytes_max: config.body_bytes_max,
+        connections_max: config.connections_max,
+        drain_timeout: config.drain,
+        ..gateway::Options::default()
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(serve(runtime, engine, listener, options, stopped));
+    let url = format!("http://{address}");
+    Ok(Running { client: Client::new(&url), url, data: config.data.clone(), notes, stop: Some(stop), serving })
+}
+
+async fn serve(runtime: Arc<Runtime>, engine: Engine, listener: TcpListener, options: gateway::Options, stopped: oneshot::Receiver<()>) {
+    let stop = async {
+        // An error means that the sender was dropped, which is how a stop is asked for.
+        let _ = stopped.await;
+    };
+    // It fails only for a listener without an address, and ours just told us its own.
+    let _ = gateway::serve(Arc::clone(&runtime), listener, options, stop).await;
+    // A client may have gone away while its command was under way: that command still gets its place.
+    let _ = tokio::time::timeout(options.drain_timeout, runtime.drained()).await;
+    engine.journal.close().await;
+}
+
+async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Failure> {
+    let refused = |error: std::io::Error| {
+        let remedy = "stop what listens there, or choose another address with --listen (port 0 lets the system choose)";
+        Failure::new(Exit::Failed, LISTEN, format!("cannot listen on {}: {error}; {remedy}", config.listen_text))
+    };
+    let listener = TcpListener::bind(&config.listen[..]).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
+}
+
+/// Opening reads and writes the disk, so it runs off the async threads.
+async fn open(config: &Config) -> Result<Engine, Failure> {
+    let directory = config.data.clone();
+    let opened = tokio::task::spawn_blocking(move || engine::open(&directory, None)).await;
+    opened.map_err(|_| Failure::plain(Exit::Failed, "opening the data directory panicked; its message stands above"))?
+}
+
+fn notes(engine: &Engine) -> Vec<String> {
+    let aside = engine.journal.report().aside.iter();
+    aside.map(|(file, bytes)| format!("{bytes} bytes of writes that were never acknowledged are kept aside in {file}")).collect()
+}
+
+fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<Runtime>, Failure> {
+    let parts = Parts {
+        service: service.name().to_owned(),
+        journal: engine.journal.clone(),
+        entities: service.entities().to_vec(),
+        operations: service.operations().to_vec(),
+        clock: engine.clock.clone(),
+        random: engine.random.clone(),
+        snapshots: Some(snapshots(&config.data)?),
+        limits: config.limits,
+    };
+    let runtime = Runtime::new(parts).map_err(|error| Failure::configuration(COMPONENTS, error.to_string()))?;
+    Ok(Arc::new(runtime))
+}
+
+/// Snapshots lie in a folder of their own: deleting it loses time, never data.
+fn snapshots(data: &Path) -> Result<Arc<dyn Disk>, Failure> {
+    let folder = data.join("snapshots");
+    let disk = RealDisk::open(&folder).map_err(|error| {
+        let message = format!("cannot open {}: {error}; make it writable, or choose another directory with --data", folder.display());
+        Failure::new(Exit::Failed, DATA_OPEN, message)
+    })?;
+    Ok(Arc::new(disk))
+}

@@ -1,0 +1,134 @@
+//! A service as it is put together: its name and its components.
+
+use component::hosted::{EntityHandle, OperationHandle};
+use component::{Entity, Operation, Rule, hosted, hosted_operation, hosted_rule};
+
+use crate::command_line;
+use crate::config::{self, Config, Flags};
+use crate::exit::Exit;
+use crate::failure::{COMPONENTS, Failure};
+use crate::running::{Running, start};
+
+/// A service: a name and its components, ready to run.
+///
+/// ```no_run
+/// # use headwater::prelude::*;
+/// fn main() -> headwater::Exit {
+///     Service::new("shop").run()
+/// }
+/// ```
+#[must_use = "a service does nothing until it runs"]
+pub struct Service {
+    name: String,
+    entities: Vec<EntityHandle>,
+    operations: Vec<OperationHandle>,
+    flags: Flags,
+}
+
+impl Service {
+    /// A service of this name, `[a-z][a-z0-9-]{0,63}`: the name of its stream and the source of its events. It is checked at start.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), entities: Vec::new(), operations: Vec::new(), flags: Flags::default() }
+    }
+
+    /// Adds a type of entity.
+    pub fn entity<E: Entity>(mut self) -> Self {
+        self.entities.push(hosted::<E>());
+        self
+    }
+
+    /// Adds an operation over several entities.
+    pub fn operation<O: Operation>(mut self) -> Self {
+        self.operations.push(hosted_operation::<O>());
+        self
+    }
+
+    /// Adds a rule over the events that carry its tags.
+    pub fn rule<R: Rule>(mut self) -> Self {
+        self.operations.push(hosted_rule::<R>());
+        self
+    }
+
+    /// Sets where it listens when it is embedded with [`start`](Self::start); port 0 lets the system choose.
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.flags.values.push(("listen", address.into()));
+        self
+    }
+
+    /// Sets its data directory when it is embedded with [`start`](Self::start).
+    pub fn data(mut self, directory: impl Into<String>) -> Self {
+        self.flags.values.push(("data", directory.into()));
+        self
+    }
+
+    /// The service's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Does what the process's arguments say (without any: serves until a signal stops it), and gives the exit code.
+    ///
+    /// This is the whole of a service's `main`. It starts its own threads: call it outside of any async runtime.
+    pub fn run(self) -> Exit {
+        command_line::run(&self)
+    }
+
+    /// Starts the service inside a program of your own, which has a tokio runtime. What [`listen`](Self::listen) and
+    /// [`data`](Self::data) do not say comes from the environment, `headwater.toml` and the defaults, in that order.
+    ///
+    /// # Errors
+    /// When the configuration does not fit, the address is taken, or the data directory cannot be opened.
+    pub async fn start(self) -> Result<Running, Failure> {
+        let settings = config::load(&self.flags, &config::process_environment)?;
+        start(&self, &Config::for_server(&settings)?).await
+    }
+
+    pub(crate) fn entities(&self) -> &[EntityHandle] {
+        &self.entities
+    }
+
+    pub(crate) fn operations(&self) -> &[OperationHandle] {
+        &self.operations
+    }
+
+    /// Checks the name, and that every component has a name of its own.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if !is_name(&self.name) {
+            let message = format!("the service's name `{}` must match [a-z][a-z0-9-]{{0,63}}; change it in Service::new", self.name);
+            return Err(Failure::configuration(COMPONENTS, message));
+        }
+        check_unique("entity types", self.entities.iter().map(|entity| entity.name()))?;
+        check_unique("operations or rules", self.operations.iter().map(|operation| operation.name()))
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let follows = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.len() <= 64 && name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(follows)
+}
+
+fn check_unique(what: &str, names: impl Iterator<Item = &'static str>) -> Result<(), Failure> {
+    let mut seen = std::collections::HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            let message = format!("two {what} have the name `{name}`; names are durable, so give each its own");
+            return Err(Failure::configuration(COMPONENTS, message));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Service;
+
+    #[test]
+    fn a_name_is_checked() {
+        assert!(Service::new("shop-2").check().is_ok());
+        for bad in ["", "Shop", "2shop", "-", "sh op", &"s".repeat(65)] {
+            let failure = Service::new(bad).check().expect_err("the name breaks its rule");
+            assert_eq!(failure.code(), Some("HW0069"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A command as the runtime carries it: its id checked or minted, its fingerprint taken, its context complete.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use component::hosted::CommandContext;
+use journal::limits::COMMAND_ID_BYTES_MAX;
+use journal::seams::{Clock, Random};
+use journal::{CommandId, CommandRecord, CommitId, Context, EntityKey, EventData, Fingerprint, FoundCommand, Lineage, Timestamp};
+
+use crate::request::{CommandError, CommandOutcome};
+
+/// What a caller asked for, but for its target.
+pub(crate) struct Asked {
+    /// The raw id.
+    pub(crate) text: String,
+    /// Whether the client gave the id: a minted one is new by construction, nobody needs to look for it.
+    pub(crate) given: bool,
+    pub(crate) id: CommandId,
+    pub(crate) name: Arc<str>,
+    pub(crate) body: Bytes,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) context: Context,
+}
+
+/// What mints ids and tells the time.
+pub(crate) struct Mint {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+}
+
+impl Mint {
+    fn id(&self) -> String {
+        let mut random = [0; 10];
+        self.random.fill(&mut random);
+        CommitId::from_parts(self.clock.now(), random).to_string()
+    }
+}
+
+impl Asked {
+    pub(crate) fn new(
+        (name, body): (Arc<str>, Bytes),
+        id: Option<String>,
+        mut context: Context,
+        lineage: &Lineage,
+        mint: &Mint,
+    ) -> Result<Self, CommandError> {
+        let given = id.is_some();
+        let text = match id {
+            Some(id) => checked(id)?,
+            None => mint.id(),
+        };
+        if context.correlation_id.is_none() {
+            context.correlation_id = Some(text.as_str().into());
+        }
+        let fingerprint = lineage.fingerprint(&name, &body);
+        Ok(Self { id: CommandId::from_raw(text.as_bytes()), text, given, name, body, fingerprint, context })
+    }
+
+    /// What a rule may know. `time` is the entity's last one: its clock never goes back.
+    pub(crate) fn context_for(&self, entity: &EntityKey, sequence: u64, time: Timestamp, clock: &dyn Clock) -> CommandContext {
+        CommandContext {
+            entity_id: entity.id().to_owned(),
+            tenant: entity.tenant().to_owned(),
+            time_micros: clock.now().max(time).as_micros(),
+            principal: self.context.principal.as_deref().map(str::to_owned),
+            correlation_id: self.context.correlation_id.as_deref().map(str::to_owned),
+            sequence,
+        }
+    }
+
+    /// The record that remembers this command on an entity.
+    pub(crate) fn record(&self, entity: EntityKey, reply: Bytes, events: Vec<EventData>) -> CommandRecord {
+        CommandRecord {
+            entity,
+            id: self.id,
+            name: Arc::clone(&self.name),
+            fingerprint: Some(self.fingerprint),
+            context: self.context.clone(),
+            reply,
+            events,
+        }
+    }
+
+    /// The record of a further entity in the same commit: under an id of its own, which no client can send (it has a control
+    /// character), and which names the entity that remembers the command.
+    pub(crate) fn further_record(&self, first: &EntityKey, index: usize, entity: EntityKey, events: Vec<EventData>) -> CommandRecord {
+        let raw = format!("{}\0{}\0{}\0{}\0{index}", self.text, first.tenant(), first.kind(), first.id());
+        CommandRecord {
+            entity,
+            id: CommandId::from_raw(raw.as_bytes()),
+            name: Arc::clone(&self.name),
+            fingerprint: None,
+            context: self.context.clone(),
+            reply: Bytes::new(),
+            events,
+        }
+    }
+
+    /// Whether another command under this id is the same one.
+    pub(crate) fn is_same(&self, name: &str, fingerprint: Option<Fingerprint>) -> bool {
+        *self.name == *name && fingerprint.is_none_or(|fingerprint| fingerprint == self.fingerprint)
+    }
+
+    /// The first reply, given again.
+    pub(crate) fn replay(&self, first: &FoundCommand) -> Result<CommandOutcome, CommandError> {
+        if !self.is_same(&first.name, first.fingerprint) {
+            return Err(CommandError::Mismatch);
+        }
+        Ok(CommandOutcome {
+            id: self.text.clone(),
+            reply: first.reply.clone().ok_or(CommandError::ReplyGone)?,
+            sequence: first.sequence,
+            cursor: first.cursor,
+            // A minted id can only meet itself: a commit of unknown outcome that was sent again.
+            replayed: self.given,
+            durability: journal::Durability::Durable,
+        })
+    }
+}
+
+/// What the id of a command may be.
+pub(crate) fn checked(id: String) -> Result<String, CommandError> {
+    let problem = if id.is_empty() {
+        "is empty".to_owned()
+    } else if id.len() > COMMAND_ID_BYTES_MAX {
+        format!("has {} bytes; at most {COMMAND_ID_BYTES_MAX} are allowed", id.len())
+    } else if id.chars().any(char::is_control) {
+        "has a control character".to_owned()
+    } else {
+        return Ok(id);
+    };
+    Err(CommandError::InvalidId { message: problem })
+}

@@ -1,0 +1,68 @@
+//! An entity type as the runtime uses it: the component, and its names as the journal wants them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use component::hosted::{EncodedEvent, EntityDescription, EntityHandle, LiveEntity, Refusal, Unreadable};
+use journal::{ContentType, EventData, EventFlags, Tag};
+
+use crate::isolation::isolated;
+
+/// A registered entity type.
+pub(crate) struct Kind {
+    hosted: EntityHandle,
+    /// Names of commands and events, shared, so that a commit makes none anew.
+    names: HashMap<&'static str, Arc<str>>,
+}
+
+impl Kind {
+    pub(crate) fn new(hosted: EntityHandle) -> Self {
+        let shapes = hosted.description().commands.iter().chain(&hosted.description().events);
+        let names = shapes.map(|shape| (shape.name, shape.name.into())).collect();
+        Self { hosted, names }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.hosted.name()
+    }
+
+    pub(crate) fn description(&self) -> &EntityDescription {
+        self.hosted.description()
+    }
+
+    pub(crate) fn state_build(&self) -> &str {
+        self.hosted.state_build()
+    }
+
+    pub(crate) fn fresh(&self) -> Result<Box<dyn LiveEntity>, Unreadable> {
+        let panicked = |message| Unreadable { message };
+        isolated(|| self.hosted.fresh()).map_err(|panic| panicked(panic.during(&format!("the default state of {}", self.name()))))
+    }
+
+    pub(crate) fn restore(&self, state: &[u8]) -> Option<Box<dyn LiveEntity>> {
+        isolated(|| self.hosted.restore(state)).ok()?.ok()
+    }
+
+    /// The shared name of a command or an event.
+    pub(crate) fn shared_name(&self, name: &str) -> Arc<str> {
+        self.names.get(name).cloned().unwrap_or_else(|| name.into())
+    }
+
+    /// Events as the journal takes them.
+    pub(crate) fn recordable(&self, events: Vec<EncodedEvent>) -> Result<Vec<EventData>, Refusal> {
+        events.into_iter().map(|event| self.event(event)).collect()
+    }
+
+    fn event(&self, event: EncodedEvent) -> Result<EventData, Refusal> {
+        let tags: Result<Vec<_>, _> = event.tags.iter().map(|tag| Tag::new(tag)).collect();
+        let broken = |problem| Refusal::Broken { message: format!("event {}/{}: {problem}", self.name(), event.name) };
+        Ok(EventData {
+            name: self.shared_name(event.name),
+            version: event.version,
+            content: ContentType::Json,
+            flags: EventFlags::default(),
+            tags: tags.map_err(broken)?,
+            payload: event.payload.into(),
+        })
+    }
+}

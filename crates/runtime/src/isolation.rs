@@ -1,0 +1,25 @@
+//! Where user code is called: a panic in it ends the call, not the service. Whoever calls drops the state that the code held.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a panic said.
+pub(crate) struct Panicked(String);
+
+impl Panicked {
+    /// The message, with what was under way.
+    pub(crate) fn during(&self, what: &str) -> String {
+        format!("{what} panicked: {}", self.0)
+    }
+}
+
+/// Calls user code.
+pub(crate) fn isolated<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    // The state behind the call is thrown away after a panic, so that nobody sees it half changed.
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| Panicked(message(&*payload)))
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message").to_owned()
+}
