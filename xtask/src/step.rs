@@ -44,8 +44,8 @@ pub(crate) fn timed<T>(name: &str, work: impl FnOnce() -> Result<T, Failure>) ->
     println!("-- {name}");
     let begin = Instant::now();
     let done = work();
-    let word = if done.is_ok() { "done" } else { "FAILED" };
-    println!("-- {name}: {word} in {:.1} s", begin.elapsed().as_secs_f64());
+    let word = if done.is_ok() { "" } else { "failed after " };
+    println!("-- {name}: {word}{:.1} s", begin.elapsed().as_secs_f64());
     done
 }
 

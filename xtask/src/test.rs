@@ -26,7 +26,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     }
     report.skipped().for_each(|(test, reason)| println!("skipped: {test}: {reason}"));
     println!("{report}");
-    if report.failed() > 0 { Err(Failure::new("a test failed; the first `failures:` above has its output")) } else { Ok(()) }
+    if report.failed() > 0 { Err(Failure::new("a test failed; what it said stands above")) } else { Ok(()) }
 }
 
 /// Passes the output on as it comes, but for what passing tests printed.

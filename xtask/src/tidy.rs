@@ -51,6 +51,7 @@ const CHECKS: &[Check] = &[
     calls::seams,
     calls::unwraps,
     calls::unfinished,
+    calls::dropped_answers,
     paths::check,
     codes::check,
 ];

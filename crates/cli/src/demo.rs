@@ -71,8 +71,14 @@ fn chosen(arguments: &Arguments) -> Result<Option<Play>, Failure> {
     match &arguments.retail {
         _ if arguments.empty => Ok(None),
         Some(file) => retail_play(file, arguments).map(Some),
-        None => Ok(Some(Play::new(trade::day().into_iter(), trade::day().iter().map(|script| script.commands.len() as u64).sum()))),
+        None => Ok(Some(generated_play())),
     }
+}
+
+fn generated_play() -> Play {
+    let day = trade::day();
+    let commands = day.iter().map(|script| script.commands.len() as u64).sum();
+    Play::new(day.into_iter(), commands)
 }
 
 fn retail_play(file: &Path, arguments: &Arguments) -> Result<Play, Failure> {

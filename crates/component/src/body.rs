@@ -7,6 +7,7 @@ use serde::de::DeserializeSeed;
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment, Track};
 
+use crate::depth;
 use crate::hosted::Refusal;
 use crate::limits::BODY_DEPTH_MAX;
 use crate::value::{Reading, Seed, Value, decode_seed};
@@ -27,27 +28,10 @@ pub(crate) fn read_input<T: Value>(body: &[u8]) -> Result<T, Refusal> {
 
 fn read<'de, S: DeserializeSeed<'de> + Copy>(seed: S, body: &'de [u8]) -> Result<S::Value, Refusal> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    check_depth(body)?;
-    decode_seed(seed, body).map_err(|error| refusal(seed, body, &error))
-}
-
-/// Counts brackets outside of strings: it needs no stack and runs before anything is built.
-fn check_depth(body: &[u8]) -> Result<(), Refusal> {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > BODY_DEPTH_MAX {
-            return Err(invalid(String::new(), format!("nests deeper than {BODY_DEPTH_MAX} levels")));
-        }
+    if depth::exceeds(body, BODY_DEPTH_MAX) {
+        return Err(invalid(String::new(), format!("nests deeper than {BODY_DEPTH_MAX} levels")));
     }
-    Ok(())
+    decode_seed(seed, body).map_err(|error| refusal(seed, body, &error))
 }
 
 fn refusal<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8], error: &serde_json::Error) -> Refusal {

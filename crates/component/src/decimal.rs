@@ -170,6 +170,7 @@ impl<'de> Deserialize<'de> for Decimal {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Value for Decimal {
     fn schema(_: &mut Definitions) -> Json {
         json!({ "type": "string", "format": "decimal" })

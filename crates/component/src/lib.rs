@@ -12,6 +12,7 @@ extern crate self as headwater;
 mod body;
 mod decimal;
 mod decision;
+mod depth;
 mod entity;
 mod given;
 mod host;

@@ -2,6 +2,8 @@
 
 /// Levels of arrays and objects in the body of a command or an operation, at most.
 pub const BODY_DEPTH_MAX: usize = 64;
+/// Levels of arrays and objects in an event or a state, at most: more than a body has, since rules wrap what they are sent.
+pub const PAYLOAD_DEPTH_MAX: usize = 120;
 /// Bytes of the name of an entity, operation, rule, command, event or rejection, at most. The derives check their literals against the same number.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a tag, `name:value`, at most.
@@ -11,8 +13,8 @@ pub const TAG_NAME_BYTES_MAX: usize = 64;
 /// Digits behind the point of a [`Decimal`](crate::Decimal), at most.
 pub const DECIMAL_PLACES_MAX: u32 = 28;
 
-// serde_json stops at 128 levels by itself and would call that a syntax error: ours must come first.
-const _: () = assert!(BODY_DEPTH_MAX < 128);
+// serde_json reads 127 levels and no more: what was written deeper could never be read again.
+const _: () = assert!(BODY_DEPTH_MAX < PAYLOAD_DEPTH_MAX && PAYLOAD_DEPTH_MAX < 128);
 const _: () = assert!(TAG_NAME_BYTES_MAX < TAG_BYTES_MAX);
 
 /// Whether a durable name matches `[a-z][a-z0-9-]{0,63}`.

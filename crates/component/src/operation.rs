@@ -130,8 +130,11 @@ struct Seat<'a> {
     undo: Option<Undo>,
 }
 
+/// Type, id and events of one entity.
+type Recorded = (&'static str, String, Vec<EncodedEvent>);
+
 /// Puts the state back to what it was before the first event.
-type Undo = Box<dyn FnOnce(&mut dyn Any)>;
+type Undo = Box<dyn FnOnce(&mut dyn Any) -> Result<(), String>>;
 
 impl<'a> Entities<'a> {
     pub(crate) fn new(states: impl Iterator<Item = (&'static str, String, &'a mut dyn Any)>) -> Self {
@@ -171,9 +174,9 @@ impl<'a> Entities<'a> {
     }
 
     /// What was recorded, each entity once; everything is put back when something went wrong.
-    pub(crate) fn finish(mut self) -> Result<Vec<(&'static str, String, Vec<EncodedEvent>)>, String> {
+    pub(crate) fn finish(mut self) -> Result<Vec<Recorded>, String> {
         if let Some(message) = self.broken.take() {
-            self.put_back();
+            self.put_back()?;
             return Err(message);
         }
         let changed = self.seats.into_iter().filter(|seat| !seat.events.is_empty());
@@ -181,12 +184,8 @@ impl<'a> Entities<'a> {
     }
 
     /// Undoes every record.
-    pub(crate) fn put_back(self) {
-        for seat in self.seats {
-            if let Some(undo) = seat.undo {
-                undo(seat.state);
-            }
-        }
+    pub(crate) fn put_back(self) -> Result<(), String> {
+        self.seats.into_iter().try_for_each(|seat| seat.undo.map_or(Ok(()), |undo| undo(seat.state)))
     }
 }
 
@@ -200,9 +199,9 @@ impl Seat<'_> {
 fn undo<A: Entity>(state: &A) -> Result<Undo, String> {
     let before = encode_state(state)?;
     Ok(Box::new(move |state: &mut dyn Any| {
-        if let (Some(state), Ok(before)) = (state.downcast_mut::<A>(), decode_state(&before)) {
-            *state = before;
-        }
+        let state: &mut A = state.downcast_mut().ok_or_else(|| not_named::<A>(""))?;
+        *state = decode_state(&before)?;
+        Ok(())
     }))
 }
 

@@ -1,5 +1,6 @@
 //! What the derives name. Not for people: it changes without notice.
 
+pub use std::convert::From;
 pub use std::format;
 pub use std::option::Option::{self, None, Some};
 pub use std::primitive::{str, u16, usize};

@@ -28,23 +28,40 @@ impl Tag {
     }
 
     /// The text, or what is wrong with it.
-    pub(crate) fn checked(self) -> Result<String, String> {
+    pub(crate) fn checked(self) -> Result<String, TagError> {
         let (name, value) = self.0.split_once(':').unwrap_or((&self.0, ""));
         if !is_name(name) || name.len() > TAG_NAME_BYTES_MAX {
-            return Err(format!("tag `{}`: the name must match [a-z][a-z0-9-]{{0,63}}", self.0));
+            return Err(TagError::Name(format!("tag `{}`: the name must match [a-z][a-z0-9-]{{0,63}}", self.0)));
         }
         if value.is_empty() || value.chars().any(char::is_control) {
-            return Err(format!("tag `{name}`: the value must not be empty and must have no control characters"));
+            return Err(TagError::Value(format!("tag `{name}`: the value must not be empty and must have no control characters")));
         }
         if self.0.len() > TAG_BYTES_MAX {
-            return Err(format!("tag `{name}`: {} bytes; at most {TAG_BYTES_MAX} are allowed, value and name together", self.0.len()));
+            let bytes = self.0.len();
+            return Err(TagError::Value(format!(
+                "tag `{name}`: {bytes} bytes; at most {TAG_BYTES_MAX} are allowed, name and value together"
+            )));
         }
         Ok(self.0)
     }
 }
 
+/// What is wrong with a tag: its name is the program's, its value often a sender's.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TagError {
+    Name(String),
+    Value(String),
+}
+
+impl From<TagError> for String {
+    fn from(error: TagError) -> Self {
+        let (TagError::Name(message) | TagError::Value(message)) = error;
+        message
+    }
+}
+
 /// Tags as the journal takes them.
-pub(crate) fn checked_tags(tags: Vec<Tag>) -> Result<Vec<String>, String> {
+pub(crate) fn checked_tags(tags: Vec<Tag>) -> Result<Vec<String>, TagError> {
     tags.into_iter().map(Tag::checked).collect()
 }
 

@@ -58,6 +58,7 @@ pub enum Reading {
 /// An enum without data travels as the variant's name, `"cash"`; a variant with data as `{"card": {"last_four": "4242"}}`.
 /// A struct around a single field travels as that field.
 ///
+/// The derive implements serde's `Serialize` and `Deserialize` too: do not derive them beside it.
 /// A type of another crate becomes a value inside a struct of your own that implements `Serialize`, `Deserialize` and
 /// [`schema`](Value::schema).
 #[diagnostic::on_unimplemented(
@@ -110,7 +111,7 @@ pub trait Value: Serialize + DeserializeOwned + 'static {
     #[doc(hidden)]
     fn fill<'de, A: MapAccess<'de>>(slot: &mut Option<Self>, name: &'static str, object: &mut A, reading: Reading) -> Result<(), A::Error> {
         if slot.is_some() {
-            return Err(A::Error::duplicate_field(name));
+            return object.next_value_seed(object::Refused(A::Error::duplicate_field(name).to_string()));
         }
         *slot = Some(object.next_value_seed(Seed::new(reading))?);
         Ok(())

@@ -197,8 +197,8 @@ pub(crate) fn decode_event<E: Event>(stored: StoredEvent<'_>) -> Result<E, Unrea
 
 /// A stored event of an older shape.
 #[doc(hidden)]
-pub fn decode_older<T: Value, E: From<T>>(stored: StoredEvent<'_>) -> Result<E, Unreadable> {
-    decode::<T>(stored.payload).map(E::from).map_err(|error| unreadable(stored, error))
+pub fn decode_older<T: Value>(stored: StoredEvent<'_>) -> Result<T, Unreadable> {
+    decode(stored.payload).map_err(|error| unreadable(stored, error))
 }
 
 fn unreadable(stored: StoredEvent<'_>, why: impl std::fmt::Display) -> Unreadable {

@@ -1,5 +1,8 @@
 //! What users meet, from the outside: the derives, the erased contract, given/when/then and the messages of the compiler.
 
+// Helpers of tests may unwrap as tests may.
+#![allow(clippy::unwrap_used)]
+
 extern crate headwater_component as headwater;
 
 #[path = "component/bodies.rs"]

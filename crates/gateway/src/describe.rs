@@ -61,7 +61,7 @@ fn entity_paths(entity: &EntityDescription, schemas: &mut Schemas, paths: &mut M
 
 fn command_operation(entity: &str, command: &ShapeDescription, schema: &str, rejections: &Rejections) -> Json {
     let reply = general::outcome(&general::reference("schemas", &format!("{entity}.reply")));
-    let mut responses = general::refusals(&[400, 404, 409, 410, 412, 413, 415, 503, 504]);
+    let mut responses = general::refusals(&[400, 404, 408, 409, 410, 412, 413, 415, 504]);
     responses.insert("200".to_owned(), general::accepted(&reply, true));
     responses.insert("422".to_owned(), rejections.response());
     json!({
@@ -79,7 +79,7 @@ fn operation_path(operation: &OperationDescription, schemas: &mut Schemas, paths
     schemas.add(&input, &operation.input);
     schemas.add(&reply, &operation.reply);
     let rejections = add_rejections(&format!("operation.{name}"), &operation.rejections, schemas);
-    let mut responses = general::refusals(&[400, 404, 409, 410, 413, 415, 503, 504]);
+    let mut responses = general::refusals(&[400, 404, 408, 409, 410, 413, 415, 504]);
     responses.insert("200".to_owned(), general::accepted(&general::outcome(&general::reference("schemas", &reply)), false));
     responses.insert("422".to_owned(), rejections.response());
     let post = json!({
@@ -130,12 +130,15 @@ fn add_rejections(owner: &str, rejections: &[ShapeDescription], schemas: &mut Sc
     for rejection in rejections {
         let name = format!("{owner}.rejection.{}", rejection.name);
         schemas.add(&name, &rejection.schema);
-        alternatives.push(json!({ "type": "object", "required": ["code", "data"], "properties": {
+        alternatives.push(json!({ "type": "object", "description": rejection.summary, "required": ["code", "data"], "properties": {
             "code": { "const": rejection.name }, "data": general::reference("schemas", &name),
         } }));
-        let example = json!({ "type": general::problem_type(&REJECTED), "title": REJECTED.title, "status": REJECTED.status,
-            "detail": rejection.summary, "code": REJECTED.number, "rejection": { "code": rejection.name } });
-        examples.insert(rejection.name.to_owned(), json!({ "summary": rejection.summary, "value": example }));
+        // A rejection with fields has no honest example: its values are the rule's.
+        if rejection.schema.get("required").is_none() {
+            let example = json!({ "type": general::problem_type(&REJECTED), "title": REJECTED.title, "status": REJECTED.status,
+                "detail": rejection.summary, "code": REJECTED.number, "rejection": { "code": rejection.name, "data": {} } });
+            examples.insert(rejection.name.to_owned(), json!({ "summary": rejection.summary, "value": example }));
+        }
     }
     let schema = format!("{owner}.refusal");
     let rejection = if alternatives.is_empty() { json!(false) } else { json!({ "oneOf": alternatives }) };

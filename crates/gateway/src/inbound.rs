@@ -1,6 +1,6 @@
 //! The server: an accept loop and connections of our own over hyper's HTTP/1.1, one table of routes, and their handlers.
 //!
-//! Every bound is held here, before the runtime sees a request: connections, times, head, body, depth. Handlers give
+//! Every bound is held here, before the runtime sees a request: connections, times, head, body. Handlers give
 //! `Result<Response, Problem>`; a panic in one is `HW0050`, and its connection lives on.
 //!
 //! What it is not: it keeps no session and no queue; what waits, waits in the runtime (bounded) or on the socket.

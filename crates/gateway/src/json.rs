@@ -57,25 +57,6 @@ pub(crate) fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// How deep arrays and objects are nested; good for text that is not JSON too.
-pub(crate) fn depth(text: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut inside, mut escaped) = (0usize, 0, false, false);
-    for byte in text {
-        match (inside, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (_, b'"') => inside = !inside,
-            (false, b'{' | b'[') => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            (false, b'}' | b']') => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,13 +79,6 @@ mod tests {
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")];
         for (plain, encoded) in vectors {
             assert_eq!(written(|out| base64(out, plain.as_bytes())), format!("\"{encoded}\""));
-        }
-    }
-
-    #[test]
-    fn depth_looks_outside_of_strings_only() {
-        for (text, expected) in [("1", 0), ("{}", 1), (r#"{"a":[1,{"b":2}]}"#, 3), (r#"{"[[[":"]\"[["}"#, 1), ("]]]][", 1)] {
-            assert_eq!(depth(text.as_bytes()), expected, "{text}");
         }
     }
 

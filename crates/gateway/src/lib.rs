@@ -11,6 +11,8 @@ mod calendar;
 pub mod client;
 mod cloudevent;
 mod describe;
+#[cfg(feature = "echo")]
+pub mod echo;
 mod inbound;
 mod json;
 pub mod limits;

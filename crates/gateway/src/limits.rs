@@ -13,8 +13,6 @@ pub const HEADERS_MAX: usize = 64;
 pub const HEAD_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes of a command's or operation's body, at most.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Depth of a command's JSON, at most.
-pub const JSON_DEPTH_MAX: usize = 64;
 /// Bytes of the body of a refused request that are still read, so that the refusal reaches a client that sends before it reads.
 pub const REFUSED_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a refused body is read, at most.

@@ -63,7 +63,9 @@ pub enum Command {
 
 /// Parses the process's arguments and does what they say.
 pub(crate) fn run(service: &Service) -> Exit {
-    let grammar = CommandLine::command().name(service.name().to_owned()).after_help(EXIT_CODES_HELP);
+    // Leaked once a process: clap wants names that live as long as it does.
+    let name: &'static str = service.name().to_owned().leak();
+    let grammar = CommandLine::command().name(name);
     let parsed = grammar.clone().try_get_matches().and_then(|matches| CommandLine::from_arg_matches(&matches));
     match parsed {
         Ok(line) => execute(service, &line.flags, &line.command.unwrap_or(Command::Run), grammar),

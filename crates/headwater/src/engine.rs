@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use journal::embedded::limits::SEGMENT_BYTES;
 use journal::embedded::{EmbeddedJournal, OpenError, Options, PlantedBug};
 use journal::seams::{Disk, RealDisk, SystemClock, SystemRandom, ThreadSpawner};
 use journal::{Lineage, Position};
@@ -13,7 +14,6 @@ use crate::failure::{DATA_DAMAGED, DATA_IN_USE, DATA_OPEN, Failure, SYSTEM};
 /// An open engine with the seams that the runtime shares with it.
 pub(crate) struct Engine {
     pub(crate) journal: Arc<EmbeddedJournal>,
-    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<SystemClock>,
     pub(crate) random: Arc<SystemRandom>,
 }
@@ -40,15 +40,16 @@ pub(crate) fn open(directory: &Path, parent: Option<(Lineage, Position)>) -> Res
     let random = SystemRandom::new().map_err(|error| Failure::new(Exit::Failed, SYSTEM, format!("the system gives no randomness: {error}")))?;
     let random = Arc::new(random);
     let options = Options {
-        disk: Arc::clone(&disk),
+        disk,
         clock: clock.clone(),
         random: random.clone(),
         spawner: Arc::new(ThreadSpawner::new()),
         parent,
+        segment_bytes: SEGMENT_BYTES,
         planted: PlantedBug::None,
     };
     let journal = EmbeddedJournal::open(options).map_err(|error| not_opened(directory, &error))?;
-    Ok(Engine { journal: Arc::new(journal), disk, clock, random })
+    Ok(Engine { journal: Arc::new(journal), clock, random })
 }
 
 /// What a refusal of the engine means to the person at the terminal.

@@ -64,12 +64,18 @@ impl Running {
 
 /// Starts a service on the caller's async runtime.
 pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running, Failure> {
-    service.check()?;
     // The address first: a taken one must not leave a new data directory behind.
     let (listener, address) = listen(config).await?;
     let engine = open(config).await?;
     let notes = notes(&engine);
-    let runtime = assemble(service, config, &engine)?;
+    let runtime = match assemble(service, config, &engine) {
+        Ok(runtime) => runtime,
+        Err(refused) => {
+            // The next start must not find the directory still taken.
+            engine.journal.close().await;
+            return Err(refused);
+        }
+    };
     let options = gateway::Options {
         body_bytes_max: config.body_bytes_max,
         connections_max: config.connections_max,

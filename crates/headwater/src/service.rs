@@ -6,7 +6,7 @@ use component::{Entity, Operation, Rule, hosted, hosted_operation, hosted_rule};
 use crate::command_line;
 use crate::config::{self, Config, Flags};
 use crate::exit::Exit;
-use crate::failure::{COMPONENTS, Failure};
+use crate::failure::Failure;
 use crate::running::{Running, start};
 
 /// A service: a name and its components, ready to run.
@@ -90,45 +90,5 @@ impl Service {
 
     pub(crate) fn operations(&self) -> &[OperationHandle] {
         &self.operations
-    }
-
-    /// Checks the name, and that every component has a name of its own.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        if !is_name(&self.name) {
-            let message = format!("the service's name `{}` must match [a-z][a-z0-9-]{{0,63}}; change it in Service::new", self.name);
-            return Err(Failure::configuration(COMPONENTS, message));
-        }
-        check_unique("entity types", self.entities.iter().map(|entity| entity.name()))?;
-        check_unique("operations or rules", self.operations.iter().map(|operation| operation.name()))
-    }
-}
-
-fn is_name(name: &str) -> bool {
-    let follows = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    name.len() <= 64 && name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(follows)
-}
-
-fn check_unique(what: &str, names: impl Iterator<Item = &'static str>) -> Result<(), Failure> {
-    let mut seen = std::collections::HashSet::new();
-    for name in names {
-        if !seen.insert(name) {
-            let message = format!("two {what} have the name `{name}`; names are durable, so give each its own");
-            return Err(Failure::configuration(COMPONENTS, message));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Service;
-
-    #[test]
-    fn a_name_is_checked() {
-        assert!(Service::new("shop-2").check().is_ok());
-        for bad in ["", "Shop", "2shop", "-", "sh op", &"s".repeat(65)] {
-            let failure = Service::new(bad).check().expect_err("the name breaks its rule");
-            assert_eq!(failure.code(), Some("HW0069"), "{bad}");
-        }
     }
 }

@@ -101,7 +101,7 @@ fn only<'a>(name: &str, owner: &Ident, attributes: &'a [Attribute]) -> Result<Op
 
 fn parse_variant(kind: Kind, variant: &Ident, input: ParseStream<'_>) -> Result<VariantAttribute, Error> {
     let literal = literal(input, &format!("a name in quotes: `{}`", kind.example(&variant.to_string())))?;
-    let name = if kind == Kind::Value { name::check_code(&literal)? } else { name::check_durable(&literal)? };
+    let name = if kind == Kind::Value { name::check_code(&literal)? } else { name::check_durable(&literal, variant)? };
     let mut attribute = VariantAttribute { name, span: literal.span(), message: None, version: 1, from: None };
     if kind == Kind::Rejection {
         let remedy = format!("`{variant}` needs a message for people: `{}`", kind.example(&variant.to_string()));

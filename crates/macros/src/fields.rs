@@ -98,6 +98,9 @@ pub(crate) fn slots(at: usize) -> Ident {
 
 /// Everything generated stands in a block of its own and knows its support as `__hw`.
 pub(crate) fn block(code: &TokenStream) -> TokenStream {
+    if code.is_empty() {
+        return TokenStream::new();
+    }
     quote! {
         #[automatically_derived]
         const _: () = {

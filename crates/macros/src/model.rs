@@ -44,7 +44,7 @@ impl<'a> Enum<'a> {
             let message = format!("`#[derive({})]` goes on an enum: each variant is {}", kind.derive(), kind.a());
             return Err(Error::new(input.ident.span(), message));
         };
-        check_generics(kind.derive(), &input.generics)?;
+        check_generics(kind.a(), &input.generics)?;
         if data.variants.is_empty() {
             let remedy = if kind == Kind::Rejection { ": use `std::convert::Infallible`" } else { "" };
             return Err(Error::new(input.ident.span(), format!("`{}` has no variants{remedy}", input.ident)));
@@ -57,9 +57,15 @@ impl<'a> Enum<'a> {
 
 impl<'a> Variant<'a> {
     fn read(kind: Kind, owner: &Ident, variant: &'a syn::Variant) -> Result<Self, Error> {
-        let attribute = attribute::of_variant(kind, &variant.ident, &variant.attrs)?;
-        let shape = Shape::read(owner, &variant.ident, &variant.fields)?;
-        Ok(Self { ident: &variant.ident, summary: attribute::summary(&variant.attrs), attribute, shape })
+        let (ident, summary) = (&variant.ident, attribute::summary(&variant.attrs));
+        match (attribute::of_variant(kind, ident, &variant.attrs), Shape::read(owner, ident, &variant.fields)) {
+            (Ok(attribute), Ok(shape)) => Ok(Self { ident, summary, attribute, shape }),
+            (Err(mut error), Err(other)) => {
+                error.combine(other);
+                Err(error)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
     }
 }
 
@@ -110,11 +116,11 @@ pub(crate) fn all<T>(results: impl Iterator<Item = Result<T, Error>>) -> Result<
     bad.map_or(Ok(good), Err)
 }
 
-pub(crate) fn check_generics(derive: &str, generics: &Generics) -> Result<(), Error> {
-    if generics.params.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(generics.span(), format!("`#[derive({derive})]` has no parameters: what is stored needs one shape")))
+pub(crate) fn check_generics(what: &str, generics: &Generics) -> Result<(), Error> {
+    generics
+        .params
+        .first()
+        .map_or(Ok(()), |parameter| Err(Error::new(parameter.span(), format!("{what} cannot be generic: what is stored needs one shape"))))
 }
 
 fn check_names(variants: &[Variant<'_>]) -> Result<(), Error> {

@@ -25,15 +25,15 @@ pub(crate) fn derive_state(input: &DeriveInput) -> TokenStream {
     match code {
         Ok(code) => block(&code),
         Err(error) => {
-            let (generics, arguments, bounds) = input.generics.split_for_impl();
-            let state = quote!(impl #generics __hw::State for #ident #arguments #bounds { const VERSION: __hw::u16 = 1; });
-            [error.into_compile_error(), block(&misread(input)), block(&state)].into_iter().collect()
+            let value = misread(input);
+            let state = if value.is_empty() { quote!() } else { quote!(impl __hw::State for #ident { const VERSION: __hw::u16 = 1; }) };
+            [error.into_compile_error(), block(&quote!(#value #state))].into_iter().collect()
         }
     }
 }
 
 fn implement(derive: &str, input: &DeriveInput) -> Result<TokenStream, Error> {
-    check_generics(derive, &input.generics)?;
+    check_generics(if derive == "State" { "a state" } else { "a value" }, &input.generics)?;
     let summary = attribute::summary(&input.attrs);
     let parts = match &input.data {
         Data::Struct(data) => Parts::of_struct(&input.ident, &Shape::read(&input.ident, &input.ident, &data.fields)?, &summary),
@@ -135,6 +135,7 @@ impl Parts {
             #support
             #serde
 
+            #[diagnostic::do_not_recommend]
             impl __hw::Value for #ident {
                 fn schema(definitions: &mut __hw::Definitions) -> __hw::Json {
                     definitions.define::<Self>(#name, #schema)

@@ -172,7 +172,7 @@ fn event(read: &Enum<'_>) -> TokenStream {
 
 fn older_arms(variant: &Variant<'_>) -> TokenStream {
     let name = &variant.attribute.name;
-    let arm = |version: TokenStream, ty: &syn::Type| quote_spanned!(ty.span()=> (#name, #version) => __hw::Some(__hw::decode_older::<#ty, Self>(stored)),);
+    let arm = |version: TokenStream, ty: &syn::Type| quote_spanned!(ty.span()=> (#name, #version) => __hw::Some(__hw::decode_older::<#ty>(stored).map(<Self as __hw::From<#ty>>::from)),);
     match &variant.attribute.from {
         None => TokenStream::new(),
         Some(From::All(ty)) => arm(quote!(_), ty),
@@ -244,10 +244,12 @@ fn placeholders(message: &LitStr) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Empty implementations beside an error, so that it is the only one.
+/// Empty implementations beside an error, so that it is the only one. A type with parameters gets none: its own bounds would speak up.
 fn misread(kind: Kind, input: &DeriveInput) -> TokenStream {
+    if !input.generics.params.is_empty() {
+        return TokenStream::new();
+    }
     let (ident, derive) = (&input.ident, format_ident!("{}", kind.derive()));
-    let (generics, arguments, bounds) = input.generics.split_for_impl();
     let own = match kind {
         Kind::Event => quote! {
             const VERSIONS: &'static [__hw::u16] = &[];
@@ -262,9 +264,9 @@ fn misread(kind: Kind, input: &DeriveInput) -> TokenStream {
         Kind::Command | Kind::Value => quote!(),
     };
     quote! {
-        impl #generics __hw::#derive for #ident #arguments #bounds { #own }
+        impl __hw::#derive for #ident { #own }
 
-        impl #generics __hw::Variants for #ident #arguments #bounds {
+        impl __hw::Variants for #ident {
             const NAMES: &'static [&'static __hw::str] = &[];
             fn name(&self) -> &'static __hw::str { __hw::misread() }
             fn write<__S: __hw::Serializer>(_: &Self, _: __S) -> __hw::Result<__S::Ok, __S::Error> { __hw::misread() }

@@ -122,9 +122,7 @@ async fn fly(journal: Arc<dyn Journal>, commit: Commit, before: Vec<Before>) -> 
         }
         match journal.append(again.clone()).await {
             // None of these says what became of the first one.
-            Err(
-                AppendError::Unknown { .. } | AppendError::Unavailable { .. } | AppendError::Poisoned { .. } | AppendError::Full,
-            ) => {}
+            Err(AppendError::Unknown { .. } | AppendError::Unavailable { .. } | AppendError::Poisoned { .. } | AppendError::Full) => {}
             landing => return landing,
         }
     }

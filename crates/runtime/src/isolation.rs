@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use component::hosted::{LiveEntity, Unreadable};
+
 /// What a panic said.
 pub(crate) struct Panicked(String);
 
@@ -17,6 +19,11 @@ impl Panicked {
 pub(crate) fn isolated<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     // The state behind the call is thrown away after a panic, so that nobody sees it half changed.
     catch_unwind(AssertUnwindSafe(call)).map_err(|payload| Panicked(message(&*payload)))
+}
+
+/// The state as JSON.
+pub(crate) fn state_of(entity: &dyn LiveEntity) -> Result<Vec<u8>, Unreadable> {
+    isolated(|| entity.state()).unwrap_or_else(|panic| Err(Unreadable { message: panic.during("writing the state") }))
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {

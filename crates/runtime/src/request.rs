@@ -191,7 +191,9 @@ impl fmt::Display for CommandError {
             Self::UnknownTarget { name, known } => write!(formatter, "this service has no `{name}`; it has: {}", known.join(", ")),
             Self::PreconditionFailed { sequence: 0 } => formatter.write_str("the entity has no event yet"),
             Self::PreconditionFailed { sequence } => write!(formatter, "the entity is at sequence {sequence}; read it and decide again"),
-            Self::Contended { attempts } => write!(formatter, "others changed the entity {attempts} times while this was decided; try again"),
+            Self::Contended { attempts } => {
+                write!(formatter, "others changed the entity {attempts} times while this was decided; try again")
+            }
             Self::Mismatch => formatter.write_str("this command id was used before with another command or body; use a new id"),
             Self::ReplyGone => formatter.write_str("the command took effect; its reply is no longer kept"),
             Self::InvalidId { message } => write!(formatter, "the command id {message}"),

@@ -96,11 +96,11 @@ impl<E: Entity> Live<E> {
         for (at, (event, encoded)) in events.iter().zip(encoded).enumerate() {
             match checked_tags(self.state.tags(event)) {
                 Ok(tags) => encoded.tags = tags,
-                Err(message) => {
+                Err(error) => {
                     if at > 0 {
                         self.state = decode_state(&before).map_err(broken)?;
                     }
-                    return Err(broken(message));
+                    return Err(broken(error));
                 }
             }
             self.state.evolve(event);

@@ -82,7 +82,7 @@ fn decide<O: Operation>(
     match reply.and_then(|reply| encode_reply(&reply)) {
         Ok(reply) => Ok(OperationAccepted { events: entities.finish().map_err(broken)?, reply }),
         Err(refusal) => {
-            entities.put_back();
+            entities.put_back().map_err(broken)?;
             Err(refusal)
         }
     }

@@ -2,18 +2,27 @@
 
 use serde_json::Value as Json;
 
+use crate::depth;
 use crate::hosted::{EncodedEvent, Refusal, Rejected};
+use crate::limits::PAYLOAD_DEPTH_MAX;
 use crate::value::{Definitions, Value, decode, encode};
 use crate::variants::{Event, Rejection, encode_payload};
 
 /// An event without its tags.
 pub(crate) fn encode_event<E: Event>(kind: &str, event: &E) -> Result<EncodedEvent, String> {
     let payload = encode_payload(event).map_err(|error| format!("event {kind}/{} does not encode: {error}", event.name()))?;
+    if depth::exceeds(&payload, PAYLOAD_DEPTH_MAX) {
+        return Err(format!("event {kind}/{} nests deeper than {PAYLOAD_DEPTH_MAX} levels", event.name()));
+    }
     Ok(EncodedEvent { name: event.name(), version: event.version(), tags: Vec::new(), payload })
 }
 
 pub(crate) fn encode_state<T: Value>(state: &T) -> Result<Vec<u8>, String> {
-    encode(state).map_err(|error| format!("the state does not encode: {error}"))
+    let json = encode(state).map_err(|error| format!("the state does not encode: {error}"))?;
+    if depth::exceeds(&json, PAYLOAD_DEPTH_MAX) {
+        return Err(format!("the state nests deeper than {PAYLOAD_DEPTH_MAX} levels"));
+    }
+    Ok(json)
 }
 
 pub(crate) fn decode_state<T: Value>(json: &[u8]) -> Result<T, String> {

@@ -11,7 +11,7 @@ use crate::hosted::{
 };
 use crate::limits::is_name;
 use crate::rule::Rule;
-use crate::tag::{Tag, checked_tags};
+use crate::tag::{Tag, TagError, checked_tags};
 use crate::value::{Definitions, Value, schema_of};
 use crate::variants::{Variants, decode_event};
 
@@ -45,7 +45,7 @@ impl<R: Rule> HostedOperation for RuleType<R> {
             return Err(broken(format!("rule {} asks for every event: its `query` must name tags in each set", R::NAME)));
         }
         let any_of: Result<_, _> = sets.into_iter().map(|set| checked_tags(set.0)).collect();
-        Ok(OperationReads::Tagged { kind: R::ENTITY, any_of: any_of.map_err(|message| broken(rule_message::<R>(&message)))? })
+        Ok(OperationReads::Tagged { kind: R::ENTITY, any_of: any_of.map_err(refused::<R>)? })
     }
 
     fn decide(&self, body: &[u8], seen: OperationSeen<'_>, context: &CommandContext) -> Result<OperationAccepted, Refusal> {
@@ -78,6 +78,14 @@ fn encode_tagged<R: Rule>((event, tags): (R::Event, Vec<Tag>)) -> Result<Encoded
     let mut encoded = encode_event(R::ENTITY, &event)?;
     encoded.tags = checked_tags(tags)?;
     Ok(encoded)
+}
+
+/// The tags of a query come from the input alone: a value that cannot be one is the sender's.
+fn refused<R: Rule>(error: TagError) -> Refusal {
+    match error {
+        TagError::Value(message) => Refusal::Invalid { pointer: String::new(), message },
+        TagError::Name(message) => broken(rule_message::<R>(&message)),
+    }
 }
 
 fn rule_message<R: Rule>(message: &str) -> String {

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value as Json, json};
 
+use super::object::Refused;
 use super::{Definitions, Reading, Seed, Value};
 
+#[diagnostic::do_not_recommend]
 impl Value for Json {
     fn schema(_: &mut Definitions) -> Json {
         json!({})
@@ -69,10 +71,10 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Json, A::Error> {
         let mut read = Map::new();
         while let Some(name) = object.next_key::<String>()? {
-            let value = object.next_value_seed(Seed::<Json>::new(Reading::Strict))?;
             if read.contains_key(&name) {
-                return Err(A::Error::custom(format!("duplicate key `{name}`")));
+                object.next_value_seed(Refused::duplicate_key())?;
             }
+            let value = object.next_value_seed(Seed::<Json>::new(Reading::Strict))?;
             read.insert(name, value);
         }
         Ok(Json::Object(read))

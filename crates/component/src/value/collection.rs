@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess
 use serde::ser::{Serialize, SerializeTuple, Serializer};
 use serde_json::{Value as Json, json};
 
+use super::object::Refused;
 use super::schema::nullable;
 use super::{Definitions, Reading, Seed, Value, Written};
 
@@ -26,6 +27,7 @@ pub trait Key: Serialize + DeserializeOwned + Ord + 'static {
 
 macro_rules! keys {
     ($names:expr; $($key:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Key for $key {
             fn names() -> Option<Json> {
                 $names
@@ -282,10 +284,10 @@ impl<'de, K: Key, V: Value> Visitor<'de> for MapVisitor<K, V> {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
         let mut read = BTreeMap::new();
         while let Some(key) = object.next_key()? {
-            let value = object.next_value_seed(Seed::new(self.0))?;
-            if read.insert(key, value).is_some() && self.0 == Reading::Strict {
-                return Err(A::Error::custom("a key stands twice"));
+            if self.0 == Reading::Strict && read.contains_key(&key) {
+                object.next_value_seed(Refused::duplicate_key())?;
             }
+            read.insert(key, object.next_value_seed(Seed::new(self.0))?);
         }
         Ok(read)
     }

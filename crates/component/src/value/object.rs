@@ -106,6 +106,13 @@ impl Visitor<'_> for FieldName {
 /// Refuses a value unread: the error then stands at the value's path and not at its parent's.
 pub(crate) struct Refused(pub(crate) String);
 
+impl Refused {
+    /// Where the same key comes again: another reader of the same text might take the other value.
+    pub(crate) fn duplicate_key() -> Self {
+        Self("duplicate key".to_owned())
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for Refused {
     type Value = ();
 

@@ -11,6 +11,7 @@ use super::{Definitions, Reading, Value};
 
 macro_rules! integers {
     ($($integer:ty = $format:literal),*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Value for $integer {
             fn schema(_: &mut Definitions) -> Json {
                 json!({ "type": "integer", "format": $format, "minimum": <$integer>::MIN, "maximum": <$integer>::MAX })
@@ -24,6 +25,7 @@ integers!(i8 = "int8", i16 = "int16", i32 = "int32", i64 = "int64", isize = "int
 
 macro_rules! floats {
     ($($float:ty = $format:literal, $write:ident);*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Value for $float {
             fn schema(_: &mut Definitions) -> Json {
                 json!({ "type": "number", "format": $format })
@@ -41,6 +43,7 @@ floats!(f32 = "float", serialize_f32; f64 = "double", serialize_f64);
 
 macro_rules! texts {
     ($($text:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Value for $text {
             fn schema(_: &mut Definitions) -> Json {
                 json!({ "type": "string" })
@@ -51,12 +54,14 @@ macro_rules! texts {
 
 texts!(String, Box<str>, Arc<str>);
 
+#[diagnostic::do_not_recommend]
 impl Value for char {
     fn schema(_: &mut Definitions) -> Json {
         json!({ "type": "string", "minLength": 1, "maxLength": 1 })
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Value for bool {
     fn schema(_: &mut Definitions) -> Json {
         json!({ "type": "boolean" })
@@ -64,6 +69,7 @@ impl Value for bool {
 }
 
 /// Nothing: written as `null`, read from `null` or from an object without fields.
+#[diagnostic::do_not_recommend]
 impl Value for () {
     fn schema(_: &mut Definitions) -> Json {
         json!({ "type": "null" })

@@ -24,7 +24,6 @@ enum Payment {
 }
 
 #[derive(Command)]
-#[expect(dead_code, reason = "the fields are only read in, to be refused or not")]
 enum DeskCommand {
     #[command("order")]
     Order {
@@ -90,7 +89,12 @@ fn an_unknown_command_lists_the_known_ones() {
 #[test]
 fn unknown_fields_are_named_at_every_depth() {
     check_invalid("close", r#"{"why":1}"#, "/why", "unknown field `why`, there are no fields");
-    check_invalid("order", r#"{"lines":[],"colour":1}"#, "/colour", "unknown field `colour`, expected one of `lines`, `paid-by`, `express`");
+    check_invalid(
+        "order",
+        r#"{"lines":[],"colour":1}"#,
+        "/colour",
+        "unknown field `colour`, expected one of `lines`, `paid-by`, `express`",
+    );
     let nested = r#"{"lines":[{"sku":"a","price":1},{"sku":"b","prize":1}]}"#;
     check_invalid("order", nested, "/lines/1/prize", "unknown field `prize`, expected `sku` or `price`");
     let variant = r#"{"lines":[],"paid-by":{"card":{"last_four":"4242","pin":"1"}}}"#;
@@ -113,8 +117,8 @@ fn what_does_not_fit_is_told_with_its_place() {
 #[test]
 fn repeated_keys_are_refused() {
     check_invalid("order", r#"{"lines":[],"lines":[]}"#, "/lines", "duplicate field `lines`");
-    check_invalid("note", r#"{"labels":{"a":1,"a":2},"anything":0}"#, "/labels", "duplicate key `a`");
-    check_invalid("note", r#"{"labels":{},"anything":{"x":[{"y":1,"y":1}]}}"#, "/anything/x/0", "duplicate key `y`");
+    check_invalid("note", r#"{"labels":{"a":1,"a":2},"anything":0}"#, "/labels/a", "duplicate key");
+    check_invalid("note", r#"{"labels":{},"anything":{"x":[{"y":1,"y":1}]}}"#, "/anything/x/0/y", "duplicate key");
 }
 
 #[test]

@@ -6,20 +6,39 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 #[derive(Default, State)]
-struct Cart { items: BTreeMap<String, u32>, paid: bool }
+struct Cart {
+    items: BTreeMap<String, u32>,
+    paid: bool,
+}
 
 #[derive(Command)]
-enum CartCommand { #[command("add-item")] AddItem { sku: String, quantity: u32 }, #[command("pay")] Pay }
+enum CartCommand {
+    #[command("add-item")]
+    AddItem { sku: String, quantity: u32 },
+    #[command("pay")]
+    Pay,
+}
 
 #[derive(Event)]
-enum CartEvent { #[event("item-added")] ItemAdded { sku: String, quantity: u32 }, #[event("paid")] Paid }
+enum CartEvent {
+    #[event("item-added")]
+    ItemAdded { sku: String, quantity: u32 },
+    #[event("paid")]
+    Paid,
+}
 
 #[derive(Rejection)]
-enum CartRejection { #[rejection("already-paid", "the cart is paid")] AlreadyPaid }
+enum CartRejection {
+    #[rejection("already-paid", "the cart is paid")]
+    AlreadyPaid,
+}
 
 impl Entity for Cart {
     const NAME: &'static str = "cart";
-    type Command = CartCommand; type Event = CartEvent; type Reply = (); type Rejection = CartRejection;
+    type Command = CartCommand;
+    type Event = CartEvent;
+    type Reply = ();
+    type Rejection = CartRejection;
     fn decide(&self, command: CartCommand, _: &CommandContext) -> Result<Decision<CartEvent>, CartRejection> {
         match command {
             _ if self.paid => Err(CartRejection::AlreadyPaid),
@@ -103,7 +122,8 @@ fn the_description_has_every_shape() {
     let cart = hosted::<Cart>();
     let description = cart.description();
     assert_eq!(cart.name(), "cart");
-    let names: Vec<_> = description.commands.iter().chain(&description.events).chain(&description.rejections).map(|shape| shape.name).collect();
+    let names: Vec<_> =
+        description.commands.iter().chain(&description.events).chain(&description.rejections).map(|shape| shape.name).collect();
     assert_eq!(names, ["add-item", "pay", "item-added", "paid", "already-paid"]);
     let quantity = json!({ "type": "integer", "format": "uint32", "minimum": 0, "maximum": u32::MAX });
     let add = json!({

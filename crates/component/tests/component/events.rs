@@ -20,6 +20,13 @@ enum CourseCommand {
     Open { teacher: String, students: Vec<String> },
     #[command("weigh")]
     Weigh { by: f64 },
+    #[command("grow")]
+    Grow { levels: u32 },
+}
+
+#[derive(Value)]
+struct Tree {
+    below: Option<Box<Tree>>,
 }
 
 #[derive(Event)]
@@ -31,6 +38,8 @@ enum CourseEvent {
     Joined { student: String, seat: u32 },
     #[event("weighed", version = 3, from = WeighedBefore)]
     Weighed(Weight),
+    #[event("grown")]
+    Grown(Box<Tree>),
     #[event("moved", version = 2)]
     Moved { room: Option<String> },
 }
@@ -88,6 +97,10 @@ impl Entity for Course {
                 let count = joined.len();
                 record(CourseEvent::Opened { teacher }).then(joined).reply(u32::try_from(count).unwrap())
             }
+            CourseCommand::Grow { levels } => {
+                let tree = (1..levels).fold(Tree { below: None }, |tree, _| Tree { below: Some(Box::new(tree)) });
+                record(CourseEvent::Grown(Box::new(tree))).reply(levels)
+            }
             CourseCommand::Weigh { by } => record(CourseEvent::Weighed(Weight { load: 1.0 / by })).reply(0),
         })
     }
@@ -97,6 +110,7 @@ impl Entity for Course {
             CourseEvent::Opened { teacher } => self.teacher.clone_from(teacher),
             CourseEvent::Joined { student, seat } => self.students.push(format!("{seat} {student}")),
             CourseEvent::Weighed(weight) => self.load = weight.load,
+            CourseEvent::Grown(_) => {}
             CourseEvent::Moved { room } => self.teacher.extend(room.iter().map(String::as_str)),
         }
     }
@@ -154,10 +168,7 @@ fn what_cannot_be_read_says_which_and_why() {
         error("closed", 1, "{}"),
         "course: event closed version 1: unknown to this build; deploy the build that records it, or keep its variant"
     );
-    assert_eq!(
-        error("opened", 2, "{}"),
-        "course: event opened version 2: this build knows it up to version 1; deploy the newer build"
-    );
+    assert_eq!(error("opened", 2, "{}"), "course: event opened version 2: this build knows it up to version 1; deploy the newer build");
     assert_eq!(error("opened", 1, "{}"), "course: event opened version 1: missing field `teacher` at line 1 column 2");
     assert_eq!(error("joined", 1, "{}"), "course: event joined version 1: missing field `name` at line 1 column 2");
 }
@@ -182,6 +193,16 @@ fn a_component_that_breaks_its_contract_is_refused_and_its_state_stays() {
     let message = "tag `student`: the value must not be empty and must have no control characters".to_owned();
     assert_eq!(bad_tag, Err(Refusal::Broken { message }));
     assert_eq!(course.state().unwrap(), before);
+}
+
+#[test]
+fn an_event_that_could_not_be_read_again_is_not_recorded() {
+    given::<Course>([]).when(CourseCommand::Grow { levels: 120 }).replied(120);
+    let refused = hosted::<Course>().fresh().decide("grow", br#"{"levels":121}"#, &CommandContext::default());
+    assert_eq!(refused, Err(Refusal::Broken { message: "event course/grown nests deeper than 120 levels".to_owned() }));
+    let mut course = hosted::<Course>().fresh();
+    let deepest = course.decide("grow", br#"{"levels":120}"#, &CommandContext::default()).unwrap();
+    assert!(course.evolve(StoredEvent { name: "grown", version: 1, payload: &deepest.events[0].payload }).is_ok());
 }
 
 mod reworded {

@@ -108,6 +108,11 @@ fn a_rule_that_breaks_its_contract_is_refused() {
     let refused = rule.decide(br#"{"course":"c1","student":"b"}"#, OperationSeen::Tagged(&unreadable), &CommandContext::default());
     let message = "rule enrol: event taken version 9: this build knows it up to version 1; deploy the newer build".to_owned();
     assert_eq!(refused, Err(Refusal::Broken { message }));
-    let bad_tag = rule.reads(br#"{"course":"","student":"b"}"#);
-    assert!(matches!(bad_tag, Err(Refusal::Broken { .. })), "{bad_tag:?}");
+}
+
+#[test]
+fn an_input_that_cannot_be_a_tag_is_the_senders_mistake() {
+    let message = "tag `course`: the value must not be empty and must have no control characters".to_owned();
+    let refused = hosted_rule::<Enrol>().reads(br#"{"course":"","student":"b"}"#);
+    assert_eq!(refused, Err(Refusal::Invalid { pointer: String::new(), message }));
 }

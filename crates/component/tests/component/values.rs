@@ -1,9 +1,11 @@
 //! Values: each shape written, read back, and described.
 
-use headwater::{Decimal, Value, decode, encode, schema_of};
+use headwater::{Decimal, Definitions, State, Value, decode, encode, schema_of};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Written as `json`, and the same after reading it back.
 #[track_caller]
@@ -166,4 +168,50 @@ fn two_types_of_one_name_are_told_apart() {
     assert_eq!(references, ["#/$defs/Sku", "#/$defs/Sku2", "#/$defs/Sku"]);
     assert_eq!(schema["$defs"]["Sku2"]["properties"]["code"]["maximum"], 255);
     assert_eq!(elsewhere::Sku { code: 1 }.code, 1);
+}
+
+/// Made of another crate's type.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Wait(Duration);
+
+impl Value for Wait {
+    fn schema(_: &mut Definitions) -> Json {
+        json!({ "type": "object" })
+    }
+}
+
+#[test]
+fn a_type_of_another_crate_stands_in_a_struct_of_ones_own() {
+    check(&vec![Wait(Duration::from_secs(2))], json!([{ "secs": 2, "nanos": 0 }]));
+    assert_eq!(schema_of::<Vec<Wait>>()["items"], json!({ "type": "object" }));
+}
+
+#[derive(Default, State)]
+enum Order {
+    #[default]
+    #[value("new")]
+    New,
+    #[value("paid")]
+    Paid { by: String },
+}
+
+#[test]
+fn a_state_may_be_an_enum() {
+    check(&Order::default(), json!("new"));
+    check(&Order::Paid { by: "ada".to_owned() }, json!({ "paid": { "by": "ada" } }));
+    assert_eq!(Order::VERSION, 1);
+}
+
+#[test]
+fn floats_come_back_to_the_last_bit() {
+    let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..20_000 {
+        bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let float = f64::from_bits(bits);
+        if float.is_finite() {
+            let json = encode(&float).unwrap();
+            assert_eq!(decode::<f64>(&json).unwrap().to_bits(), float.to_bits(), "{}", String::from_utf8_lossy(&json));
+        }
+    }
 }

@@ -17,9 +17,9 @@ pub(super) fn problem_type(code: &Code) -> String {
     [TYPE_BASE, code.number].concat()
 }
 
-/// Refusals by status; 500 may always happen.
+/// Refusals by status; some may happen to every request.
 pub(super) fn refusals(statuses: &[u16]) -> Map<String, Json> {
-    statuses.iter().chain(&[500]).map(|status| (status.to_string(), reference("responses", &status.to_string()))).collect()
+    statuses.iter().chain(&[414, 431, 500, 503]).map(|status| (status.to_string(), reference("responses", &status.to_string()))).collect()
 }
 
 /// The body of an accepted command.
@@ -77,7 +77,7 @@ pub(super) fn state(entity: &str, schema: &Json) -> Json {
     all.push(query("stale", json!({ "const": "ok" }), "waives the check that the state is still the latest"));
     let headers = json!({ "ETag": reference("headers", "ETag"), "Headwater-Cursor": reference("headers", "Cursor") });
     let ok = json!({ "description": "the state", "headers": headers, "content": { "application/json": { "schema": schema } } });
-    let mut operation = get("The state, now or at a past moment", entity, &format!("{entity}.state"), &all, &[400, 404, 503], ok);
+    let mut operation = get("The state, now or at a past moment", entity, &format!("{entity}.state"), &all, &[400, 404], ok);
     operation["responses"]["304"] = json!({ "description": "not modified" });
     operation
 }
@@ -87,12 +87,12 @@ pub(super) fn history(entity: &str) -> Json {
     all.push(query("after", json!({ "type": "integer", "minimum": 0 }), "events after this sequence"));
     all.push(limit());
     let ok = page(reference("schemas", &format!("{entity}.recorded")), "events in order, with who and why");
-    get("The history", entity, &format!("{entity}.events"), &all, &[400, 404, 503], ok)
+    get("The history", entity, &format!("{entity}.events"), &all, &[400, 404], ok)
 }
 
 pub(super) fn ids(entity: &str) -> Json {
     let all = [query("after", json!({ "type": "string" }), "ids after this one"), limit()];
-    get("The ids, in order", entity, &format!("{entity}.ids"), &all, &[400, 404, 503], page(json!({ "type": "string" }), "ids"))
+    get("The ids, in order", entity, &format!("{entity}.ids"), &all, &[400, 404], page(json!({ "type": "string" }), "ids"))
 }
 
 pub(super) fn past_outcome(entity: &str) -> Json {
@@ -102,7 +102,7 @@ pub(super) fn past_outcome(entity: &str) -> Json {
     schema["properties"]["command"] = json!({ "type": "string" });
     schema["properties"]["time"] = json!({ "type": "string", "format": "date-time" });
     let ok = json!({ "description": "it took effect", "content": { "application/json": { "schema": schema } } });
-    get("The outcome of a command by its key", entity, &format!("{entity}.outcome"), &all, &[400, 404, 410, 503], ok)
+    get("The outcome of a command by its key", entity, &format!("{entity}.outcome"), &all, &[400, 404, 410], ok)
 }
 
 pub(super) fn batch(entity: &str) -> Json {
@@ -129,7 +129,7 @@ pub(super) fn paths(service: &str, paths: &mut Map<String, Json>) {
     let verbose = [query("verbose", json!({ "type": "boolean" }), "with figures")];
     for (path, summary, parameters, refused) in [
         ("/livez", "Alive: the process answers", &[][..], &[][..]),
-        ("/readyz", "Ready: commands are taken", &verbose[..], &[503][..]),
+        ("/readyz", "Ready: commands are taken", &verbose[..], &[400][..]),
         ("/openapi.json", "This document", &[][..], &[][..]),
     ] {
         paths.insert(path.to_owned(), json!({ "get": get(summary, "service", &path[1..], parameters, refused, text("yes")) }));
@@ -151,7 +151,7 @@ fn stream() -> Json {
     let content =
         json!({ "application/x-ndjson": { "schema": reference("schemas", "CloudEvent") }, "text/event-stream": { "schema": text() } });
     let ok = json!({ "description": "CloudEvents in order, one a line or one a server-sent event", "content": content });
-    get("The service's events", "service", "stream", &all, &[400, 404, 406, 409, 410, 503], ok)
+    get("The service's events", "service", "stream", &all, &[400, 404, 406, 409, 410], ok)
 }
 
 /// Everything that is referred to.
@@ -189,15 +189,18 @@ fn cloud_event() -> Json {
 }
 
 fn header_parameters() -> Json {
-    let header = |name: &str, description: &str| json!({ "name": name, "in": "header", "required": false, "schema": { "type": "string" }, "description": description });
+    let header = |name: &str, pattern: &str, description: &str| {
+        let schema = json!({ "type": "string", "pattern": pattern });
+        json!({ "name": name, "in": "header", "required": false, "schema": schema, "description": description })
+    };
     json!({
-        "Id": { "name": "id", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 },
+        "Id": { "name": "id", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1, "maxLength": 256 },
             "description": "1 to 256 bytes without control characters; percent-encode `/` and `%`" },
-        "IdempotencyKey": header("Idempotency-Key", "the command takes effect at most once under it, for ever; minted when absent"),
-        "IfMatch": header("If-Match", "`\"7\"`: only when the entity is at sequence 7"),
-        "IfNoneMatch": header("If-None-Match", "`*`: only when the entity is new"),
-        "Traceparent": header("traceparent", "W3C trace context; kept with the events"),
-        "CorrelationId": header("Correlation-Id", "kept with the events as `correlationid`"),
+        "IdempotencyKey": header("Idempotency-Key", "^[!#-~]([ -~]{0,254}[!-~])?$", "the command takes effect at most once under it, for ever; minted when absent"),
+        "IfMatch": header("If-Match", "^\"[1-9][0-9]{0,18}\"$", "`\"7\"`: only when the entity is at sequence 7"),
+        "IfNoneMatch": header("If-None-Match", "^\\*$", "`*`: only when the entity is new"),
+        "Traceparent": header("traceparent", "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$", "W3C trace context; kept with the events"),
+        "CorrelationId": header("Correlation-Id", "^[!-~]([ -~]{0,254}[!-~])?$", "kept with the events as `correlationid`"),
     })
 }
 

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use super::Gateway;
 use super::answer::{self, NDJSON};
 use super::body::{Body, Chunks, RequestBody};
-use super::command::{check_type, command_body};
+use super::command::check_type;
 use super::headers::{self, IDEMPOTENCY_KEY};
 use super::{query, refusal};
 use crate::json;
@@ -140,7 +140,7 @@ impl Batch {
             Some(0) => return Err(refusal::invalid_field("/if_match", "must not be 0; a sequence begins at 1")),
             Some(sequence) => Expectation::Sequence(sequence),
         };
-        let body = command_body(line.body.map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body.get().as_bytes())))?;
+        let body = line.body.map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body.get().as_bytes()));
         Ok(CommandRequest { entity, command: line.command.into_owned(), body, id: line.key, expect, context: self.context.clone() })
     }
 

@@ -14,7 +14,6 @@ use super::answer::{self, JSON};
 use super::body::{Body, RequestBody};
 use super::headers::{self, CommandHeaders};
 use super::{query, refusal};
-use crate::limits::JSON_DEPTH_MAX;
 use crate::problem::{OUTCOME_NOT_FOUND, Problem, REPLY_GONE};
 use crate::{calendar, json};
 
@@ -99,18 +98,5 @@ pub(super) fn check_type(gateway: &Gateway, kind: &str) -> Result<(), Problem> {
 async fn json_body(gateway: &Gateway, parts: &Parts, body: &mut RequestBody) -> Result<Bytes, Problem> {
     headers::check_media_type(&parts.headers, JSON, !body.is_empty())?;
     let options = &gateway.options;
-    let bytes = body.read(options.body_bytes_max, options.body_read_timeout).await?;
-    command_body(bytes)
-}
-
-/// A command's body, or the one of a command without fields when there is none.
-pub(super) fn command_body(bytes: Bytes) -> Result<Bytes, Problem> {
-    if bytes.is_empty() {
-        return Ok(Bytes::from_static(b"{}"));
-    }
-    let depth = json::depth(&bytes);
-    if depth > JSON_DEPTH_MAX {
-        return Err(refusal::invalid_field("", &format!("is nested {depth} deep; at most {JSON_DEPTH_MAX} are allowed")));
-    }
-    Ok(bytes)
+    body.read(options.body_bytes_max, options.body_read_timeout).await
 }

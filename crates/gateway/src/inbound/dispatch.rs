@@ -25,7 +25,10 @@ pub(super) async fn answer(gateway: Arc<Gateway>, busy: Busy, request: Request<I
     let mut response = match unwound(handle(&gateway, &parts, &mut body)).await {
         Some(Ok(response)) => response,
         Some(Err(problem)) => {
-            body.discard(&parts.headers).await;
+            // A body that was too slow already is not waited for again.
+            if problem.code() != problem::REQUEST_TIMEOUT {
+                body.discard(&parts.headers).await;
+            }
             answer::problem(&problem)
         }
         None => answer::problem(&Problem::new(problem::INTERNAL, "a handler panicked; the service's log has its message")),

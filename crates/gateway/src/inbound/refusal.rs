@@ -125,9 +125,9 @@ fn unknown_operation(name: &str, known: &[&str]) -> Problem {
     Problem::new(UNKNOWN_OPERATION, format!("this service has no operation `{name}`; {}", nearest::hint(name, known)))
 }
 
-/// An entity without an event.
+/// An entity without an event, or deleted.
 pub(super) fn no_entity(kind: &str, id: &str) -> Problem {
-    Problem::new(ENTITY_NOT_FOUND, format!("{kind} `{id}` has no event yet"))
+    Problem::new(ENTITY_NOT_FOUND, format!("there is no {kind} `{id}`"))
 }
 
 /// A part of an entity key that breaks its rule.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use runtime::Runtime;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -94,26 +94,23 @@ fn open(stream: TcpStream, gateway: Arc<Gateway>, permit: OwnedSemaphorePermit) 
     });
 }
 
-/// Tells a connection beyond the bound so, without reading from it.
+/// Tells a connection beyond the bound so, once its request begins: an answer before it would be no answer to anything.
 fn refuse(mut stream: TcpStream, connections_max: usize, refusals: &Arc<Semaphore>) {
     let Ok(permit) = Arc::clone(refusals).try_acquire_owned() else { return };
     tokio::spawn(async move {
         let answer = refusal(connections_max);
         let _gone = timeout(limits::REFUSAL_MAX, async {
+            let mut scratch = [0; 1024];
+            let _begun = stream.read(&mut scratch).await?;
             stream.write_all(&answer).await?;
             stream.shutdown().await?;
-            linger(&mut stream).await
+            // Closing over unread bytes would reset the connection and lose the answer.
+            while stream.read(&mut scratch).await? > 0 {}
+            io::Result::Ok(())
         })
         .await;
         drop(permit);
     });
-}
-
-/// Reads away what the client sent, for a moment: closing over unread bytes would reset the connection and lose the answer.
-async fn linger(stream: &mut TcpStream) -> io::Result<()> {
-    let mut scratch = [0; 1024];
-    while tokio::io::AsyncReadExt::read(stream, &mut scratch).await? > 0 {}
-    Ok(())
 }
 
 fn refusal(connections_max: usize) -> Vec<u8> {

@@ -27,10 +27,10 @@ pub(super) fn show(settings: &Settings, as_json: bool) -> Result<Exit, Failure> 
     Ok(Exit::Done)
 }
 
-/// As a line of `headwater.toml`, so that the output can become one.
+/// As a line of `headwater.toml`, so that the output can become one. A JSON string is a TOML string.
 fn assignment(setting: &Resolved) -> String {
     match setting.setting.kind {
-        Kind::Text => format!("{} = {}", setting.name(), toml::Value::from(setting.value.as_str())),
+        Kind::Text => format!("{} = {}", setting.name(), json!(setting.value)),
         Kind::Count | Kind::Switch => format!("{} = {}", setting.name(), setting.value),
     }
 }

@@ -54,6 +54,12 @@ pub struct GlobalFlags {
 }
 
 impl GlobalFlags {
+    /// The data directory as the flag names it, for a sibling that needs one of its own.
+    #[must_use]
+    pub fn data(&self) -> Option<&str> {
+        self.data.as_deref()
+    }
+
     /// As the configuration's strongest layer.
     pub(crate) fn to_flags(&self) -> Flags {
         let insecure = self.insecure.then(|| "true".to_owned());

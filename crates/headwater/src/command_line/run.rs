@@ -59,7 +59,7 @@ impl StopSignals {
 
     /// Waits for a signal.
     pub async fn wait(&mut self) {
-        self.0.next().await;
+        let _first = self.0.next().await;
     }
 
     /// Stops the service; a second signal ends the wait.

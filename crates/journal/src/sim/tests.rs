@@ -368,7 +368,9 @@ fn the_inline_spawner_runs_work_and_keeps_threads() {
     let (ran, count) = (Arc::new(AtomicU64::new(0)), |ran: &Arc<AtomicU64>| ran.load(Ordering::SeqCst));
     let add = |amount| {
         let ran = Arc::clone(&ran);
-        Box::new(move || drop(ran.fetch_add(amount, Ordering::SeqCst)))
+        Box::new(move || {
+            ran.fetch_add(amount, Ordering::SeqCst);
+        })
     };
     spawner.blocking(add(1));
     spawner.thread("later", add(10)).unwrap();

@@ -4,7 +4,7 @@
 //! last came by. What is in use, or has a commit on its way, stays, even beyond the bounds.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use journal::EntityKey;
@@ -17,9 +17,10 @@ use crate::limits::{CACHE_SHARDS, EVICTION_SCAN_MAX};
 pub(crate) struct Cache {
     shards: Vec<Mutex<Shard>>,
     entities_max: usize,
-    bytes_max: usize,
+    bytes_max: i64,
     entities: AtomicUsize,
-    bytes: AtomicUsize,
+    /// Signed: two tasks that weigh one entity may add and take away in either order.
+    bytes: AtomicI64,
 }
 
 #[derive(Default)]
@@ -31,7 +32,7 @@ struct Shard {
 impl Cache {
     pub(crate) fn new(entities_max: usize, bytes_max: usize) -> Self {
         let shards = (0..CACHE_SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, entities_max, bytes_max, entities: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
+        Self { shards, entities_max, bytes_max: signed(bytes_max), entities: AtomicUsize::new(0), bytes: AtomicI64::new(0) }
     }
 
     /// How many entities have a slot.
@@ -59,11 +60,7 @@ impl Cache {
     /// Takes note of an entity's weight. The slot is held by the caller, so that it is in the cache.
     pub(crate) fn weigh(&self, slot: &Slot, weight: usize) {
         let before = slot.weight.swap(weight, Relaxed);
-        if weight >= before {
-            self.bytes.fetch_add(weight - before, Relaxed);
-        } else {
-            self.bytes.fetch_sub(before - weight, Relaxed);
-        }
+        self.bytes.fetch_add(signed(weight) - signed(before), Relaxed);
         if weight > before {
             self.make_room(usize::from(slot.key.slice()) % CACHE_SHARDS);
         }
@@ -84,7 +81,7 @@ impl Cache {
                 && let Some(slot) = shard.take_one()
             {
                 self.entities.fetch_sub(1, Relaxed);
-                self.bytes.fetch_sub(slot.weight.load(Relaxed), Relaxed);
+                self.bytes.fetch_sub(signed(slot.weight.load(Relaxed)), Relaxed);
             }
         }
     }
@@ -108,4 +105,8 @@ impl Shard {
         }
         None
     }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -11,6 +11,7 @@ use super::replay::Replay;
 use super::snapshots::Draft;
 use crate::asked::Asked;
 use crate::flight::Flight;
+use crate::isolation::state_of;
 use crate::request::Expectation;
 
 /// What is known of the entity's last durable event.
@@ -125,8 +126,10 @@ impl Live {
         self.on_their_way.iter().find(|taken| taken.id == asked.id)
     }
 
-    pub(crate) fn on_their_way(&self) -> usize {
-        self.on_their_way.len()
+    /// Whether so many commits are on their way that no further one is taken. Callers that went away no longer count in the
+    /// entity's queue, their commits do.
+    pub(crate) fn is_crowded(&self, commits_max: usize) -> bool {
+        self.on_their_way.len() >= commits_max
     }
 
     /// Remembers a commit that was launched on this state, which has its events already.
@@ -144,7 +147,7 @@ impl Live {
         if self.sequence < self.snapshot_sequence.saturating_add(every_events) || self.draft.is_some() {
             return;
         }
-        if let Ok(state) = self.entity().state() {
+        if let Ok(state) = state_of(self.entity()) {
             self.draft = Some((Draft { sequence: self.sequence, time: self.durable.time, state }, Arc::clone(flight)));
             self.snapshot_sequence = self.sequence;
         }

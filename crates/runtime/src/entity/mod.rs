@@ -77,6 +77,11 @@ impl Entities {
             .ok_or(CommandError::Busy { what: "commands for this entity", limit: self.limits.entity_queue_max })
     }
 
+    /// Too many commits of one entity wait for the journal.
+    pub(crate) fn crowded(&self) -> CommandError {
+        CommandError::Busy { what: "commits of this entity", limit: self.limits.entity_queue_max }
+    }
+
     /// The first reply to a command that took effect before, if it did.
     pub(crate) async fn replayed(&self, entity: &EntityKey, asked: &Asked) -> Result<Option<CommandOutcome>, CommandError> {
         let found = self.journal.find_command(entity, asked.id).await.map_err(|error| self.command_error(error.into()))?;

@@ -113,6 +113,11 @@ impl State {
         {
             self.reset();
         }
+        self.as_live()
+    }
+
+    /// The entity as it is, for the holder of the lock who has looked before.
+    pub(crate) fn as_live(&mut self) -> Option<&mut Live> {
         match self {
             Self::Live(live) => Some(live),
             Self::Cold(_) => None,

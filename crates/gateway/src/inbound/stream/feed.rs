@@ -128,7 +128,7 @@ impl Feed {
 
     /// Tells an SSE reader how far it is; lines have no place for it.
     fn put_progress(&mut self, chunk: &mut Vec<u8>) {
-        if self.framing == Framing::Lines || self.seen == self.told {
+        if self.framing == Framing::Lines || self.seen.position() == self.told.position() {
             return;
         }
         sse_id(chunk, self.seen);

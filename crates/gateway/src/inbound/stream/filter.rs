@@ -8,17 +8,19 @@ use journal::{EntityKey, EntityType, Recorded, Selection, Tag, TagQuery, TagQuer
 use crate::inbound::query::{Parameters, invalid};
 use crate::problem::Problem;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Filter {
-    types: Vec<Arc<str>>,
+    /// `All`, or `Types`.
+    types: Selection,
     key: Option<EntityKey>,
     tags: Vec<Tag>,
 }
 
 impl Filter {
     pub(super) fn read(parameters: &Parameters) -> Result<Self, Problem> {
+        let types: Vec<Arc<str>> = parameters.all("type").map(event_type).collect::<Result<_, _>>()?;
         Ok(Self {
-            types: parameters.all("type").map(event_type).collect::<Result<_, _>>()?,
+            types: if types.is_empty() { Selection::All } else { Selection::Types(types) },
             key: parameters.one("key").map(key).transpose()?,
             tags: parameters
                 .all("tag")
@@ -35,13 +37,12 @@ impl Filter {
         if !self.tags.is_empty() {
             return Selection::Tags(TagQuery { items: vec![TagQueryItem { types: Vec::new(), tags: self.tags.clone() }] });
         }
-        if self.types.is_empty() { Selection::All } else { Selection::Types(self.types.clone()) }
+        self.types.clone()
     }
 
     pub(super) fn matches(&self, event: &Recorded) -> bool {
-        let type_fits = self.types.is_empty() || Selection::Types(self.types.clone()).matches(event);
         let key_fits = self.key.as_ref().is_none_or(|key| event.entity == *key);
-        type_fits && key_fits && self.tags.iter().all(|tag| event.tags.contains(tag))
+        self.types.matches(event) && key_fits && self.tags.iter().all(|tag| event.tags.contains(tag))
     }
 }
 

@@ -1,0 +1,185 @@
+//! kill -9 with a witness outside: what the witness holds an acknowledgement for is there after the restart, exactly once,
+//! and what it holds none for is there at most once, and exactly once when it is sent again.
+//!
+//! `HEADWATER_KILL_ROUNDS` sets the rounds: 100 in CI, 15 elsewhere unless it says otherwise.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::client::Connection;
+use headwater::client::command_headers;
+use http::{HeaderMap, Method};
+use serde_json::Value as Json;
+use tokio::task::JoinSet;
+
+use super::process::{Directory, Shop};
+
+const CONNECTIONS: u64 = 16;
+const ENTITIES: u64 = 40;
+
+/// A command that the witness has sent.
+#[derive(Clone, Debug)]
+struct Sent {
+    entity: String,
+    /// Its key, and the article that it adds: so the event tells which command left it.
+    key: String,
+    /// The sequence that was acknowledged; `None` when there was no answer.
+    acknowledged: Option<u64>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_command_survives_kill_9_exactly_once() {
+    let rounds = rounds();
+    let directory = Directory::new();
+    let mut witness = Witness::default();
+    let mut dice = Dice(0x5eed_0000_0000_0001 ^ u64::from(std::process::id()));
+    for round in 0..rounds {
+        let mut shop = Shop::start(&directory, &["--empty"]);
+        witness.check(&shop.url).await;
+        let sent = load_and_kill(&mut shop, round, 30 + dice.below(120)).await;
+        witness.sent.extend(sent);
+    }
+    let shop = Shop::start(&directory, &["--empty"]);
+    witness.check(&shop.url).await;
+    witness.check_everything(&shop.url).await;
+    let acknowledged = witness.sent.iter().filter(|sent| sent.acknowledged.is_some()).count();
+    assert!(acknowledged as u64 > rounds, "only {acknowledged} commands were acknowledged in {rounds} rounds: nothing was tested");
+    eprintln!("{rounds} kills, {acknowledged} acknowledged commands, 0 lost, 0 doubled");
+}
+
+fn rounds() -> u64 {
+    let default = if std::env::var_os("CI").is_some() { 100 } else { 15 };
+    std::env::var("HEADWATER_KILL_ROUNDS").ok().map_or(default, |rounds| rounds.parse().expect("HEADWATER_KILL_ROUNDS is a number"))
+}
+
+/// Loads the shop with commands, and kills it under them.
+async fn load_and_kill(shop: &mut Shop, round: u64, millis: u64) -> Vec<Sent> {
+    let killed = Arc::new(AtomicBool::new(false));
+    let mut senders = JoinSet::new();
+    for connection in 0..CONNECTIONS {
+        senders.spawn(send_until(shop.url.clone(), round, connection, Arc::clone(&killed)));
+    }
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+    shop.kill();
+    killed.store(true, Ordering::Relaxed);
+    senders.join_all().await.concat()
+}
+
+async fn send_until(url: String, round: u64, connection: u64, killed: Arc<AtomicBool>) -> Vec<Sent> {
+    let mut client = Connection::new(&url).expect("the URL fits");
+    let mut all = Vec::new();
+    for number in 0.. {
+        let entity = format!("k{}", (connection * 7 + number * 3 + round) % ENTITIES);
+        let mut sent = Sent { entity, key: format!("{round}-{connection}-{number}"), acknowledged: None };
+        let answered = send(&mut client, &mut sent).await;
+        all.push(sent);
+        if !answered || killed.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    all
+}
+
+/// Sends a command and keeps what it was told; false when there was no answer.
+async fn send(client: &mut Connection, sent: &mut Sent) -> bool {
+    let path = format!("/v1/entities/cart/{}/add-item", sent.entity);
+    let body = format!(r#"{{"sku":"{}","quantity":1}}"#, sent.key);
+    let headers = command_headers(Some(&sent.key)).expect("the key fits");
+    let Ok(response) = client.request(Method::POST, &path, headers, Bytes::from(body)).await else { return false };
+    assert!(response.status.is_success(), "{}", String::from_utf8_lossy(&response.body));
+    let body: Json = serde_json::from_slice(&response.body).expect("an answer is JSON");
+    let sequence = body["sequence"].as_u64().expect("an answer has a sequence");
+    assert!(sent.acknowledged.is_none_or(|first| first == sequence), "{sent:?} was answered with {sequence} the second time");
+    sent.acknowledged = Some(sequence);
+    true
+}
+
+/// What is known outside of the shop.
+#[derive(Default)]
+struct Witness {
+    sent: Vec<Sent>,
+    /// So many of `sent` are settled: checked after a restart.
+    settled: usize,
+    /// Events of each entity so far, by sequence: the keys that left them.
+    seen: HashMap<String, Vec<String>>,
+    cursor: Option<String>,
+}
+
+impl Witness {
+    /// After a restart: reads on, finds every acknowledged command, and sends every unanswered one again.
+    async fn check(&mut self, url: &str) {
+        self.read_on(url).await;
+        let unsettled = self.sent.split_off(self.settled);
+        let counts = self.counts();
+        for sent in &unsettled {
+            let count = counts.get(sent.key.as_str()).copied().unwrap_or_default();
+            assert!(count <= 1, "{sent:?} took effect {count} times");
+            assert!(sent.acknowledged.is_none() || count == 1, "{sent:?} was acknowledged and is lost");
+            sent.acknowledged.into_iter().for_each(|sequence| self.check_place(sent, sequence));
+        }
+        let mut client = Connection::new(url).expect("the URL fits");
+        for mut sent in unsettled {
+            // The unanswered ones, and a few of the others: a second time must change nothing for either.
+            if sent.acknowledged.is_none() || sent.key.ends_with("-0") {
+                assert!(send(&mut client, &mut sent).await, "{sent:?} has no answer from a shop that runs");
+            }
+            self.sent.push(sent);
+        }
+        self.settled = self.sent.len();
+    }
+
+    /// At the end: everything from the first event on, once more.
+    async fn check_everything(&mut self, url: &str) {
+        self.seen.clear();
+        self.cursor = None;
+        self.read_on(url).await;
+        let counts = self.counts();
+        assert_eq!(counts.len(), self.sent.len(), "as many commands took effect as were sent");
+        for sent in &self.sent {
+            assert_eq!(counts.get(sent.key.as_str()), Some(&1), "{sent:?}");
+            self.check_place(sent, sent.acknowledged.expect("every command is answered by now"));
+        }
+    }
+
+    fn check_place(&self, sent: &Sent, sequence: u64) {
+        let found = self.seen.get(&sent.entity).and_then(|keys| keys.get(sequence as usize - 1));
+        assert_eq!(found, Some(&sent.key), "{sent:?} was acknowledged at another place");
+    }
+
+    fn counts(&self) -> HashMap<&str, u32> {
+        let mut counts = HashMap::new();
+        self.seen.values().flatten().for_each(|key| *counts.entry(key.as_str()).or_default() += 1);
+        counts
+    }
+
+    /// Reads the stream from the cursor on; sequences must go on without a hole.
+    async fn read_on(&mut self, url: &str) {
+        let after = self.cursor.as_ref().map_or(String::new(), |cursor| format!("?after={cursor}"));
+        let mut client = Connection::new(url).expect("the URL fits");
+        let opened = client.stream(Method::GET, &format!("/v1/streams/shop{after}"), HeaderMap::new(), Bytes::new()).await;
+        let mut lines = opened.expect("the shop answers").unwrap_or_else(|problem| panic!("{}", String::from_utf8_lossy(&problem.body)));
+        while let Some(line) = lines.next().await.expect("the stream goes to its end") {
+            let event: Json = serde_json::from_slice(&line).expect("an event is JSON");
+            let text = |name: &str| event[name].as_str().unwrap_or_else(|| panic!("no {name} in {event}")).to_owned();
+            let keys = self.seen.entry(text("subject")).or_default();
+            assert_eq!(text("sequence"), (keys.len() + 1).to_string(), "a hole or a double in {event}");
+            keys.push(event["data"]["sku"].as_str().expect("the event has the key").to_owned());
+            self.cursor = Some(text("cursor"));
+        }
+    }
+}
+
+/// Marsaglia's xorshift64: when to kill.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}

@@ -1,0 +1,121 @@
+//! The binary under test, a directory of its own, and a running shop that does not outlive its test.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value as Json;
+
+/// A directory for one test, removed at its end.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("cli-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&path).expect("the directory can be made");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The binary, in a directory, without any configuration of the person who runs the tests.
+pub(crate) fn headwater(directory: &Directory) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("HEADWATER_"));
+    for name in ours {
+        command.env_remove(name);
+    }
+    command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs the binary to its end.
+pub(crate) fn run<S: AsRef<OsStr>>(directory: &Directory, arguments: impl IntoIterator<Item = S>) -> Output {
+    headwater(directory).args(arguments).output().expect("the binary runs")
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("standard output is UTF-8")
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("standard error is UTF-8")
+}
+
+#[track_caller]
+pub(crate) fn check_code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "stdout: {}\nstderr: {}", stdout(output), stderr(output));
+}
+
+/// Each line of standard output as JSON.
+pub(crate) fn json_lines(text: &str) -> Vec<Json> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+}
+
+/// A shop that runs, on a port that the system chose.
+pub(crate) struct Shop {
+    pub(crate) child: Child,
+    pub(crate) url: String,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Shop {
+    /// Starts `demo` with these arguments on the directory's data, and waits until it tells where it is.
+    pub(crate) fn start(directory: &Directory, arguments: &[&str]) -> Self {
+        let mut command = headwater(directory);
+        command.args(["demo", "--json", "--listen", "127.0.0.1:0"]).args(arguments).stderr(Stdio::inherit());
+        let mut child = command.spawn().expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        let listening = next_line(&mut lines);
+        let url = listening["url"].as_str().unwrap_or_else(|| panic!("no address in {listening}")).to_owned();
+        Self { child, url, lines }
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn next_line(&mut self) -> Json {
+        next_line(&mut self.lines)
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is said.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("the process is ours");
+        self.child.wait().expect("it ended");
+    }
+
+    /// Sends a signal by name, such as INT.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits for its end; gives the exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+fn next_line(lines: &mut BufReader<ChildStdout>) -> Json {
+    let mut line = String::new();
+    lines.read_line(&mut line).expect("standard output is readable");
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("`{line}` is not JSON: {error}"))
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

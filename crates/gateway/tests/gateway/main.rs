@@ -1,0 +1,19 @@
+//! The gateway over a real socket: a small service on the model engine, asked through the gateway's own client and through
+//! raw bytes.
+
+// A test that fails says where; a longer message would say nothing more.
+#![allow(clippy::unwrap_used)]
+
+// The derives name `::headwater`, the crate that users add; here its component part stands for it.
+extern crate component as headwater;
+extern crate headwater_gateway as gateway;
+
+mod bad_input;
+mod batches;
+mod bounds;
+mod commands;
+mod described;
+mod reads;
+mod shop;
+mod stopping;
+mod streams;

@@ -1,0 +1,250 @@
+//! The service under test: carts, and an operation that moves an item between two of them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use component::hosted::CommandContext;
+use component::{Command, Decision, Entities, Entity, EntityRef, Event, Operation, Rejection, State, Tag, Value, nothing, record, tag};
+use gateway::Options;
+use gateway::client::{Connection, LineStream, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use journal::model::ModelJournal;
+use journal::seams::{SystemClock, SystemRandom};
+use journal::{Cursor, Journal};
+use runtime::{Parts, Runtime};
+use serde_json::Value as Json;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+#[derive(Default, State)]
+pub(crate) struct Cart {
+    items: BTreeMap<String, u32>,
+    paid: bool,
+}
+
+#[derive(Command)]
+pub(crate) enum CartCommand {
+    /// Puts an item into the cart.
+    #[command("add-item")]
+    AddItem { sku: String, quantity: u32 },
+    /// Pays.
+    #[command("pay")]
+    Pay,
+    /// Changes nothing.
+    #[command("look")]
+    Look,
+    /// Has a bug.
+    #[command("break")]
+    Break,
+}
+
+#[derive(Event)]
+pub(crate) enum CartEvent {
+    /// An item is in the cart.
+    #[event("item-added")]
+    ItemAdded { sku: String, quantity: u32 },
+    /// The cart is paid.
+    #[event("paid")]
+    Paid,
+}
+
+#[derive(Rejection)]
+pub(crate) enum CartRejection {
+    #[rejection("already-paid", "the cart is paid")]
+    AlreadyPaid,
+}
+
+#[derive(Value)]
+pub(crate) struct CartReply {
+    kinds: u32,
+}
+
+impl Entity for Cart {
+    const NAME: &'static str = "cart";
+    type Command = CartCommand;
+    type Event = CartEvent;
+    type Reply = CartReply;
+    type Rejection = CartRejection;
+
+    fn decide(&self, command: CartCommand, _: &CommandContext) -> Result<Decision<CartEvent, CartReply>, CartRejection> {
+        let kinds = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
+        match command {
+            CartCommand::Look => Ok(nothing().reply(CartReply { kinds })),
+            CartCommand::Break => panic!("on purpose"),
+            _ if self.paid => Err(CartRejection::AlreadyPaid),
+            CartCommand::AddItem { sku, quantity } => {
+                let kinds = kinds + u32::from(!self.items.contains_key(&sku));
+                Ok(record(CartEvent::ItemAdded { sku, quantity }).reply(CartReply { kinds }))
+            }
+            CartCommand::Pay => Ok(record(CartEvent::Paid).reply(CartReply { kinds })),
+        }
+    }
+
+    fn evolve(&mut self, event: &CartEvent) {
+        match event {
+            CartEvent::ItemAdded { sku, quantity } => *self.items.entry(sku.clone()).or_default() += quantity,
+            CartEvent::Paid => self.paid = true,
+        }
+    }
+
+    fn tags(&self, event: &CartEvent) -> Vec<Tag> {
+        match event {
+            // A tag is bounded, and some tests have names beyond that.
+            CartEvent::ItemAdded { sku, .. } if (1..=64).contains(&sku.len()) => vec![tag("sku", sku)],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Adds the same item to two carts at once.
+pub(crate) struct Share;
+
+#[derive(Value)]
+pub(crate) struct ShareInput {
+    first: String,
+    second: String,
+    sku: String,
+}
+
+impl Operation for Share {
+    const NAME: &'static str = "share";
+    type Input = ShareInput;
+    type Reply = CartReply;
+    type Rejection = CartRejection;
+
+    fn entities(input: &ShareInput) -> Vec<EntityRef> {
+        vec![EntityRef::of::<Cart>(&input.first), EntityRef::of::<Cart>(&input.second)]
+    }
+
+    fn decide(input: ShareInput, entities: &mut Entities, _: &CommandContext) -> Result<CartReply, CartRejection> {
+        for id in [&input.first, &input.second] {
+            if entities.state::<Cart>(id).paid {
+                return Err(CartRejection::AlreadyPaid);
+            }
+            entities.record::<Cart>(id, CartEvent::ItemAdded { sku: input.sku.clone(), quantity: 1 });
+        }
+        Ok(CartReply { kinds: 1 })
+    }
+}
+
+/// A running service.
+pub(crate) struct Shop {
+    pub(crate) address: SocketAddr,
+    pub(crate) journal: Arc<dyn Journal>,
+    stop: Option<oneshot::Sender<()>>,
+    served: JoinHandle<std::io::Result<()>>,
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(Options::default()).await
+    }
+
+    pub(crate) async fn open_with(options: Options) -> Self {
+        let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
+        let clock = Arc::new(SystemClock);
+        let journal: Arc<dyn Journal> = Arc::new(ModelJournal::new(clock.clone(), random.clone()));
+        let runtime = open_runtime(Parts {
+            service: "shop".to_owned(),
+            journal: Arc::clone(&journal),
+            entities: vec![component::hosted::<Cart>()],
+            operations: vec![component::hosted_operation::<Share>()],
+            clock,
+            random,
+            snapshots: None,
+            limits: runtime::Limits::default(),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async {
+            let _dropped = stopped.await;
+        };
+        let served = tokio::spawn(gateway::serve(runtime, listener, options, stopped));
+        Self { address, journal, stop: Some(stop), served }
+    }
+
+    pub(crate) fn client(&self) -> Connection {
+        Connection::new(&format!("http://{}", self.address)).unwrap()
+    }
+
+    pub(crate) async fn head(&self) -> Cursor {
+        self.journal.head().await.unwrap()
+    }
+
+    /// Sends one request over a connection of its own.
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let sent = self.client().request(method.clone(), path, header_map(headers), Bytes::copy_from_slice(body.as_bytes())).await;
+        Answer::of(sent.unwrap_or_else(|error| panic!("{method} {path}: {error}")))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        self.ask("POST", path, &headers, body).await
+    }
+
+    /// Puts `quantity` of an item into a cart.
+    pub(crate) async fn add(&self, id: &str, sku: &str, quantity: u32) -> Answer {
+        let body = format!(r#"{{"sku":"{sku}","quantity":{quantity}}}"#);
+        let answer = self.post(&format!("/v1/entities/cart/{id}/add-item"), &[], &body).await;
+        assert_eq!(answer.status, 200, "{:?}", answer.json);
+        answer
+    }
+
+    pub(crate) async fn stream(&self, path: &str, headers: &[(&str, &str)]) -> LineStream {
+        let streamed = self.client().stream(Method::GET, path, header_map(headers), Bytes::new()).await.unwrap();
+        streamed.unwrap_or_else(|answer| panic!("{path}: {} {:?}", answer.status, answer.body))
+    }
+
+    /// What stops the service when something is sent; it also stops when this is dropped.
+    pub(crate) fn take_stop(&mut self) -> oneshot::Sender<()> {
+        self.stop.take().expect("it is taken once")
+    }
+
+    /// Waits for the server's end.
+    pub(crate) async fn stopped(self) {
+        self.served.await.unwrap().unwrap();
+    }
+}
+
+fn open_runtime(parts: Parts) -> Arc<Runtime> {
+    Arc::new(Runtime::new(parts).unwrap())
+}
+
+pub(crate) fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    map
+}
+
+/// An answer with its JSON, when it has some.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) json: Json,
+}
+
+impl Answer {
+    fn of(response: Response) -> Self {
+        let json = serde_json::from_slice(&response.body).unwrap_or(Json::Null);
+        Self { status: response.status.as_u16(), headers: response.headers, json }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or_default()
+    }
+}

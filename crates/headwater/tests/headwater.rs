@@ -1,0 +1,162 @@
+//! A service embedded in a program: started, asked, stopped, started again on the same data.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use headwater::prelude::*;
+use headwater::{Exit, Running, SendError};
+use serde_json::json;
+
+#[derive(Default, State)]
+struct Counter {
+    count: u64,
+}
+
+#[derive(Command)]
+enum CounterCommand {
+    #[command("add")]
+    Add { by: u64 },
+}
+
+#[derive(Event)]
+enum CounterEvent {
+    #[event("added")]
+    Added { by: u64 },
+}
+
+#[derive(Rejection)]
+enum CounterRejection {
+    #[rejection("too-much", "add at most {most}")]
+    TooMuch { most: u64 },
+}
+
+impl Entity for Counter {
+    const NAME: &'static str = "counter";
+    type Command = CounterCommand;
+    type Event = CounterEvent;
+    type Reply = u64;
+    type Rejection = CounterRejection;
+
+    fn decide(&self, command: CounterCommand, _: &CommandContext) -> Result<Decision<CounterEvent, u64>, CounterRejection> {
+        match command {
+            CounterCommand::Add { by } if by > 10 => Err(CounterRejection::TooMuch { most: 10 }),
+            CounterCommand::Add { by } => Ok(record(CounterEvent::Added { by }).reply(self.count + by)),
+        }
+    }
+
+    fn evolve(&mut self, event: &CounterEvent) {
+        let CounterEvent::Added { by } = event;
+        self.count += by;
+    }
+}
+
+/// Adds the same to two counters.
+struct AddBoth;
+
+impl Operation for AddBoth {
+    const NAME: &'static str = "add-both";
+    type Input = u64;
+    type Reply = ();
+    type Rejection = CounterRejection;
+
+    fn entities(_: &u64) -> Vec<EntityRef> {
+        vec![EntityRef::of::<Counter>("left"), EntityRef::of::<Counter>("right")]
+    }
+
+    fn decide(by: u64, entities: &mut Entities, _: &CommandContext) -> Result<(), CounterRejection> {
+        entities.record::<Counter>("left", CounterEvent::Added { by });
+        entities.record::<Counter>("right", CounterEvent::Added { by });
+        Ok(())
+    }
+}
+
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("headwater-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    fn service(&self) -> Service {
+        Service::new("counters").entity::<Counter>().operation::<AddBoth>().listen("127.0.0.1:0").data(self.0.display().to_string())
+    }
+
+    async fn start(&self) -> Running {
+        self.service().start().await.expect("the service starts")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_restart() {
+    let directory = Directory::new();
+    let running = directory.start().await;
+    let sent = running.client().send("counter", "c/1", "add", &json!({ "by": 3 }), Some("k1")).await.expect("it is accepted");
+    assert_eq!((&sent.reply, sent.sequence), (&json!(3), 1));
+    running.stop().await;
+
+    let running = directory.start().await;
+    let again = running.client().send("counter", "c/1", "add", &json!({ "by": 3 }), Some("k1")).await.expect("it is answered again");
+    assert_eq!(again, sent);
+    assert_eq!(running.client().state("counter", "c/1").await.expect("it reads"), Some(json!({ "count": 3 })));
+    assert_eq!(running.client().state("counter", "nobody").await.expect("it reads"), None);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_rejection_comes_with_its_code_and_data() {
+    let directory = Directory::new();
+    let running = directory.start().await;
+    let refused = running.client().send("counter", "c1", "add", &json!({ "by": 11 }), None).await;
+    let Err(SendError::Problem { problem, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!(problem["rejection"], json!({ "code": "too-much", "data": { "most": 10 } }));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_operation_reaches_both_entities() {
+    let directory = Directory::new();
+    let running = directory.start().await;
+    running.client().operate("add-both", &json!(2), None).await.expect("it is accepted");
+    for id in ["left", "right"] {
+        assert_eq!(running.client().state("counter", id).await.expect("it reads"), Some(json!({ "count": 2 })));
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_service_on_the_same_data_is_refused() {
+    let directory = Directory::new();
+    let running = directory.start().await;
+    let refused = directory.service().start().await.expect_err("the directory is taken");
+    assert_eq!((refused.code(), refused.exit()), (Some("HW0065"), Exit::Failed));
+    running.stop().await;
+    directory.start().await.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_that_breaks_its_rule_and_a_name_twice_are_refused() {
+    let directory = Directory::new();
+    for service in [directory.service().entity::<Counter>(), directory.service().operation::<AddBoth>(), named("Bad Name", &directory)] {
+        let refused = service.start().await.expect_err("the service is put together wrongly");
+        assert_eq!((refused.code(), refused.exit()), (Some("HW0069"), Exit::Configuration), "{refused}");
+    }
+}
+
+fn named(name: &str, directory: &Directory) -> Service {
+    Service::new(name).listen("127.0.0.1:0").data(directory.0.display().to_string())
+}
+
+#[tokio::test]
+async fn nobody_there_means_that_nothing_was_sent() {
+    let client = headwater::Client::new("http://127.0.0.1:1");
+    let sent = client.send("counter", "c1", "add", &json!({ "by": 1 }), None).await;
+    assert!(matches!(sent, Err(SendError::Unsent { .. })), "{sent:?}");
+}

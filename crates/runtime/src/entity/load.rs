@@ -1,0 +1,68 @@
+//! Loading: from the journal's head of an entity, its snapshot and the events behind it, to a live slot.
+//!
+//! One task loads, the others wait for it; when it goes away, the next one takes over. A load reads durable events only.
+
+use journal::Head;
+
+use super::Entities;
+use super::live::Live;
+use super::replay::Replay;
+use super::slot::Slot;
+use super::snapshots::Draft;
+use crate::isolation::state_of;
+use crate::request::StateError;
+
+impl Entities {
+    /// Makes a slot live, if nobody has.
+    pub(crate) async fn ready(&self, slot: &Slot) -> Result<(), StateError> {
+        let _turn = slot.loading.lock().await;
+        if slot.is_live() {
+            return Ok(());
+        }
+        for flight in slot.awaited_by_load().unwrap_or_default() {
+            // Either way it has ended: what it left, if anything, is in the journal now.
+            let _ended = flight.landed().await.is_ok();
+        }
+        let live = self.load(slot).await?;
+        let weight = slot.install(live);
+        self.cache.weigh(slot, weight);
+        Ok(())
+    }
+
+    async fn load(&self, slot: &Slot) -> Result<Live, StateError> {
+        // The head is linearizable, which the end of a read is not promised to be.
+        let Some(head) = self.journal.entity_head(&slot.key).await? else { return Ok(Live::new(Replay::fresh(&slot.kind)?, None)) };
+        let cursor = Some(self.journal.lineage().cursor(head.position));
+        if head.deleted {
+            let mut replay = Replay::fresh(&slot.kind)?;
+            (replay.sequence, replay.time, replay.deleted, replay.snapshot_sequence) = (head.sequence, head.time, true, head.sequence);
+            return Ok(Live::new(replay, cursor));
+        }
+        let mut replay = self.newest(slot, &head)?;
+        replay.run(&self.journal, (&slot.kind, &slot.key), head.sequence, None).await?;
+        self.keep_long_replay(slot, &mut replay);
+        Ok(Live::new(replay, cursor))
+    }
+
+    /// The newest state below the head that needs no replay.
+    fn newest(&self, slot: &Slot, head: &Head) -> Result<Replay, StateError> {
+        let fits = |snapshot: &Draft| snapshot.sequence < head.sequence || snapshot.sequence == head.sequence && snapshot.time == head.time;
+        let snapshot = self.snapshots.as_ref().and_then(|snapshots| snapshots.get(&slot.key, slot.kind.state_build()));
+        match snapshot.filter(fits).and_then(|snapshot| Replay::restored(&slot.kind, &snapshot)) {
+            Some(replay) => Ok(replay),
+            None => Replay::fresh(&slot.kind),
+        }
+    }
+
+    /// Keeps a snapshot of a state that took many events to build, so that the next load is short.
+    fn keep_long_replay(&self, slot: &Slot, replay: &mut Replay) {
+        let Some(snapshots) = &self.snapshots else { return };
+        if replay.sequence - replay.snapshot_sequence < self.limits.snapshot_every_events {
+            return;
+        }
+        if let Ok(state) = state_of(&*replay.entity) {
+            snapshots.put(&slot.key, slot.kind.state_build(), &Draft { sequence: replay.sequence, time: replay.time, state });
+            replay.snapshot_sequence = replay.sequence;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The state of an entity then: by replay from the journal, beginning at a snapshot below the moment when there is one.
+
+use journal::{EntityKey, Timestamp};
+
+use super::Entities;
+use super::kind::Kind;
+use super::replay::Replay;
+use super::snapshots::Draft;
+use crate::isolation::state_of;
+use crate::request::{StateError, StateRead};
+
+impl Entities {
+    /// After the event with this sequence.
+    pub(crate) async fn state_at_sequence(&self, kind: &Kind, entity: &EntityKey, sequence: u64) -> Result<Option<StateRead>, StateError> {
+        let head = self.journal.entity_head(entity).await?;
+        let newest = head.map_or(0, |head| head.sequence);
+        if sequence > newest {
+            return Err(StateError::BeyondHead { sequence: newest });
+        }
+        let mut replay = self.before(kind, entity, |snapshot| snapshot.sequence <= sequence)?;
+        replay.run(&self.journal, (kind, entity), sequence, None).await?;
+        self.shown_then(replay).await
+    }
+
+    /// After the last event at or before this time.
+    pub(crate) async fn state_at_time(&self, kind: &Kind, entity: &EntityKey, time: Timestamp) -> Result<Option<StateRead>, StateError> {
+        let Some(head) = self.journal.entity_head(entity).await? else { return Ok(None) };
+        // Events behind the snapshot may have its time as well: they are replayed.
+        let mut replay = self.before(kind, entity, |snapshot| snapshot.time <= time && snapshot.sequence <= head.sequence)?;
+        replay.run(&self.journal, (kind, entity), head.sequence, Some(time)).await?;
+        self.shown_then(replay).await
+    }
+
+    /// The newest known state that is not beyond the moment.
+    fn before(&self, kind: &Kind, entity: &EntityKey, fits: impl Fn(&Draft) -> bool) -> Result<Replay, StateError> {
+        let snapshot = self.snapshots.as_ref().and_then(|snapshots| snapshots.get(entity, kind.state_build()));
+        match snapshot.filter(fits).and_then(|snapshot| Replay::restored(kind, &snapshot)) {
+            Some(replay) => Ok(replay),
+            None => Replay::fresh(kind),
+        }
+    }
+
+    async fn shown_then(&self, replay: Replay) -> Result<Option<StateRead>, StateError> {
+        if replay.sequence == 0 || replay.deleted {
+            return Ok(None);
+        }
+        let state = state_of(&*replay.entity).map_err(|unreadable| StateError::Unreadable { message: unreadable.message })?;
+        let (sequence, time, cursor) = (replay.sequence, replay.time, replay.cursor);
+        // Not held across the next wait: an entity is not shared between threads.
+        drop(replay);
+        let cursor = match cursor {
+            Some(cursor) => cursor,
+            None => self.journal.head().await?,
+        };
+        Ok(Some(StateRead { state: state.into(), sequence, time, cursor }))
+    }
+}

@@ -1,0 +1,176 @@
+//! The runtime's face: what the gateway, the command line and tests call.
+
+use std::sync::Arc;
+
+use component::hosted::{EntityDescription, OperationDescription};
+use journal::{CommandId, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
+
+use crate::admission::Admission;
+use crate::asked::{Mint, checked};
+use crate::entity::Entities;
+use crate::entity::kind::Kind;
+use crate::entity::snapshots::Snapshots;
+use crate::operation::Operations;
+use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, PastOutcome, StateError, StateRead};
+use crate::start::StartError;
+use crate::{Parts, start};
+
+/// Runs the components of one service over an engine. Cheap to share behind an `Arc`; it starts no threads and no tasks.
+pub struct Runtime {
+    service: String,
+    entities: Entities,
+    operations: Operations,
+    admission: Admission,
+}
+
+/// How a runtime is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether a command would be taken now.
+    pub accepting: bool,
+    /// Whether `stop` was called.
+    pub stopping: bool,
+    /// Why the journal takes no more writes; `None` while it does.
+    pub poisoned: Option<String>,
+    /// Commands and operations under way.
+    pub in_flight: usize,
+    /// Entities in memory.
+    pub cached_entities: usize,
+}
+
+impl Runtime {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// When names clash or break their rule, or the engine cannot do what a component needs.
+    pub fn new(parts: Parts) -> Result<Self, StartError> {
+        start::check(&parts)?;
+        // Snapshots are derived: without them loads take longer, and that is all.
+        let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, parts.journal.lineage().id).ok());
+        let kinds = parts.entities.into_iter().map(Kind::new).collect();
+        let mint = Mint { clock: parts.clock, random: parts.random };
+        Ok(Self {
+            service: parts.service,
+            entities: Entities::new(parts.journal, mint, kinds, snapshots, parts.limits),
+            operations: Operations::new(parts.operations),
+            admission: Admission::new(parts.limits.commands_in_flight_max),
+        })
+    }
+
+    /// The service's name.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.entities.journal
+    }
+
+    /// The entity types, in the order of registration.
+    #[must_use]
+    pub fn entity_descriptions(&self) -> Vec<&EntityDescription> {
+        self.entities.names().iter().filter_map(|name| self.entities.kind(name)).map(|kind| kind.description()).collect()
+    }
+
+    /// The operations and rules, in the order of registration.
+    #[must_use]
+    pub fn operation_descriptions(&self) -> Vec<&OperationDescription> {
+        self.operations.descriptions()
+    }
+
+    /// Whether the service has this entity type.
+    #[must_use]
+    pub fn has_entity(&self, kind: &str) -> bool {
+        self.entities.has(kind)
+    }
+
+    /// Runs a command on an entity. A caller that goes away does not undo it.
+    ///
+    /// # Errors
+    /// See [`CommandError`]: refused, not taken, or unknown.
+    pub async fn command(&self, request: CommandRequest) -> Result<CommandOutcome, CommandError> {
+        let _permit = self.admission.enter()?;
+        self.entities.command(request).await
+    }
+
+    /// Runs an operation or a rule. A caller that goes away does not undo it.
+    ///
+    /// # Errors
+    /// See [`CommandError`]: refused, not taken, or unknown.
+    pub async fn operation(&self, request: OperationRequest) -> Result<CommandOutcome, CommandError> {
+        let _permit = self.admission.enter()?;
+        self.operations.run(&self.entities, request).await
+    }
+
+    /// What became of a command, by the id that its client gave; `None` when it has left nothing (yet). An operation over
+    /// entities is remembered by its first one.
+    ///
+    /// # Errors
+    /// When there is no such entity type, or the journal fails.
+    pub async fn outcome(&self, entity: &EntityKey, id: &str) -> Result<Option<PastOutcome>, StateError> {
+        self.kind(entity)?;
+        // What no client may send has no outcome.
+        let Ok(id) = checked(id.to_owned()) else { return Ok(None) };
+        let found = self.journal().find_command(entity, CommandId::from_raw(id.as_bytes())).await?;
+        Ok(found.map(|found| PastOutcome {
+            command: (*found.name).to_owned(),
+            reply: found.reply,
+            sequence: found.sequence,
+            cursor: found.cursor,
+            time: found.time,
+        }))
+    }
+
+    /// The state of an entity; `None` when it has no event at that moment, or is deleted. `stale` does not wait until what the
+    /// state has seen is durable.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn state(&self, entity: &EntityKey, moment: Moment, stale: bool) -> Result<Option<StateRead>, StateError> {
+        let kind = self.kind(entity)?;
+        match moment {
+            Moment::Now => self.entities.state_now(kind, entity, stale).await,
+            Moment::Sequence(sequence) => self.entities.state_at_sequence(kind, entity, sequence).await,
+            Moment::Time(time) => self.entities.state_at_time(kind, entity, time).await,
+        }
+    }
+
+    /// The events of an entity up to now, from a sequence on.
+    #[must_use]
+    pub fn history(&self, entity: &EntityKey, from_sequence: u64) -> Events {
+        let selection = Selection::Entity { entity: entity.clone(), from_sequence };
+        self.journal().read(selection, Cursor::BEGINNING, ReadMode::ToHead)
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let (stopping, poisoned) = (self.admission.is_stopping(), self.journal().poisoned());
+        Health {
+            accepting: !stopping && poisoned.is_none() && self.admission.has_room(),
+            stopping,
+            poisoned,
+            in_flight: self.admission.under_way(),
+            cached_entities: self.entities.cache.len(),
+        }
+    }
+
+    /// Takes no more commands; those under way go on. Reads go on.
+    pub fn stop(&self) {
+        self.admission.stop();
+    }
+
+    /// Returns when no command is under way. After `stop`, none will be.
+    pub async fn drained(&self) {
+        self.admission.drained().await;
+    }
+
+    fn kind(&self, entity: &EntityKey) -> Result<&Arc<Kind>, StateError> {
+        self.entities
+            .kind(entity.kind())
+            .ok_or_else(|| StateError::UnknownTarget { name: entity.kind().to_owned(), known: self.entities.names().to_vec() })
+    }
+}

@@ -1,0 +1,87 @@
+//! What is checked before a runtime begins: names, and what the engine can do.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use component::hosted::{EntityHandle, OperationHandle};
+use journal::{Capability, EntityType, Journal};
+
+use crate::Parts;
+
+/// Why a runtime does not begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// A name breaks its rule, `[a-z][a-z0-9-]{0,63}`.
+    InvalidName {
+        /// What it names: `service`, `entity` or `operation`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Two components of one sort have the same name.
+    DuplicateName {
+        /// What it names: `entity` or `operation`.
+        what: &'static str,
+        /// The name.
+        name: &'static str,
+    },
+    /// The engine cannot do what a component needs.
+    MissingCapability {
+        /// What it cannot do.
+        capability: Capability,
+        /// The operation that needs it.
+        operation: &'static str,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidName { what, name } => write!(formatter, "the {what} name `{name}` must match [a-z][a-z0-9-]{{0,63}}"),
+            Self::DuplicateName { what, name } => write!(formatter, "there are two of the {what} `{name}`; give one another name"),
+            Self::MissingCapability { capability, operation } => {
+                write!(formatter, "the engine has no {capability}, which the operation `{operation}` needs; choose another engine")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What operations and rules are made of. A handle does not say which of the two it is, so that both need all of it.
+const OPERATIONS_NEED: [Capability; 3] = [Capability::MultiEntityCommit, Capability::ForeignGuard, Capability::TagCondition];
+
+pub(crate) fn check(parts: &Parts) -> Result<(), StartError> {
+    check_name("service", &parts.service)?;
+    check_names("entity", parts.entities.iter().map(|entity: &EntityHandle| entity.name()))?;
+    check_names("operation", parts.operations.iter().map(|operation: &OperationHandle| operation.name()))?;
+    check_capabilities(&*parts.journal, &parts.operations)
+}
+
+fn check_names(what: &'static str, names: impl Iterator<Item = &'static str>) -> Result<(), StartError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        check_name(what, name)?;
+        if !seen.insert(name) {
+            return Err(StartError::DuplicateName { what, name });
+        }
+    }
+    Ok(())
+}
+
+/// The rule is the one of entity types, but for those of the platform.
+fn check_name(what: &'static str, name: &str) -> Result<(), StartError> {
+    if name.starts_with('$') || EntityType::new(name).is_err() {
+        return Err(StartError::InvalidName { what, name: name.to_owned() });
+    }
+    Ok(())
+}
+
+fn check_capabilities(journal: &dyn Journal, operations: &[OperationHandle]) -> Result<(), StartError> {
+    let capabilities = journal.capabilities();
+    let Some(first) = operations.first() else { return Ok(()) };
+    match OPERATIONS_NEED.into_iter().find(|needed| !capabilities.has(*needed)) {
+        Some(capability) => Err(StartError::MissingCapability { capability, operation: first.name() }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,173 @@
+//! One idea more: a rule decides over every event that carries a tag, whichever entity it belongs to. No two users can take
+//! the same name, even when they register at the same moment.
+//!
+//! Tags hold no personal data (they stay when a person is erased): so the tag is a digest of the email address and not
+//! the address itself.
+//!
+//! ```text
+//! cargo run -p headwater-examples --bin 04-rule-unique-email
+//! curl -H 'content-type: application/json' -d '{"user":"u1","email":"ann@example.org"}' http://127.0.0.1:7430/v1/operations/register-user
+//! ```
+
+use headwater::prelude::*;
+
+/// A user.
+#[derive(Default, State)]
+struct User {
+    email: String,
+    closed: bool,
+}
+
+/// What a user does alone.
+#[derive(Command)]
+enum UserCommand {
+    /// Leaves, and gives the email address free.
+    #[command("close")]
+    Close,
+}
+
+/// What happened to a user.
+#[derive(Event)]
+enum UserEvent {
+    /// The user came.
+    #[event("registered")]
+    Registered { email: String },
+    /// The user left.
+    #[event("closed")]
+    Closed { email: String },
+}
+
+/// Why a user does not leave.
+#[derive(Rejection)]
+enum UserRejection {
+    /// There is nobody here.
+    #[rejection("no-user", "there is no such user")]
+    NoUser,
+}
+
+impl Entity for User {
+    const NAME: &'static str = "user";
+    type Command = UserCommand;
+    type Event = UserEvent;
+    type Reply = ();
+    type Rejection = UserRejection;
+
+    fn decide(&self, _: UserCommand, _: &CommandContext) -> Result<Decision<UserEvent>, UserRejection> {
+        if self.email.is_empty() || self.closed {
+            return Err(UserRejection::NoUser);
+        }
+        Ok(record(UserEvent::Closed { email: self.email.clone() }))
+    }
+
+    fn evolve(&mut self, event: &UserEvent) {
+        match event {
+            UserEvent::Registered { email } => *self = Self { email: email.clone(), closed: false },
+            UserEvent::Closed { .. } => self.closed = true,
+        }
+    }
+
+    fn tags(&self, event: &UserEvent) -> Vec<Tag> {
+        let (UserEvent::Registered { email } | UserEvent::Closed { email }) = event;
+        vec![tag("email", digest(email))]
+    }
+}
+
+/// FNV-1a: it hides nothing from an attacker, but keeps addresses out of logs. A service of your own would use a keyed hash.
+fn digest(email: &str) -> String {
+    let hash = email.to_lowercase().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}
+
+/// Registers a user whose email address nobody has.
+struct UniqueEmail;
+
+/// Who wants to register.
+#[derive(Value)]
+struct Registration {
+    user: String,
+    email: String,
+}
+
+/// Why a user cannot register.
+#[derive(Rejection)]
+enum RegistrationRejection {
+    /// Somebody has the address.
+    #[rejection("email-taken", "the email address belongs to a user already")]
+    EmailTaken,
+    /// It is no address.
+    #[rejection("no-email", "an email address has an @")]
+    NoEmail,
+}
+
+impl Rule for UniqueEmail {
+    const NAME: &'static str = "register-user";
+    const ENTITY: &'static str = "user";
+    type Input = Registration;
+    /// Whether somebody has the address.
+    type State = bool;
+    type Event = UserEvent;
+    type Reply = ();
+    type Rejection = RegistrationRejection;
+
+    fn query(input: &Registration) -> Vec<TagSet> {
+        vec![tag("email", digest(&input.email)).into()]
+    }
+
+    fn evolve(taken: &mut bool, event: &UserEvent) {
+        *taken = matches!(event, UserEvent::Registered { .. });
+    }
+
+    fn decide(input: Registration, taken: &bool, _: &CommandContext) -> Result<RuleDecision<UserEvent>, RegistrationRejection> {
+        if !input.email.contains('@') {
+            return Err(RegistrationRejection::NoEmail);
+        }
+        if *taken {
+            return Err(RegistrationRejection::EmailTaken);
+        }
+        let digest = digest(&input.email);
+        Ok(record_on(input.user, UserEvent::Registered { email: input.email }).tag("email", digest))
+    }
+}
+
+fn main() -> headwater::Exit {
+    Service::new("users").entity::<User>().rule::<UniqueEmail>().run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registration() -> Registration {
+        Registration { user: "u2".into(), email: "ann@example.org".into() }
+    }
+
+    fn registered() -> UserEvent {
+        UserEvent::Registered { email: "ann@example.org".into() }
+    }
+
+    #[test]
+    fn a_free_address_is_taken() {
+        given_events::<UniqueEmail>([]).when(registration()).then("u2", [registered()]);
+    }
+
+    #[test]
+    fn a_taken_address_is_refused_until_its_user_leaves() {
+        given_events::<UniqueEmail>([registered()]).when(registration()).rejected(RegistrationRejection::EmailTaken);
+        let left = [registered(), UserEvent::Closed { email: "ann@example.org".into() }];
+        given_events::<UniqueEmail>(left).when(registration()).then("u2", [registered()]);
+    }
+
+    #[test]
+    fn an_address_has_an_at_sign_and_a_digest_of_its_own() {
+        let wrong = Registration { email: "ann".into(), ..registration() };
+        given_events::<UniqueEmail>([]).when(wrong).rejected(RegistrationRejection::NoEmail);
+        assert_eq!(digest("ANN@example.org"), digest("ann@example.org"));
+        assert_ne!(digest("bob@example.org"), digest("ann@example.org"));
+    }
+
+    #[test]
+    fn a_user_leaves_once() {
+        given::<User>([registered()]).when(UserCommand::Close).then([UserEvent::Closed { email: "ann@example.org".into() }]);
+        given::<User>([]).when(UserCommand::Close).rejected(UserRejection::NoUser);
+    }
+}

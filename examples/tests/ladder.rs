@@ -1,0 +1,25 @@
+//! The tests of every example, in one binary: an example is a program, and here a module.
+
+#[allow(dead_code, unreachable_pub)]
+#[path = "../01_cart.rs"]
+mod cart;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../03_operation_transfer.rs"]
+mod operation_transfer;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../04_rule_unique_email.rs"]
+mod rule_unique_email;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../02_typed_rejections.rs"]
+mod typed_rejections;
+
+/// A step of the ladder that nobody tests would rot.
+#[test]
+fn every_example_is_a_module_here() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tested = std::fs::read_to_string(here.join("tests/ladder.rs")).expect("this file is readable");
+    for entry in std::fs::read_dir(here).expect("the folder is readable") {
+        let name = entry.expect("the entry is readable").file_name().into_string().expect("names are UTF-8");
+        assert!(!name.ends_with(".rs") || tested.contains(&format!("\"../{name}\"")), "{name} is not tested");
+    }
+}
