@@ -74,7 +74,8 @@ impl Entity for User {
 
 /// FNV-1a: it hides nothing from an attacker, but keeps addresses out of logs. A service of your own would use a keyed hash.
 fn digest(email: &str) -> String {
-    let hash = email.to_lowercase().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash =
+        email.to_lowercase().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!("{hash:016x}")
 }
 

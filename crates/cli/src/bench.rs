@@ -19,12 +19,14 @@ use headwater::{Exit, Failure};
 const ROUNDS: u32 = 5;
 
 /// What to measure. Each figure is one line (with --json one object): case, value, unit, percentiles, probe, ratio, bar, met.
+/// A figure that misses its bar ends the run with 1.
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Appends to the embedded journal: WRITERSxEVENTS tasks and events a commit, of 200 bytes each
     Journal(Arguments),
     /// Durable commands over HTTP keep-alive, beside an axum handler that only echoes: CONNECTIONSxENTITIES
-    Command(Arguments),
+    #[command(name = "command")]
+    Commands(Arguments),
     /// A service that does nothing: memory, disk, and the time from its start until it is ready
     Idle(Arguments),
 }
@@ -49,7 +51,10 @@ impl std::str::FromStr for Case {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split_once('x').and_then(|(left, right)| Some((left.parse().ok()?, right.parse().ok()?)));
-        parts.filter(|(left, right)| *left > 0 && *right > 0).map(|(left, right)| Self(left, right)).ok_or_else(|| "must be two numbers, such as 64x1".to_owned())
+        parts
+            .filter(|(left, right)| *left > 0 && *right > 0)
+            .map(|(left, right)| Self(left, right))
+            .ok_or_else(|| "must be two numbers, such as 64x1".to_owned())
     }
 }
 
@@ -74,7 +79,7 @@ pub(crate) fn run(command: &Command, flags: &GlobalFlags) -> Result<Exit, Failur
     let mut reporter = report::Reporter::new(flags.json);
     match command {
         Command::Journal(arguments) => journal::run(arguments, flags, &mut reporter)?,
-        Command::Command(arguments) => command::run(arguments, flags, &mut reporter)?,
+        Command::Commands(arguments) => command::run(arguments, flags, &mut reporter)?,
         Command::Idle(_) => idle::run(flags, &mut reporter)?,
     }
     Ok(reporter.exit())

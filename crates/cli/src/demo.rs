@@ -62,7 +62,11 @@ pub(crate) fn run(arguments: &Arguments, flags: &GlobalFlags) -> Result<Exit, Fa
 
 fn print_totals(url: &str, as_json: bool) -> Result<Exit, Failure> {
     let totals = threads::call(reading::totals(url))?;
-    if as_json { output::json(&totals.to_json())? } else { guide::print_totals(&totals)? }
+    if as_json {
+        output::json(&totals.to_json())?
+    } else {
+        guide::print_totals(&totals)?
+    }
     Ok(Exit::Done)
 }
 

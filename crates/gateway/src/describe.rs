@@ -27,7 +27,10 @@ pub fn openapi(service: &str, entities: &[&EntityDescription], operations: &[&Op
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();
     let document = json!({
         "openapi": "3.1.0",
-        "info": { "title": service, "version": "1", "description": "Commands in, events out. Errors are RFC 9457 problems with a stable code." },
+        "info": {
+            "title": service, "version": "1",
+            "description": "Commands in, events out. Errors are RFC 9457 problems with a stable code.",
+        },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "tags": tags,
         "paths": paths,

@@ -24,7 +24,8 @@ pub struct Code {
 
 macro_rules! codes {
     ($($name:ident = $number:literal $title:literal $status:literal $(retry $seconds:literal)?;)*) => {
-        $(pub(crate) const $name: Code = Code { number: $number, title: $title, status: $status, retry_after_seconds: codes!(@retry $($seconds)?) };)*
+        $(pub(crate) const $name: Code =
+            Code { number: $number, title: $title, status: $status, retry_after_seconds: codes!(@retry $($seconds)?) };)*
         /// Every code, in order.
         pub const CODES: &[Code] = &[$($name),*];
     };

@@ -1,38 +1,43 @@
-//! A client of a running service: for programs that embed one, and for the command line.
+//! A client of a running service, typed by the components that the service is made of.
 
+mod wire;
+
+use std::convert::Infallible;
 use std::fmt;
 
 use bytes::Bytes;
-use gateway::client::{ClientError, Connection, Response, Timeouts};
-use http::{HeaderMap, HeaderValue, Method, header};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use component::{Entity, Operation, Rejection, Rule, Value, Variants as _, decode, decode_payload, encode, encode_payload};
+use gateway::client::{ClientError, Connection, Response};
+use http::{HeaderMap, Method};
+use serde::Deserialize;
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
-use crate::exit::Exit;
-use crate::failure::{CONFIGURATION_VALUE, Failure, UNREACHABLE};
-use crate::limits::REPLY_TIMEOUT;
-
-/// What a path segment may carry as it is (RFC 3986, unreserved).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// A text as one segment of a path, or as a parameter's value.
+pub(crate) use wire::minted_key;
 #[doc(hidden)]
-#[must_use]
-pub fn segment(text: &str) -> String {
-    utf8_percent_encode(text, SEGMENT).to_string()
-}
+pub use wire::{accepted, command_headers, connection, failed, refused, segment};
 
 /// A client of one service. Cheap to clone; each call has a connection of its own.
+///
+/// ```no_run
+/// # use headwater::prelude::*;
+/// # async fn example<Cart: Entity>(pay: Cart::Command, again: Cart::Command) {
+/// let client = headwater::Client::new("http://127.0.0.1:7430");
+/// let sent = client.send::<Cart>("c1", pay).await;
+/// let keyed = client.keyed("order-17-pay").send::<Cart>("c1", again).await;
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
     url: String,
+    key: Option<String>,
 }
 
 /// An accepted command.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sent {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent<R> {
     /// The reply of the rule.
-    pub reply: Json,
+    pub reply: R,
     /// The entity's version after it.
     pub sequence: u64,
     /// A place that has seen its effects.
@@ -40,185 +45,148 @@ pub struct Sent {
 }
 
 /// Why there is no accepted command.
-#[derive(Clone, Debug)]
-pub enum SendError {
-    /// The service said no, or could not: its problem (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendError<R = Infallible> {
+    /// The rule said no.
+    Rejected(R),
+    /// The service said no, or could not.
     Problem {
-        /// The stable code, such as `HW0029`.
+        /// The stable code, such as `HW0040`.
         code: String,
         /// What it is about.
         detail: String,
-        /// The whole problem; a rejection's own code and data are in it.
-        problem: Json,
     },
     /// Nothing was sent: nobody answers there, or the request cannot be written. Nothing happened.
     Unsent {
         /// Why.
         cause: String,
     },
-    /// There was no answer: the outcome is unknown, and sending the same key again is safe.
+    /// There was no answer, or none that can be read: sending the same command again under the same key is always safe.
     Unknown {
+        /// The key that it was sent under.
+        key: String,
         /// Why.
         cause: String,
     },
 }
 
-impl fmt::Display for SendError {
+impl<R: Rejection> fmt::Display for SendError<R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Problem { code, detail, .. } => write!(formatter, "{code}: {detail}"),
+            Self::Rejected(rejection) => write!(formatter, "{} ({})", rejection.message(), rejection.name()),
+            Self::Problem { code, detail } => write!(formatter, "{code}: {detail}"),
             Self::Unsent { cause } => write!(formatter, "nothing was sent: {cause}"),
-            Self::Unknown { cause } => write!(formatter, "no answer ({cause}); sending the same key again is safe"),
+            Self::Unknown { key, cause } => write!(formatter, "the outcome is unknown ({cause}); send it again under the key {key}"),
         }
     }
 }
 
-impl std::error::Error for SendError {}
+impl<R: Rejection + fmt::Debug> std::error::Error for SendError<R> {}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    reply: &'a RawValue,
+    sequence: u64,
+    cursor: String,
+}
+
+#[derive(Deserialize)]
+struct StateAnswer<'a> {
+    #[serde(borrow)]
+    state: &'a RawValue,
+}
 
 impl Client {
     /// A client of the service at this URL, such as `http://127.0.0.1:7430`.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into() }
+        Self { url: url.into(), key: None }
     }
 
-    /// Sends a command: its body as JSON, under a key of your own if you have one.
+    /// The same client for one command under a key of your own: the same key again gives the first answer again. Without
+    /// one each command gets a new key.
+    #[must_use]
+    pub fn keyed(&self, key: impl Into<String>) -> Self {
+        Self { url: self.url.clone(), key: Some(key.into()) }
+    }
+
+    /// Sends a command to an entity.
     ///
     /// # Errors
     /// See [`SendError`].
-    pub async fn send(&self, kind: &str, id: &str, command: &str, body: &Json, key: Option<&str>) -> Result<Sent, SendError> {
-        let path = format!("/v1/entities/{}/{}/{}", segment(kind), segment(id), segment(command));
-        self.post(&path, body, key).await
+    pub async fn send<E: Entity>(&self, id: &str, command: E::Command) -> Result<Sent<E::Reply>, SendError<E::Rejection>> {
+        let path = format!("/v1/entities/{}/{}/{}", E::NAME, segment(id), command.name());
+        let body = encode_payload(&command).map_err(unsent)?;
+        self.post(&path, body).await
     }
 
-    /// Runs an operation or a rule.
+    /// Runs an operation over several entities.
     ///
     /// # Errors
     /// See [`SendError`].
-    pub async fn operate(&self, operation: &str, input: &Json, key: Option<&str>) -> Result<Sent, SendError> {
-        self.post(&format!("/v1/operations/{}", segment(operation)), input, key).await
+    pub async fn operation<O: Operation>(&self, input: O::Input) -> Result<Sent<O::Reply>, SendError<O::Rejection>> {
+        self.post(&format!("/v1/operations/{}", O::NAME), encode(&input).map_err(unsent)?).await
+    }
+
+    /// Runs a rule.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn rule<R: Rule>(&self, input: R::Input) -> Result<Sent<R::Reply>, SendError<R::Rejection>> {
+        self.post(&format!("/v1/operations/{}", R::NAME), encode(&input).map_err(unsent)?).await
     }
 
     /// The state of an entity; `None` when it has no event.
     ///
     /// # Errors
-    /// See [`SendError`].
-    pub async fn state(&self, kind: &str, id: &str) -> Result<Option<Json>, SendError> {
-        let path = format!("/v1/entities/{}/{}", segment(kind), segment(id));
-        match answered(self.call(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?) {
-            Ok(body) => Ok(Some(body["state"].clone())),
-            Err(SendError::Problem { problem, .. }) if problem["title"] == "entity-not-found" => Ok(None),
-            Err(error) => Err(error),
+    /// See [`SendError`]; a read is never rejected.
+    pub async fn state<E: Entity>(&self, id: &str) -> Result<Option<E>, SendError> {
+        let path = format!("/v1/entities/{}/{}", E::NAME, segment(id));
+        let response = self.call(Method::GET, &path, HeaderMap::new(), Bytes::new()).await.map_err(unsent)?;
+        if response.status.is_success() {
+            let answer: StateAnswer<'_> = serde_json::from_slice(&response.body).map_err(unsent)?;
+            return decode(answer.state.get().as_bytes()).map(Some).map_err(unsent);
         }
+        let problem: Json = serde_json::from_slice(&response.body).unwrap_or_default();
+        if problem["title"] == "entity-not-found" { Ok(None) } else { Err(problem_of(&problem)) }
     }
 
-    async fn post(&self, path: &str, body: &Json, key: Option<&str>) -> Result<Sent, SendError> {
-        let headers = command_headers(key).map_err(|failure| SendError::Unsent { cause: failure.message().to_owned() })?;
-        let body = answered(self.call(Method::POST, path, headers, body.to_string().into()).await?)?;
-        Ok(Sent {
-            reply: body["reply"].clone(),
-            sequence: body["sequence"].as_u64().unwrap_or_default(),
-            cursor: body["cursor"].as_str().unwrap_or_default().to_owned(),
-        })
-    }
-
-    async fn call(&self, method: Method, path: &str, headers: HeaderMap, body: Bytes) -> Result<Response, SendError> {
-        let mut connection = Connection::new(&self.url).map_err(unanswered)?;
-        connection.request(method, path, headers, body).await.map_err(unanswered)
-    }
-}
-
-fn unanswered(error: ClientError) -> SendError {
-    let cause = error.to_string();
-    if error.may_have_taken_effect() { SendError::Unknown { cause } } else { SendError::Unsent { cause } }
-}
-
-/// The JSON of an answer, or its problem.
-fn answered(response: Response) -> Result<Json, SendError> {
-    let body: Json = serde_json::from_slice(&response.body).unwrap_or_default();
-    if response.status.is_success() {
-        return Ok(body);
-    }
-    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    Err(SendError::Problem { code: text("code"), detail: text("detail"), problem: body })
-}
-
-/// The headers of a command: JSON, under a key when there is one.
-///
-/// # Errors
-/// When no header can hold the key.
-#[doc(hidden)]
-pub fn command_headers(key: Option<&str>) -> Result<HeaderMap, Failure> {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(key) = key {
-        let value = HeaderValue::from_bytes(key.as_bytes());
-        let value = value.map_err(|_| Failure::plain(Exit::Usage, format!("the key `{}` has control characters", key.escape_default())))?;
-        headers.insert("idempotency-key", value);
-    }
-    Ok(headers)
-}
-
-/// A connection for a call of the command line.
-///
-/// # Errors
-/// When the URL is none.
-#[doc(hidden)]
-pub fn connection(url: &str) -> Result<Connection, Failure> {
-    let timeouts = Timeouts { answer: REPLY_TIMEOUT, ..Timeouts::default() };
-    Connection::new(url).map(|connection| connection.with_timeouts(timeouts)).map_err(|error| failed(url, &error))
-}
-
-/// What a broken call means at the command line.
-#[doc(hidden)]
-#[must_use]
-pub fn failed(url: &str, error: &ClientError) -> Failure {
-    if error.may_have_taken_effect() {
-        let message = format!("{url}: {error}; the outcome is unknown, sending the same key again is safe");
-        return Failure::new(Exit::Unknown, UNREACHABLE, message);
-    }
-    match error.kind() {
-        gateway::client::ClientErrorKind::Unreachable => {
-            let message = format!("{error}; start the service, or name another one with --url");
-            Failure::new(Exit::Unknown, UNREACHABLE, message)
+    async fn post<T: Value, R: Rejection>(&self, path: &str, body: Vec<u8>) -> Result<Sent<T>, SendError<R>> {
+        let key = self.key.clone().map_or_else(minted_key, Ok).map_err(unsent)?;
+        let headers = command_headers(Some(&key)).map_err(unsent)?;
+        let answer = self.call(Method::POST, path, headers, body.into()).await;
+        let response = answer.map_err(|error| if error.may_have_taken_effect() { unknown(&key, error) } else { unsent(error) })?;
+        if !response.status.is_success() {
+            return Err(refusal(&response.body));
         }
-        gateway::client::ClientErrorKind::InvalidUrl => Failure::configuration(CONFIGURATION_VALUE, error.to_string()),
-        _ => Failure::plain(Exit::Usage, error.to_string()),
+        let answer: Answer<'_> = serde_json::from_slice(&response.body).map_err(|error| unknown(&key, error))?;
+        let reply = decode(answer.reply.get().as_bytes()).map_err(|error| unknown(&key, error))?;
+        Ok(Sent { reply, sequence: answer.sequence, cursor: answer.cursor })
+    }
+
+    async fn call(&self, method: Method, path: &str, headers: HeaderMap, body: Bytes) -> Result<Response, ClientError> {
+        Connection::new(&self.url)?.request(method, path, headers, body).await
     }
 }
 
-/// The answer to a call of the command line, or the problem as a failure with its exit code.
-///
-/// # Errors
-/// When the answer is a problem.
-#[doc(hidden)]
-pub fn accepted(response: Response) -> Result<Response, Failure> {
-    if response.status.is_success() { Ok(response) } else { Err(refused(&response.body)) }
+fn unsent<R>(cause: impl fmt::Display) -> SendError<R> {
+    SendError::Unsent { cause: cause.to_string() }
 }
 
-/// A problem as a failure: the exit code follows from its code, never from a status.
-#[doc(hidden)]
-#[must_use]
-pub fn refused(body: &[u8]) -> Failure {
+fn unknown<R>(key: &str, cause: impl fmt::Display) -> SendError<R> {
+    SendError::Unknown { key: key.to_owned(), cause: cause.to_string() }
+}
+
+/// A problem as the rule's own rejection, when it is one that this build knows.
+fn refusal<R: Rejection>(body: &[u8]) -> SendError<R> {
     let problem: Json = serde_json::from_slice(body).unwrap_or_default();
-    let code = problem["code"].as_str().map(str::to_owned);
-    let detail = problem["detail"].as_str().unwrap_or("the service answered with something that is no problem of Headwater");
-    let message = match problem["rejection"]["code"].as_str() {
-        Some(rejection) => format!("{detail} ({rejection})"),
-        None => detail.to_owned(),
-    };
-    let exit = code.as_deref().and_then(gateway::problem::lookup).map_or(Exit::Failed, exit_of);
-    Failure::answered(exit, code, message, problem)
+    let rejection = &problem["rejection"];
+    let code = rejection["code"].as_str().unwrap_or_default();
+    decode_payload(code, rejection["data"].to_string().as_bytes()).map_or_else(|_| problem_of(&problem), SendError::Rejected)
 }
 
-fn exit_of(code: &gateway::problem::Code) -> Exit {
-    match code.title {
-        "rejected" => Exit::Rejected,
-        "outcome-unknown" => Exit::Unknown,
-        "damaged" => Exit::Damaged,
-        "sequence-beyond-head" => Exit::NotFound,
-        title if title.starts_with("unknown-") || title.ends_with("-not-found") => Exit::NotFound,
-        _ if code.retry_after_seconds.is_some() => Exit::Unknown,
-        _ => Exit::Failed,
-    }
+fn problem_of<R>(problem: &Json) -> SendError<R> {
+    let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+    SendError::Problem { code: text("code"), detail: text("detail") }
 }

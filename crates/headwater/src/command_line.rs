@@ -37,10 +37,11 @@ struct CommandLine {
 /// What can be done with a service.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Run the service until Ctrl-C or SIGTERM; what happens without a command
+    /// Run the service until Ctrl-C or SIGTERM; a service's own binary does so without a command, too
     ///
     /// The first signal drains: no new commands, every accepted one is answered, then the process ends with 0.
     /// A second signal ends it at once, with 130 or 143; what was acknowledged is on disk either way.
+    /// With --json one line on standard output tells the address once it listens: {"service","url","data","pid"}.
     Run,
     /// Send a command to an entity, and print its reply
     Send(send::Arguments),
@@ -74,7 +75,6 @@ pub(crate) fn run(service: &Service) -> Exit {
 }
 
 /// Prints help, a version or what is wrong with the arguments.
-#[must_use]
 pub fn usage(refusal: &clap::Error) -> Exit {
     // Whoever closed the terminal does not read it.
     let _ = refusal.print();

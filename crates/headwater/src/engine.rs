@@ -37,7 +37,8 @@ pub(crate) fn disk(directory: &Path) -> Result<Arc<dyn Disk>, Failure> {
 pub(crate) fn open(directory: &Path, parent: Option<(Lineage, Position)>) -> Result<Engine, Failure> {
     let disk = disk(directory)?;
     let clock = Arc::new(SystemClock);
-    let random = SystemRandom::new().map_err(|error| Failure::new(Exit::Failed, SYSTEM, format!("the system gives no randomness: {error}")))?;
+    let random =
+        SystemRandom::new().map_err(|error| Failure::new(Exit::Failed, SYSTEM, format!("the system gives no randomness: {error}")))?;
     let random = Arc::new(random);
     let options = Options {
         disk,

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use headwater::prelude::*;
 use headwater::{Exit, Running, SendError};
-use serde_json::json;
 
-#[derive(Default, State)]
+#[derive(Debug, Default, PartialEq, State)]
 struct Counter {
     count: u64,
 }
@@ -24,7 +23,7 @@ enum CounterEvent {
     Added { by: u64 },
 }
 
-#[derive(Rejection)]
+#[derive(Debug, PartialEq, Rejection)]
 enum CounterRejection {
     #[rejection("too-much", "add at most {most}")]
     TooMuch { most: u64 },
@@ -48,6 +47,24 @@ impl Entity for Counter {
         let CounterEvent::Added { by } = event;
         self.count += by;
     }
+}
+
+/// A type of entity that the service does not have.
+#[derive(Default, State)]
+struct Missing {}
+
+impl Entity for Missing {
+    const NAME: &'static str = "missing";
+    type Command = CounterCommand;
+    type Event = CounterEvent;
+    type Reply = ();
+    type Rejection = CounterRejection;
+
+    fn decide(&self, _: CounterCommand, _: &CommandContext) -> Result<Decision<CounterEvent>, CounterRejection> {
+        Ok(nothing())
+    }
+
+    fn evolve(&mut self, _: &CounterEvent) {}
 }
 
 /// Adds the same to two counters.
@@ -98,25 +115,26 @@ impl Drop for Directory {
 async fn what_was_answered_is_there_after_a_restart() {
     let directory = Directory::new();
     let running = directory.start().await;
-    let sent = running.client().send("counter", "c/1", "add", &json!({ "by": 3 }), Some("k1")).await.expect("it is accepted");
-    assert_eq!((&sent.reply, sent.sequence), (&json!(3), 1));
+    let sent = running.client().keyed("k1").send::<Counter>("c/1", CounterCommand::Add { by: 3 }).await.expect("it is accepted");
+    assert_eq!((sent.reply, sent.sequence), (3, 1));
     running.stop().await;
 
     let running = directory.start().await;
-    let again = running.client().send("counter", "c/1", "add", &json!({ "by": 3 }), Some("k1")).await.expect("it is answered again");
+    let again = running.client().keyed("k1").send::<Counter>("c/1", CounterCommand::Add { by: 3 }).await.expect("it is answered again");
     assert_eq!(again, sent);
-    assert_eq!(running.client().state("counter", "c/1").await.expect("it reads"), Some(json!({ "count": 3 })));
-    assert_eq!(running.client().state("counter", "nobody").await.expect("it reads"), None);
+    assert_eq!(running.client().state("c/1").await, Ok(Some(Counter { count: 3 })));
+    assert_eq!(running.client().state::<Counter>("nobody").await, Ok(None));
     running.stop().await;
 }
 
 #[tokio::test]
-async fn a_rejection_comes_with_its_code_and_data() {
+async fn a_rejection_comes_back_as_the_rule_gave_it() {
     let directory = Directory::new();
     let running = directory.start().await;
-    let refused = running.client().send("counter", "c1", "add", &json!({ "by": 11 }), None).await;
-    let Err(SendError::Problem { problem, .. }) = refused else { panic!("{refused:?}") };
-    assert_eq!(problem["rejection"], json!({ "code": "too-much", "data": { "most": 10 } }));
+    let refused = running.client().send::<Counter>("c1", CounterCommand::Add { by: 11 }).await;
+    assert_eq!(refused, Err(SendError::Rejected(CounterRejection::TooMuch { most: 10 })));
+    let elsewhere = running.client().send::<Missing>("c1", CounterCommand::Add { by: 1 }).await;
+    assert!(matches!(&elsewhere, Err(SendError::Problem { code, .. }) if code == "HW0011"), "{elsewhere:?}");
     running.stop().await;
 }
 
@@ -124,9 +142,9 @@ async fn a_rejection_comes_with_its_code_and_data() {
 async fn an_operation_reaches_both_entities() {
     let directory = Directory::new();
     let running = directory.start().await;
-    running.client().operate("add-both", &json!(2), None).await.expect("it is accepted");
+    running.client().operation::<AddBoth>(2).await.expect("it is accepted");
     for id in ["left", "right"] {
-        assert_eq!(running.client().state("counter", id).await.expect("it reads"), Some(json!({ "count": 2 })));
+        assert_eq!(running.client().state(id).await, Ok(Some(Counter { count: 2 })));
     }
     running.stop().await;
 }
@@ -157,6 +175,6 @@ fn named(name: &str, directory: &Directory) -> Service {
 #[tokio::test]
 async fn nobody_there_means_that_nothing_was_sent() {
     let client = headwater::Client::new("http://127.0.0.1:1");
-    let sent = client.send("counter", "c1", "add", &json!({ "by": 1 }), None).await;
+    let sent = client.send::<Counter>("c1", CounterCommand::Add { by: 1 }).await;
     assert!(matches!(sent, Err(SendError::Unsent { .. })), "{sent:?}");
 }

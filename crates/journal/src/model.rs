@@ -109,7 +109,15 @@ impl Journal for ModelJournal {
         match self.lineage.resolve(from, now, 0) {
             Ok(at) => {
                 let end = (mode == ReadMode::ToHead).then_some(now);
-                Events::new(reader::Reader { shared: Arc::clone(&self.shared), lineage: self.lineage.id, selection, at, end, head, told: None })
+                Events::new(reader::Reader {
+                    shared: Arc::clone(&self.shared),
+                    lineage: self.lineage.id,
+                    selection,
+                    at,
+                    end,
+                    head,
+                    told: None,
+                })
             }
             Err(refused) => Events::failed(refused),
         }

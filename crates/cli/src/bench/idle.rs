@@ -39,7 +39,15 @@ pub(super) fn run(flags: &GlobalFlags, reporter: &mut Reporter) -> Result<(), Fa
     }
     let of = |value: fn(&Start) -> f64| median(&starts.iter().map(value).collect::<Vec<_>>());
     let (ready, bare) = (of(|start| start.ready_ms), median(&probes));
-    let figure = |case: &str, value, unit, bar| Figure { case: case.to_owned(), value, unit, latencies: None, probe: None, ratio: None, bar: Some(Bar::Below(bar)) };
+    let figure = |case: &str, value, unit, bar| Figure {
+        case: case.to_owned(),
+        value,
+        unit,
+        latencies: None,
+        probe: None,
+        ratio: None,
+        bar: Some(Bar::Below(bar)),
+    };
     reporter.tell(&figure("idle resident", of(|start| start.resident_bytes), "bytes", RESIDENT_BYTES_MAX))?;
     reporter.tell(&figure("idle data", of(|start| start.data_bytes), "bytes", DATA_BYTES_MAX))?;
     let probe = Some((bare, "ms for a process that only prints its version"));
@@ -82,7 +90,11 @@ fn start(data: &Path) -> Result<Start, Failure> {
     threads::call(ready(&url))?;
     let ready_ms = begun.elapsed().as_secs_f64() * 1000.0;
     std::thread::sleep(SETTLE);
-    Ok(Start { ready_ms, resident_bytes: resident_bytes(child.0.id())?, data_bytes: directory_bytes(data).map_err(|error| failed(&error))? as f64 })
+    Ok(Start {
+        ready_ms,
+        resident_bytes: resident_bytes(child.0.id())?,
+        data_bytes: directory_bytes(data).map_err(|error| failed(&error))? as f64,
+    })
 }
 
 async fn ready(url: &str) -> Result<(), Failure> {

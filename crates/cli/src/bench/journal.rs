@@ -42,7 +42,8 @@ pub(super) fn run(arguments: &Arguments, flags: &GlobalFlags, reporter: &mut Rep
 }
 
 fn open(directory: &std::path::Path) -> Result<Arc<EmbeddedJournal>, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::plain(Exit::Failed, format!("cannot open a journal in {}: {error}", directory.display()));
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::plain(Exit::Failed, format!("cannot open a journal in {}: {error}", directory.display()));
     let journal = EmbeddedJournal::open(Options {
         disk: Arc::new(RealDisk::open(directory).map_err(|error| failed(&error))?),
         clock: Arc::new(SystemClock),

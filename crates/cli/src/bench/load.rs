@@ -61,7 +61,8 @@ fn request(address: SocketAddr, entity: usize) -> Vec<u8> {
     let body = r#"{"sku":"mug-blue","quantity":1}"#;
     let path = format!("/v1/entities/cart/bench-{entity}/add-item");
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+    format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
 fn failed(error: &std::io::Error) -> Failure {
@@ -134,7 +135,9 @@ async fn answer(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result
 fn whole_bytes(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let lines = buffer[..head].split(|byte| *byte == b'\n');
-    let length = lines.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = lines
+        .filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     Some(head + length.and_then(|(_, value)| value.trim().parse::<usize>().ok()).unwrap_or_default())
 }
 

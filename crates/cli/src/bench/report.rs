@@ -1,7 +1,7 @@
 //! One line a figure.
 
 use headwater::{Exit, Failure, output};
-use serde_json::{Value as Json, json};
+use serde::Serialize;
 
 use super::statistics::Latencies;
 
@@ -17,6 +17,22 @@ pub(super) struct Figure {
     /// What the figure is to its probe.
     pub(super) ratio: Option<f64>,
     pub(super) bar: Option<Bar>,
+}
+
+/// A figure as programs read it: these members, in this order.
+#[derive(Serialize)]
+struct Line<'a> {
+    case: &'a str,
+    value: f64,
+    unit: &'a str,
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+    p999_us: Option<f64>,
+    probe: Option<f64>,
+    probe_unit: Option<&'a str>,
+    ratio: Option<f64>,
+    bar: Option<f64>,
+    met: Option<bool>,
 }
 
 /// What a figure must reach.
@@ -36,20 +52,27 @@ impl Figure {
         })
     }
 
-    fn percentile(&self, per_mille: u64) -> Json {
-        self.latencies.as_ref().map_or(Json::Null, |latencies| rounded(latencies.percentile_us(per_mille)))
+    fn percentile(&self, per_mille: u64) -> Option<f64> {
+        self.latencies.as_ref().map(|latencies| rounded(latencies.percentile_us(per_mille)))
     }
 
-    fn to_json(&self) -> Json {
+    fn line(&self) -> Line<'_> {
         let bar = self.bar.map(|bar| match bar {
-            Bar::RatioAtLeast(bound) | Bar::Below(bound) => rounded(bound),
+            Bar::RatioAtLeast(bound) | Bar::Below(bound) => bound,
         });
-        json!({
-            "case": self.case, "value": rounded(self.value), "unit": self.unit,
-            "p50_us": self.percentile(500), "p99_us": self.percentile(990), "p999_us": self.percentile(999),
-            "probe": self.probe.map(|(value, _)| rounded(value)), "probe_unit": self.probe.map(|(_, unit)| unit),
-            "ratio": self.ratio.map(rounded), "bar": bar, "met": self.met(),
-        })
+        Line {
+            case: &self.case,
+            value: rounded(self.value),
+            unit: self.unit,
+            p50_us: self.percentile(500),
+            p99_us: self.percentile(990),
+            p999_us: self.percentile(999),
+            probe: self.probe.map(|(value, _)| rounded(value)),
+            probe_unit: self.probe.map(|(_, unit)| unit),
+            ratio: self.ratio.map(rounded),
+            bar,
+            met: self.met(),
+        }
     }
 
     fn to_line(&self) -> String {
@@ -75,8 +98,8 @@ fn verdict(met: bool) -> &'static str {
 }
 
 /// Four digits behind the point are more than any measurement has.
-fn rounded(value: f64) -> Json {
-    json!((value * 10_000.0).round() / 10_000.0)
+fn rounded(value: f64) -> f64 {
+    (value * 10_000.0).round() / 10_000.0
 }
 
 /// Prints figures, and remembers whether one missed its bar.
@@ -92,7 +115,10 @@ impl Reporter {
 
     pub(super) fn tell(&mut self, figure: &Figure) -> Result<(), Failure> {
         self.missed |= figure.met() == Some(false);
-        if self.as_json { output::json(&figure.to_json()) } else { output::data(figure.to_line()) }
+        if !self.as_json {
+            return output::data(figure.to_line());
+        }
+        output::data(serde_json::to_string(&figure.line()).expect("texts and numbers always encode"))
     }
 
     pub(super) fn exit(&self) -> Exit {

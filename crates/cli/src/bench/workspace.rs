@@ -13,7 +13,9 @@ impl Workspace {
     pub(super) fn new(flags: &GlobalFlags) -> Result<Self, Failure> {
         let directory = Path::new(flags.data().unwrap_or(".")).join(format!("headwater-bench-{}", std::process::id()));
         let made = std::fs::create_dir_all(&directory);
-        made.map_err(|error| Failure::plain(Exit::Failed, format!("cannot make {}: {error}; name a directory with --data", directory.display())))?;
+        made.map_err(|error| {
+            Failure::plain(Exit::Failed, format!("cannot make {}: {error}; name a directory with --data", directory.display()))
+        })?;
         Ok(Self(directory))
     }
 

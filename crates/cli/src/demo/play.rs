@@ -59,7 +59,9 @@ impl Played {
 impl fmt::Display for Played {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} commands", self.accepted + self.replayed + self.rejected)?;
-        for (count, what) in [(self.passed_over, "were there already"), (self.replayed, "were answered again"), (self.rejected, "were rejected")] {
+        for (count, what) in
+            [(self.passed_over, "were there already"), (self.replayed, "were answered again"), (self.rejected, "were rejected")]
+        {
             if count > 0 {
                 write!(formatter, ", {count} {what}")?;
             }
@@ -77,7 +79,11 @@ impl Play {
     /// Plays everything.
     pub(super) async fn run(self, url: &str, connections: u16, shows_progress: bool) -> Result<Played, Failure> {
         let resumes = !reading::is_empty(url).await?;
-        let bar = if shows_progress { progress_bar("playing {pos} of {len} commands [{bar:30}] {per_sec}, {eta} left") } else { ProgressBar::hidden() };
+        let bar = if shows_progress {
+            progress_bar("playing {pos} of {len} commands [{bar:30}] {rate}, {eta} left")
+        } else {
+            ProgressBar::hidden()
+        };
         bar.set_length(self.commands);
         let mut players = JoinSet::new();
         for _ in 0..connections {
@@ -156,7 +162,8 @@ impl Player {
     fn judge(&mut self, answer: Result<Response, ClientError>) -> Result<(), Failure> {
         let response = answer.map_err(|error| failed(&self.url, &error))?;
         if response.status.is_success() {
-            let counter = if response.headers.contains_key("idempotent-replayed") { &mut self.played.replayed } else { &mut self.played.accepted };
+            let counter =
+                if response.headers.contains_key("idempotent-replayed") { &mut self.played.replayed } else { &mut self.played.accepted };
             *counter += 1;
             return Ok(());
         }

@@ -46,7 +46,8 @@ fn cart(id: &str, items: &[(usize, usize)], buys: bool) -> Script {
 
 fn order(customer: u32, id: &str, items: &[(usize, usize)], dice: &mut Dice) -> Script {
     let at = format!("2025-11-28 {:02}:{:02}:00", 8 + customer * 10 / (CUSTOMERS + 1), dice.below(60));
-    let place = json!({ "customer": format!("customer-{customer:04}"), "country": COUNTRIES[dice.below(COUNTRIES.len())], "placed_at": at });
+    let place =
+        json!({ "customer": format!("customer-{customer:04}"), "country": COUNTRIES[dice.below(COUNTRIES.len())], "placed_at": at });
     let place = ScriptCommand::new("place", format!("{id}-place"), &place);
     let lines = (1..).zip(items).map(|(number, (article, quantity))| add_line(id, number, *article, *quantity, &at));
     script("order", id, std::iter::once(place).chain(lines).collect())
@@ -89,7 +90,8 @@ mod tests {
     #[test]
     fn the_day_is_a_few_thousand_commands_with_a_key_each() {
         let day = day();
-        let keys: HashSet<_> = day.iter().flat_map(|script| script.commands.iter().map(move |command| (script.kind, &command.key))).collect();
+        let keys: HashSet<_> =
+            day.iter().flat_map(|script| script.commands.iter().map(move |command| (script.kind, &command.key))).collect();
         let commands: usize = day.iter().map(|script| script.commands.len()).sum();
         assert_eq!(keys.len(), commands);
         assert!((2_000..5_000).contains(&commands), "{commands} commands");

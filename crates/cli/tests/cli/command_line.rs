@@ -8,8 +8,20 @@ use super::process::{Directory, Shop, check_code, headwater, json_lines, run, st
 fn every_command_has_help_with_its_exit_codes_where_they_matter() {
     let directory = Directory::new();
     let commands: [&[&str]; 14] = [
-        &[], &["demo"], &["bench"], &["bench", "journal"], &["run"], &["send"], &["events"], &["events", "export"], &["entity"],
-        &["entity", "show"], &["verify"], &["explain"], &["completions"], &["config", "show"],
+        &[],
+        &["demo"],
+        &["bench"],
+        &["bench", "journal"],
+        &["run"],
+        &["send"],
+        &["events"],
+        &["events", "export"],
+        &["entity"],
+        &["entity", "show"],
+        &["verify"],
+        &["explain"],
+        &["completions"],
+        &["config", "show"],
     ];
     for command in commands {
         let output = run(&directory, command.iter().chain(&["--help"]));
@@ -32,7 +44,8 @@ fn wrong_usage_is_2_and_a_near_miss_is_named() {
 #[test]
 fn the_configuration_shows_where_each_value_is_from() {
     let directory = Directory::new();
-    std::fs::write(directory.path().join("headwater.toml"), "listen = \"127.0.0.1:1\"\nconnections_max = 7\n").expect("the file is written");
+    std::fs::write(directory.path().join("headwater.toml"), "listen = \"127.0.0.1:1\"\nconnections_max = 7\n")
+        .expect("the file is written");
     let output = headwater(&directory)
         .args(["config", "show", "--json", "--data", "elsewhere"])
         .env("HEADWATER_LISTEN", "127.0.0.1:2")
@@ -40,7 +53,9 @@ fn the_configuration_shows_where_each_value_is_from() {
         .expect("the binary runs");
     check_code(&output, 0);
     let settings = json_lines(&stdout(&output));
-    let find = |name: &str| settings.iter().find(|setting| setting["name"] == name).map(|setting| (setting["value"].clone(), setting["source"].clone()));
+    let find = |name: &str| {
+        settings.iter().find(|setting| setting["name"] == name).map(|setting| (setting["value"].clone(), setting["source"].clone()))
+    };
     assert_eq!(find("listen"), Some(("127.0.0.1:2".into(), "environment".into())));
     assert_eq!(find("connections_max"), Some(("7".into(), "file".into())));
     assert_eq!(find("data"), Some(("elsewhere".into(), "flag".into())));

@@ -72,7 +72,8 @@ fn an_export_that_was_cut_short_never_becomes_a_shop() {
     let export = run(&directory, ["events", "export"]);
     check_code(&export, 0);
     let lines: Vec<_> = export.stdout.split_inclusive(|byte| *byte == b'\n').collect();
-    let mut child = headwater(&directory).args(["events", "import", "--data", "copy"]).stdin(Stdio::piped()).spawn().expect("the binary starts");
+    let mut child =
+        headwater(&directory).args(["events", "import", "--data", "copy"]).stdin(Stdio::piped()).spawn().expect("the binary starts");
     let mut stdin = child.stdin.take().expect("standard input is piped");
     stdin.write_all(&lines[..lines.len() / 2].concat()).expect("it reads");
     drop(stdin);

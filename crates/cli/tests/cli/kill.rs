@@ -113,13 +113,7 @@ impl Witness {
     async fn check(&mut self, url: &str) {
         self.read_on(url).await;
         let unsettled = self.sent.split_off(self.settled);
-        let counts = self.counts();
-        for sent in &unsettled {
-            let count = counts.get(sent.key.as_str()).copied().unwrap_or_default();
-            assert!(count <= 1, "{sent:?} took effect {count} times");
-            assert!(sent.acknowledged.is_none() || count == 1, "{sent:?} was acknowledged and is lost");
-            sent.acknowledged.into_iter().for_each(|sequence| self.check_place(sent, sequence));
-        }
+        assert_eq!(self.violations(&unsettled), [""; 0]);
         let mut client = Connection::new(url).expect("the URL fits");
         for mut sent in unsettled {
             // The unanswered ones, and a few of the others: a second time must change nothing for either.
@@ -136,17 +130,28 @@ impl Witness {
         self.seen.clear();
         self.cursor = None;
         self.read_on(url).await;
-        let counts = self.counts();
-        assert_eq!(counts.len(), self.sent.len(), "as many commands took effect as were sent");
-        for sent in &self.sent {
-            assert_eq!(counts.get(sent.key.as_str()), Some(&1), "{sent:?}");
-            self.check_place(sent, sent.acknowledged.expect("every command is answered by now"));
-        }
+        assert_eq!(self.violations(&self.sent), [""; 0]);
+        assert!(self.sent.iter().all(|sent| sent.acknowledged.is_some()), "every command is answered by now");
+        assert_eq!(self.counts().len(), self.sent.len(), "as many commands took effect as were sent");
     }
 
-    fn check_place(&self, sent: &Sent, sequence: u64) {
-        let found = self.seen.get(&sent.entity).and_then(|keys| keys.get(sequence as usize - 1));
-        assert_eq!(found, Some(&sent.key), "{sent:?} was acknowledged at another place");
+    /// What is not as it was promised: an acknowledged command that is lost or stands elsewhere, any command twice.
+    fn violations(&self, commands: &[Sent]) -> Vec<String> {
+        let counts = self.counts();
+        let judge = |sent: &Sent| {
+            let count = counts.get(sent.key.as_str()).copied().unwrap_or_default();
+            match sent.acknowledged {
+                _ if count > 1 => Some(format!("{} took effect {count} times", sent.key)),
+                Some(_) if count == 0 => Some(format!("{} was acknowledged and is lost", sent.key)),
+                Some(sequence) if !self.is_at(sent, sequence) => Some(format!("{} was acknowledged at another place", sent.key)),
+                _ => None,
+            }
+        };
+        commands.iter().filter_map(judge).collect()
+    }
+
+    fn is_at(&self, sent: &Sent, sequence: u64) -> bool {
+        self.seen.get(&sent.entity).and_then(|keys| keys.get(sequence as usize - 1)) == Some(&sent.key)
     }
 
     fn counts(&self) -> HashMap<&str, u32> {
@@ -170,6 +175,21 @@ impl Witness {
             self.cursor = Some(text("cursor"));
         }
     }
+}
+
+/// The witness can see what it is there for.
+#[test]
+fn the_witness_sees_what_is_lost_doubled_or_moved() {
+    let sent = |key: &str, acknowledged| Sent { entity: "k1".into(), key: key.into(), acknowledged };
+    let check = |keys: &[&str], sent: &[Sent], expected: &[&str]| {
+        let seen = HashMap::from([("k1".to_owned(), keys.iter().map(|key| (*key).to_owned()).collect())]);
+        assert_eq!(Witness { seen, ..Witness::default() }.violations(sent), expected);
+    };
+    check(&["a", "b"], &[sent("a", Some(1)), sent("b", None), sent("c", None)], &[]);
+    check(&["b"], &[sent("a", Some(1))], &["a was acknowledged and is lost"]);
+    check(&["a", "a"], &[sent("a", Some(1))], &["a took effect 2 times"]);
+    check(&["b", "b"], &[sent("b", None)], &["b took effect 2 times"]);
+    check(&["b", "a"], &[sent("a", Some(1))], &["a was acknowledged at another place"]);
 }
 
 /// Marsaglia's xorshift64: when to kill.

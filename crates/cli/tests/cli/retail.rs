@@ -48,7 +48,10 @@ fn the_first_lines_alone_add_up_and_a_second_play_changes_nothing() {
     let first = run(&directory, arguments);
     check_code(&first, 0);
     let first = json_lines(&stdout(&first)).pop().expect("the last line has the totals");
-    assert_eq!((&first["totals"]["lines"], &first["totals"]["invoices"], &first["totals"]["total"]), (&2_000.into(), &INVOICES_OF_2000.into(), &TOTAL_OF_2000.into()));
+    assert_eq!(
+        (&first["totals"]["lines"], &first["totals"]["invoices"], &first["totals"]["total"]),
+        (&2_000.into(), &INVOICES_OF_2000.into(), &TOTAL_OF_2000.into())
+    );
     let second = run(&directory, arguments);
     let second = json_lines(&stdout(&second)).pop().expect("the last line has the totals");
     assert_eq!((&second["played"]["accepted"], &second["totals"]), (&0.into(), &first["totals"]));

@@ -18,8 +18,10 @@ fn a_second_signal_forces_the_end() {
     let mut shop = Shop::start(&directory, &["--empty", "--drain-seconds", "600"]);
     // A request that never ends keeps the drain waiting.
     let mut half = std::net::TcpStream::connect(shop.url.trim_start_matches("http://")).expect("it listens");
-    half.write_all(b"POST /v1/entities/cart/c1/add-item HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{")
-        .expect("it reads");
+    half.write_all(
+        b"POST /v1/entities/cart/c1/add-item HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{",
+    )
+    .expect("it reads");
     std::thread::sleep(std::time::Duration::from_millis(200));
     shop.signal("TERM");
     std::thread::sleep(std::time::Duration::from_millis(700));

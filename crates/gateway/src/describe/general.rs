@@ -71,7 +71,8 @@ fn page(item: Json, description: &str) -> Json {
 
 pub(super) fn state(entity: &str, schema: &Json) -> Json {
     let mut all = parameters(&["Id"]);
-    all.push(json!({ "name": "If-None-Match", "in": "header", "required": false, "schema": { "type": "string" }, "description": "304 when the entity is still at this sequence" }));
+    all.push(json!({ "name": "If-None-Match", "in": "header", "required": false, "schema": { "type": "string" },
+        "description": "304 when the entity is still at this sequence" }));
     all.push(query("sequence", json!({ "type": "integer", "minimum": 1 }), "the state after this event"));
     all.push(query("at", json!({ "type": "string", "format": "date-time" }), "the state at this time"));
     all.push(query("stale", json!({ "const": "ok" }), "waives the check that the state is still the latest"));
@@ -97,7 +98,8 @@ pub(super) fn ids(entity: &str) -> Json {
 
 pub(super) fn past_outcome(entity: &str) -> Json {
     let mut all = parameters(&["Id"]);
-    all.push(json!({ "name": "key", "in": "path", "required": true, "schema": { "type": "string" }, "description": "the command's Idempotency-Key" }));
+    all.push(json!({ "name": "key", "in": "path", "required": true, "schema": { "type": "string" },
+        "description": "the command's Idempotency-Key" }));
     let mut schema = outcome(&reference("schemas", &format!("{entity}.reply")));
     schema["properties"]["command"] = json!({ "type": "string" });
     schema["properties"]["time"] = json!({ "type": "string", "format": "date-time" });
@@ -111,8 +113,11 @@ pub(super) fn batch(entity: &str) -> Json {
         "if_match": reference("schemas", "Sequence"),
     } });
     let mut responses = refusals(&[400, 404, 415]);
-    let result = json!({ "type": "object", "required": ["line", "status"], "properties": { "line": { "type": "integer" }, "status": { "type": "integer" } } });
-    let ok = json!({ "description": "a result a line, in the order of the lines: an outcome or a problem", "content": { "application/x-ndjson": { "schema": result } } });
+    let result = json!({ "type": "object", "required": ["line", "status"], "properties": {
+        "line": { "type": "integer" }, "status": { "type": "integer" },
+    } });
+    let ok = json!({ "description": "a result a line, in the order of the lines: an outcome or a problem",
+        "content": { "application/x-ndjson": { "schema": result } } });
     responses.insert("200".to_owned(), ok);
     json!({
         "tags": [entity], "operationId": format!("{entity}.batch"), "summary": "Many commands, one a line; read while you send",
@@ -147,7 +152,8 @@ fn stream() -> Json {
         query("key", text(), "`cart/c1`"),
         query("tag", list(), "`name:value`; all of them"),
     ];
-    all.push(json!({ "name": "Last-Event-ID", "in": "header", "required": false, "schema": text(), "description": "resumes server-sent events; wins over `after`" }));
+    all.push(json!({ "name": "Last-Event-ID", "in": "header", "required": false, "schema": text(),
+        "description": "resumes server-sent events; wins over `after`" }));
     let content =
         json!({ "application/x-ndjson": { "schema": reference("schemas", "CloudEvent") }, "text/event-stream": { "schema": text() } });
     let ok = json!({ "description": "CloudEvents in order, one a line or one a server-sent event", "content": content });
@@ -180,7 +186,8 @@ fn problem() -> Json {
 
 fn cloud_event() -> Json {
     let text = || json!({ "type": "string" });
-    json!({ "type": "object", "required": ["specversion", "id", "source", "type", "subject", "time", "entitytype", "sequence", "cursor"], "properties": {
+    let required = ["specversion", "id", "source", "type", "subject", "time", "entitytype", "sequence", "cursor"];
+    json!({ "type": "object", "required": required, "properties": {
         "specversion": { "const": "1.0" }, "id": text(), "source": text(), "type": text(), "subject": text(),
         "time": { "type": "string", "format": "date-time" }, "datacontenttype": text(), "dataschema": text(), "entitytype": text(),
         "sequence": { "type": "string", "pattern": "^[1-9][0-9]*$" }, "cursor": reference("schemas", "Cursor"), "correlationid": text(),
@@ -196,7 +203,8 @@ fn header_parameters() -> Json {
     json!({
         "Id": { "name": "id", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1, "maxLength": 256 },
             "description": "1 to 256 bytes without control characters; percent-encode `/` and `%`" },
-        "IdempotencyKey": header("Idempotency-Key", "^[!#-~]([ -~]{0,254}[!-~])?$", "the command takes effect at most once under it, for ever; minted when absent"),
+        "IdempotencyKey": header("Idempotency-Key", "^[!#-~]([ -~]{0,254}[!-~])?$",
+            "the command takes effect at most once under it, for ever; minted when absent"),
         "IfMatch": header("If-Match", "^\"[1-9][0-9]{0,18}\"$", "`\"7\"`: only when the entity is at sequence 7"),
         "IfNoneMatch": header("If-None-Match", "^\\*$", "`*`: only when the entity is new"),
         "Traceparent": header("traceparent", "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$", "W3C trace context; kept with the events"),

@@ -27,7 +27,7 @@ pub(super) fn show(settings: &Settings, as_json: bool) -> Result<Exit, Failure> 
     Ok(Exit::Done)
 }
 
-/// As a line of `headwater.toml`, so that the output can become one. A JSON string is a TOML string.
+/// As `headwater.toml` writes it; a JSON string is a TOML string.
 fn assignment(setting: &Resolved) -> String {
     match setting.setting.kind {
         Kind::Text => format!("{} = {}", setting.name(), json!(setting.value)),

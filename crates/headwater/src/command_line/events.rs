@@ -143,7 +143,13 @@ fn import_from(file: &Path, directory: &Path, as_json: bool) -> Result<(), Failu
     if as_json {
         return output::json(&summary);
     }
-    output::talk(format!("imported {} events in {} commits into {}, {} commits were there", imported.events, imported.commits, directory.display(), imported.skipped));
+    output::talk(format!(
+        "imported {} events in {} commits into {}, {} commits were there",
+        imported.events,
+        imported.commits,
+        directory.display(),
+        imported.skipped
+    ));
     Ok(())
 }
 

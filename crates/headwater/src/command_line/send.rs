@@ -5,14 +5,12 @@ use std::io::Read as _;
 use bytes::Bytes;
 use clap::Args;
 use http::{HeaderValue, Method, header};
-use journal::CommitId;
-use journal::seams::{Clock as _, Random as _, SystemClock, SystemRandom};
 use serde_json::{Value as Json, json};
 
-use crate::client::{accepted, command_headers, connection, failed, segment};
+use crate::client::{accepted, command_headers, connection, failed, minted_key, segment};
 use crate::config::Settings;
 use crate::exit::Exit;
-use crate::failure::{Failure, SYSTEM};
+use crate::failure::Failure;
 use crate::limits::STDIN_BYTES_MAX;
 use crate::{output, threads};
 
@@ -39,7 +37,7 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, settings: &Settings, as_json: bool) -> Result<Exit, Failure> {
     let body = body(arguments.body.as_deref())?;
-    let key = arguments.key.clone().map_or_else(minted, Ok)?;
+    let key = arguments.key.clone().map_or_else(minted_key, Ok)?;
     let sent = threads::call(send(arguments, &settings.url(), &key, body));
     let reply = sent.map_err(|failure| with_key(failure, arguments, &key))?;
     show(arguments, &reply, as_json)?;
@@ -78,14 +76,6 @@ fn standard_input() -> Result<Bytes, Failure> {
         return Err(Failure::plain(Exit::Failed, format!("standard input has more than {STDIN_BYTES_MAX} bytes, which is the bound")));
     }
     Ok(bytes.into())
-}
-
-/// A key of our own, so that even a call without one can be sent again when its outcome is unknown.
-fn minted() -> Result<String, Failure> {
-    let random = SystemRandom::new().map_err(|error| Failure::new(Exit::Failed, SYSTEM, format!("the system gives no randomness: {error}")))?;
-    let mut bytes = [0; 10];
-    random.fill(&mut bytes);
-    Ok(CommitId::from_parts(SystemClock.now(), bytes).to_string())
 }
 
 fn with_key(failure: Failure, arguments: &Arguments, key: &str) -> Failure {

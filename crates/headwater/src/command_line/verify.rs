@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use journal::embedded::{Verified, verify};
 use serde_json::json;
 
@@ -34,19 +34,26 @@ pub(super) fn must_exist(directory: &Path) -> Result<(), Failure> {
     Err(Failure::plain(Exit::NotFound, format!("there is no data directory {}; name another one with --data", directory.display())))
 }
 
-/// A progress bar on standard error, when a person watches it.
+/// A progress bar on standard error, when a person watches it. Templates may use `{rate}`: whole steps a second.
 #[must_use]
 pub fn progress_bar(template: &str) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(None, target).with_style(style)
+    ProgressBar::with_draw_target(None, target).with_style(style.with_key("rate", rate))
+}
+
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    // A bar that cannot be drawn is not drawn.
+    let _ = write!(out, "{:.0}/s", state.per_sec());
 }
 
 fn show(directory: &Path, verified: &Verified, as_json: bool) -> Result<(), Failure> {
     let Verified { segments, events, bytes, damage, notes } = verified;
     if as_json {
         let whole = damage.is_empty();
-        return output::json(&json!({ "whole": whole, "segments": segments, "events": events, "bytes": bytes, "damage": damage, "notes": notes }));
+        return output::json(
+            &json!({ "whole": whole, "segments": segments, "events": events, "bytes": bytes, "damage": damage, "notes": notes }),
+        );
     }
     damage.iter().try_for_each(|place| output::data(format!("damaged: {place}")))?;
     notes.iter().for_each(|note| output::talk(format!("note: {note}")));

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use journal::embedded::EmbeddedJournal;
 use journal::{
-    AppendError, BoxFuture, CommandId, CommandRecord, Commit, Committed, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Expect,
-    Fingerprint, Journal as _, Lineage, LineageId, Origin, ParentLineage, Tag,
+    AppendError, BoxFuture, CommandId, CommandRecord, Commit, Committed, ContentType, Context, Cursor, EntityKey, EventData, EventFlags,
+    Expect, Fingerprint, Journal as _, Lineage, LineageId, Origin, ParentLineage, Tag,
 };
 
 use super::Imported;
@@ -197,7 +197,8 @@ fn commit<R: BufRead>(line: &[u8], lines: &Lines<'_, R>) -> Result<Commit, Failu
     let origin = Origin { id: lines.part(commit_id(&line.commit), "commit")?, time: lines.part(time(&line.time), "time")? };
     let mut commit = Commit { origin: Some(origin), ..Commit::default() };
     for command in line.commands {
-        let entity = EntityKey::with_tenant(&command.tenant, &command.kind, &command.id).map_err(|error| lines.wrong(&format!("has a wrong key: {error}")))?;
+        let entity = EntityKey::with_tenant(&command.tenant, &command.kind, &command.id)
+            .map_err(|error| lines.wrong(&format!("has a wrong key: {error}")))?;
         lines.part(expect(&mut commit, &entity, &command.events), "sequence")?;
         commit.commands.push(record(entity, command, lines)?);
     }

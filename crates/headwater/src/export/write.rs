@@ -36,7 +36,8 @@ pub(crate) async fn write(directory: &Path, out: &mut impl Write, progress: &dyn
 }
 
 fn line(out: &mut impl Write, value: &impl Serialize) -> Result<(), Failure> {
-    let mut bytes = serde_json::to_vec(value).map_err(|error| Failure::plain(Exit::Failed, format!("cannot encode the export: {error}")))?;
+    let mut bytes =
+        serde_json::to_vec(value).map_err(|error| Failure::plain(Exit::Failed, format!("cannot encode the export: {error}")))?;
     bytes.push(b'\n');
     out.write_all(&bytes).map_err(|error| output::stdout_failure(&error))
 }
@@ -57,7 +58,8 @@ fn header(lineage: &Lineage, head: Cursor) -> Header {
 }
 
 fn commit_line(commit: &StoredCommit) -> Result<CommitLine, Failure> {
-    let time = time_text(commit.time).ok_or_else(|| Failure::plain(Exit::Damaged, format!("commit {} has a time beyond the calendar", commit.id)))?;
+    let time = time_text(commit.time)
+        .ok_or_else(|| Failure::plain(Exit::Damaged, format!("commit {} has a time beyond the calendar", commit.id)))?;
     Ok(CommitLine { commit: commit.id.to_string(), time, commands: commit.commands.iter().map(command_text).collect() })
 }
 

@@ -21,14 +21,24 @@ struct Bound {
 const BOUNDS: &[Bound] = &[
     Bound { what: "events", limit: limits::COMMIT_EVENTS_MAX, needing: events, capability: None },
     Bound { what: "commands", limit: limits::COMMIT_COMMANDS_MAX, needing: commands, capability: None },
-    Bound { what: "expectations", limit: limits::COMMIT_EXPECTATIONS_MAX, needing: expectations, capability: Some(Capability::ForeignGuard) },
+    Bound {
+        what: "expectations",
+        limit: limits::COMMIT_EXPECTATIONS_MAX,
+        needing: expectations,
+        capability: Some(Capability::ForeignGuard),
+    },
     Bound { what: "payload bytes", limit: limits::EVENT_BYTES_MAX, needing: payload, capability: None },
     Bound { what: "reply bytes", limit: limits::REPLY_BYTES_MAX, needing: reply, capability: None },
     Bound { what: "tags", limit: limits::EVENT_TAGS_MAX, needing: tags, capability: None },
     Bound { what: "bytes of an event name", limit: limits::NAME_BYTES_MAX, needing: event_name, capability: None },
     Bound { what: "bytes of a command name", limit: limits::NAME_BYTES_MAX, needing: command_name, capability: None },
     Bound { what: "bytes of a context text", limit: limits::CONTEXT_TEXT_BYTES_MAX, needing: context_text, capability: None },
-    Bound { what: "condition items", limit: limits::CONDITION_ITEMS_MAX, needing: condition_items, capability: Some(Capability::TagCondition) },
+    Bound {
+        what: "condition items",
+        limit: limits::CONDITION_ITEMS_MAX,
+        needing: condition_items,
+        capability: Some(Capability::TagCondition),
+    },
 ];
 
 fn of_event(event: EventData) -> Commit {
@@ -101,7 +111,8 @@ pub(super) async fn a_commit_at_each_bound_is_taken(engine: Engine) -> Outcome {
         // Each bound has an entity of its own.
         commit.commands.iter_mut().for_each(|command| command.entity = key(&format!("of bound {number}")));
         expected += commit.event_count();
-        let taken = engine.append(commit).await.map_err(|error| Broken(format!("{} at the bound of {}: {error}", bound.what, bound.limit)))?;
+        let taken =
+            engine.append(commit).await.map_err(|error| Broken(format!("{} at the bound of {}: {error}", bound.what, bound.limit)))?;
         let read = engine.events_of(&key(&format!("of bound {number}"))).await?;
         ensure_eq!(read.last().map(|event| event.position), Some(taken.cursor.position()), "the last event of {}", bound.what);
     }

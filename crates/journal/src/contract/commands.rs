@@ -73,7 +73,8 @@ pub(super) async fn without_a_fingerprint_no_body_is_another(engine: Engine) -> 
     let with = command(&entity, "with", vec![event("a")]);
     let without = CommandRecord { fingerprint: None, ..command(&entity, "without", vec![event("b")]) };
     let firsts = [engine.append(commit([with.clone()])).await?, engine.append(commit([without.clone()])).await?];
-    let later = [CommandRecord { fingerprint: None, ..with.clone() }, CommandRecord { fingerprint: Some(Fingerprint([9; 16])), ..without.clone() }];
+    let later =
+        [CommandRecord { fingerprint: None, ..with.clone() }, CommandRecord { fingerprint: Some(Fingerprint([9; 16])), ..without.clone() }];
     for ((first, committed), again) in [with, without].iter().zip(&firsts).zip(later) {
         ensure_eq!(first_of(&engine, commit([again]), "the same id").await?, (0, remembered(first, committed)), "what it is told");
     }
@@ -106,7 +107,11 @@ pub(super) async fn ids_belong_to_their_entity(engine: Engine) -> Outcome {
     let tenant = crate::EntityKey::with_tenant("acme", super::draft::KIND, "e")?;
     for entity in [key("e"), key("f"), super::draft::key_of("other", "e"), tenant] {
         engine.append(note(&entity, "same id")).await?;
-        ensure_eq!(engine.refused(note(&entity, "same id"), "a duplicate").await?.kind(), AppendErrorKind::Duplicate, "the kind on {entity}");
+        ensure_eq!(
+            engine.refused(note(&entity, "same id"), "a duplicate").await?.kind(),
+            AppendErrorKind::Duplicate,
+            "the kind on {entity}"
+        );
         ensure_eq!(engine.sequence(&entity).await?, 1, "the head of {entity}");
     }
     Ok(())
@@ -116,7 +121,8 @@ pub(super) async fn a_refused_command_is_not_remembered(engine: Engine) -> Outco
     let entity = key("e");
     engine.refused(note(&entity, "c").expecting(&entity, Expect::Head(9)), "a wrong expectation").await?;
     ensure_eq!(engine.journal.find_command(&entity, CommandId::from_raw(b"c")).await?, None, "a refused command");
-    let other = CommandRecord { name: "another".into(), fingerprint: Some(Fingerprint([7; 16])), ..command(&entity, "c", vec![event("a")]) };
+    let other =
+        CommandRecord { name: "another".into(), fingerprint: Some(Fingerprint([7; 16])), ..command(&entity, "c", vec![event("a")]) };
     engine.append(commit([other])).await?;
     Ok(())
 }

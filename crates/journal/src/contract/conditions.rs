@@ -114,7 +114,9 @@ pub(super) async fn a_tag_condition_counts_only_what_comes_after(engine: Engine)
     for (number, tags) in [["x:1"], ["y:1"], ["x:1"], ["y:1"]].iter().enumerate() {
         cursors.push(seed(&engine, "user", &number.to_string(), "seen", tags).await?);
     }
-    for (index, (x_passes, y_passes)) in [(false, false), (false, false), (false, false), (true, false), (true, true)].into_iter().enumerate() {
+    for (index, (x_passes, y_passes)) in
+        [(false, false), (false, false), (false, false), (true, false), (true, true)].into_iter().enumerate()
+    {
         ensure_eq!(passes(&engine, &[item(&[], &["x:1"])], cursors[index]).await?, x_passes, "tag x after event {index}");
         ensure_eq!(passes(&engine, &[item(&[], &["y:1"])], cursors[index]).await?, y_passes, "tag y after event {index}");
     }

@@ -1,6 +1,7 @@
 //! The differential test: the same seeded operations against two engines, and every answer compared.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::generate::{Generator, Operation, Place};
 use super::side::{Answer, Reached, Side};
@@ -32,6 +33,7 @@ impl std::error::Error for Difference {}
 pub struct Differential<'a> {
     seed: u64,
     step: usize,
+    patience: Duration,
     clock: &'a SimClock,
     generator: Generator,
     left: Side,
@@ -42,7 +44,21 @@ impl<'a> Differential<'a> {
     /// Two empty engines that both ask this clock, which must not step by itself. The left one is the one that is right.
     #[must_use]
     pub fn new(seed: u64, clock: &'a SimClock, left: Engine, right: Engine) -> Self {
-        Self { seed, step: 0, clock, generator: Generator::new(seed, clock.now()), left: Side::new(left), right: Side::new(right) }
+        Self {
+            seed,
+            step: 0,
+            patience: patience::PATIENCE,
+            clock,
+            generator: Generator::new(seed, clock.now()),
+            left: Side::new(left),
+            right: Side::new(right),
+        }
+    }
+
+    /// How long one answer may take before it counts as missing.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Goes on with another engine that holds what the right one held.
@@ -76,8 +92,8 @@ impl<'a> Differential<'a> {
             self.clock.advance(*step);
         }
         let (mut acknowledged, mut ignored) = (Vec::new(), Vec::new());
-        let left = patience::within(patience::PATIENCE, self.left.answer(operation, &mut acknowledged)).await;
-        let right = patience::within(patience::PATIENCE, self.right.answer(operation, &mut ignored)).await;
+        let left = patience::within(self.patience, self.left.answer(operation, &mut acknowledged)).await;
+        let right = patience::within(self.patience, self.right.answer(operation, &mut ignored)).await;
         let (left, right) = (self.sound("left", operation, left)?, self.sound("right", operation, right)?);
         if left != right {
             return Err(self.difference(format!("{operation:?}\n left: {left:?}\nright: {right:?}")));

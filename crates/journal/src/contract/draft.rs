@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Broken, Engine, ensure};
 use crate::commit::{
-    CommandId, CommandRecord, Commit, Committed, ContentType, Context, EventData, EventFlags, Expect, Fence, Fingerprint, Tag, TagCondition,
-    TagQuery, TagQueryItem,
+    CommandId, CommandRecord, Commit, Committed, ContentType, Context, EventData, EventFlags, Expect, Fence, Fingerprint, Tag,
+    TagCondition, TagQuery, TagQueryItem,
 };
 use crate::cursor::Cursor;
 use crate::error::AppendError;

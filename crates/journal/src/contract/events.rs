@@ -6,7 +6,10 @@ use bytes::Bytes;
 
 use super::draft::{collect, command, commit, event, key, note};
 use super::{Broken, Engine, Outcome, ensure, ensure_eq};
-use crate::commit::{CommandRecord, Commit, CommitId, Committed, ContentType, Context, EventData, EventFlags, EventId, Expect, Fingerprint, Origin, Settled, Tag};
+use crate::commit::{
+    CommandRecord, Commit, CommitId, Committed, ContentType, Context, EventData, EventFlags, EventId, Expect, Fingerprint, Origin, Settled,
+    Tag,
+};
 use crate::contract_traits::Capability;
 use crate::key::EntityKey;
 use crate::read::{Head, Recorded};
@@ -88,7 +91,11 @@ pub(super) async fn commands_of_one_entity_number_their_events_on(engine: Engine
     ensure_eq!(seen, [(2, 0), (3, 1), (4, 2), (5, 3), (6, 4), (7, 5)], "sequence and index of each event");
     for (index, sequence) in [3, 4, 7].into_iter().enumerate() {
         let found = engine.journal.find_command(&entity, crate::CommandId::from_raw(format!("c{index}").as_bytes())).await?;
-        ensure_eq!(found.as_ref().map(|found| (found.sequence, found.cursor)), Some((sequence, committed.cursor)), "the record of command {index}");
+        ensure_eq!(
+            found.as_ref().map(|found| (found.sequence, found.cursor)),
+            Some((sequence, committed.cursor)),
+            "the record of command {index}"
+        );
     }
     Ok(())
 }
@@ -99,11 +106,8 @@ pub(super) async fn a_commit_over_several_entities_is_whole(engine: Engine) -> O
     }
     let (left, right) = (key("left"), key("right"));
     engine.append(note(&right, "before")).await?;
-    let commands = [
-        command(&left, "1", vec![event("a"), event("b")]),
-        command(&right, "1", vec![event("c")]),
-        command(&left, "2", vec![event("d")]),
-    ];
+    let commands =
+        [command(&left, "1", vec![event("a"), event("b")]), command(&right, "1", vec![event("c")]), command(&left, "2", vec![event("d")])];
     let whole = commit(commands).expecting(&left, Expect::New).expecting(&right, Expect::Head(1));
     let committed = engine.append(whole).await?;
     let settled: Vec<u64> = committed.commands.iter().map(|settled| settled.sequence).collect();
@@ -111,7 +115,10 @@ pub(super) async fn a_commit_over_several_entities_is_whole(engine: Engine) -> O
     let events = collect(engine.all()).await?;
     let seen: Vec<_> = events.iter().skip(1).map(|event| (&*event.name, event.entity.id(), event.sequence, event.id.index)).collect();
     ensure_eq!(seen, [("a", "left", 1, 0), ("b", "left", 2, 1), ("c", "right", 2, 2), ("d", "left", 3, 3)], "the events in order");
-    ensure!(events.iter().skip(1).all(|event| event.id.commit == committed.id && event.time == committed.time), "the events do not share commit and time");
+    ensure!(
+        events.iter().skip(1).all(|event| event.id.commit == committed.id && event.time == committed.time),
+        "the events do not share commit and time"
+    );
     ensure_eq!((engine.sequence(&left).await?, engine.sequence(&right).await?), (3, 2), "the heads");
     Ok(())
 }

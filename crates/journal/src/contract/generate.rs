@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::commit::{
-    CommandId, CommandRecord, Commit, CommitId, Committed, ContentType, Context, EventData, EventFlags, Expect, Fence, Fingerprint, Origin, Tag,
-    TagCondition, TagQuery, TagQueryItem,
+    CommandId, CommandRecord, Commit, CommitId, Committed, ContentType, Context, EventData, EventFlags, Expect, Fence, Fingerprint, Origin,
+    Tag, TagCondition, TagQuery, TagQueryItem,
 };
 use crate::cursor::Cursor;
 use crate::key::{EntityKey, EntityType};
@@ -112,6 +112,8 @@ pub struct Generator {
     commands: u64,
     imports: u64,
     now: i64,
+    /// When some commit was taken.
+    known_time: Timestamp,
 }
 
 const KINDS: [&str; 2] = ["cart", "user"];
@@ -135,13 +137,16 @@ impl Generator {
             deletes: on(),
             tenants: on(),
         };
-        Self { dice, features, heads: BTreeMap::new(), commands: 0, imports: 0, now: now.as_micros() }
+        Self { dice, features, heads: BTreeMap::new(), commands: 0, imports: 0, now: now.as_micros(), known_time: now }
     }
 
     /// Learns where entities stand, so that expectations can be nearly right.
     pub fn note(&mut self, commit: &Commit, committed: &Committed) {
         for (command, settled) in commit.commands.iter().zip(&committed.commands) {
             self.heads.insert(command.entity.clone(), settled.sequence);
+        }
+        if self.dice.one_in(4) {
+            self.known_time = committed.time;
         }
     }
 
@@ -155,7 +160,7 @@ impl Generator {
             14 => Operation::EntityHead(self.entity()),
             15 => Operation::Head,
             16 => Operation::Entities(self.kind(), self.dice.one_in(2).then(|| self.entity())),
-            17 => Operation::CursorAt(self.time()),
+            17 => Operation::CursorAt(if self.dice.one_in(2) { self.known_time } else { self.time() }),
             18 => Operation::FindCommand(self.entity(), self.known_command()),
             19 => self.register_read(),
             20 | 21 => Operation::Put(self.register(), self.aim(), self.register_value()),
@@ -277,7 +282,8 @@ impl Generator {
         let count = if self.features.several_commands && self.dice.one_in(3) { 2 + self.dice.below(3) } else { 1 };
         let commands: Vec<CommandRecord> = (0..count).map(|_| self.command()).collect();
         let expect = self.expectations(&commands);
-        let condition = (self.features.conditions && self.dice.one_in(4)).then(|| TagCondition { query: self.query(), after: Cursor::BEGINNING });
+        let condition =
+            (self.features.conditions && self.dice.one_in(4)).then(|| TagCondition { query: self.query(), after: Cursor::BEGINNING });
         let fence = (self.features.fences && self.dice.one_in(6)).then(|| Fence { register: self.register(), epoch: self.dice.below(3) });
         let origin = (self.features.imports && self.dice.one_in(12)).then(|| self.origin());
         let mut commit = Commit { commands, expect, condition, fence, origin };

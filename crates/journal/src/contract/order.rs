@@ -61,7 +61,8 @@ pub(super) async fn one_winner_an_expected_sequence(engine: Engine) -> Outcome {
     let mut won: Vec<u64> = side_by_side((0..WRITERS).map(|writer| contend(engine.clone(), writer))).await?.concat();
     won.sort_unstable();
     ensure_eq!(won, (1..=WRITERS as u64 * 4).collect::<Vec<_>>(), "the sequences that were won");
-    let same_head = (0..WRITERS).map(|writer| engine.journal.append(note(&key("e"), &writer.to_string()).expecting(&key("e"), Expect::New)));
+    let same_head =
+        (0..WRITERS).map(|writer| engine.journal.append(note(&key("e"), &writer.to_string()).expecting(&key("e"), Expect::New)));
     let outcomes = join_all(same_head.collect::<Vec<_>>()).await;
     ensure_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "winners of {WRITERS} that expect the same head");
     ensure!(outcomes.first().is_some_and(Result::is_ok), "the one that was called first did not win");
@@ -78,7 +79,8 @@ pub(super) async fn many_writers_leave_one_order(engine: Engine) -> Outcome {
             let mut told = Vec::new();
             for round in 0..8 {
                 let entity = key(&(writer % 5).to_string());
-                let committed = engine.append(commit([command(&entity, &format!("{writer}.{round}"), vec![event("a"), event("b")])])).await?;
+                let committed =
+                    engine.append(commit([command(&entity, &format!("{writer}.{round}"), vec![event("a"), event("b")])])).await?;
                 told.push((committed.cursor.position(), committed.id));
             }
             ensure!(told.is_sorted_by_key(|(position, _)| *position), "a writer's later commit has an earlier place");

@@ -19,7 +19,9 @@ pub(super) async fn cursors_beyond_or_of_strangers_are_refused(engine: Engine) -
         ("of a stranger", Cursor::from_parts(stranger, head.position())),
     ];
     for mode in [ReadMode::ToHead, ReadMode::Live] {
-        for selection in [Selection::All, Selection::Entity { entity: entity.clone(), from_sequence: 1 }, Selection::Types(vec![KIND.into()])] {
+        for selection in
+            [Selection::All, Selection::Entity { entity: entity.clone(), from_sequence: 1 }, Selection::Types(vec![KIND.into()])]
+        {
             for (what, cursor) in refused {
                 let mut read = engine.journal.read(selection.clone(), cursor, mode);
                 match read.next().await {
@@ -59,7 +61,9 @@ pub(super) async fn cursor_at_is_before_the_first_event_of_its_time(engine: Engi
     for (number, micros) in times.into_iter().enumerate() {
         engine.append(import(number, micros)).await?;
     }
-    for (micros, index) in [(-1, 0), (10, 0), (11, 1), (20, 1), (21, 3), (30, 3), (31, 4), (50, 4), (60, 4), (61, 7), (70, 7), (71, 8), (i64::MAX, 8)] {
+    for (micros, index) in
+        [(-1, 0), (10, 0), (11, 1), (20, 1), (21, 3), (30, 3), (31, 4), (50, 4), (60, 4), (61, 7), (70, 7), (71, 8), (i64::MAX, 8)]
+    {
         let cursor = at(micros).await?;
         let rest = collect(engine.journal.read(Selection::All, cursor, ReadMode::ToHead)).await?;
         ensure_eq!(rest.len(), times.len() - index, "events from time {micros} on");

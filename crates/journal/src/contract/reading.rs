@@ -73,7 +73,9 @@ pub(super) async fn selections_give_what_they_name(engine: Engine) -> Outcome {
 pub(super) async fn a_read_resumes_after_every_event(engine: Engine) -> Outcome {
     let all = populate(&engine).await?;
     for (what, selection) in selections() {
-        for place in [Cursor::BEGINNING].into_iter().chain(all.iter().step_by(5).map(|event| engine.journal.lineage().cursor(event.position))) {
+        for place in
+            [Cursor::BEGINNING].into_iter().chain(all.iter().step_by(5).map(|event| engine.journal.lineage().cursor(event.position)))
+        {
             let wanted = all.iter().filter(|event| event.position > place.position() && selection.matches(event));
             let read = collect(engine.journal.read(selection.clone(), place, ReadMode::ToHead)).await?;
             ensure_eq!(read, wanted.cloned().collect::<Vec<_>>(), "{what} after {place:?}");
@@ -105,7 +107,11 @@ pub(super) async fn a_sparse_read_makes_progress(engine: Engine) -> Outcome {
     engine.append(note(&rare, "first")).await?;
     populate(&engine).await?;
     let head = engine.journal.head().await?.position();
-    let sparse = [Selection::Entity { entity: rare, from_sequence: 1 }, Selection::Types(vec!["rare".into()]), Selection::Types(vec!["rare/noted".into()])];
+    let sparse = [
+        Selection::Entity { entity: rare, from_sequence: 1 },
+        Selection::Types(vec!["rare".into()]),
+        Selection::Types(vec!["rare/noted".into()]),
+    ];
     for selection in sparse.into_iter().chain(selections().into_iter().map(|(_, selection)| selection)) {
         let seen = places(&engine, selection.clone()).await?;
         ensure_eq!(seen.last().copied(), Some(head), "how far {selection:?} came");

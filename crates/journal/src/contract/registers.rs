@@ -30,7 +30,11 @@ pub(super) async fn a_register_is_set_and_read(engine: Engine) -> Outcome {
     let first = registers.put("a", RegisterExpect::Absent, bytes("one")).await?;
     ensure_eq!(registers.get("a").await?, Some(Register { name: "a".into(), revision: first, value: bytes("one") }), "the register");
     let second = registers.put("a", RegisterExpect::Revision(first), Bytes::new()).await?;
-    ensure_eq!(registers.get("a").await?, Some(Register { name: "a".into(), revision: second, value: Bytes::new() }), "the register, emptied");
+    ensure_eq!(
+        registers.get("a").await?,
+        Some(Register { name: "a".into(), revision: second, value: Bytes::new() }),
+        "the register, emptied"
+    );
     registers.delete("a", second).await?;
     ensure_eq!(registers.get("a").await?, None, "the register, deleted");
     Ok(())
@@ -48,7 +52,11 @@ pub(super) async fn a_put_compares_first(engine: Engine) -> Outcome {
     ensure_eq!(conflict(stale, "an old revision")?, Some(second), "what is there");
     ensure_eq!(conflict(registers.delete("a", first).await, "a delete at an old revision")?, Some(second), "what is there");
     registers.put("b", RegisterExpect::Absent, bytes("other")).await?;
-    ensure_eq!(registers.get("a").await?.map(|register| (register.revision, register.value)), Some((second, bytes("2"))), "the register at the end");
+    ensure_eq!(
+        registers.get("a").await?.map(|register| (register.revision, register.value)),
+        Some((second, bytes("2"))),
+        "the register at the end"
+    );
     Ok(())
 }
 
@@ -104,7 +112,9 @@ pub(super) async fn register_bounds_hold(engine: Engine) -> Outcome {
     ];
     for (what, name, value, number) in cases {
         match registers.put(&name, RegisterExpect::Absent, value).await {
-            Err(RegisterError::Invalid(invalid)) => ensure!(invalid.to_string().contains(number), "{what}: the bound is not named: {invalid}"),
+            Err(RegisterError::Invalid(invalid)) => {
+                ensure!(invalid.to_string().contains(number), "{what}: the bound is not named: {invalid}")
+            }
             Err(error) => return Err(Broken(format!("{what}: another refusal: {error}"))),
             Ok(_) => return Err(Broken(format!("{what}: it was taken"))),
         }

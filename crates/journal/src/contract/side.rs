@@ -163,8 +163,12 @@ impl Side {
             }
             Operation::CursorAt(time) => Answer::Place(self.ordinal(journal.cursor_at(*time).await?.position())),
             Operation::FindCommand(entity, id) => Answer::Found(journal.find_command(entity, *id).await?.map(|found| self.found(found))),
-            Operation::Get(name) => Answer::Registers(self.engine.registers.get(name).await?.into_iter().map(|found| self.register(found)).collect()),
-            Operation::List(prefix) => Answer::Registers(self.engine.registers.list(prefix).await?.into_iter().map(|found| self.register(found)).collect()),
+            Operation::Get(name) => {
+                Answer::Registers(self.engine.registers.get(name).await?.into_iter().map(|found| self.register(found)).collect())
+            }
+            Operation::List(prefix) => {
+                Answer::Registers(self.engine.registers.list(prefix).await?.into_iter().map(|found| self.register(found)).collect())
+            }
             Operation::Put(name, aim, value) => {
                 let outcome = self.engine.registers.put(name, self.expectation(name, *aim), value.clone()).await;
                 self.put(name, outcome)?
@@ -326,7 +330,9 @@ impl Side {
         match aim {
             RegisterAim::Absent => RegisterExpect::Absent,
             RegisterAim::Last => known.last().map_or(RegisterExpect::Absent, |last| RegisterExpect::Revision(*last)),
-            RegisterAim::Earlier(number) => pick(known, number).map_or(RegisterExpect::Absent, |earlier| RegisterExpect::Revision(*earlier)),
+            RegisterAim::Earlier(number) => {
+                pick(known, number).map_or(RegisterExpect::Absent, |earlier| RegisterExpect::Revision(*earlier))
+            }
             RegisterAim::Never => RegisterExpect::Revision(Revision(u64::MAX)),
         }
     }

@@ -40,9 +40,9 @@ pub fn verify(disk: &Arc<dyn Disk>, mut progress: impl FnMut(u64, u64)) -> Resul
         .notes
         .extend(names.iter().filter(|name| name.ends_with(".aside")).map(|name| format!("{name} holds writes that nobody was told of")));
     let mut place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: 0, position: 1, durable_upto: 0 };
-    for (index, number) in numbers.iter().enumerate() {
+    for number in &numbers {
         progress(*number, numbers.len() as u64);
-        let last = index + 1 == numbers.len();
+        let last = !has_frames(disk, *number + 1);
         match segment::open(&**disk, *number) {
             Ok(segment) => place = verified.segment(disk, &segment, place, last)?,
             Err(HeaderFault::Damaged) => verified.damage.push(format!("{}: the header is damaged", segment_name(*number))),
@@ -51,6 +51,12 @@ pub fn verify(disk: &Arc<dyn Disk>, mut progress: impl FnMut(u64, u64)) -> Resul
         }
     }
     Ok(verified)
+}
+
+/// Whether the log goes on in this segment: the last one with frames has no seal yet, and that is no fault.
+fn has_frames(disk: &Arc<dyn Disk>, number: u64) -> bool {
+    let segment = segment::open(&**disk, number).ok();
+    segment.is_some_and(|segment| segment.frame(SEGMENT_HEADER_BYTES as u64).is_ok_and(|first| first.is_ok()))
 }
 
 impl Verified {

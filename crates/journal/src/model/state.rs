@@ -60,8 +60,10 @@ impl State {
         self.events.iter().find(|event| event.position > after && event.position <= upto && wanted(event)).cloned()
     }
 
+    /// The order is by tenant and id: the type of `after` does not matter.
     pub(super) fn keys(&self, kind: &EntityType, after: Option<&EntityKey>) -> BTreeSet<EntityKey> {
-        let wanted = |key: &&EntityKey| key.kind() == kind.as_str() && after.is_none_or(|after| *key > after);
+        let comes_after = |key: &EntityKey, after: &EntityKey| (key.tenant(), key.id()) > (after.tenant(), after.id());
+        let wanted = |key: &&EntityKey| key.kind() == kind.as_str() && after.is_none_or(|after| comes_after(key, after));
         self.events.iter().map(|event| &event.entity).filter(wanted).cloned().collect()
     }
 

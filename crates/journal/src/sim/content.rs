@@ -21,7 +21,10 @@ pub(super) struct Content {
 #[derive(Clone)]
 enum Change {
     /// Bytes within one sector.
-    Piece { offset: u64, bytes: Bytes },
+    Piece {
+        offset: u64,
+        bytes: Bytes,
+    },
     Length(u64),
 }
 

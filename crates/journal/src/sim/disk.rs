@@ -194,7 +194,9 @@ impl SimDisk {
 impl Disk for SimDisk {
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
         let names = self.call(CallKind::List, folder, (0, 0), Platter::names)?;
-        let split = |name: &String| name.split_once('/').map_or((String::new(), name.clone()), |(inside, bare)| (inside.to_owned(), bare.to_owned()));
+        let split = |name: &String| {
+            name.split_once('/').map_or((String::new(), name.clone()), |(inside, bare)| (inside.to_owned(), bare.to_owned()))
+        };
         Ok(names.iter().map(split).filter(|(inside, _)| inside == folder).map(|(_, bare)| bare).collect())
     }
 

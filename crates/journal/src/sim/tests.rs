@@ -34,7 +34,8 @@ fn content(disk: &SimDisk, name: &str) -> Vec<u8> {
 
 /// The first byte of each sector, when a sector is one byte over and over.
 fn marks(disk: &SimDisk, name: &str) -> Vec<u8> {
-    let whole = |sector: &[u8]| sector.iter().all(|byte| *byte == sector[0]).then_some(sector[0]).expect("a sector is written whole or not at all");
+    let whole =
+        |sector: &[u8]| sector.iter().all(|byte| *byte == sector[0]).then_some(sector[0]).expect("a sector is written whole or not at all");
     content(disk, name).chunks(512).map(whole).collect()
 }
 

@@ -1,45 +1,17 @@
-//! One command for one entity: look for its first reply, decide, append, wait, answer; and again when others won the race.
-
-use std::sync::Arc;
+//! One command for one entity: its decision, under the slot's lock.
 
 use bytes::Bytes;
 use component::hosted::{Accepted, Refusal};
-use journal::{AppendError, Commit, Committed, EventData};
+use journal::{Commit, EventData};
 
 use super::Entities;
-use super::live::{Live, Taken, broken, payload_bytes};
+use super::attempt::{Quiet, Step};
+use super::live::{Live, broken, payload_bytes};
 use super::slot::{Slot, State};
 use crate::asked::Asked;
 use crate::flight::Flight;
 use crate::isolation::isolated;
-use crate::limits::DECIDE_ATTEMPTS_MAX;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation};
-
-/// What a look at the slot came to.
-enum Step {
-    /// The entity must be loaded first.
-    Cold,
-    /// Accepted: its commit is on its way.
-    Taken(Taken),
-    /// The same id is on its way already.
-    Joined(Taken),
-    /// An answer without a commit. It may leave when `seen` has landed.
-    Answer { answer: Result<Quiet, CommandError>, seen: Option<Arc<Flight>> },
-}
-
-/// Accepted, and nothing happened.
-struct Quiet {
-    reply: Bytes,
-    sequence: u64,
-}
-
-/// What becomes of a command whose commit failed.
-pub(crate) enum Verdict {
-    /// The state was not the newest: decide again.
-    Again,
-    /// This is the answer.
-    Answer(Result<CommandOutcome, CommandError>),
-}
 
 impl Entities {
     /// Runs a command.
@@ -50,77 +22,7 @@ impl Entities {
         let named = (kind.shared_name(&request.command), request.body);
         let asked = Asked::new(named, request.id, request.context, self.journal.lineage(), &self.mint)?;
         let seat = self.seat(kind, &request.entity)?;
-        if asked.given
-            && let Some(outcome) = self.replayed(&seat.key, &asked).await?
-        {
-            return Ok(outcome);
-        }
-        for _ in 0..DECIDE_ATTEMPTS_MAX {
-            let mut step = self.decide(&seat, &asked, request.expect);
-            if matches!(step, Step::Cold) {
-                self.ready(&seat).await.map_err(|error| self.command_error(error))?;
-                step = self.decide(&seat, &asked, request.expect);
-            }
-            if let Verdict::Answer(answer) = self.follow(&seat, &asked, step).await {
-                return answer;
-            }
-        }
-        Err(CommandError::Contended { attempts: DECIDE_ATTEMPTS_MAX })
-    }
-
-    /// Sees a step through.
-    async fn follow(&self, slot: &Slot, asked: &Asked, step: Step) -> Verdict {
-        match step {
-            Step::Cold => Verdict::Again,
-            Step::Taken(taken) => match taken.flight.landed().await {
-                Ok(committed) => {
-                    self.after_commit(slot);
-                    Verdict::Answer(Ok(taken.outcome(asked, committed, false)))
-                }
-                Err(error) => {
-                    slot.forget(&taken.flight);
-                    after_failure(asked, error)
-                }
-            },
-            Step::Joined(taken) => match taken.flight.landed().await {
-                Ok(_) if !asked.is_same(&taken.name, taken.fingerprint) => Verdict::Answer(Err(CommandError::Mismatch)),
-                Ok(committed) => Verdict::Answer(Ok(taken.outcome(asked, committed, true))),
-                Err(_) => {
-                    slot.forget(&taken.flight);
-                    Verdict::Again
-                }
-            },
-            Step::Answer { answer, seen } => self.answer(slot, asked, answer, seen).await,
-        }
-    }
-
-    /// An answer without a commit leaves when all that it saw is durable. What it saw may be this very command, taken between
-    /// our first look for it and the decision: then the first reply is the answer, and not what the rule says to a second one.
-    async fn answer(&self, slot: &Slot, asked: &Asked, answer: Result<Quiet, CommandError>, seen: Option<Arc<Flight>>) -> Verdict {
-        if let Some(flight) = seen
-            && flight.landed().await.is_err()
-        {
-            slot.forget(&flight);
-            return Verdict::Again;
-        }
-        if asked.given {
-            match self.replayed(&slot.key, asked).await {
-                Ok(None) => {}
-                Ok(Some(outcome)) => return Verdict::Answer(Ok(outcome)),
-                Err(error) => return Verdict::Answer(Err(error)),
-            }
-        }
-        Verdict::Answer(match answer {
-            Ok(quiet) => self.quiet_outcome(asked, quiet.reply, quiet.sequence).await,
-            Err(error) => Err(error),
-        })
-    }
-
-    /// The outcome of a command that left no event.
-    pub(crate) async fn quiet_outcome(&self, asked: &Asked, reply: Bytes, sequence: u64) -> Result<CommandOutcome, CommandError> {
-        let cursor = self.journal.head().await.map_err(|error| self.command_error(error.into()))?;
-        let durability = journal::Durability::Durable;
-        Ok(CommandOutcome { id: asked.text.clone(), reply, sequence, cursor, replayed: false, durability })
+        self.attempt(std::slice::from_ref(&seat), &asked, || self.decide(&seat, &asked, request.expect)).await
     }
 
     /// Decides under the slot's lock, and hands an accepted command to the journal under it.
@@ -130,7 +32,7 @@ impl Entities {
         if let Some(taken) = live.on_its_way(asked) {
             return Step::Joined(taken.clone());
         }
-        let answer = |answer, seen| Step::Answer { answer, seen };
+        let answer = |answer, seen| Step::Answer { answer, seen: Vec::from_iter(seen) };
         let (sequence, seen) = (live.sequence(), live.seen());
         if !live.meets(expect) {
             return answer(Err(CommandError::PreconditionFailed { sequence }), seen);
@@ -182,43 +84,4 @@ impl Entities {
         }
         Step::Taken(taken)
     }
-}
-
-impl Asked {
-    /// What an entity remembers of this command while its commit is on its way.
-    pub(crate) fn taken(&self, reply: Bytes, index: usize, sequence: u64, flight: &Arc<Flight>) -> Taken {
-        let (name, flight) = (Arc::clone(&self.name), Arc::clone(flight));
-        Taken { id: self.id, name, fingerprint: Some(self.fingerprint), reply, index, sequence, flight }
-    }
-}
-
-impl Taken {
-    /// The outcome of a command whose commit has landed.
-    pub(crate) fn outcome(&self, asked: &Asked, committed: &Committed, replayed: bool) -> CommandOutcome {
-        CommandOutcome {
-            id: asked.text.clone(),
-            reply: self.reply.clone(),
-            sequence: committed.commands.get(self.index).map_or(self.sequence, |settled| settled.sequence),
-            cursor: committed.cursor,
-            replayed,
-            durability: committed.durability,
-        }
-    }
-}
-
-/// What becomes of a command whose append was refused. The states it was decided on are forgotten by then.
-pub(crate) fn after_failure(asked: &Asked, error: &AppendError) -> Verdict {
-    Verdict::Answer(Err(match error.clone() {
-        AppendError::Conflict { .. } | AppendError::ConditionFailed { .. } => return Verdict::Again,
-        AppendError::Duplicate { first, .. } => return Verdict::Answer(asked.replay(&first)),
-        AppendError::Mismatch { .. } => CommandError::Mismatch,
-        AppendError::TooLarge { what, limit, actual } => CommandError::TooLarge { what, limit, actual },
-        AppendError::Invalid(invalid) => CommandError::Refused(broken(invalid.to_string())),
-        AppendError::Full => CommandError::Full,
-        AppendError::Poisoned { cause } => CommandError::Poisoned { cause },
-        AppendError::Unavailable { cause } => CommandError::Unavailable { cause },
-        AppendError::Unknown { cause } => CommandError::Unknown { cause },
-        // Nothing here appends under a fence.
-        fenced @ AppendError::Fenced { .. } => CommandError::Unavailable { cause: fenced.to_string() },
-    }))
 }

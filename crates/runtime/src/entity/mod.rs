@@ -10,6 +10,7 @@
 //! What it is not: on an engine that several nodes share, the head must be asked again before an answer without a commit
 //! leaves (`Journal::entity_head`). No such engine exists yet and no capability names one; `read::Seen` is the place.
 
+pub(crate) mod attempt;
 pub(crate) mod cache;
 mod command;
 pub(crate) mod kind;
@@ -33,8 +34,6 @@ use cache::Cache;
 use kind::Kind;
 use slot::{Seat, Slot};
 use snapshots::Snapshots;
-
-pub(crate) use command::{Verdict, after_failure};
 
 /// The name of the event that marks its entity deleted, for ever.
 pub(crate) const DELETED: &str = "$deleted";
@@ -82,8 +81,11 @@ impl Entities {
         CommandError::Busy { what: "commits of this entity", limit: self.limits.entity_queue_max }
     }
 
-    /// The first reply to a command that took effect before, if it did.
+    /// The first reply to a command that took effect before, if it did. A minted id is new by construction.
     pub(crate) async fn replayed(&self, entity: &EntityKey, asked: &Asked) -> Result<Option<CommandOutcome>, CommandError> {
+        if !asked.given {
+            return Ok(None);
+        }
         let found = self.journal.find_command(entity, asked.id).await.map_err(|error| self.command_error(error.into()))?;
         found.map(|first| asked.replay(&first)).transpose()
     }

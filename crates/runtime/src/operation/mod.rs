@@ -5,7 +5,6 @@ mod together;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use component::hosted::{EncodedEvent, OperationDescription, OperationHandle, OperationReads, Refusal};
 use journal::{EntityKey, EventData};
 
@@ -85,10 +84,4 @@ impl Run<'_> {
 /// Events and reply, as the journal takes them.
 fn recordable(kind: &Kind, events: Vec<EncodedEvent>) -> Result<Vec<EventData>, CommandError> {
     kind.recordable(events).map_err(CommandError::Refused)
-}
-
-/// An accepted operation without events.
-struct Quiet {
-    reply: Bytes,
-    sequence: u64,
 }

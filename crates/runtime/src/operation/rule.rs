@@ -13,10 +13,10 @@ use journal::{
 };
 
 use super::{Run, recordable};
+use crate::entity::attempt::{Quiet, Verdict, after_failure};
 use crate::entity::kind::Kind;
 use crate::entity::live::payload_bytes;
 use crate::entity::slot::Seat;
-use crate::entity::{Verdict, after_failure};
 use crate::flight::Flight;
 use crate::isolation::isolated;
 use crate::limits::DECIDE_ATTEMPTS_MAX;
@@ -47,9 +47,7 @@ impl Run<'_> {
         let query = self.query(any_of)?;
         let memory = self.memory()?;
         for _ in 0..DECIDE_ATTEMPTS_MAX {
-            if self.asked.given
-                && let Some(outcome) = self.replayed(&memory).await?
-            {
+            if let Some(outcome) = self.replayed(&memory).await? {
                 return Ok(outcome);
             }
             if let Verdict::Answer(answer) = self.attempt(hosted, &memory, &query).await {
@@ -141,11 +139,10 @@ impl Run<'_> {
 
     /// An answer without a commit. What the rule saw was durable, and may be its own first run.
     async fn unless_replayed(&self, memory: &EntityKey, answer: Result<Bytes, CommandError>) -> Verdict {
-        let replayed = if self.asked.given { self.replayed(memory).await } else { Ok(None) };
-        Verdict::Answer(match (replayed, answer) {
+        Verdict::Answer(match (self.replayed(memory).await, answer) {
             (Ok(Some(outcome)), _) => Ok(outcome),
             (Err(error), _) | (Ok(None), Err(error)) => Err(error),
-            (Ok(None), Ok(reply)) => self.entities.quiet_outcome(&self.asked, reply, 0).await,
+            (Ok(None), Ok(reply)) => self.entities.quiet_outcome(&self.asked, Quiet { reply, sequence: 0 }).await,
         })
     }
 

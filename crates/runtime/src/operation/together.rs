@@ -11,22 +11,13 @@ use bytes::Bytes;
 use component::hosted::{LiveEntity, OperationAccepted, OperationSeen};
 use journal::{Commit, EventData};
 
-use super::{Quiet, Run, recordable};
+use super::{Run, recordable};
+use crate::entity::attempt::{Quiet, Step};
 use crate::entity::live::{Live, Taken, payload_bytes};
 use crate::entity::slot::{Seat, State};
-use crate::entity::{Verdict, after_failure};
 use crate::flight::Flight;
 use crate::isolation::isolated;
-use crate::limits::DECIDE_ATTEMPTS_MAX;
 use crate::request::{CommandError, CommandOutcome};
-
-/// What a look at the slots came to; as for one entity.
-enum Step {
-    Cold,
-    Taken(Taken),
-    Joined(Taken),
-    Answer { answer: Result<Quiet, CommandError>, seen: Vec<Arc<Flight>> },
-}
 
 /// What is left of a decision that cannot be kept: why, and whether the states were changed by it.
 struct Stopped {
@@ -37,25 +28,10 @@ struct Stopped {
 impl Run<'_> {
     pub(super) async fn together(&self, named: Vec<(&'static str, String)>) -> Result<CommandOutcome, CommandError> {
         let seats = self.seats(&named)?;
-        let Some(first) = seats.first() else { return Err(self.broken("it names no entity")) };
-        if self.asked.given
-            && let Some(outcome) = self.entities.replayed(&first.key, &self.asked).await?
-        {
-            return Ok(outcome);
+        if seats.is_empty() {
+            return Err(self.broken("it names no entity"));
         }
-        for _ in 0..DECIDE_ATTEMPTS_MAX {
-            let mut step = self.decide(&seats);
-            if matches!(step, Step::Cold) {
-                for seat in &seats {
-                    self.entities.ready(seat).await.map_err(|error| self.entities.command_error(error))?;
-                }
-                step = self.decide(&seats);
-            }
-            if let Verdict::Answer(answer) = self.follow(&seats, step).await {
-                return answer;
-            }
-        }
-        Err(CommandError::Contended { attempts: DECIDE_ATTEMPTS_MAX })
+        self.entities.attempt(&seats, &self.asked, || self.decide(&seats)).await
     }
 
     /// A seat at each entity, in the order in which the operation names them.
@@ -69,53 +45,6 @@ impl Run<'_> {
             seats.push(self.entities.seat(hosted, &key)?);
         }
         Ok(seats)
-    }
-
-    /// Sees a step through.
-    async fn follow(&self, seats: &[Seat], step: Step) -> Verdict {
-        match step {
-            Step::Cold => Verdict::Again,
-            Step::Taken(taken) => match taken.flight.landed().await {
-                Ok(committed) => {
-                    seats.iter().for_each(|seat| self.entities.after_commit(seat));
-                    Verdict::Answer(Ok(taken.outcome(&self.asked, committed, false)))
-                }
-                Err(error) => {
-                    forget(seats, &taken.flight);
-                    after_failure(&self.asked, error)
-                }
-            },
-            Step::Joined(taken) => match taken.flight.landed().await {
-                Ok(_) if !self.asked.is_same(&taken.name, taken.fingerprint) => Verdict::Answer(Err(CommandError::Mismatch)),
-                Ok(committed) => Verdict::Answer(Ok(taken.outcome(&self.asked, committed, true))),
-                Err(_) => {
-                    forget(seats, &taken.flight);
-                    Verdict::Again
-                }
-            },
-            Step::Answer { answer, seen } => self.answer(seats, answer, seen).await,
-        }
-    }
-
-    /// As for one entity: it leaves when all that it saw is durable, and gives way to the first reply if that was part of it.
-    async fn answer(&self, seats: &[Seat], answer: Result<Quiet, CommandError>, seen: Vec<Arc<Flight>>) -> Verdict {
-        for flight in seen {
-            if flight.landed().await.is_err() {
-                forget(seats, &flight);
-                return Verdict::Again;
-            }
-        }
-        if self.asked.given {
-            match self.entities.replayed(&seats[0].key, &self.asked).await {
-                Ok(None) => {}
-                Ok(Some(outcome)) => return Verdict::Answer(Ok(outcome)),
-                Err(error) => return Verdict::Answer(Err(error)),
-            }
-        }
-        Verdict::Answer(match answer {
-            Ok(quiet) => self.entities.quiet_outcome(&self.asked, quiet.reply, quiet.sequence).await,
-            Err(error) => Err(error),
-        })
     }
 
     fn decide(&self, seats: &[Seat]) -> Step {
@@ -212,8 +141,4 @@ fn by_seat<'a>(locked: &'a mut [(usize, MutexGuard<'_, State>)]) -> Vec<&'a mut 
     let mut lives: Vec<_> = locked.iter_mut().filter_map(|(place, state)| Some((*place, state.as_live()?))).collect();
     lives.sort_by_key(|(place, _)| *place);
     lives.into_iter().map(|(_, live)| live).collect()
-}
-
-fn forget(seats: &[Seat], flight: &Arc<Flight>) {
-    seats.iter().for_each(|seat| seat.forget(flight));
 }

@@ -1,9 +1,10 @@
 //! The journal's integration tests, in one binary: the contract suite and the differential test against every engine, and proofs that
 //! both can fail.
 
-#[path = "journal/broken.rs"]
 mod broken;
-#[path = "journal/engines.rs"]
+mod crashes;
+mod damage;
 mod engines;
-#[path = "journal/suite.rs"]
+mod fixture;
+mod full;
 mod suite;

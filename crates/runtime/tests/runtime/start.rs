@@ -1,0 +1,68 @@
+//! What a runtime refuses to begin with.
+
+use std::sync::Arc;
+
+use component::hosted::{EntityHandle, OperationHandle};
+use journal::seams::Clock;
+use journal::sim::SimRandom;
+use journal::{Capabilities, Capability};
+use runtime::{Limits, Parts, Runtime};
+
+use crate::bank::{Kind, Register, Transfer};
+use crate::gate::Gate;
+use crate::rig::model;
+
+fn kind(name: &'static str) -> EntityHandle {
+    Arc::new(Kind::new(name))
+}
+
+fn begin(service: &str, entities: Vec<EntityHandle>, operations: Vec<OperationHandle>, capabilities: &[Capability]) -> String {
+    let (journal, clock) = model();
+    let gate = Gate::new(journal);
+    *gate.capabilities.lock().unwrap() = Some(Capabilities::new(capabilities));
+    let parts = Parts {
+        service: service.into(),
+        journal: Arc::new(gate),
+        entities,
+        operations,
+        clock: clock as Arc<dyn Clock>,
+        random: Arc::new(SimRandom::new(1)),
+        snapshots: None,
+        limits: Limits::default(),
+    };
+    match Runtime::new(parts) {
+        Ok(runtime) => {
+            let entities: Vec<_> = runtime.entity_descriptions().iter().map(|description| description.name).collect();
+            let operations: Vec<_> = runtime.operation_descriptions().iter().map(|description| description.name).collect();
+            format!("{}: {entities:?} {operations:?}", runtime.service())
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+const ALL: [Capability; 3] = [Capability::TagCondition, Capability::ForeignGuard, Capability::MultiEntityCommit];
+
+#[test]
+fn a_service_that_cannot_run_is_refused_by_name() {
+    let transfer = || vec![Arc::new(Transfer::new()) as OperationHandle];
+    let both = || vec![Arc::new(Transfer::new()) as OperationHandle, Arc::new(Register::new())];
+    let cases = [
+        (begin("bank", vec![kind("user"), kind("account")], both(), &ALL), "bank: [\"user\", \"account\"] [\"transfer\", \"register\"]"),
+        (begin("Bank", vec![], vec![], &ALL), "the service name `Bank` must match [a-z][a-z0-9-]{0,63}"),
+        (begin("", vec![], vec![], &ALL), "the service name `` must match [a-z][a-z0-9-]{0,63}"),
+        (begin("bank", vec![kind("$workflow")], vec![], &ALL), "the entity name `$workflow` must match [a-z][a-z0-9-]{0,63}"),
+        (begin("bank", vec![kind("a"), kind("a")], vec![], &ALL), "there are two of the entity `a`; give one another name"),
+        (
+            begin("bank", vec![], [transfer(), transfer()].concat(), &ALL),
+            "there are two of the operation `transfer`; give one another name",
+        ),
+        (
+            begin("bank", vec![], transfer(), &ALL[..2]),
+            "the engine has no multi-entity-commit, which the operation `transfer` needs; choose another engine",
+        ),
+        (begin("bank", vec![kind("a")], vec![], &[]), "bank: [\"a\"] []"),
+    ];
+    for (said, expected) in cases {
+        assert_eq!(said, expected);
+    }
+}
