@@ -27,13 +27,13 @@ pub mod model;
 pub mod sim;
 
 pub use commit::{
-    CommandId, CommandRecord, Commit, CommitId, Committed, ContentType, Context, Durability, EventData, EventFlags, EventId,
-    Expect, Fence, Fingerprint, Origin, Settled, Tag, TagCondition, TagQuery, TagQueryItem,
+    CommandId, CommandRecord, Commit, CommitId, Committed, ContentType, Context, Durability, EventData, EventFlags, EventId, Expect, Fence,
+    Fingerprint, Origin, Settled, Tag, TagCondition, TagQuery, TagQueryItem,
 };
 pub use contract_traits::{BoxFuture, Capabilities, Capability, Journal};
 pub use cursor::{Cursor, Lineage, LineageId, ParentLineage, Position};
 pub use error::{AppendError, AppendErrorKind, CursorError, InvalidError, ReadError, ReadErrorKind, RegisterError};
 pub use key::{EntityKey, EntityType, KeyHash};
-pub use read::{Events, EventSource, FoundCommand, Head, KeySource, Keys, Read, ReadMode, Recorded, Selection};
+pub use read::{EventSource, Events, FoundCommand, Head, KeySource, Keys, Read, ReadMode, Recorded, Selection};
 pub use registers::{Register, RegisterExpect, RegisterWatch, Registers, Revision, epoch_of};
 pub use time::Timestamp;

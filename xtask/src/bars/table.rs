@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 
-const COLUMNS: [(&str, &str); 10] = [
+const COLUMNS: [(&str, &str); 11] = [
     ("case", "case"),
     ("figure", "value"),
     ("unit", "unit"),
@@ -12,6 +12,7 @@ const COLUMNS: [(&str, &str); 10] = [
     ("p99 us", "p99_us"),
     ("p99.9 us", "p999_us"),
     ("probe", "probe"),
+    ("unit", "probe_unit"),
     ("ratio", "ratio"),
     ("bar", "bar"),
     ("met", "met"),
@@ -62,13 +63,13 @@ mod tests {
     #[test]
     fn figure_and_bar_stand_in_one_row() {
         let figures = [
-            json!({ "case": "journal/64x1", "value": 350_123.4, "unit": "events/s", "p50_us": 175, "p99_us": 245.25, "ratio": 0.5, "bar": ">= 200000", "met": true }),
+            json!({ "case": "journal 64x1", "value": 350_123.4, "unit": "events/s", "p50_us": 175, "p99_us": 245.25, "probe": 28_000, "probe_unit": "writes/s", "ratio": 12.5, "bar": 7.5, "met": true }),
             json!({ "case": "idle", "value": 12, "unit": "MB", "bar": 10, "met": false }),
         ];
         let expected = "\
-case          figure  unit      p50 us  p99 us  p99.9 us  probe  ratio  bar        met
-journal/64x1  350123  events/s  175     245     -         -      0.500  >= 200000  yes
-idle          12.0    MB        -       -       -         -      -      10.0       NO
+case          figure  unit      p50 us  p99 us  p99.9 us  probe  unit      ratio  bar   met
+journal 64x1  350123  events/s  175     245     -         28000  writes/s  12.5   7.50  yes
+idle          12.0    MB        -       -       -         -      -         -      10.0  NO
 ";
         assert_eq!(draw(&figures), expected);
     }

@@ -50,7 +50,7 @@ impl Filter {
         let front = u64::from_le_bytes(front.try_into().expect("half of sixteen"));
         let back = u64::from_le_bytes(back.try_into().expect("half of sixteen"));
         let blocks = (self.words.len() / WORDS_PER_BLOCK) as u128;
-        let block = (u128::from(front) * blocks >> 64) as usize * WORDS_PER_BLOCK;
+        let block = ((u128::from(front) * blocks) >> 64) as usize * WORDS_PER_BLOCK;
         (block, (0..PROBES).map(move |probe| (back >> (9 * probe) & 511) as usize))
     }
 }

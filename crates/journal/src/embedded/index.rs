@@ -182,7 +182,11 @@ impl SegmentIndex {
     /// Up to `limit` keys of a type after a key, in order, of entities that have a durable event.
     pub(crate) fn keys_after(&self, kind: &str, after: Option<&EntityKey>, durable: Position, limit: usize) -> Vec<EntityKey> {
         let visible = |entry: &EntityEntry| entry.refs.first().is_some_and(|first| first.section.position <= durable);
-        let wanted = |entry: &&EntityEntry| entry.key.kind() == kind && visible(entry) && after.is_none_or(|after| (entry.key.tenant(), entry.key.id()) > (after.tenant(), after.id()));
+        let wanted = |entry: &&EntityEntry| {
+            entry.key.kind() == kind
+                && visible(entry)
+                && after.is_none_or(|after| (entry.key.tenant(), entry.key.id()) > (after.tenant(), after.id()))
+        };
         let mut keys: Vec<EntityKey> = self.entities.values().filter(wanted).map(|entry| entry.key.clone()).collect();
         if keys.len() > limit {
             keys.select_nth_unstable(limit);

@@ -5,6 +5,7 @@
 //! aside and cut off. Or the disk lost what it had confirmed: then a later frame, marker or seal says that this
 //! position was durable, and opening is refused with the range; nothing is cut, nothing is written.
 
+use std::collections::VecDeque;
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -71,60 +72,51 @@ pub(crate) fn recover(at: Place<'_>, report: &mut OpenReport) -> Result<Recovere
         });
     }
     let segments = open_all(disk, &numbers, at.lineage)?;
-    let (sealed, mut place) = take_sealed(disk, &segments);
-    let mut recovered_seals = sealed;
-    let mut rest = segments.into_iter().skip(recovered_seals.len()).peekable();
-    let Some(mut current) = rest.next() else {
-        // Every segment is sealed: the crash came before the next one was made.
-        let number = numbers.last().map_or(1, |number| number + 1);
-        let active = segment::prepare(&**disk, at.header(number, *at.segment_bytes.end()))?;
-        place.offset = SEGMENT_HEADER_BYTES as u64;
-        return Ok(Recovered {
-            sealed: recovered_seals,
-            full: None,
-            active,
-            index: Default::default(),
-            active_first: place.position,
-            place,
-            next: Next::Wanted(*at.segment_bytes.end()),
-        });
-    };
+    let (sealed, place) = take_sealed(disk, &segments);
+    let mut rest = segments.into_iter().skip(sealed.len());
+    if let Some(first) = rest.next() {
+        return walk(at, sealed, place, first, rest.collect(), report);
+    }
+    // Every segment is sealed: the crash came before the next one was made.
+    let number = numbers.last().map_or(1, |number| number + 1);
+    let active = segment::prepare(&**disk, at.header(number, *at.segment_bytes.end()))?;
+    let place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, ..place };
+    let next = Next::Wanted(*at.segment_bytes.end());
+    Ok(Recovered { sealed, full: None, active, index: Default::default(), active_first: place.position, place, next })
+}
+
+/// Scans the segments that have no seal, in order, seals those that the log goes on behind, and finds its end in the last.
+fn walk(
+    at: Place<'_>,
+    mut sealed: Vec<Arc<SealedSegment>>,
+    mut place: LogPlace,
+    mut current: Segment,
+    mut later: VecDeque<Segment>,
+    report: &mut OpenReport,
+) -> Result<Recovered, OpenError> {
     let mut full = None;
     loop {
-        let first = place.position;
+        let active_first = place.position;
         // Where direct writes are not taken, what a killed process wrote may lie in the page cache only: it counts once it is synced.
         current.file.sync()?;
         let scanned = segment::scan(&current, place)?;
-        let continues = match rest.peek() {
-            Some(following) => follows(following, scanned.end)?,
-            None => false,
+        let following = match later.front() {
+            Some(following) if follows(following, scanned.end)? => later.pop_front(),
+            _ => None,
         };
-        if !continues {
-            let later: Vec<Segment> = rest.collect();
-            let next = end_of_log(at, &current, &later, scanned.end, report)?;
-            let place = scanned.end;
-            return Ok(Recovered {
-                sealed: recovered_seals,
-                full,
-                active: current,
-                index: scanned.index,
-                active_first: first,
-                place,
-                next,
-            });
-        }
-        let ended = FullSegment { segment: current.clone(), index: Arc::new(scanned.index), first_position: first, end: scanned.end };
-        match seal_segment(disk, &ended) {
-            Ok(seal) => recovered_seals.push(Arc::new(seal)),
+        let Some(following) = following else {
+            let next = end_of_log(at, &current, later.make_contiguous(), scanned.end, report)?;
+            return Ok(Recovered { sealed, full, active: current, index: scanned.index, active_first, place: scanned.end, next });
+        };
+        let ended = FullSegment { segment: current, index: Arc::new(scanned.index), first_position: active_first, end: scanned.end };
+        match seal_segment(at.disk, &ended) {
+            Ok(seal) => sealed.push(Arc::new(seal)),
             // A full disk must not keep a service down: the index stays in memory until there is room.
             Err(error) if is_full(&error) && full.is_none() => full = Some(Arc::new(ended)),
             Err(error) => return Err(error.into()),
         }
         place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, ..scanned.end };
-        match rest.next() {
-            Some(following) => current = following,
-            None => unreachable!("the segment that was peeked at is there"),
-        }
+        current = following;
     }
 }
 

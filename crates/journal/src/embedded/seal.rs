@@ -373,7 +373,7 @@ impl SealedIndex {
         let file = self.file()?;
         let window = (GUESS_BYTES / width) as u64;
         let lead = u64::from_be_bytes(hash.0[..8].try_into().expect("half of sixteen"));
-        let guess = (u128::from(lead) * u128::from(part.count) >> 64) as u64;
+        let guess = ((u128::from(lead) * u128::from(part.count)) >> 64) as u64;
         let (mut low, mut high) = (0, part.count);
         let mut start = guess.saturating_sub(window / 2);
         while low < high {

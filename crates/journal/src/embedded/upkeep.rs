@@ -22,7 +22,7 @@ pub(crate) enum Job {
 /// What came of it.
 pub(crate) enum Done {
     Prepared(io::Result<Segment>, SegmentHeader),
-    Sealed(io::Result<SealedSegment>),
+    Sealed(io::Result<Arc<SealedSegment>>),
 }
 
 impl Job {
@@ -30,7 +30,7 @@ impl Job {
     pub(crate) fn run(self, disk: &Arc<dyn Disk>) -> Done {
         match self {
             Self::Prepare(header) => Done::Prepared(segment::prepare(&**disk, header), header),
-            Self::Seal(full) => Done::Sealed(seal_segment(disk, &full)),
+            Self::Seal(full) => Done::Sealed(seal_segment(disk, &full).map(Arc::new)),
         }
     }
 }
@@ -108,9 +108,9 @@ impl Sequencer {
         }
     }
 
-    fn take_seal(&mut self, sealed: SealedSegment) {
+    fn take_seal(&mut self, sealed: Arc<SealedSegment>) {
         let mut all = Vec::clone(&self.sealed);
-        all.push(Arc::new(sealed));
+        all.push(sealed);
         self.sealed = Arc::new(all);
         self.full = None;
         self.sealing = false;

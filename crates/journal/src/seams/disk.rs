@@ -56,6 +56,7 @@ pub trait Disk: Send + Sync + 'static {
 pub trait DiskLock: Send + Sync {}
 
 /// An open file. All calls are positional, so that several may be under way.
+#[expect(clippy::len_without_is_empty, reason = "a file is not a collection")]
 pub trait DiskFile: Send + Sync {
     /// Reads exactly this many bytes.
     ///

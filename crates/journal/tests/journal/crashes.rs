@@ -16,8 +16,8 @@ use headwater_journal::embedded::{EmbeddedJournal, HeldWrite, Options, PlantedBu
 use headwater_journal::seams::Disk;
 use headwater_journal::sim::{InlineSpawner, SimClock, SimDisk, SimRandom};
 use headwater_journal::{
-    AppendError, CommandId, CommandRecord, Commit, Committed, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Events, Journal,
-    Read, ReadMode, Recorded, Selection, Tag,
+    AppendError, CommandId, CommandRecord, Commit, Committed, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Events,
+    Journal, Read, ReadMode, Recorded, Selection, Tag,
 };
 
 const LIVES: u64 = 4;
@@ -253,7 +253,8 @@ impl Run {
     }
 
     fn check_commit(&mut self, journal: &EmbeddedJournal, number: usize, sent: &mut Sent, stored: &[&Recorded]) -> Result<(), String> {
-        let wanted: Vec<&Bytes> = sent.commit.commands.iter().flat_map(|command| command.events.iter().map(|event| &event.payload)).collect();
+        let wanted: Vec<&Bytes> =
+            sent.commit.commands.iter().flat_map(|command| command.events.iter().map(|event| &event.payload)).collect();
         let whole = stored.iter().map(|event| &event.payload).collect::<Vec<_>>() == wanted;
         if !whole && !stored.is_empty() {
             return Err(format!("commit {number} is there in part: {} of {} events", stored.len(), wanted.len()));
@@ -264,7 +265,10 @@ impl Run {
         if let (Some(acknowledged), Some(last)) = (&sent.acknowledged, stored.last()) {
             let same = (acknowledged.cursor.position(), acknowledged.id, acknowledged.time) == (last.position, last.id.commit, last.time);
             if !same {
-                return Err(format!("commit {number} came back at position {} and was acknowledged at {:?}", last.position, acknowledged.cursor));
+                return Err(format!(
+                    "commit {number} came back at position {} and was acknowledged at {:?}",
+                    last.position, acknowledged.cursor
+                ));
             }
         }
         for command in &sent.commit.commands {
@@ -341,14 +345,8 @@ fn crashes_lose_nothing_that_was_acknowledged() {
         }
     }
     println!("{reached:?}");
-    let all = [
-        reached.acknowledged,
-        reached.unacknowledged_kept,
-        reached.unacknowledged_lost,
-        reached.tails_aside,
-        reached.rolls,
-        reached.holes,
-    ];
+    let all =
+        [reached.acknowledged, reached.unacknowledged_kept, reached.unacknowledged_lost, reached.tails_aside, reached.rolls, reached.holes];
     assert!(all.iter().all(|count| *count > 0), "a path was never reached: {reached:?}");
 }
 

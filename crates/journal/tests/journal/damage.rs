@@ -134,7 +134,11 @@ fn a_lost_or_misdirected_write_is_never_a_torn_tail() {
     for nth in 1..80 {
         for misdirected in [false, true] {
             let disk = Arc::new(SimDisk::new(nth));
-            if misdirected { disk.misdirect_write(nth, 2048) } else { disk.lose_write(nth) }
+            if misdirected {
+                disk.misdirect_write(nth, 2048)
+            } else {
+                disk.lose_write(nth)
+            }
             let mut run = Run::new(5, PlantedBug::None);
             let Ok((journal, stepper)) = open(&disk, Arc::new(SimRandom::new(5)), PlantedBug::None) else { continue };
             let mut acknowledged = 0;
@@ -156,7 +160,9 @@ fn a_lost_or_misdirected_write_is_never_a_torn_tail() {
                 continue;
             };
             match read_all(journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead)) {
-                Ok(events) => assert_eq!(events.last().map_or(0, |event| event.position), acknowledged, "write {nth}, misdirected {misdirected}"),
+                Ok(events) => {
+                    assert_eq!(events.last().map_or(0, |event| event.position), acknowledged, "write {nth}, misdirected {misdirected}")
+                }
                 Err(_) => refused += 1,
             }
         }

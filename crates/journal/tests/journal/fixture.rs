@@ -18,7 +18,8 @@ fn folder() -> PathBuf {
 
 /// What an event must be for ever, in one line.
 fn line(event: &Recorded) -> String {
-    let payload: u64 = event.payload.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let payload: u64 =
+        event.payload.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     let tags: Vec<_> = event.tags.iter().map(ToString::to_string).collect();
     format!(
         "{} {} {} {} {} {} v{} {:?} {} {} {}:{payload:016x}",
