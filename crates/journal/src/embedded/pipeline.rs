@@ -5,6 +5,7 @@
 //! worker joins only when many bytes wait. No timer holds a commit back; the only one writes the marker of an idle log.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -177,7 +178,11 @@ impl Shared {
         self.spawner.thread(
             name,
             Box::new(move || {
-                work(&shared);
+                // A panic here is our bug, over half-changed state: nothing may be written after it.
+                if catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {
+                    shared.lock().poison("a thread of the journal panicked");
+                    shared.work.notify_all();
+                }
                 // The upkeep thread waits for an idle pipeline, which this one may just have made.
                 shared.upkeep.notify_all();
                 shared.running.send_modify(|count| {

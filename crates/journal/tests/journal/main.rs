@@ -9,4 +9,5 @@ mod damage;
 mod engines;
 mod fixture;
 mod full;
+mod panics;
 mod suite;

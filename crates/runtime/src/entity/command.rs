@@ -79,9 +79,6 @@ impl Entities {
         if self.snapshots.is_some() {
             live.draft_snapshot(self.limits.snapshot_every_events, &flight);
         }
-        if matches!(flight.landing(), Some(Err(_))) {
-            state.reset();
-        }
         Step::Taken(taken)
     }
 }

@@ -205,9 +205,6 @@ impl Run<'_> {
         if self.entities.snapshots.is_some() {
             live.draft_snapshot(self.entities.limits.snapshot_every_events, &flight);
         }
-        if matches!(flight.landing(), Some(Err(_))) {
-            state.reset();
-        }
         Ok(Some((flight, sequence)))
     }
 

@@ -71,6 +71,12 @@ impl Gate {
         drop(answer.send(Err(error)));
     }
 
+    /// The last that waits takes no effect, and is answered before the others.
+    pub(crate) fn fail_last(&self, error: AppendError) {
+        let (_, answer) = self.queue.lock().unwrap().pop_back().expect("a commit waits at the gate");
+        drop(answer.send(Err(error)));
+    }
+
     /// The first that waits takes effect, and nobody is told.
     pub(crate) async fn release_one_but_say(&self, error: AppendError) {
         let (commit, answer) = self.first();

@@ -183,3 +183,23 @@ async fn money_is_conserved_between_two_runtimes() {
     let (journal, clock) = model();
     check_conservation(vec![Plan::default().rig_over(&journal, &clock), Plan::default().rig_over(&journal, &clock)]).await;
 }
+
+/// They lock the same two entities in opposite order. Were the locks not taken in key order, this would not end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn operations_do_not_wait_for_each_other() {
+    let rig = Arc::new(rig());
+    let tasks: Vec<_> = (0..4)
+        .map(|task| {
+            let rig = Arc::clone(&rig);
+            tokio::spawn(async move {
+                let (from, to) = if task % 2 == 0 { ("a", "b") } else { ("b", "a") };
+                for _ in 0..3_000 {
+                    assert_eq!(refusal(rig.runtime.operation(transfer(from, to, 1)).await), not_covered(0));
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}

@@ -75,6 +75,33 @@ async fn the_target_is_up_to_date_in_the_cache() {
     assert_eq!(rig.gate.take_reads(), [] as [u64; 0], "nothing was loaded again");
 }
 
+#[tokio::test]
+async fn of_two_that_saw_the_same_events_one_is_taken() {
+    let rig = rig();
+    rig.gate.close();
+    let mut first = rig.start_operation(register("u1", "a@b.example"));
+    let mut second = rig.start_operation(register("u2", "a@b.example"));
+    assert!(waits(&mut first).await);
+    assert!(waits(&mut second).await);
+    rig.gate.open().await;
+    assert_eq!(first.await.unwrap().sequence, 1);
+    assert_eq!(refusal(second.await), taken());
+    assert!(rig.runtime.state(&user("u2"), Moment::Now, false).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_retry_that_looked_too_early_is_not_told_that_its_own_email_is_taken() {
+    let rig = rig();
+    let request = || named("r", register("u1", "a@b.example"));
+    let release = rig.gate.hold_next_lookup();
+    let mut early = rig.start_operation(request());
+    assert!(waits(&mut early).await);
+    let first = rig.runtime.operation(request()).await.unwrap();
+    release.send(()).unwrap();
+    let again = early.await.unwrap();
+    assert_eq!((again.cursor, again.replayed), (first.cursor, true));
+}
+
 async fn registered(rig: Arc<Rig>, id: String) -> bool {
     loop {
         match rig.runtime.operation(named(&format!("key {id}"), register(&id, "a@b.example"))).await {

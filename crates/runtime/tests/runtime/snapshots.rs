@@ -70,12 +70,16 @@ async fn a_long_replay_leaves_a_snapshot() {
 async fn a_state_that_is_not_durable_is_not_kept() {
     let disk = Arc::new(SimDisk::new(1));
     let rig = plan(&disk).rig();
-    for _ in 0..9 {
+    for _ in 0..8 {
         rig.deposit("a", 1).await;
     }
     rig.gate.close();
+    let mut ninth = rig.start(command("a", "deposit", 1));
     let mut tenth = rig.start(command("a", "deposit", 1));
+    assert!(waits(&mut ninth).await);
     assert!(waits(&mut tenth).await);
+    rig.gate.release_one().await;
+    assert_eq!(ninth.await.unwrap().sequence, 9);
     assert_eq!(disk.open(FILE).unwrap().len().unwrap(), 0);
     rig.gate.open().await;
     assert_eq!(tenth.await.unwrap().sequence, 10);
@@ -89,9 +93,11 @@ async fn no_damage_to_the_file_is_seen_in_a_state() {
     let whole = content(&disk);
     assert!(whole.len() > 200, "{} bytes are too few to be three snapshots", whole.len());
     for offset in 0..whole.len() {
-        let mut damaged = whole.clone();
-        damaged[offset] ^= 1 << (offset % 8);
-        check_damaged(&rig, &disk, &damaged, &format!("bit flipped in byte {offset}")).await;
+        for bit in 0..8 {
+            let mut damaged = whole.clone();
+            damaged[offset] ^= 1 << bit;
+            check_damaged(&rig, &disk, &damaged, &format!("bit {bit} of byte {offset} flipped")).await;
+        }
         check_damaged(&rig, &disk, &whole[..offset], &format!("cut at byte {offset}")).await;
     }
 }
@@ -123,16 +129,16 @@ async fn a_snapshot_of_another_build_or_history_or_of_the_future_is_not_used() {
     let random = || Arc::new(SimRandom::new(3));
     let lost_tail = ModelJournal::with_lineage(rig.gate.inner.lineage().clone(), Arc::clone(&clock) as Arc<dyn Clock>, random());
     let other_history = ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, random());
-    for (journal, what) in [(lost_tail, "ahead of the journal"), (other_history, "of another history")] {
+    for (journal, events, what) in [(lost_tail, 5, "ahead of the journal"), (other_history, 40, "of another history")] {
         let journal = Arc::new(journal);
         let disk = Arc::new(SimDisk::new(1));
         service_on(&rig, &disk).await;
         let short = Plan::default().rig_over(&journal, &clock);
-        for _ in 0..5 {
+        for _ in 0..events {
             short.deposit("a", 100).await;
         }
         let fresh = plan(&disk).rig_over(&journal, &clock);
-        assert_eq!(fresh.balance("a").await, 500, "{what}");
+        assert_eq!(fresh.balance("a").await, 100 * events, "{what}");
     }
 }
 

@@ -139,3 +139,24 @@ async fn an_eventless_reply_has_a_cursor_that_has_seen_its_state() {
     let read = rig.state("a").await.unwrap();
     assert_eq!(read.cursor, deposited.cursor);
 }
+
+#[tokio::test]
+async fn a_later_commit_may_fail_before_an_earlier_one_lands() {
+    for question in ["eventless", "state"] {
+        let rig = rig();
+        rig.gate.close();
+        let mut first = rig.start(command("a", "deposit", 5));
+        let mut second = rig.start(command("a", "deposit", 7));
+        let mut asked = ask(&rig, question);
+        for started in [&mut first, &mut second] {
+            assert!(waits(started).await);
+        }
+        assert!(waits(&mut asked).await);
+        rig.gate.fail_last(unavailable());
+        assert!(waits(&mut asked).await, "{question}: the first deposit is still on its way");
+        rig.gate.open().await;
+        assert!(asked.await.contains('5'), "{question}");
+        assert_eq!(first.await.unwrap().sequence, 1);
+        assert!(second.await.is_err());
+    }
+}
