@@ -1,54 +1,77 @@
-//! How long a developer waits: a build from nothing, and from an edited rule to its test's answer.
+//! How long a developer waits: for the first build of a service of their own, and from an edited rule to its test's answer.
+//!
+//! The service is the first example in a crate of its own outside of this workspace, with `headwater` as its only
+//! dependency, built as `cargo` builds by default. Downloads are no part of it: whoever runs this has built before.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 
 use crate::step::{self, Failure};
 
 /// Emptied before and after.
-const COLD_TARGET: &str = "target/bars-cold";
-/// A rule of the demo's shop, and its tests.
-const RULE: &str = "crates/cli/src/shop/cart.rs";
-const TEST: &[&str] = &["test", "--quiet", "--package", "headwater-cli", "cart"];
+const FOLDER: &str = "target/bars-service";
+const EXAMPLE: &str = "examples/01_cart.rs";
+/// Seconds, on two cores.
+const COLD_BUILD_BAR: f64 = 240.0;
+const EDIT_TO_TEST_BAR: f64 = 10.0;
 
 pub(super) fn measure(root: &Path) -> Result<Vec<Json>, Failure> {
-    Ok(vec![step::timed("cold build", || cold_build(root))?, step::timed("edit to test", || edit_to_test(root))?])
+    let service = make_service(root)?;
+    let cold = step::timed("cold build of a new service", || timed(&service, &["build", "--quiet"]))?;
+    timed(&service, &["test", "--quiet"])?;
+    let source = service.join("src/main.rs");
+    let text = fs::read_to_string(&source).map_err(|error| failed("read", &source, &error))?;
+    write(&source, &format!("{text}\n// An edit.\n"))?;
+    let edit = step::timed("edit to test", || timed(&service, &["test", "--quiet"]))?;
+    remove(&service)?;
+    Ok(vec![figure("build cold", cold, COLD_BUILD_BAR), figure("build edit-to-test", edit, EDIT_TO_TEST_BAR)])
 }
 
-/// The `headwater` binary, in the profile of a developer, with every dependency. Downloads are not part of it: whoever runs this has built before.
-fn cold_build(root: &Path) -> Result<Json, Failure> {
-    let folder = root.join(COLD_TARGET);
-    remove(&folder)?;
-    let mut command = step::cargo(root, &["build", "--quiet", "--package", "headwater-cli"]);
-    command.env("CARGO_TARGET_DIR", &folder);
+fn make_service(root: &Path) -> Result<PathBuf, Failure> {
+    let service = root.join(FOLDER);
+    remove(&service)?;
+    let dependency = root.join("crates/headwater");
+    let manifest = format!(
+        "[package]\nname = \"shop\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nheadwater = {{ path = {:?} }}\n\n[workspace]\n",
+        dependency.display().to_string()
+    );
+    fs::create_dir_all(service.join("src")).map_err(|error| failed("make", &service, &error))?;
+    write(&service.join("Cargo.toml"), &manifest)?;
+    // The same versions as here, so that nothing is downloaded.
+    fs::copy(root.join("Cargo.lock"), service.join("Cargo.lock")).map_err(|error| failed("copy the lock file to", &service, &error))?;
+    let example = fs::read_to_string(root.join(EXAMPLE)).map_err(|error| failed("read", &root.join(EXAMPLE), &error))?;
+    write(&service.join("src/main.rs"), &example)?;
+    Ok(service)
+}
+
+fn timed(service: &Path, arguments: &[&str]) -> Result<f64, Failure> {
+    let mut command: Command = step::cargo(service, arguments);
+    command.env("CARGO_TARGET_DIR", service.join("target"));
     let begin = Instant::now();
-    step::succeed("cold build", &mut command)?;
-    let seconds = begin.elapsed().as_secs_f64();
-    remove(&folder)?;
-    Ok(figure("build/cold", seconds))
+    step::succeed("cargo", &mut command)?;
+    Ok(begin.elapsed().as_secs_f64())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text).map_err(|error| failed("write", path, &error))
 }
 
 fn remove(folder: &Path) -> Result<(), Failure> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::new(format!("cannot remove {}: {error}", folder.display()))),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", folder, &error)),
         _ => Ok(()),
     }
 }
 
-/// Touches a rule and runs its tests, everything else being built.
-fn edit_to_test(root: &Path) -> Result<Json, Failure> {
-    step::succeed("build of the tests", &mut step::cargo(root, TEST))?;
-    let touched = File::options().append(true).open(root.join(RULE)).and_then(|file| file.set_modified(SystemTime::now()));
-    touched.map_err(|error| Failure::new(format!("cannot touch {RULE}: {error}")))?;
-    let begin = Instant::now();
-    step::succeed("test of the edited rule", &mut step::cargo(root, TEST))?;
-    Ok(figure("build/edit-to-test", begin.elapsed().as_secs_f64()))
+fn failed(what: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot {what} {}: {error}", path.display()))
 }
 
-fn figure(case: &str, seconds: f64) -> Json {
-    json!({ "case": case, "value": seconds, "unit": "s" })
+fn figure(case: &str, seconds: f64, bar: f64) -> Json {
+    json!({ "case": case, "value": seconds, "unit": "s", "bar": bar, "met": seconds < bar })
 }

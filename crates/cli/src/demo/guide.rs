@@ -19,22 +19,27 @@ pub(super) fn print_totals(totals: &Totals) -> Result<(), Failure> {
 /// Lines to copy into another terminal. `--url` is left out where it is the default.
 pub(super) fn where_to_look(url: &str, order: Option<&str>, ends_now: bool) {
     if ends_now {
-        output::talk("the data stays: run headwater demo --empty to look around in it");
+        output::talk(format!("the data stays: run {} demo --empty to look around in it", program()));
         return;
     }
-    let order = order.unwrap_or("o1");
+    let (order, program) = (order.unwrap_or("o1"), program());
     let elsewhere = if url.ends_with(":7430") { String::new() } else { format!(" --url {url}") };
     let lines = [
         String::new(),
         "Look around from another terminal:".to_owned(),
-        format!("  headwater{elsewhere} entity show order {order}"),
-        format!("  headwater{elsewhere} entity show order {order} --sequence 1"),
-        format!("  headwater{elsewhere} send cart my-cart add-item '{{\"sku\":\"mug-blue\",\"quantity\":2}}'"),
-        format!("  headwater{elsewhere} events tail"),
+        format!("  {program}{elsewhere} entity show order {order}"),
+        format!("  {program}{elsewhere} entity show order {order} --sequence 1"),
+        format!("  {program}{elsewhere} send cart my-cart add-item '{{\"sku\":\"mug-blue\",\"quantity\":2}}'"),
+        format!("  {program}{elsewhere} events tail"),
         format!("  curl {url}/v1/entities/order/{order}/events"),
         format!("  curl {url}/v1/streams/shop?limit=3"),
         format!("  curl {url}/openapi.json"),
         "Ctrl-C stops; the data stays.".to_owned(),
     ];
     lines.iter().for_each(output::talk);
+}
+
+/// This program as it was called, so that the lines work where it was.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "headwater".to_owned())
 }
