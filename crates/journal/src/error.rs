@@ -328,7 +328,12 @@ impl From<InvalidError> for RegisterError {
 /// A commit id for messages.
 impl fmt::Display for CommitId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex = |range: std::ops::Range<usize>| self.0[range].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        write!(formatter, "{}-{}-{}-{}-{}", hex(0..4), hex(4..6), hex(6..8), hex(8..10), hex(10..16))
+        for (index, byte) in self.0.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                formatter.write_str("-")?;
+            }
+            write!(formatter, "{byte:02x}")?;
+        }
+        Ok(())
     }
 }

@@ -170,6 +170,8 @@ pub enum CommandError {
     },
     /// Nobody can say yet. Sending the same id again is safe.
     Unknown {
+        /// The id it ran under: the client's, or the minted one.
+        id: String,
         /// Why.
         cause: String,
     },
@@ -203,7 +205,7 @@ impl fmt::Display for CommandError {
             Self::Full => formatter.write_str("the disk is full; free some room and try again"),
             Self::Poisoned { cause } => write!(formatter, "the journal stopped after a disk error ({cause}); restart the service"),
             Self::Unavailable { cause } => write!(formatter, "the journal is not available ({cause}); try again"),
-            Self::Unknown { cause } => write!(formatter, "the outcome is unknown ({cause}); send the same command id again"),
+            Self::Unknown { cause, .. } => write!(formatter, "the outcome is unknown ({cause}); send the same command id again"),
             Self::Unreadable { message } => formatter.write_str(message),
         }
     }

@@ -77,6 +77,8 @@ fn machine(error: &CommandError) -> Problem {
         CommandError::PreconditionFailed { sequence } => {
             problem.member("sequence", *sequence).header(header::ETAG, &format!("\"{sequence}\""))
         }
+        // The only way to ask again when the client gave no key.
+        CommandError::Unknown { id, .. } => problem.member("key", id.as_str()).header(super::headers::IDEMPOTENCY_KEY, id),
         _ => problem,
     }
 }

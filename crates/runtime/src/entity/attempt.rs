@@ -157,7 +157,7 @@ pub(crate) fn after_failure(asked: &Asked, error: &AppendError) -> Verdict {
         AppendError::Full => CommandError::Full,
         AppendError::Poisoned { cause } => CommandError::Poisoned { cause },
         AppendError::Unavailable { cause } => CommandError::Unavailable { cause },
-        AppendError::Unknown { cause } => CommandError::Unknown { cause },
+        AppendError::Unknown { cause } => CommandError::Unknown { id: asked.text.clone(), cause },
         // Nothing here appends under a fence.
         fenced @ AppendError::Fenced { .. } => CommandError::Unavailable { cause: fenced.to_string() },
     }))
