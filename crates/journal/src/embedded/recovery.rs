@@ -10,7 +10,8 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::limits::SEGMENT_HEADER_BYTES;
+use super::frame::FrameHeader;
+use super::limits::{READ_BYTES, SEGMENT_HEADER_BYTES};
 use super::seal::SealedIndex;
 use super::sealed::SealedSegment;
 use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, seal_name, segment_name};
@@ -168,8 +169,11 @@ fn follows(segment: &Segment, end: LogPlace) -> io::Result<bool> {
 fn end_of_log(at: Place<'_>, active: &Segment, later: &[Segment], end: LogPlace, report: &mut OpenReport) -> Result<Next, OpenError> {
     let disk = at.disk;
     let mut durable_upto = end.durable_upto;
+    let mut tails = Vec::with_capacity(1 + later.len());
     for (segment, from) in std::iter::once((active, end.offset)).chain(later.iter().map(|segment| (segment, SEGMENT_HEADER_BYTES as u64))) {
-        durable_upto = durable_upto.max(durable_behind(segment, from)?);
+        let tail = look_behind(segment, from)?;
+        durable_upto = durable_upto.max(tail.durable_upto);
+        tails.push((segment, from, tail.bytes));
         if SealedIndex::open(disk, &seal_name(segment.header.number), segment.header.number, segment.header.epoch)
             .is_ok_and(|seal| seal.summary.first_position >= end.position || segment.header.number == active.header.number)
         {
@@ -183,9 +187,8 @@ fn end_of_log(at: Place<'_>, active: &Segment, later: &[Segment], end: LogPlace,
         );
         return Err(OpenError::Damaged { place });
     }
-    cut_tail(disk, active, end.offset, report)?;
-    for segment in later {
-        cut_tail(disk, segment, SEGMENT_HEADER_BYTES as u64, report)?;
+    for (segment, from, bytes) in tails {
+        cut_tail(disk, segment, from, bytes, report)?;
     }
     match later {
         [] => Ok(at.wanted(active)),
@@ -200,38 +203,63 @@ fn end_of_log(at: Place<'_>, active: &Segment, later: &[Segment], end: LogPlace,
     }
 }
 
-/// The highest `durable upto` of any valid frame at or behind a place, whatever it follows.
-fn durable_behind(segment: &Segment, from: u64) -> io::Result<Position> {
-    let mut upto = 0;
-    let bytes = read_rest(segment, from)?;
-    let mut at = 0;
-    while at < bytes.len() {
-        let frame = super::frame::verify(&bytes[at..], segment.header.epoch, from + at as u64);
-        upto = frame.map_or(upto, |header| upto.max(header.durable_upto));
-        at += BLOCK_BYTES;
-    }
-    Ok(upto)
+/// What lies behind the end of the log in one segment.
+#[derive(Default)]
+struct Tail {
+    /// The highest `durable upto` of any valid frame there, whatever it follows.
+    durable_upto: Position,
+    /// How many bytes there are up to the last that is not zero.
+    bytes: u64,
 }
 
-fn read_rest(segment: &Segment, from: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; segment.header.bytes.saturating_sub(from) as usize];
-    segment.file.read_at(&mut bytes, from)?;
-    Ok(bytes)
+/// Reads to the end of a segment, once: most of it is zeros, which a comparison of memory passes over.
+fn look_behind(segment: &Segment, from: u64) -> io::Result<Tail> {
+    let (zeros, mut chunk) = (vec![0; READ_BYTES], vec![0; READ_BYTES]);
+    let (mut tail, mut at) = (Tail::default(), from);
+    while at < segment.header.bytes {
+        let length = (segment.header.bytes - at).min(READ_BYTES as u64) as usize;
+        segment.file.read_at(&mut chunk[..length], at)?;
+        if chunk[..length] != zeros[..length] {
+            tail.take(segment, from, at, &chunk[..length])?;
+        }
+        at += length as u64;
+    }
+    Ok(tail)
+}
+
+impl Tail {
+    fn take(&mut self, segment: &Segment, from: u64, at: u64, chunk: &[u8]) -> io::Result<()> {
+        let last = chunk.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        self.bytes = at - from + last as u64 + 1;
+        for offset in (0..chunk.len()).step_by(BLOCK_BYTES) {
+            // A frame may reach beyond the chunk: it is read for itself.
+            if FrameHeader::peek(&chunk[offset..]).is_some()
+                && let Ok((_, header)) = segment.frame(at + offset as u64)?
+            {
+                self.durable_upto = self.durable_upto.max(header.durable_upto);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Copies what is left of unacknowledged writes into a file of its own, then writes zeros over it.
-fn cut_tail(disk: &Arc<dyn Disk>, segment: &Segment, from: u64, report: &mut OpenReport) -> io::Result<()> {
-    let bytes = read_rest(segment, from)?;
-    let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else { return Ok(()) };
-    let tail = &bytes[..=last];
+fn cut_tail(disk: &Arc<dyn Disk>, segment: &Segment, from: u64, bytes: u64, report: &mut OpenReport) -> io::Result<()> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    let room = segment.header.bytes - from;
+    let mut tail = vec![0; bytes.next_multiple_of(BLOCK_BYTES as u64).min(room) as usize];
+    segment.file.read_at(&mut tail, from)?;
     let name = format!("{:010}-{from}-{:016x}.aside", segment.header.number, segment.header.epoch);
-    match keep_aside(&**disk, &name, tail) {
+    match keep_aside(&**disk, &name, &tail[..bytes as usize]) {
         Err(error) if is_full(&error) => drop(disk.remove(&name)),
         kept => kept?,
     }
-    segment.file.write_at(&vec![0; tail.len().next_multiple_of(BLOCK_BYTES).min(bytes.len())], from)?;
+    tail.fill(0);
+    segment.file.write_at(&tail, from)?;
     segment.file.sync()?;
-    report.aside.push((name, tail.len() as u64));
+    report.aside.push((name, bytes));
     Ok(())
 }
 
