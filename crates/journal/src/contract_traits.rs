@@ -53,6 +53,12 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Why this journal takes no more writes; `None` while it does.
     fn poisoned(&self) -> Option<String>;
+
+    /// Whether commits are refused for lack of room. Asking may make the engine look for room again, so that a service that
+    /// nobody sends commands to hears of it too.
+    fn is_full(&self) -> bool {
+        false
+    }
 }
 
 /// Something that not every engine can do.

@@ -32,6 +32,8 @@ pub struct Health {
     pub stopping: bool,
     /// Why the journal takes no more writes; `None` while it does.
     pub poisoned: Option<String>,
+    /// Whether commands are refused for lack of room on the disk.
+    pub full: bool,
     /// Commands and operations under way.
     pub in_flight: usize,
     /// Entities in memory.
@@ -148,11 +150,12 @@ impl Runtime {
     /// How it is.
     #[must_use]
     pub fn health(&self) -> Health {
-        let (stopping, poisoned) = (self.admission.is_stopping(), self.journal().poisoned());
+        let (stopping, poisoned, full) = (self.admission.is_stopping(), self.journal().poisoned(), self.journal().is_full());
         Health {
-            accepting: !stopping && poisoned.is_none() && self.admission.has_room(),
+            accepting: !stopping && !full && poisoned.is_none() && self.admission.has_room(),
             stopping,
             poisoned,
+            full,
             in_flight: self.admission.under_way(),
             cached_entities: self.entities.cache.len(),
         }

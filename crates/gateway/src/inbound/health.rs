@@ -11,7 +11,7 @@ use super::answer;
 use super::body::Body;
 use super::query::{self, Parameters, once};
 use crate::describe;
-use crate::problem::{BUSY, JOURNAL_STOPPED, Problem, STOPPING};
+use crate::problem::{BUSY, DISK_FULL, JOURNAL_STOPPED, Problem, STOPPING};
 
 /// Alive: the process answers. It depends on nothing else.
 pub(super) fn live(parts: &Parts) -> Result<Response<Body>, Problem> {
@@ -26,12 +26,13 @@ pub(super) fn ready(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Bo
     let health = gateway.runtime.health();
     let stopping = health.stopping || gateway.is_stopping();
     let sight = json!({
-        "service": gateway.runtime.service(), "accepting": health.accepting, "stopping": stopping, "poisoned": health.poisoned,
+        "service": gateway.runtime.service(), "accepting": health.accepting, "stopping": stopping, "poisoned": health.poisoned, "full": health.full,
         "in_flight": health.in_flight, "cached_entities": health.cached_entities,
     });
     let (code, reason) = match &health.poisoned {
         Some(cause) => (JOURNAL_STOPPED, format!("the journal stopped after a disk error ({cause}); restart the service")),
         None if stopping => (STOPPING, "the service is stopping".to_owned()),
+        None if health.full => (DISK_FULL, "the disk is full; free some room".to_owned()),
         None if !health.accepting => (BUSY, "the service takes no commands at this moment".to_owned()),
         None if verbose => return Ok(answer::json(json!({ "status": "ready", "detail": sight }).to_string())),
         None => return Ok(answer::json("{\"status\":\"ready\"}")),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OpenError;
 use super::frame::checksum;
-use super::segment::{FORMAT_VERSION, number_of};
+use super::segment::{FORMAT_VERSION, number_of, sealed_number_of};
 use crate::cursor::{Lineage, LineageId, ParentLineage};
 use crate::seams::{Disk, Random};
 
@@ -37,21 +37,29 @@ struct StoredParent {
 
 /// Reads the identity, or begins one: of a new family, or as a child of `parent`.
 pub(crate) fn open_or_begin(disk: &dyn Disk, random: &dyn Random, parent: Option<&Lineage>, fork: u64) -> Result<Lineage, OpenError> {
+    match read(disk)? {
+        Some(lineage) => Ok(lineage),
+        None => begin(disk, random, parent, fork),
+    }
+}
+
+/// Reads the identity; `None` when there is none, and no segment either.
+pub(crate) fn read(disk: &dyn Disk) -> Result<Option<Lineage>, OpenError> {
     match disk.open(FILE) {
         Ok(file) => {
             let mut bytes = vec![0; file.len()? as usize];
             file.read_at(&mut bytes, 0)?;
-            decode(&bytes)
+            decode(&bytes).map(Some)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => begin(disk, random, parent, fork),
-        Err(error) => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        Err(_) if disk.list("")?.iter().any(|name| number_of(name).is_some() || sealed_number_of(name).is_some()) => {
+            Err(OpenError::Damaged { place: format!("{FILE} is missing beside segments") })
+        }
+        Err(_) => Ok(None),
     }
 }
 
 fn begin(disk: &dyn Disk, random: &dyn Random, parent: Option<&Lineage>, fork: u64) -> Result<Lineage, OpenError> {
-    if disk.list("")?.iter().any(|name| number_of(name).is_some()) {
-        return Err(OpenError::Damaged { place: format!("{FILE} is missing beside segments") });
-    }
     let (mut id, mut family_key) = ([0; 16], [0; 32]);
     random.fill(&mut id);
     random.fill(&mut family_key);

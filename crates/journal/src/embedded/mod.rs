@@ -294,6 +294,10 @@ impl Journal for EmbeddedJournal {
     fn poisoned(&self) -> Option<String> {
         self.shared.lock().poisoned.clone()
     }
+
+    fn is_full(&self) -> bool {
+        self.shared.is_full()
+    }
 }
 
 impl EmbeddedJournal {

@@ -75,6 +75,17 @@ impl Shared {
         }
     }
 
+    /// Whether commits are refused for lack of room; if so, upkeep looks again.
+    pub(crate) fn is_full(&self) -> bool {
+        let mut sequencer = self.lock();
+        let full = sequencer.full_disk;
+        if full {
+            sequencer.look_for_room();
+            self.upkeep.notify_one();
+        }
+        full
+    }
+
     pub(crate) fn begin_close(&self) {
         self.lock().closing = true;
         self.work.notify_all();

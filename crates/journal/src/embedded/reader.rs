@@ -190,8 +190,8 @@ impl FrameReader {
             self.plan = None;
             return Ok(Vec::new());
         }
-        let commits = load_frames(&self.shared, plan.segment, chunk.clone()).await?;
-        plan.frames.drain(..chunk.len());
+        let (commits, whole) = load_frames(&self.shared, plan.segment, chunk).await?;
+        plan.frames.drain(..whole);
         self.at = commits.last().map_or(self.at, StoredCommit::last_position);
         if plan.frames.is_empty() {
             self.at = self.at.max(plan.upto);
@@ -276,7 +276,7 @@ fn chunk_of(frames: &VecDeque<FrameRef>) -> Vec<FrameRef> {
     chunk
 }
 
-async fn load_frames(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) -> Result<Vec<StoredCommit>, ReadError> {
+async fn load_frames(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) -> Result<(Vec<StoredCommit>, usize), ReadError> {
     let recent: Option<Vec<Bytes>> = {
         let sequencer = shared.lock();
         frames.iter().map(|frame| sequencer.recent.get(segment, u64::from(frame.offset), frame.length as usize)).collect()
@@ -318,20 +318,30 @@ fn unreadable(segment: u64, fault: HeaderFault) -> ReadError {
     ReadError::Damaged { place: format!("segment {segment}: {why}") }
 }
 
-fn decode_frames(segment: u64, frames: &[FrameRef], bytes: &[Bytes]) -> Result<Vec<StoredCommit>, ReadError> {
+/// The commits of the frames before the first damaged one, and how many frames that are; an error when it is the very first.
+fn decode_frames(segment: u64, frames: &[FrameRef], bytes: &[Bytes]) -> Result<(Vec<StoredCommit>, usize), ReadError> {
     let mut commits = Vec::new();
-    for (frame, bytes) in frames.iter().zip(bytes) {
-        let damage = |fault: FrameFault| {
-            let why = if fault == FrameFault::TooNew { "holds what a newer version wrote" } else { "is damaged; run verify" };
-            ReadError::Damaged {
-                place: format!("segment {segment}: the frame at byte {} (position {} on) {why}", frame.offset, frame.first_position),
-            }
-        };
-        let header = frame::FrameHeader::peek(bytes).ok_or_else(|| damage(FrameFault::Absent))?;
-        frame::verify(bytes, header.epoch, u64::from(frame.offset)).map_err(damage)?;
-        commits.extend(frame::commits(bytes).map_err(damage)?.into_iter().map(|placed| placed.commit));
+    for (index, (frame, bytes)) in frames.iter().zip(bytes).enumerate() {
+        match decode_frame(frame, bytes) {
+            Ok(more) => commits.extend(more.into_iter().map(|placed| placed.commit)),
+            // The reader gets what is whole, and hears of the damage when it comes back for more.
+            Err(_) if index > 0 => return Ok((commits, index)),
+            Err(fault) => return Err(damaged_frame(segment, frame, fault)),
+        }
     }
-    Ok(commits)
+    Ok((commits, frames.len()))
+}
+
+fn decode_frame(frame: &FrameRef, bytes: &Bytes) -> Result<Vec<frame::PlacedCommit>, FrameFault> {
+    let header = frame::FrameHeader::peek(bytes).ok_or(FrameFault::Absent)?;
+    frame::verify(bytes, header.epoch, u64::from(frame.offset))?;
+    frame::commits(bytes)
+}
+
+fn damaged_frame(segment: u64, frame: &FrameRef, fault: FrameFault) -> ReadError {
+    let why = if fault == FrameFault::TooNew { "holds what a newer version wrote" } else { "is damaged; run verify" };
+    let place = format!("segment {segment}: the frame at byte {} (position {} on) {why}", frame.offset, frame.first_position);
+    ReadError::Damaged { place }
 }
 
 /// One commit by its place.
@@ -428,9 +438,8 @@ impl EntitySource {
             return Ok(());
         }
         let chunk: Vec<_> = self.pending.iter().take(SECTIONS_AT_ONCE).copied().collect();
-        let count = chunk.len();
         let commits = load_sections(&self.shared, chunk).await?;
-        self.pending.drain(..count);
+        self.pending.drain(..commits.len());
         let wanted = |event: &Recorded| event.entity == self.entity && event.sequence >= self.next_sequence && event.position > self.after;
         let events: Vec<_> = commits.iter().flat_map(StoredCommit::events).filter(wanted).collect();
         if let Some(last) = events.last() {
@@ -461,6 +470,7 @@ fn refs_in_seals(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> io::Result<Vec
     Ok(refs)
 }
 
+/// The commits at these places, as far as they are whole.
 async fn load_sections(shared: &Arc<Shared>, places: Vec<(u64, EntityRef)>) -> Result<Vec<StoredCommit>, ReadError> {
     let recent: Option<Vec<Bytes>> = {
         let sequencer = shared.lock();
@@ -470,14 +480,24 @@ async fn load_sections(shared: &Arc<Shared>, places: Vec<(u64, EntityRef)>) -> R
         places.iter().map(find).collect()
     };
     match recent {
-        Some(recent) => {
-            places.iter().zip(&recent).map(|((segment, found), bytes)| decode_section(*segment, found.section, bytes)).collect()
-        }
+        Some(recent) => whole(places.iter().zip(&recent).map(|((segment, found), bytes)| decode_section(*segment, found.section, bytes))),
         None => {
-            blocking(shared, move |shared| places.iter().map(|(segment, found)| read_section(shared, *segment, found.section)).collect())
-                .await
+            blocking(shared, move |shared| whole(places.iter().map(|(segment, found)| read_section(shared, *segment, found.section)))).await
         }
     }
+}
+
+/// What comes before the first error; the error itself when it comes first, so that a reader gets what is whole before it hears.
+fn whole(commits: impl Iterator<Item = Result<StoredCommit, ReadError>>) -> Result<Vec<StoredCommit>, ReadError> {
+    let mut whole = Vec::new();
+    for commit in commits {
+        match commit {
+            Ok(commit) => whole.push(commit),
+            Err(_) if !whole.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(whole)
 }
 
 /// Runs reads of the disk off the caller's task.

@@ -58,8 +58,10 @@ impl Place<'_> {
 /// Finds the end of the log.
 pub(crate) fn recover(at: Place<'_>, report: &mut OpenReport) -> Result<Recovered, OpenError> {
     let disk = at.disk;
-    let mut numbers: Vec<u64> = disk.list("")?.iter().filter_map(|name| segment::number_of(name)).collect();
-    numbers.sort_unstable();
+    let (numbers, missing) = segment::numbers(&disk.list("")?);
+    if let Some(missing) = missing.first() {
+        return Err(OpenError::Damaged { place: format!("{} is missing", segment_name(*missing)) });
+    }
     if numbers.is_empty() {
         let active = segment::prepare(&**disk, at.header(1, *at.segment_bytes.start()))?;
         return Ok(Recovered {
@@ -75,15 +77,10 @@ pub(crate) fn recover(at: Place<'_>, report: &mut OpenReport) -> Result<Recovere
     let segments = open_all(disk, &numbers, at.lineage)?;
     let (sealed, place) = take_sealed(disk, &segments);
     let mut rest = segments.into_iter().skip(sealed.len());
-    if let Some(first) = rest.next() {
-        return walk(at, sealed, place, first, rest.collect(), report);
+    match rest.next() {
+        Some(first) => walk(at, sealed, place, first, rest.collect(), report),
+        None => unreachable!("behind every seal there is a segment, or the open was refused"),
     }
-    // Every segment is sealed: the crash came before the next one was made.
-    let number = numbers.last().map_or(1, |number| number + 1);
-    let active = segment::prepare(&**disk, at.header(number, *at.segment_bytes.end()))?;
-    let place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, ..place };
-    let next = Next::Wanted(*at.segment_bytes.end());
-    Ok(Recovered { sealed, full: None, active, index: Default::default(), active_first: place.position, place, next })
 }
 
 /// Scans the segments that have no seal, in order, seals those that the log goes on behind, and finds its end in the last.
@@ -123,11 +120,7 @@ fn walk(
 
 fn open_all(disk: &Arc<dyn Disk>, numbers: &[u64], lineage: &Lineage) -> Result<Vec<Segment>, OpenError> {
     let mut segments = Vec::with_capacity(numbers.len());
-    for (index, number) in numbers.iter().enumerate() {
-        let expected = numbers[0] + index as u64;
-        if *number != expected || numbers[0] != 1 {
-            return Err(OpenError::Damaged { place: format!("{} is missing", segment_name(expected.min(*number))) });
-        }
+    for number in numbers {
         let segment = segment::open(&**disk, *number).map_err(|fault| match fault {
             HeaderFault::Damaged => OpenError::Damaged { place: format!("the header of {} is damaged", segment_name(*number)) },
             HeaderFault::TooNew(version) => OpenError::TooNew { version },

@@ -1,6 +1,7 @@
 //! Registers of the embedded engine: a map in memory, and a checksummed log of their own (`registers.log`).
 //!
 //! ```text
+//! log     magic "HWREGS\0\x01" | record*
 //! record  checksum u32 | length u32 | revision u64 | kind u8 | name length u16 | name | value
 //! ```
 //!
@@ -20,6 +21,7 @@ use super::frame::checksum;
 use super::limits::REGISTER_LOG_BYTES_MIN;
 use crate::contract_traits::BoxFuture;
 use crate::error::RegisterError;
+use crate::limits::{REGISTER_BYTES_MAX, REGISTER_NAME_BYTES_MAX};
 use crate::registers::{Register, RegisterExpect, RegisterWatch, Revision, epoch_of};
 use crate::seams::{Disk, DiskFile};
 
@@ -29,6 +31,8 @@ const KIND_SET: u8 = 0;
 const KIND_DELETE: u8 = 1;
 const KIND_REVISION: u8 = 2;
 const FIXED_BYTES: usize = 4 + 4 + 8 + 1 + 2;
+const MAGIC: &[u8; 8] = b"HWREGS\0\x01";
+const RECORD_BYTES_MAX: usize = FIXED_BYTES + REGISTER_NAME_BYTES_MAX + REGISTER_BYTES_MAX;
 
 /// All registers.
 pub(crate) struct RegisterTable {
@@ -54,21 +58,13 @@ impl RegisterTable {
     pub(crate) fn open(disk: Arc<dyn Disk>) -> io::Result<Self> {
         let log = match disk.open(LOG) {
             Ok(log) => log,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let log = disk.create(LOG)?;
-                log.sync()?;
-                disk.sync_directory()?;
-                log
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => begin(&*disk)?,
             Err(error) => return Err(error),
         };
         let mut bytes = vec![0; log.len()? as usize];
         log.read_at(&mut bytes, 0)?;
         let mut state = State { alive: BTreeMap::new(), revision: 0, log, log_bytes: 0, alive_bytes: 0, poisoned: None };
-        let valid = state.replay(&bytes);
-        if later_record(&bytes[valid..]) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{LOG} is damaged at byte {valid}")));
-        }
+        let valid = state.replay(&bytes)?;
         if valid < bytes.len() {
             state.log.set_len(valid as u64)?;
             state.log.sync()?;
@@ -146,7 +142,8 @@ impl RegisterTable {
     }
 
     fn rewrite(&self, state: &mut State) -> io::Result<()> {
-        let mut bytes = encode(state.revision, KIND_REVISION, "", &[]);
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(encode(state.revision, KIND_REVISION, "", &[]));
         for (name, (revision, value)) in &state.alive {
             bytes.extend(encode(revision.0, KIND_SET, name, value));
         }
@@ -167,9 +164,13 @@ impl RegisterTable {
 }
 
 impl State {
-    /// Applies the valid records from the start; gives where they end.
-    fn replay(&mut self, bytes: &[u8]) -> usize {
-        let mut at = 0;
+    /// Applies the valid records from the start; gives where they end. What follows may be one torn record, nothing else.
+    fn replay(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let damaged = |at: usize| io::Error::new(io::ErrorKind::InvalidData, format!("{LOG} is damaged at byte {at}"));
+        if bytes.get(..MAGIC.len()) != Some(MAGIC) {
+            return Err(damaged(0));
+        }
+        let mut at = MAGIC.len();
         while let Some((record, length)) = decode(&bytes[at..]) {
             self.revision = self.revision.max(record.revision);
             match record.kind {
@@ -179,7 +180,8 @@ impl State {
             }
             at += length;
         }
-        at
+        let rest = &bytes[at..];
+        if rest.len() > RECORD_BYTES_MAX || later_record(rest) { Err(damaged(at)) } else { Ok(at) }
     }
 
     fn set(&mut self, name: &str, revision: Revision, value: Bytes) {
@@ -198,6 +200,33 @@ impl State {
         let cause = self.poisoned.get_or_insert_with(|| error.to_string()).clone();
         RegisterError::Poisoned { cause }
     }
+}
+
+/// A log without records: under its own name only when it is whole.
+fn begin(disk: &dyn Disk) -> io::Result<Box<dyn DiskFile>> {
+    let file = disk.create(TEMPORARY)?;
+    file.write_at(MAGIC, 0)?;
+    file.sync()?;
+    drop(file);
+    disk.rename(TEMPORARY, LOG)?;
+    disk.sync_directory()?;
+    disk.open(LOG)
+}
+
+/// Reads the log without changing it.
+///
+/// # Errors
+/// As [`RegisterTable::open`]; no log at all is no error.
+pub(crate) fn check(disk: &dyn Disk) -> io::Result<()> {
+    let log = match disk.open(LOG) {
+        Ok(log) => log,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = vec![0; log.len()? as usize];
+    log.read_at(&mut bytes, 0)?;
+    let mut state = State { alive: BTreeMap::new(), revision: 0, log, log_bytes: 0, alive_bytes: 0, poisoned: None };
+    state.replay(&bytes).map(drop)
 }
 
 struct Record<'a> {

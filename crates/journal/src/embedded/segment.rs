@@ -22,6 +22,8 @@ use crate::seams::{BLOCK_BYTES, Disk, DiskFile};
 const MAGIC: &[u8; 7] = b"HWSEGMT";
 /// The version of everything that a data directory holds.
 pub(crate) const FORMAT_VERSION: u8 = 1;
+/// A segment that is being made.
+pub(crate) const TEMPORARY: &str = "segment.tmp";
 const ZEROS_AT_ONCE: usize = 1024 * 1024;
 
 /// What a segment's header says.
@@ -45,6 +47,23 @@ pub(crate) fn seal_name(number: u64) -> String {
 pub(crate) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".segment")?;
     (digits.len() == 10).then(|| digits.parse().ok())?
+}
+
+/// The number in a seal's name.
+pub(crate) fn sealed_number_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".seal")?;
+    (digits.len() == 10).then(|| digits.parse().ok())?
+}
+
+/// The numbers of the segments that are there, in order, and of those that must be and are not: the log begins with segment
+/// 1, has no gap, and goes on behind every seal.
+pub(crate) fn numbers(names: &[String]) -> (Vec<u64>, Vec<u64>) {
+    let mut there: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
+    there.sort_unstable();
+    let behind_seals = names.iter().filter_map(|name| sealed_number_of(name)).max().map_or(0, |sealed| sealed + 1);
+    let last = there.last().copied().unwrap_or(0).max(behind_seals);
+    let missing = (1..=last).filter(|number| there.binary_search(number).is_err()).collect();
+    (there, missing)
 }
 
 impl SegmentHeader {
@@ -91,8 +110,7 @@ pub(crate) struct Segment {
 
 /// Makes a segment: zeros, header, sync, name, directory.
 pub(crate) fn prepare(disk: &dyn Disk, header: SegmentHeader) -> io::Result<Segment> {
-    let temporary = "segment.tmp";
-    let file = disk.create(temporary)?;
+    let file = disk.create(TEMPORARY)?;
     let zeros = vec![0; ZEROS_AT_ONCE.min(header.bytes as usize)];
     let mut at = 0;
     while at < header.bytes {
@@ -104,7 +122,7 @@ pub(crate) fn prepare(disk: &dyn Disk, header: SegmentHeader) -> io::Result<Segm
     file.sync()?;
     drop(file);
     let name = segment_name(header.number);
-    disk.rename(temporary, &name)?;
+    disk.rename(TEMPORARY, &name)?;
     disk.sync_directory()?;
     Ok(Segment { header, file: disk.open(&name)?.into() })
 }

@@ -153,6 +153,8 @@ pub(crate) struct Sequencer {
     pub(crate) sealing: bool,
     /// There was no room for a seal: it is tried again when a commit needs it.
     pub(crate) seal_waits: bool,
+    /// A commit was refused for lack of room, and there has been none since.
+    pub(crate) full_disk: bool,
     queue: VecDeque<Pending>,
     queue_bytes: usize,
     in_flight: VecDeque<InFlight>,
@@ -227,6 +229,7 @@ impl Sequencer {
             durable: watch::Sender::new(durable),
             sealing: false,
             seal_waits: false,
+            full_disk: false,
             queue: VecDeque::new(),
             queue_bytes: 0,
             in_flight: VecDeque::new(),
@@ -458,7 +461,16 @@ impl Sequencer {
     /// Lets a queue that waits for upkeep hear that there is no room.
     pub(crate) fn refuse_when_full(&mut self) {
         if self.queue.front().is_some_and(|pending| !self.fits(pending.encoded.bytes.len() + 128)) {
+            self.full_disk = true;
             self.refuse_queue(&AppendError::Full);
+        }
+    }
+
+    /// Lets upkeep try again what there was no room for.
+    pub(crate) fn look_for_room(&mut self) {
+        self.seal_waits = false;
+        if let Next::NoRoom(bytes) = self.next {
+            self.next = Next::Wanted(bytes);
         }
     }
 

@@ -29,9 +29,27 @@ impl Job {
     /// Does it: disk calls only, no lock.
     pub(crate) fn run(self, disk: &Arc<dyn Disk>) -> Done {
         match self {
-            Self::Prepare(header) => Done::Prepared(segment::prepare(&**disk, header), header),
-            Self::Seal(full) => Done::Sealed(seal_segment(disk, &full).map(Arc::new)),
+            Self::Prepare(header) => {
+                let prepared = segment::prepare(&**disk, header);
+                give_room_back(disk, &prepared, segment::TEMPORARY);
+                Done::Prepared(prepared, header)
+            }
+            Self::Seal(full) => {
+                let sealed = seal_segment(disk, &full).map(Arc::new);
+                give_room_back(disk, &sealed, TEMPORARY);
+                Done::Sealed(sealed)
+            }
         }
+    }
+}
+
+const TEMPORARY: &str = "seal.tmp";
+
+/// What was begun on a disk without room must not keep the rest of it.
+fn give_room_back<T>(disk: &Arc<dyn Disk>, outcome: &io::Result<T>, temporary: &str) {
+    if outcome.as_ref().is_err_and(is_full) {
+        // Whether it goes or not: the next try begins it anew.
+        let _ = disk.remove(temporary);
     }
 }
 
@@ -48,13 +66,12 @@ pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment) -> io::Resu
         first_time,
         last_time,
     };
-    let temporary = "seal.tmp";
-    let file = disk.create(temporary)?;
+    let file = disk.create(TEMPORARY)?;
     file.write_at(&seal::encode(&summary, &full.index), 0)?;
     file.sync()?;
     drop(file);
     let name = seal_name(summary.segment);
-    disk.rename(temporary, &name)?;
+    disk.rename(TEMPORARY, &name)?;
     disk.sync_directory()?;
     let index = SealedIndex::open(disk, &name, summary.segment, summary.epoch)?;
     Ok(SealedSegment::new(index, Arc::clone(disk)))
@@ -92,7 +109,10 @@ impl Sequencer {
     /// Takes back what came of a piece of upkeep.
     pub(crate) fn job_done(&mut self, done: Done) {
         match done {
-            Done::Prepared(Ok(segment), _) => self.next = Next::Ready(segment),
+            Done::Prepared(Ok(segment), _) => {
+                self.full_disk = self.seal_waits;
+                self.next = Next::Ready(segment);
+            }
             Done::Prepared(Err(error), header) if is_full(&error) => {
                 self.next = Next::NoRoom(header.bytes);
                 self.refuse_when_full();
@@ -114,10 +134,27 @@ impl Sequencer {
         self.sealed = Arc::new(all);
         self.full = None;
         self.sealing = false;
+        self.full_disk = matches!(self.next, Next::NoRoom(_));
         self.forget_cold_heads();
     }
 }
 
+/// A lack of room, of a quota or of descriptors: it passes, and nothing that was acknowledged depends on it. It counts only
+/// where something new is made; any error of a write to the log is final.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    let lacks_descriptors = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    lacks_descriptors || matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_passes_and_an_error_does_not() {
+        for (number, passes) in [(libc::ENOSPC, true), (libc::EDQUOT, true), (libc::EMFILE, true), (libc::ENFILE, true), (libc::EIO, false)]
+        {
+            assert_eq!(is_full(&io::Error::from_raw_os_error(number)), passes, "{number}");
+        }
+    }
 }

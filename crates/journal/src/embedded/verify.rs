@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::OpenError;
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::SealedIndex;
-use super::segment::{self, HeaderFault, LogPlace, Segment, number_of, scan, seal_name, segment_name};
-use crate::cursor::Position;
+use super::segment::{self, HeaderFault, LogPlace, Segment, scan, seal_name, segment_name};
+use super::{identity, registers};
+use crate::cursor::{LineageId, Position};
 use crate::seams::{BLOCK_BYTES, Disk};
 
 /// What a verification found.
@@ -33,17 +34,24 @@ pub fn verify(disk: &Arc<dyn Disk>, mut progress: impl FnMut(u64, u64)) -> Resul
     let _lock =
         disk.lock().map_err(|error| if error.kind() == io::ErrorKind::WouldBlock { OpenError::Locked } else { OpenError::Disk(error) })?;
     let names = disk.list("")?;
-    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
-    numbers.sort_unstable();
+    let (numbers, missing) = segment::numbers(&names);
     let mut verified = Verified::default();
+    verified.damage.extend(missing.iter().map(|number| format!("{} is missing", segment_name(*number))));
     verified
         .notes
         .extend(names.iter().filter(|name| name.ends_with(".aside")).map(|name| format!("{name} holds writes that nobody was told of")));
+    let lineage = verified.identity(&**disk)?;
+    if let Err(error) = registers::check(&**disk) {
+        verified.damage.push(error.to_string());
+    }
     let mut place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: 0, position: 1, durable_upto: 0 };
     for number in &numbers {
         progress(*number, numbers.len() as u64);
         let last = !has_frames(disk, *number + 1);
         match segment::open(&**disk, *number) {
+            Ok(segment) if lineage.is_some_and(|lineage| lineage != segment.header.lineage) => {
+                verified.damage.push(format!("{} belongs to another journal", segment_name(*number)));
+            }
             Ok(segment) => place = verified.segment(disk, &segment, place, last)?,
             Err(HeaderFault::Damaged) => verified.damage.push(format!("{}: the header is damaged", segment_name(*number))),
             Err(HeaderFault::TooNew(version)) => return Err(OpenError::TooNew { version }),
@@ -60,6 +68,18 @@ fn has_frames(disk: &Arc<dyn Disk>, number: u64) -> bool {
 }
 
 impl Verified {
+    /// Reads the identity; damage of it is noted, and the segments are read all the same.
+    fn identity(&mut self, disk: &dyn Disk) -> Result<Option<LineageId>, OpenError> {
+        match identity::read(disk) {
+            Ok(lineage) => Ok(lineage.map(|lineage| lineage.id)),
+            Err(OpenError::Damaged { place }) => {
+                self.damage.push(place);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads one segment; gives where the log stands after it.
     fn segment(&mut self, disk: &Arc<dyn Disk>, segment: &Segment, place: LogPlace, last: bool) -> Result<LogPlace, OpenError> {
         let number = segment.header.number;

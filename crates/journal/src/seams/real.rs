@@ -82,16 +82,22 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self) -> io::Result<Box<dyn DiskLock>> {
+        // The directory itself, and not only a file in it: a file can be removed, and then a second owner would lock another one.
+        let directory = File::open(&self.directory)?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(self.path(LOCK_FILE))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Box::new(RealLock { _file: file })),
-            Err(std::fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        for locked in [&directory, &file] {
+            match locked.try_lock() {
+                Ok(()) => {}
+                Err(std::fs::TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+                Err(std::fs::TryLockError::Error(error)) => return Err(error),
+            }
         }
+        Ok(Box::new(RealLock { _directory: directory, _file: file }))
     }
 }
 
 struct RealLock {
+    _directory: File,
     _file: File,
 }
 

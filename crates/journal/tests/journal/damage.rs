@@ -169,3 +169,62 @@ fn a_lost_or_misdirected_write_is_never_a_torn_tail() {
     }
     assert!(refused > 10, "only {refused} of these writes were noticed");
 }
+
+/// The events a reader gets before it hears of damage.
+fn prefix_of(journal: &EmbeddedJournal, selection: Selection) -> Vec<Arc<Recorded>> {
+    let mut events = journal.read(selection, Cursor::BEGINNING, ReadMode::ToHead);
+    let mut prefix = Vec::new();
+    while let Some(Ok(item)) = now(events.next()).unwrap() {
+        if let headwater_journal::Read::Event(event) = item {
+            prefix.push(event);
+        }
+    }
+    prefix
+}
+
+#[test]
+fn a_reader_gets_what_is_whole_before_the_damage() {
+    let (disk, events) = journal();
+    let copy = Arc::new(disk.crash());
+    copy.rot("0000000001.segment", 4096 + 100, 3).unwrap();
+    let (journal, _) = open(&copy, Arc::new(SimRandom::new(3)), PlantedBug::None).unwrap();
+    let prefix = prefix_of(&journal, Selection::All);
+    assert!(!prefix.is_empty(), "events before the damaged frame are whole");
+    assert_eq!(prefix, events[..prefix.len()]);
+    let entity = prefix[0].entity.clone();
+    let own = prefix_of(&journal, Selection::Entity { entity: entity.clone(), from_sequence: 1 });
+    let expected: Vec<_> = events.iter().filter(|event| event.entity == entity).take(own.len()).cloned().collect();
+    assert_eq!(own, expected);
+}
+
+#[test]
+fn segments_that_are_gone_are_missed() {
+    let (disk, _) = journal();
+    let segments: Vec<String> = disk.list("").unwrap().into_iter().filter(|name| name.ends_with(".segment")).collect();
+    let with_data = |keep: &dyn Fn(&str) -> bool| {
+        let copy = Arc::new(disk.crash());
+        segments.iter().filter(|name| !keep(name)).for_each(|name| copy.remove(name).unwrap());
+        copy.sync_directory().unwrap();
+        copy
+    };
+    let all_gone = with_data(&|_| false);
+    let only_first = with_data(&|name| name.starts_with("0000000001"));
+    let without_second = with_data(&|name| !name.starts_with("0000000002"));
+    for copy in [all_gone, only_first, without_second] {
+        assert!(open(&copy, Arc::new(SimRandom::new(3)), PlantedBug::None).is_err());
+        let dynamic: Arc<dyn Disk> = Arc::clone(&copy) as _;
+        assert!(!verify(&dynamic, |_, _| {}).unwrap().damage.is_empty());
+    }
+}
+
+#[test]
+fn what_keeps_a_journal_from_opening_is_damage_to_verify() {
+    let (disk, _) = journal();
+    for name in ["lineage.json", "registers.log"] {
+        let copy = Arc::new(disk.crash());
+        copy.open(name).unwrap().write_at(b"garbage!", 0).unwrap();
+        assert!(open(&copy, Arc::new(SimRandom::new(3)), PlantedBug::None).is_err(), "{name}");
+        let dynamic: Arc<dyn Disk> = Arc::clone(&copy) as _;
+        assert!(!verify(&dynamic, |_, _| {}).unwrap().damage.is_empty(), "{name}");
+    }
+}

@@ -47,9 +47,11 @@ fn a_full_disk_refuses_and_recovers_again_and_again() {
         assert_eq!(journal.poisoned(), None);
         let full = events(&journal);
         assert!(full >= before);
+        assert!(journal.is_full(), "who asks is told");
         disk.set_capacity(None);
         append(&journal).expect("with room again, the very next commit is taken");
         assert!(events(&journal) > full);
+        assert!(!journal.is_full());
     }
     assert!(acknowledged > 20 && refused > 20, "{acknowledged} {refused}");
 }

@@ -9,5 +9,6 @@ mod damage;
 mod engines;
 mod fixture;
 mod full;
+mod machine;
 mod panics;
 mod suite;
