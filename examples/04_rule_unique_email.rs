@@ -1,5 +1,5 @@
 //! One idea more: a rule decides over every event that carries a tag, whichever entity it belongs to. No two users can take
-//! the same name, even when they register at the same moment.
+//! the same email address, even when they register at the same moment.
 //!
 //! Tags hold no personal data (they stay when a person is erased): so the tag is a digest of the email address and not
 //! the address itself.
@@ -9,11 +9,14 @@
 //! curl -H 'content-type: application/json' -d '{"user":"u1","email":"ann@example.org"}' http://127.0.0.1:7430/v1/operations/register-user
 //! ```
 
+use std::collections::BTreeSet;
+
 use headwater::prelude::*;
 
 /// A user.
 #[derive(Default, State)]
 struct User {
+    name: String,
     email: String,
     closed: bool,
 }
@@ -31,10 +34,10 @@ enum UserCommand {
 enum UserEvent {
     /// The user came.
     #[event("registered")]
-    Registered { email: String },
+    Registered { user: String, email: String },
     /// The user left.
     #[event("closed")]
-    Closed { email: String },
+    Closed { user: String, email: String },
 }
 
 /// Why a user does not leave.
@@ -56,19 +59,19 @@ impl Entity for User {
         if self.email.is_empty() || self.closed {
             return Err(UserRejection::NoUser);
         }
-        Ok(record(UserEvent::Closed { email: self.email.clone() }))
+        Ok(record(UserEvent::Closed { user: self.name.clone(), email: self.email.clone() }))
     }
 
     fn evolve(&mut self, event: &UserEvent) {
         match event {
-            UserEvent::Registered { email } => *self = Self { email: email.clone(), closed: false },
+            UserEvent::Registered { user, email } => *self = Self { name: user.clone(), email: email.clone(), closed: false },
             UserEvent::Closed { .. } => self.closed = true,
         }
     }
 
     fn tags(&self, event: &UserEvent) -> Vec<Tag> {
-        let (UserEvent::Registered { email } | UserEvent::Closed { email }) = event;
-        vec![tag("email", digest(email))]
+        let (UserEvent::Registered { user, email } | UserEvent::Closed { user, email }) = event;
+        vec![tag("user", user), tag("email", digest(email))]
     }
 }
 
@@ -79,7 +82,7 @@ fn digest(email: &str) -> String {
     format!("{hash:016x}")
 }
 
-/// Registers a user whose email address nobody has.
+/// Registers a new user with an email address that nobody has.
 struct UniqueEmail;
 
 /// Who wants to register.
@@ -92,6 +95,9 @@ struct Registration {
 /// Why a user cannot register.
 #[derive(Rejection)]
 enum RegistrationRejection {
+    /// The user is there already.
+    #[rejection("user-taken", "this user is registered already")]
+    UserTaken,
     /// Somebody has the address.
     #[rejection("email-taken", "the email address belongs to a user already")]
     EmailTaken,
@@ -100,33 +106,52 @@ enum RegistrationRejection {
     NoEmail,
 }
 
+/// What the events that carry either tag add up to.
+#[derive(Default)]
+struct Taken {
+    users: BTreeSet<String>,
+    emails: BTreeSet<String>,
+}
+
 impl Rule for UniqueEmail {
     const NAME: &'static str = "register-user";
     const ENTITY: &'static str = "user";
     type Input = Registration;
-    /// Whether somebody has the address.
-    type State = bool;
+    type State = Taken;
     type Event = UserEvent;
     type Reply = ();
     type Rejection = RegistrationRejection;
 
     fn query(input: &Registration) -> Vec<TagSet> {
-        vec![tag("email", digest(&input.email)).into()]
+        vec![tag("user", &input.user).into(), tag("email", digest(&input.email)).into()]
     }
 
-    fn evolve(taken: &mut bool, event: &UserEvent) {
-        *taken = matches!(event, UserEvent::Registered { .. });
+    fn evolve(taken: &mut Taken, event: &UserEvent) {
+        match event {
+            UserEvent::Registered { user, email } => {
+                taken.users.insert(user.clone());
+                taken.emails.insert(digest(email));
+            }
+            UserEvent::Closed { user, email } => {
+                taken.users.remove(user);
+                taken.emails.remove(&digest(email));
+            }
+        }
     }
 
-    fn decide(input: Registration, taken: &bool, _: &CommandContext) -> Result<RuleDecision<UserEvent>, RegistrationRejection> {
+    fn decide(input: Registration, taken: &Taken, _: &CommandContext) -> Result<RuleDecision<UserEvent>, RegistrationRejection> {
         if !input.email.contains('@') {
             return Err(RegistrationRejection::NoEmail);
         }
-        if *taken {
+        let digest = digest(&input.email);
+        if taken.users.contains(&input.user) {
+            return Err(RegistrationRejection::UserTaken);
+        }
+        if taken.emails.contains(&digest) {
             return Err(RegistrationRejection::EmailTaken);
         }
-        let digest = digest(&input.email);
-        Ok(record_on(input.user, UserEvent::Registered { email: input.email }).tag("email", digest))
+        let Registration { user, email } = input;
+        Ok(record_on(user.clone(), UserEvent::Registered { user: user.clone(), email }).tag("user", user).tag("email", digest))
     }
 }
 
@@ -142,20 +167,29 @@ mod tests {
         Registration { user: "u2".into(), email: "ann@example.org".into() }
     }
 
-    fn registered() -> UserEvent {
-        UserEvent::Registered { email: "ann@example.org".into() }
+    fn registered(user: &str) -> UserEvent {
+        UserEvent::Registered { user: user.into(), email: "ann@example.org".into() }
+    }
+
+    fn closed(user: &str) -> UserEvent {
+        UserEvent::Closed { user: user.into(), email: "ann@example.org".into() }
     }
 
     #[test]
     fn a_free_address_is_taken() {
-        given_events::<UniqueEmail>([]).when(registration()).then("u2", [registered()]);
+        given_events::<UniqueEmail>([]).when(registration()).then("u2", [registered("u2")]);
+    }
+
+    #[test]
+    fn a_user_registers_once() {
+        given_events::<UniqueEmail>([registered("u2")]).when(registration()).rejected(RegistrationRejection::UserTaken);
     }
 
     #[test]
     fn a_taken_address_is_refused_until_its_user_leaves() {
-        given_events::<UniqueEmail>([registered()]).when(registration()).rejected(RegistrationRejection::EmailTaken);
-        let left = [registered(), UserEvent::Closed { email: "ann@example.org".into() }];
-        given_events::<UniqueEmail>(left).when(registration()).then("u2", [registered()]);
+        given_events::<UniqueEmail>([registered("u1")]).when(registration()).rejected(RegistrationRejection::EmailTaken);
+        let left = [registered("u1"), closed("u1")];
+        given_events::<UniqueEmail>(left).when(registration()).then("u2", [registered("u2")]);
     }
 
     #[test]
@@ -168,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_user_leaves_once() {
-        given::<User>([registered()]).when(UserCommand::Close).then([UserEvent::Closed { email: "ann@example.org".into() }]);
+        given::<User>([registered("u1")]).when(UserCommand::Close).then([closed("u1")]);
         given::<User>([]).when(UserCommand::Close).rejected(UserRejection::NoUser);
     }
 }

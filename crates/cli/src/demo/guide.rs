@@ -32,7 +32,7 @@ pub(super) fn where_to_look(url: &str, order: Option<&str>, ends_now: bool) {
         format!("  {program}{elsewhere} send cart my-cart add-item '{{\"sku\":\"mug-blue\",\"quantity\":2}}'"),
         format!("  {program}{elsewhere} events tail"),
         format!("  curl {url}/v1/entities/order/{order}/events"),
-        format!("  curl {url}/v1/streams/shop?limit=3"),
+        format!("  curl '{url}/v1/streams/shop?limit=3'"),
         format!("  curl {url}/openapi.json"),
         "Ctrl-C stops; the data stays.".to_owned(),
     ];
