@@ -3,6 +3,7 @@
 //! Everything goes the way it goes in a service: commands and events are encoded, decided by name and read again, so that a test of a
 //! rule is a test of its shapes too. What is compared is JSON, so that your types need no `Debug` and no `PartialEq`.
 
+mod assertions;
 mod difference;
 mod entities;
 mod entity;

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use super::assertions::outcome_assertions;
 use super::outcome::{Outcome, Recorded, asked, encode_all, stored};
 use super::test_context;
 use crate::decision::IntoEvents;
@@ -9,7 +10,6 @@ use crate::entity::Entity;
 use crate::host::hosted_operation;
 use crate::hosted::{CommandContext, EncodedEvent, LiveEntity, OperationAccepted, OperationReads, OperationSeen, Refusal};
 use crate::operation::{EntityRef, Operation};
-use crate::tag::Tag;
 use crate::value::{decode, encode};
 
 /// Entities for the test of an [`Operation`]; those that the operation names and the test does not have no events.
@@ -144,35 +144,7 @@ impl<O: Operation> WhenEntities<O> {
         self
     }
 
-    /// The operation was rejected so.
-    ///
-    /// # Panics
-    /// When it was not.
-    #[track_caller]
-    pub fn rejected(self, rejection: O::Rejection) -> Self {
-        self.outcome.expect_rejection(&rejection);
-        self
-    }
-
-    /// The operation was accepted with this reply.
-    ///
-    /// # Panics
-    /// When it was not.
-    #[track_caller]
-    pub fn replied(self, reply: O::Reply) -> Self {
-        self.outcome.expect_reply(&reply);
-        self
-    }
-
-    /// The events carry these tags, one event's behind the other's.
-    ///
-    /// # Panics
-    /// When they do not.
-    #[track_caller]
-    pub fn tagged(self, tags: impl IntoIterator<Item = Tag>) -> Self {
-        self.outcome.expect_tags(tags);
-        self
-    }
+    outcome_assertions!(O, "The operation was", "When it was not.");
 
     /// Looks at the state of an entity.
     ///

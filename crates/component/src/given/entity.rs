@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use super::assertions::outcome_assertions;
 use super::outcome::{Outcome, Recorded, asked, encode_all, stored};
 use super::test_context;
 use crate::decision::IntoEvents;
@@ -9,7 +10,6 @@ use crate::entity::Entity;
 use crate::host::Live;
 use crate::hosted::{CommandContext, LiveEntity};
 use crate::limits::is_name;
-use crate::tag::Tag;
 use crate::variants::{Variants, encode_payload};
 
 /// An entity to which these events happened.
@@ -106,35 +106,7 @@ impl<E: Entity> When<E> {
         self
     }
 
-    /// The command was rejected so.
-    ///
-    /// # Panics
-    /// When it was not.
-    #[track_caller]
-    pub fn rejected(self, rejection: E::Rejection) -> Self {
-        self.outcome.expect_rejection(&rejection);
-        self
-    }
-
-    /// The command was accepted with this reply.
-    ///
-    /// # Panics
-    /// When it was not.
-    #[track_caller]
-    pub fn replied(self, reply: E::Reply) -> Self {
-        self.outcome.expect_reply(&reply);
-        self
-    }
-
-    /// The events carry these tags, one event's behind the other's.
-    ///
-    /// # Panics
-    /// When they do not.
-    #[track_caller]
-    pub fn tagged(self, tags: impl IntoIterator<Item = Tag>) -> Self {
-        self.outcome.expect_tags(tags);
-        self
-    }
+    outcome_assertions!(E, "The command was", "When it was not.");
 
     /// Looks at the state.
     ///

@@ -2,13 +2,13 @@
 
 use std::marker::PhantomData;
 
+use super::assertions::outcome_assertions;
 use super::outcome::{Outcome, Recorded, asked, encode_all, stored};
 use super::test_context;
 use crate::decision::IntoEvents;
 use crate::host::hosted_rule;
 use crate::hosted::{CommandContext, EncodedEvent, OperationAccepted, OperationSeen, Refusal};
 use crate::rule::Rule;
-use crate::tag::Tag;
 use crate::value::encode;
 
 /// The events that a [`Rule`] finds by its query, whatever it asks for.
@@ -90,35 +90,7 @@ impl<R: Rule> WhenEvents<R> {
         self
     }
 
-    /// The rule rejected so.
-    ///
-    /// # Panics
-    /// When it did not.
-    #[track_caller]
-    pub fn rejected(self, rejection: R::Rejection) -> Self {
-        self.outcome.expect_rejection(&rejection);
-        self
-    }
-
-    /// The rule accepted with this reply.
-    ///
-    /// # Panics
-    /// When it did not.
-    #[track_caller]
-    pub fn replied(self, reply: R::Reply) -> Self {
-        self.outcome.expect_reply(&reply);
-        self
-    }
-
-    /// The events carry these tags, one event's behind the other's.
-    ///
-    /// # Panics
-    /// When they do not.
-    #[track_caller]
-    pub fn tagged(self, tags: impl IntoIterator<Item = Tag>) -> Self {
-        self.outcome.expect_tags(tags);
-        self
-    }
+    outcome_assertions!(R, "The rule", "When it did not.");
 
     /// Asks again, over the events as they are now.
     ///
