@@ -51,6 +51,7 @@ pub mod client;
 #[doc(hidden)]
 pub mod command_line;
 mod config;
+mod descriptors;
 mod engine;
 mod exit;
 mod export;

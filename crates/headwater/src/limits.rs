@@ -16,3 +16,11 @@ pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const THREADS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Commits of an import on their way to the disk at once.
 pub(crate) const IMPORT_IN_FLIGHT_MAX: usize = 256;
+/// File descriptors that connections never take: the journal's files, the listener, what the process itself holds.
+pub(crate) const DESCRIPTORS_KEPT_FREE: u64 = 128;
+/// Connections that are let in however few descriptors there are: with none a service would only look as if it ran.
+pub(crate) const CONNECTIONS_MIN: usize = 16;
+/// Descriptors that are counted on when the system does not tell: the usual soft limit.
+pub(crate) const DESCRIPTORS_UNKNOWN: u64 = 1_024;
+
+const _: () = assert!(DESCRIPTORS_KEPT_FREE + CONNECTIONS_MIN as u64 <= DESCRIPTORS_UNKNOWN);

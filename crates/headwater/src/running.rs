@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::config::Config;
+use crate::descriptors;
 use crate::engine::{self, Engine};
 use crate::exit::Exit;
 use crate::failure::{COMPONENTS, DATA_OPEN, Failure, LISTEN};
@@ -64,10 +65,11 @@ impl Running {
 
 /// Starts a service on the caller's async runtime.
 pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running, Failure> {
+    let (connections_max, few) = descriptors::connections(config.connections_max);
     // The address first: a taken one must not leave a new data directory behind.
     let (listener, address) = listen(config).await?;
     let engine = open(config).await?;
-    let notes = notes(&engine);
+    let notes = few.into_iter().chain(notes(&engine)).collect();
     let runtime = match assemble(service, config, &engine) {
         Ok(runtime) => runtime,
         Err(refused) => {
@@ -78,7 +80,7 @@ pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running,
     };
     let options = gateway::Options {
         body_bytes_max: config.body_bytes_max,
-        connections_max: config.connections_max,
+        connections_max,
         drain_timeout: config.drain,
         ..gateway::Options::default()
     };
@@ -117,9 +119,9 @@ async fn open(config: &Config) -> Result<Engine, Failure> {
     opened.map_err(|_| Failure::plain(Exit::Failed, "opening the data directory panicked; its message stands above"))?
 }
 
-fn notes(engine: &Engine) -> Vec<String> {
+fn notes(engine: &Engine) -> impl Iterator<Item = String> {
     let aside = engine.journal.report().aside.iter();
-    aside.map(|(file, bytes)| format!("{bytes} bytes of writes that were never acknowledged are kept aside in {file}")).collect()
+    aside.map(|(file, bytes)| format!("{bytes} bytes of writes that were never acknowledged are kept aside in {file}"))
 }
 
 fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<Runtime>, Failure> {

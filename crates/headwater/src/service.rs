@@ -77,6 +77,8 @@ impl Service {
     /// Starts the service inside a program of your own, which has a tokio runtime. What [`listen`](Self::listen) and
     /// [`data`](Self::data) do not say comes from the environment, `headwater.toml` and the defaults, in that order.
     ///
+    /// It raises the process's soft limit of open files to the hard one, and takes no more connections than that allows.
+    ///
     /// # Errors
     /// When the configuration does not fit, the address is taken, or the data directory cannot be opened.
     pub async fn start(self) -> Result<Running, Failure> {

@@ -30,7 +30,7 @@ pub(super) fn show(settings: &Settings, as_json: bool) -> Result<Exit, Failure> 
 /// As `headwater.toml` writes it; a JSON string is a TOML string.
 fn assignment(setting: &Resolved) -> String {
     match setting.setting.kind {
-        Kind::Text => format!("{} = {}", setting.name(), json!(setting.value)),
+        Kind::Text | Kind::Address | Kind::Url => format!("{} = {}", setting.name(), json!(setting.value)),
         Kind::Count | Kind::Switch => format!("{} = {}", setting.name(), setting.value),
     }
 }

@@ -4,18 +4,45 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::file::FileValues;
-use super::{Environment, Flags};
+use super::{Environment, Flags, form, in_environment, value};
 use crate::failure::{CONFIGURATION_VALUE, Failure};
 
 /// What a setting's text must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Any text; a later step knows more.
+    /// Any text.
     Text,
+    /// An address and a port.
+    Address,
+    /// The URL of a service.
+    Url,
     /// A number from 1 on.
     Count,
     /// `true` or `false`.
     Switch,
+}
+
+impl Kind {
+    fn takes(self, text: &str) -> bool {
+        match self {
+            Self::Text => true,
+            Self::Address => form::is_listen_address(text),
+            Self::Url => form::is_service_url(text),
+            Self::Count => text.parse::<u64>().is_ok_and(|count| count > 0),
+            Self::Switch => matches!(text, "true" | "false"),
+        }
+    }
+
+    /// What it takes, in the words of a message.
+    pub(super) fn wanted(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Address => "an address and a port, such as 127.0.0.1:7430 or [::1]:7430",
+            Self::Url => "the URL of a service, such as http://127.0.0.1:7430, without a user and not https",
+            Self::Count => "a whole number from 1 on",
+            Self::Switch => "true or false",
+        }
+    }
 }
 
 /// One setting.
@@ -39,10 +66,10 @@ const fn setting(name: &'static str, environment: &'static str, default: Option<
 
 /// Every setting there is. ADR 0001 has the table.
 pub(crate) const SETTINGS: [Setting; 12] = [
-    setting("listen", "HEADWATER_LISTEN", Some("127.0.0.1:7430"), Kind::Text),
+    setting("listen", "HEADWATER_LISTEN", Some("127.0.0.1:7430"), Kind::Address),
     setting("engine", "HEADWATER_ENGINE", Some("embedded:./data"), Kind::Text),
     setting("data", "HEADWATER_DATA", None, Kind::Text),
-    Setting { in_file: false, ..setting("url", "HEADWATER_URL", None, Kind::Text) },
+    Setting { in_file: false, ..setting("url", "HEADWATER_URL", None, Kind::Url) },
     Setting { in_file: false, ..setting("insecure", "HEADWATER_INSECURE", Some("false"), Kind::Switch) },
     setting("drain_seconds", "HEADWATER_DRAIN_SECONDS", Some("10"), Kind::Count),
     setting("body_bytes_max", "HEADWATER_BODY_BYTES_MAX", Some("1048576"), Kind::Count),
@@ -126,11 +153,12 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn resolve(flags: &Flags, environment: Environment<'_>, file: &FileValues) -> Self {
-        let mut resolved: Vec<_> = SETTINGS.iter().filter_map(|setting| resolve_one(setting, flags, environment, file)).collect();
+    pub(super) fn resolve(flags: &Flags, environment: Environment<'_>, file: &FileValues) -> Result<Self, Failure> {
+        let all = SETTINGS.iter().filter_map(|setting| resolve_one(setting, flags, environment, file).transpose());
+        let mut resolved = all.collect::<Result<Vec<_>, _>>()?;
         prefer_directory(&mut resolved);
         derive_url(&mut resolved);
-        Self { resolved }
+        Ok(Self { resolved })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Resolved> {
@@ -142,18 +170,14 @@ impl Settings {
         self.get("url").map(|setting| setting.value.clone()).unwrap_or_default()
     }
 
-    /// Checks every text against its kind.
+    /// Checks every text against its kind, and the engine against what this build has.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        for setting in &self.resolved {
-            match setting.setting.kind {
-                Kind::Text => {}
-                Kind::Count if setting.value.parse::<u64>().is_ok_and(|count| count > 0) => {}
-                Kind::Count => return Err(super::wrong_value(setting, "a whole number from 1 on")),
-                Kind::Switch if matches!(setting.value.as_str(), "true" | "false") => {}
-                Kind::Switch => return Err(super::wrong_value(setting, "true or false")),
-            }
+        let misfit = self.resolved.iter().find(|one| !one.setting.kind.takes(&one.value));
+        if let Some(setting) = misfit {
+            return Err(super::wrong_value(setting, setting.setting.kind.wanted()));
         }
-        self.check_one_engine()
+        self.check_one_engine()?;
+        value::data_directory(self).map(drop)
     }
 
     /// `data` is short for an engine: two of them from one source would leave the choice to chance.
@@ -171,13 +195,22 @@ fn find<'a>(resolved: &'a [Resolved], name: &str) -> Option<&'a Resolved> {
     resolved.iter().find(|one| one.name() == name)
 }
 
-fn resolve_one(setting: &'static Setting, flags: &Flags, environment: Environment<'_>, file: &FileValues) -> Option<Resolved> {
-    let from_flag = flags.values.iter().find(|(name, _)| *name == setting.name).map(|(name, value)| (value.clone(), Source::Flag(name)));
-    let from_environment = || environment(setting.environment).map(|value| (value, Source::Environment(setting.environment)));
-    let from_file = || file.get(setting.name).map(|value| (value, Source::File(file.path.clone())));
+fn resolve_one(
+    setting: &'static Setting,
+    flags: &Flags,
+    environment: Environment<'_>,
+    file: &FileValues,
+) -> Result<Option<Resolved>, Failure> {
+    let of_setting = |(value, source)| Resolved { setting, value, source };
+    if let Some((name, value)) = flags.values.iter().find(|(name, _)| *name == setting.name) {
+        return Ok(Some(of_setting((value.clone(), Source::Flag(name)))));
+    }
+    if let Some(value) = in_environment(environment, setting.environment)? {
+        return Ok(Some(of_setting((value, Source::Environment(setting.environment)))));
+    }
+    let from_file = file.get(setting.name).map(|value| (value, Source::File(file.path.clone())));
     let from_default = || setting.default.map(|value| (value.to_owned(), Source::Default));
-    let (value, source) = from_flag.or_else(from_environment).or_else(from_file).or_else(from_default)?;
-    Some(Resolved { setting, value, source })
+    Ok(from_file.or_else(from_default).map(of_setting))
 }
 
 /// `data` is short for `engine = "embedded:..."`: the stronger source of the two decides, and the engine says what is used.

@@ -1,16 +1,17 @@
 //! Which source wins, and what is refused.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use super::value::Config;
-use super::{Flags, Settings, file};
+use super::{Flags, Settings, file, load};
 use crate::failure::Failure;
 
 fn resolve(flags: &[(&'static str, &str)], environment: &[(&str, &str)], file_text: &str) -> Result<Settings, Failure> {
     let flags = Flags { file: None, values: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect() };
-    let lookup = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let lookup = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
     let file = file::parse(Path::new("headwater.toml"), file_text)?;
-    let settings = Settings::resolve(&flags, &lookup, &file);
+    let settings = Settings::resolve(&flags, &lookup, &file)?;
     settings.check()?;
     Ok(settings)
 }
@@ -89,6 +90,41 @@ fn beyond_loopback_needs_the_word_insecure() {
 
 #[test]
 fn another_engine_is_refused_by_name() {
-    let settings = resolve(&[("engine", "postgres://host/db")], &[], "").expect("it fits");
-    check_refused(Config::for_server(&settings), "HW0068", "postgres://host/db");
+    for engine in ["postgres://host/db", "data", ":data"] {
+        check_refused(
+            resolve(&[("engine", engine)], &[], ""),
+            "HW0068",
+            &format!("engine `{engine}`: this build has the embedded engine only"),
+        );
+    }
+    check_refused(resolve(&[("engine", "embedded:")], &[], ""), "HW0068", "the directory is missing");
+    check_refused(resolve(&[("data", "")], &[], ""), "HW0068", "the directory is missing");
+}
+
+#[test]
+fn what_a_start_refuses_is_refused_when_it_is_loaded() {
+    check_refused(resolve(&[], &[("HEADWATER_LISTEN", "x")], ""), "HW0062", "listen is `x` (environment HEADWATER_LISTEN)");
+    check_refused(resolve(&[], &[("HEADWATER_ENGINE", "postgres://x")], ""), "HW0068", "postgres://x");
+    check_refused(resolve(&[], &[("HEADWATER_URL", "foo")], ""), "HW0062", "url is `foo` (environment HEADWATER_URL)");
+    check_refused(resolve(&[("url", "https://shop")], &[], ""), "HW0062", "not https");
+}
+
+#[test]
+fn an_empty_variable_is_refused_by_name_unless_a_flag_wins() {
+    let empty = [("HEADWATER_CONNECTIONS_MAX", "")];
+    check_refused(resolve(&[], &empty, ""), "HW0062", "HEADWATER_CONNECTIONS_MAX in the environment is empty");
+    let settings = resolve(&[("connections_max", "7")], &empty, "").expect("the flag wins");
+    check(&settings, "connections_max", "7", "flag --connections-max");
+    let no_file = |name: &str| (name == "HEADWATER_CONFIG").then(OsString::new);
+    check_refused(load(&Flags::default(), &no_file), "HW0062", "HEADWATER_CONFIG in the environment is empty");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf_8_is_refused_by_name() {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    let lookup = |name: &str| (name == "HEADWATER_DATA").then(|| OsString::from_vec(vec![b'd', 0xFF]));
+    let refused = load(&Flags::default(), &lookup);
+    check_refused(refused, "HW0062", "HEADWATER_DATA in the environment is not UTF-8");
 }

@@ -55,6 +55,10 @@ pub(crate) fn data_directory(settings: &Settings) -> Result<PathBuf, Failure> {
     let engine = text(settings, "engine");
     match engine.split_once(':') {
         Some(("embedded", directory)) if !directory.is_empty() => Ok(PathBuf::from(directory)),
+        Some(("embedded", _)) => {
+            let message = format!("engine `{engine}`: the directory is missing; write embedded:DIR, or --data DIR");
+            Err(Failure::configuration(ENGINE, message))
+        }
         _ => {
             let message = format!("engine `{engine}`: this build has the embedded engine only; write embedded:DIR, or --data DIR");
             Err(Failure::configuration(ENGINE, message))
@@ -83,7 +87,7 @@ fn limits(settings: &Settings) -> Result<runtime::Limits, Failure> {
 
 fn addresses(settings: &Settings) -> Result<Vec<SocketAddr>, Failure> {
     let setting = settings.get("listen").expect("listen has a default");
-    let wanted = "an address and a port, such as 127.0.0.1:7430 or [::1]:7430";
+    let wanted = "an address and a port that this machine can look up, such as 127.0.0.1:7430 or [::1]:7430";
     let found: Vec<_> = setting.value.to_socket_addrs().map_err(|_| wrong_value(setting, wanted))?.collect();
     if found.is_empty() { Err(wrong_value(setting, wanted)) } else { Ok(found) }
 }
