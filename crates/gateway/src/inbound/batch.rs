@@ -4,12 +4,13 @@
 //! A result: `{"line":1,"status":200,"reply":..,"sequence":..,"cursor":"..","key":".."}`, or a problem with its `line`.
 //!
 //! Lines of different entities run side by side, up to a bound; lines of one entity run one after the other, each seeing
-//! what the ones before it did. The body as a whole has no bound: it is read while results are written, so a client must
+//! what the ones before it did. The body as a whole has no bound, but each line has one, in bytes and in time, and so has
+//! its `body`: what is too large is told for its line alone. The body is read while results are written, so a client must
 //! read while it sends. A command that began is finished although its client is gone.
 
+mod command;
 mod lines;
 
-use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -17,9 +18,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Response, StatusCode, header};
 use journal::{Context, EntityKey};
-use runtime::{CommandOutcome, CommandRequest, Expectation};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use runtime::{CommandOutcome, CommandRequest};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -31,7 +30,7 @@ use super::headers::{self, IDEMPOTENCY_KEY};
 use super::{query, refusal};
 use crate::json;
 use crate::limits::{BATCH_IN_FLIGHT_MAX, CHUNK_BYTES};
-use crate::problem::{INTERNAL, INVALID_FIELD, MALFORMED_JSON, Problem};
+use crate::problem::{INTERNAL, Problem};
 use lines::{Line, Lines};
 
 pub(super) fn run(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody, kind: &str) -> Result<Response<Body>, Problem> {
@@ -133,15 +132,7 @@ impl Batch {
     }
 
     fn request(&self, text: &[u8]) -> Result<CommandRequest, Problem> {
-        let line: Command<'_> = serde_json::from_slice(text).map_err(|error| unreadable(&error))?;
-        let entity = EntityKey::new(&self.kind, &line.id).map_err(|error| refusal::invalid_field("/id", error.problem()))?;
-        let expect = match line.if_match {
-            None => Expectation::Any,
-            Some(0) => return Err(refusal::invalid_field("/if_match", "must not be 0; a sequence begins at 1")),
-            Some(sequence) => Expectation::Sequence(sequence),
-        };
-        let body = line.body.map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body.get().as_bytes()));
-        Ok(CommandRequest { entity, command: line.command.into_owned(), body, id: line.key, expect, context: self.context.clone() })
+        command::request(text, &self.kind, self.gateway.options.body_bytes_max, &self.context)
     }
 
     /// Runs a command once the one before it on its entity is done.
@@ -165,25 +156,6 @@ impl Batch {
             }
         })
     }
-}
-
-/// A line of the input.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Command<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow)]
-    command: Cow<'a, str>,
-    #[serde(borrow)]
-    body: Option<&'a RawValue>,
-    key: Option<String>,
-    if_match: Option<u64>,
-}
-
-fn unreadable(error: &serde_json::Error) -> Problem {
-    let code = if error.is_data() { INVALID_FIELD } else { MALFORMED_JSON };
-    Problem::new(code, format!("{error}; a line is {{\"id\":..,\"command\":..,\"body\":{{..}},\"key\":..,\"if_match\":..}}"))
 }
 
 fn accepted(number: u64, outcome: &CommandOutcome) -> Vec<u8> {

@@ -55,7 +55,7 @@ pub(super) async fn operate(gateway: &Arc<Gateway>, parts: &Parts, body: &mut Re
 pub(super) async fn outcome(gateway: &Arc<Gateway>, parts: &Parts, kind: &str, id: &str, key: &str) -> Result<Response<Body>, Problem> {
     let entity = entity(gateway, kind, id)?;
     query::none(parts.uri.query())?;
-    let found = gateway.runtime.outcome(&entity, key).await.map_err(refusal::state)?;
+    let found = gateway.runtime.outcome(&entity, key).await.map_err(|error| refusal::state(&gateway.runtime, error))?;
     let outcome = found.ok_or_else(|| Problem::new(OUTCOME_NOT_FOUND, "no command with this key took effect here; sending it is safe"))?;
     let Some(reply) = &outcome.reply else {
         return Err(Problem::new(REPLY_GONE, format!("command `{}` took effect; its reply is no longer kept", outcome.command))

@@ -23,7 +23,7 @@ pub(super) async fn state(gateway: &Arc<Gateway>, parts: &Parts, kind: &str, id:
     let entity = entity(gateway, kind, id)?;
     let parameters = Parameters::read(parts.uri.query(), &[once("sequence"), once("at"), once("stale")])?;
     let (moment, stale) = (moment(&parameters)?, stale(&parameters)?);
-    let found = gateway.runtime.state(&entity, moment, stale).await.map_err(refusal::state)?;
+    let found = gateway.runtime.state(&entity, moment, stale).await.map_err(|error| refusal::state(&gateway.runtime, error))?;
     let read = found.ok_or_else(|| absent(kind, id, moment))?;
     let mut response = if headers::has_already(&parts.headers, read.sequence)? {
         let mut response = answer::json(Vec::new());
@@ -93,12 +93,12 @@ pub(super) async fn ids(gateway: &Arc<Gateway>, parts: &Parts, kind: &str) -> Re
     let after = after.map_err(|error| query::invalid("after", error.problem()))?;
     let kind_key = EntityType::new(kind).map_err(|error| refusal::key(&error))?;
     // The head first: what it has seen, the listing has seen.
-    let cursor = gateway.runtime.journal().head().await.map_err(|error| refusal::read(&error))?;
+    let cursor = gateway.runtime.journal().head().await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
     let mut keys = gateway.runtime.journal().entities(&kind_key, after);
     let mut page = Page::new();
     let mut last = String::new();
     while let Some(key) = keys.next().await {
-        let key = key.map_err(|error| refusal::read(&error))?;
+        let key = key.map_err(|error| refusal::read(&gateway.runtime, &error))?;
         if !key.tenant().is_empty() {
             continue;
         }

@@ -25,12 +25,12 @@ pub(super) async fn history(gateway: &Arc<Gateway>, parts: &Parts, kind: &str, i
     let first = after.checked_add(1).ok_or_else(|| query::invalid("after", "is larger than any sequence"))?;
     let journal = gateway.runtime.journal();
     // The head first: what it has seen, the pages have seen.
-    let head = journal.head().await.map_err(|error| refusal::read(&error))?;
+    let head = journal.head().await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
     let mut events = gateway.runtime.history(&entity, first);
     let mut page = Page::new();
     let mut last = after;
     while let Some(event) = events.next_event().await {
-        let event = event.map_err(|error| refusal::read(&error))?;
+        let event = event.map_err(|error| refusal::read(&gateway.runtime, &error))?;
         if page.is_full(limit) {
             let next = format!("/v1/entities/{}/{}/events?after={last}&limit={limit}", encode(kind), encode(id));
             return Ok(page.finish(Some(&next), head));
@@ -47,7 +47,7 @@ pub(super) async fn history(gateway: &Arc<Gateway>, parts: &Parts, kind: &str, i
 
 /// An empty page is true only of an entity that is there and has not got further.
 async fn check_exists(gateway: &Gateway, entity: &EntityKey, after: u64) -> Result<(), Problem> {
-    let head = gateway.runtime.journal().entity_head(entity).await.map_err(|error| refusal::read(&error))?;
+    let head = gateway.runtime.journal().entity_head(entity).await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
     match head {
         None => Err(refusal::no_entity(entity.kind(), entity.id())),
         Some(head) if after > head.sequence => Err(refusal::beyond_head(head.sequence)),

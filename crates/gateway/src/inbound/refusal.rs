@@ -3,7 +3,7 @@
 use component::hosted::{Refusal, Rejected};
 use http::header;
 use journal::{CursorError, InvalidError, ReadError};
-use runtime::{CommandError, StateError};
+use runtime::{CommandError, Runtime, StateError};
 
 use crate::nearest;
 use crate::problem::{
@@ -84,12 +84,12 @@ fn machine(error: &CommandError) -> Problem {
 }
 
 /// Why a state could not be read.
-pub(super) fn state(error: StateError) -> Problem {
+pub(super) fn state(runtime: &Runtime, error: StateError) -> Problem {
     match error {
         StateError::UnknownTarget { name, known } => unknown_entity_type(&name, &known),
         StateError::BeyondHead { sequence } => beyond_head(sequence),
         StateError::Unreadable { message } => Problem::new(UNREADABLE, message),
-        StateError::Read(error) => read(&error),
+        StateError::Read(error) => read(runtime, &error),
     }
 }
 
@@ -100,12 +100,16 @@ pub(super) fn beyond_head(sequence: u64) -> Problem {
 }
 
 /// Why a read failed.
-pub(super) fn read(error: &ReadError) -> Problem {
+pub(super) fn read(runtime: &Runtime, error: &ReadError) -> Problem {
     match error {
         ReadError::Cursor(error) => cursor(error),
         ReadError::Invalid(_) => Problem::new(INVALID_PARAMETER, error),
         ReadError::Damaged { .. } => Problem::new(DAMAGED, error),
-        ReadError::Unavailable { .. } => Problem::new(ENGINE_UNAVAILABLE, error),
+        ReadError::Unavailable { .. } => match runtime.journal().poisoned() {
+            // What the reader waits for never becomes durable: to try again is no remedy.
+            Some(cause) => machine(&CommandError::Poisoned { cause }),
+            None => Problem::new(ENGINE_UNAVAILABLE, error),
+        },
     }
 }
 

@@ -87,7 +87,7 @@ fn after(parts: &Parts, parameters: &Parameters, framing: Framing) -> Result<Cur
 async fn check_cursor(gateway: &Gateway, after: Cursor) -> Result<(), Problem> {
     let mut probe = gateway.runtime.journal().read(Selection::All, after, ReadMode::ToHead);
     match probe.next().await {
-        Some(Err(error)) => Err(refusal::read(&error)),
+        Some(Err(error)) => Err(refusal::read(&gateway.runtime, &error)),
         Some(Ok(_)) | None => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! The gateway over a real socket: a small service on the model engine, asked through the gateway's own client and through
+//! The gateway over a real socket: a small service, mostly on the model engine, asked through the gateway's own client and through
 //! raw bytes.
 
 // A test that fails says where; a longer message would say nothing more.
@@ -13,6 +13,7 @@ mod batches;
 mod bounds;
 mod commands;
 mod described;
+mod failures;
 mod reads;
 mod shop;
 mod stopping;

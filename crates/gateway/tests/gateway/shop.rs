@@ -145,8 +145,13 @@ impl Shop {
 
     pub(crate) async fn open_with(options: Options) -> Self {
         let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
+        Self::over(Arc::new(ModelJournal::new(Arc::new(SystemClock), random)), options).await
+    }
+
+    /// The same service over another engine, or over a journal that is not empty.
+    pub(crate) async fn over(journal: Arc<dyn Journal>, options: Options) -> Self {
+        let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
         let clock = Arc::new(SystemClock);
-        let journal: Arc<dyn Journal> = Arc::new(ModelJournal::new(clock.clone(), random.clone()));
         let runtime = open_runtime(Parts {
             service: "shop".to_owned(),
             journal: Arc::clone(&journal),

@@ -142,7 +142,7 @@ impl Feed {
         if self.framing == Framing::Sse {
             chunk.extend_from_slice(b"event: problem\ndata: ");
         }
-        refusal::read(error).write(chunk, None);
+        refusal::read(&self.gateway.runtime, error).write(chunk, None);
         chunk.extend_from_slice(if self.framing == Framing::Sse { b"\n\n" } else { b"\n" });
     }
 
