@@ -175,7 +175,12 @@ pub enum CommandError {
         /// Why.
         cause: String,
     },
-    /// A stored event cannot be read by this version of the component, or the journal is damaged there.
+    /// The journal is damaged where the command had to read.
+    Damaged {
+        /// Where.
+        place: String,
+    },
+    /// A stored event cannot be read by this version of the component.
     Unreadable {
         /// What.
         message: String,
@@ -206,6 +211,7 @@ impl fmt::Display for CommandError {
             Self::Poisoned { cause } => write!(formatter, "the journal stopped after a disk error ({cause}); restart the service"),
             Self::Unavailable { cause } => write!(formatter, "the journal is not available ({cause}); try again"),
             Self::Unknown { cause, .. } => write!(formatter, "the outcome is unknown ({cause}); send the same command id again"),
+            Self::Damaged { place } => write!(formatter, "the journal is damaged: {place}"),
             Self::Unreadable { message } => formatter.write_str(message),
         }
     }

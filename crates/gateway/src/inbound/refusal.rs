@@ -68,6 +68,7 @@ fn machine(error: &CommandError) -> Problem {
         CommandError::Poisoned { .. } => JOURNAL_STOPPED,
         CommandError::Unavailable { .. } => ENGINE_UNAVAILABLE,
         CommandError::Unknown { .. } => OUTCOME_UNKNOWN,
+        CommandError::Damaged { .. } => DAMAGED,
         CommandError::Unreadable { .. } => UNREADABLE,
         CommandError::Refused(_) | CommandError::UnknownTarget { .. } => INTERNAL,
     };

@@ -105,11 +105,13 @@ impl Entities {
             StateError::UnknownTarget { name, known } => CommandError::UnknownTarget { name, known },
             StateError::Unreadable { message } => CommandError::Unreadable { message },
             StateError::BeyondHead { sequence } => CommandError::PreconditionFailed { sequence },
-            StateError::Read(ReadError::Unavailable { cause }) => match self.journal.poisoned() {
-                Some(cause) => CommandError::Poisoned { cause },
-                None => CommandError::Unavailable { cause },
+            // What a stopped journal cannot read is no news about the data.
+            StateError::Read(error) => match (self.journal.poisoned(), error) {
+                (Some(cause), _) => CommandError::Poisoned { cause },
+                (None, ReadError::Unavailable { cause }) => CommandError::Unavailable { cause },
+                (None, ReadError::Damaged { place }) => CommandError::Damaged { place },
+                (None, error) => CommandError::Unreadable { message: error.to_string() },
             },
-            StateError::Read(error) => CommandError::Unreadable { message: error.to_string() },
         }
     }
 }
