@@ -2,14 +2,17 @@
 //!
 //! ```text
 //! {"format":"headwater-export","version":1,"lineage":..,"parents":[..],"family_key":..,"head":"<cursor>"}
-//! {"commit":"<uuid>","time":"<RFC 3339>","commands":[{..,"events":[{..,"payload":<JSON>}]}]}      one a commit, in order
+//! {"commit":"<uuid>","time":"<RFC 3339>","position":1,"commands":[{..,"events":[{..,"payload":<JSON>}]}]}      one a commit, in order
 //! ```
 //!
 //! An import fills a directory beside the target (`DIR.importing`) and renames it when the last commit is in: a service never
-//! starts on half of an import. It may be run again: what is there already is recognised by its command ids and skipped.
-//! `head` tells how many events there must be, so that a file that was cut short is refused.
+//! starts on half of an import. Each run begins anew. A directory that has data is never added to: it is compared, commit by
+//! commit, and is either what the export says or the import is refused. `position` is that of the commit's first event, and
+//! `head` that of the last of all: a line that is missing, repeated or not in its place is refused.
 
 mod base64;
+mod parse;
+mod place;
 mod read;
 mod text;
 mod write;

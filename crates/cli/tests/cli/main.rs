@@ -2,6 +2,7 @@
 
 mod command_line;
 mod demo;
+mod export;
 mod kill;
 mod process;
 mod retail;

@@ -36,7 +36,7 @@ pub enum Command {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
-    /// Make a data directory from an export; may be run again until it ends
+    /// Make a data directory from an export; one that has data is only compared with it
     ///
     /// The new journal has a history of its own, with the exported one as its parent: ids, times and sequences stay.
     Import {

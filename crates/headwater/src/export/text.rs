@@ -31,6 +31,8 @@ pub(super) struct Parent {
 pub(super) struct CommitLine {
     pub(super) commit: String,
     pub(super) time: String,
+    /// The position of its first event.
+    pub(super) position: u64,
     pub(super) commands: Vec<CommandText>,
 }
 

@@ -60,7 +60,8 @@ fn header(lineage: &Lineage, head: Cursor) -> Header {
 fn commit_line(commit: &StoredCommit) -> Result<CommitLine, Failure> {
     let time = time_text(commit.time)
         .ok_or_else(|| Failure::plain(Exit::Damaged, format!("commit {} has a time beyond the calendar", commit.id)))?;
-    Ok(CommitLine { commit: commit.id.to_string(), time, commands: commit.commands.iter().map(command_text).collect() })
+    let commands = commit.commands.iter().map(command_text).collect();
+    Ok(CommitLine { commit: commit.id.to_string(), time, position: commit.first_position, commands })
 }
 
 fn command_text(command: &StoredCommand) -> CommandText {

@@ -1,0 +1,102 @@
+//! Where an import goes: a new directory beside its target, or one that must hold the same already.
+//!
+//! A new one (`DIR.importing`) takes the target's name when all of it is durable, so that no service starts on half of an
+//! import. One that an earlier import left unfinished was never anybody's truth: it is emptied, not continued.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use journal::{Lineage, Position};
+
+use crate::engine::{self, Engine};
+use crate::exit::Exit;
+use crate::failure::{DATA_IN_USE, DATA_OPEN, Failure, IMPORT};
+
+/// What every journal has in its directory.
+const JOURNAL_FILE: &str = "lineage.json";
+
+/// What a target is to an import.
+pub(super) enum Place {
+    /// There is nothing yet.
+    New(New),
+    /// There is a journal.
+    Taken,
+}
+
+/// A directory that is filled before it gets its name.
+pub(super) struct New {
+    filled: PathBuf,
+    target: PathBuf,
+}
+
+impl Place {
+    /// Looks, and changes nothing.
+    pub(super) fn of(target: &Path) -> Result<Self, Failure> {
+        match std::fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => empty(target),
+            Ok(false) if target.join(JOURNAL_FILE).is_file() => Ok(Self::Taken),
+            Ok(false) => Err(refused(target, "has files, but no journal; name an empty directory with --data")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::New(New::beside(target.to_path_buf()))),
+            Err(error) => Err(unusable(target, &error)),
+        }
+    }
+}
+
+/// An empty directory is replaced, so it must have a name of its own: `.` has none.
+fn empty(target: &Path) -> Result<Place, Failure> {
+    let resolved = target.canonicalize().map_err(|error| unusable(target, &error))?;
+    let stands_in_it =
+        std::env::current_dir().and_then(|current| current.canonicalize()).is_ok_and(|current| current.starts_with(&resolved));
+    if stands_in_it {
+        // The person's shell would go on in a directory that is gone.
+        return Err(refused(target, "is the working directory or above it, and an import replaces it; name another one with --data"));
+    }
+    Ok(Place::New(New::beside(resolved)))
+}
+
+impl New {
+    fn beside(target: PathBuf) -> Self {
+        let mut name = OsString::from(target.components().as_path());
+        name.push(".importing");
+        Self { filled: PathBuf::from(name), target }
+    }
+
+    /// An empty journal that grows out of the exported one.
+    pub(super) fn begin(&self, parent: Lineage, fork: Position) -> Result<Engine, Failure> {
+        self.clear()?;
+        engine::open(&self.filled, Some((parent, fork)))
+    }
+
+    /// Another import may be at work there: only its owner empties it. The directory itself stays, because it is what is locked.
+    fn clear(&self) -> Result<(), Failure> {
+        let lock = engine::disk(&self.filled)?.lock().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                Failure::new(Exit::Failed, DATA_IN_USE, format!("another import fills {}; wait for it", self.filled.display()))
+            }
+            _ => unusable(&self.filled, &error),
+        })?;
+        let cleared = std::fs::read_dir(&self.filled).and_then(|mut entries| entries.try_for_each(|entry| remove(&entry?)));
+        drop(lock);
+        cleared.map_err(|error| unusable(&self.filled, &error))
+    }
+
+    /// The target, from now on.
+    pub(super) fn finish(&self) -> Result<(), Failure> {
+        let parent = self.target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let renamed = std::fs::rename(&self.filled, &self.target).and_then(|()| std::fs::File::open(parent)?.sync_all());
+        renamed.map_err(|error| unusable(&self.target, &error))
+    }
+}
+
+fn remove(entry: &std::fs::DirEntry) -> io::Result<()> {
+    if entry.file_type()?.is_dir() { std::fs::remove_dir_all(entry.path()) } else { std::fs::remove_file(entry.path()) }
+}
+
+pub(super) fn refused(directory: &Path, what: &str) -> Failure {
+    Failure::new(Exit::Failed, IMPORT, format!("{} {what}", directory.display()))
+}
+
+fn unusable(directory: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Failed, DATA_OPEN, format!("cannot use the data directory {}: {error}", directory.display()))
+}
