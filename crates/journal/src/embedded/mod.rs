@@ -1,11 +1,11 @@
 //! The embedded engine: one log on one disk, for one process.
 //!
 //! It promises what the contract promises, and: the first disk error is final; damage is told apart from a torn tail; opening costs
-//! O(segments). It is not replicated, and it is not for several processes: a lock file holds the others off.
+//! O(segments). It is not replicated, and it is not for several processes: a lock on the directory holds the others off.
 //!
 //! ```text
 //! append ── encode ──> sequencer (check, assign, frame) ──> writes in flight ──> contiguous prefix ──> acknowledged, visible
-//!                          ^ under one lock, no I/O           up to 8                                         │
+//!                          ^ under one lock, writes nothing   up to 8                                         │
 //! upkeep: next segment prepared, last one sealed                                                    readers <─┘
 //! ```
 //!

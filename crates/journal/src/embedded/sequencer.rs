@@ -1,4 +1,5 @@
-//! The sequencer: a state machine without I/O. It takes commits in, checks their conditions exactly against durable and
+//! The sequencer: a state machine that writes nothing and waits for nothing. (It reads one thing: the sealed index of an entity
+//! or command id that no unsealed segment has; ADR 2.) It takes commits in, checks their conditions exactly against durable and
 //! in-flight ones, assigns positions and sequences, encodes frames, and says what is acknowledged when writes complete.
 //!
 //! The pipeline's threads drive it under a lock; a simulator drives it in one thread from a seed. It never waits: whatever
@@ -190,7 +191,7 @@ struct Admitted {
 /// Why a commit did not pass.
 enum Stop {
     Answer(Answer),
-    /// A sealed index cannot be read: the disk's word, final.
+    /// A sealed index cannot be read: nothing was decided and nothing written, and the commit may be sent again.
     Disk(std::io::Error),
 }
 

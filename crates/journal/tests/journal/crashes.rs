@@ -8,13 +8,14 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use bytes::Bytes;
 use headwater_journal::embedded::{EmbeddedJournal, HeldWrite, Options, PlantedBug, Stepper};
 use headwater_journal::seams::Disk;
-use headwater_journal::sim::{InlineSpawner, SimClock, SimDisk, SimRandom};
+use headwater_journal::sim::{CallKind, InlineSpawner, SimClock, SimDisk, SimRandom};
 use headwater_journal::{
     AppendError, CommandId, CommandRecord, Commit, Committed, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Events,
     Journal, Read, ReadMode, Recorded, Selection, Tag,
@@ -384,10 +385,23 @@ fn the_first_disk_error_is_final() {
     }
 }
 
+/// What the nth call of a disk asks for, once it has been made: the test's own word for it, not the journal's.
+fn kind_of_call(disk: &SimDisk, nth: u64) -> Arc<Mutex<Option<CallKind>>> {
+    let (kind, count) = (Arc::new(Mutex::new(None)), AtomicU64::new(0));
+    let noted = Arc::clone(&kind);
+    disk.on_call(move |call| {
+        if count.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+            *noted.lock().unwrap() = Some(call.kind);
+        }
+    });
+    kind
+}
+
 /// Runs a workload in which one call of the disk fails; false when the workload ends before that call.
 fn fails_at(nth: u64, sticky: bool) -> Result<bool, String> {
     let disk = Arc::new(SimDisk::new(nth));
     disk.fail_call(nth, sticky);
+    let failed_kind = kind_of_call(&disk, nth);
     let mut run = Run::new(7, PlantedBug::None);
     if let Ok((journal, stepper)) = open(&disk, Arc::new(SimRandom::new(7)), PlantedBug::None) {
         let mut failed = false;
@@ -403,6 +417,12 @@ fn fails_at(nth: u64, sticky: bool) -> Result<bool, String> {
             }
             // The failed call may have come after this commit's own write: from the next commit on, nothing may be acknowledged.
             failed |= journal.poisoned().is_some();
+        }
+        // What only reads may be answered otherwise; any failed change of the disk must have ended the journal, once or for good.
+        let kind =
+            failed_kind.lock().unwrap().filter(|kind| !matches!(kind, CallKind::Read | CallKind::Open | CallKind::Length | CallKind::List));
+        if let (Some(kind), true, None) = (kind, disk.failures() > 0, journal.poisoned()) {
+            return Err(format!("a failed {kind:?} left the journal taking commits"));
         }
         if disk.failures() > 0 && journal.poisoned().is_none() && sticky {
             return Err("the disk failed for good and the journal goes on".to_owned());
