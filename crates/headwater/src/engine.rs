@@ -16,6 +16,7 @@ pub(crate) struct Engine {
     pub(crate) journal: Arc<EmbeddedJournal>,
     pub(crate) clock: Arc<SystemClock>,
     pub(crate) random: Arc<SystemRandom>,
+    pub(crate) threads: Arc<ThreadSpawner>,
 }
 
 /// The directory as a disk.
@@ -40,17 +41,18 @@ pub(crate) fn open(directory: &Path, parent: Option<(Lineage, Position)>) -> Res
     let random =
         SystemRandom::new().map_err(|error| Failure::new(Exit::Failed, SYSTEM, format!("the system gives no randomness: {error}")))?;
     let random = Arc::new(random);
+    let threads = Arc::new(ThreadSpawner::new());
     let options = Options {
         disk,
         clock: clock.clone(),
         random: random.clone(),
-        spawner: Arc::new(ThreadSpawner::new()),
+        spawner: threads.clone(),
         parent,
         segment_bytes: SEGMENT_BYTES,
         planted: PlantedBug::None,
     };
     let journal = EmbeddedJournal::open(options).map_err(|error| not_opened(directory, &error))?;
-    Ok(Engine { journal: Arc::new(journal), clock, random })
+    Ok(Engine { journal: Arc::new(journal), clock, random, threads })
 }
 
 /// What a refusal of the engine means to the person at the terminal.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use journal::seams::{Disk, RealDisk};
+use runtime::seams::TokioTasks;
 use runtime::{Parts, Runtime};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -128,10 +129,13 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
     let parts = Parts {
         service: service.name().to_owned(),
         journal: engine.journal.clone(),
+        registers: engine.journal.clone(),
         entities: service.entities().to_vec(),
         operations: service.operations().to_vec(),
         clock: engine.clock.clone(),
         random: engine.random.clone(),
+        tasks: Arc::new(TokioTasks::current()),
+        threads: engine.threads.clone(),
         snapshots: Some(snapshots(&config.data)?),
         limits: config.limits,
     };

@@ -12,13 +12,14 @@ pub mod limits;
 mod operation;
 mod request;
 mod runtime;
+pub mod seams;
 mod start;
 
 use std::sync::Arc;
 
 use component::hosted::{EntityHandle, OperationHandle};
-use journal::Journal;
-use journal::seams::{Clock, Disk, Random};
+use journal::seams::{Clock, Disk, Random, Spawner};
+use journal::{Journal, Registers};
 
 pub use limits::Limits;
 pub use request::{
@@ -33,6 +34,8 @@ pub struct Parts {
     pub service: String,
     /// The journal.
     pub journal: Arc<dyn Journal>,
+    /// The registers beside it.
+    pub registers: Arc<dyn Registers>,
     /// The entity types.
     pub entities: Vec<EntityHandle>,
     /// The operations and rules.
@@ -41,6 +44,10 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness for minted command ids.
     pub random: Arc<dyn Random>,
+    /// Background tasks.
+    pub tasks: Arc<dyn seams::Tasks>,
+    /// Threads, for what blocks.
+    pub threads: Arc<dyn Spawner>,
     /// Where snapshots are kept; none are when it is absent.
     pub snapshots: Option<Arc<dyn Disk>>,
     /// The bounds.

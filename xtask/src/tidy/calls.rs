@@ -7,7 +7,7 @@ use super::tree::Tree;
 /// Rooms that see clock, disk, randomness and threads through seams only, so that a seed can replay them.
 const SEAMED: &[&str] = &["crates/journal/src/", "crates/runtime/src/"];
 /// Where the seams meet the machine, and the suite that engines' tests run, which watches for checks that hang.
-const FREE: &[&str] = &["crates/journal/src/seams/real.rs", "crates/journal/src/contract/"];
+const FREE: &[&str] = &["crates/journal/src/seams/real.rs", "crates/runtime/src/seams/real.rs", "crates/journal/src/contract/"];
 /// Modules that only the seams may name, however they are imported.
 const MODULES: &[&str] = &["std::env", "std::fs", "std::net", "std::process", "tokio::fs", "tokio::net", "tokio::time", "rand"];
 /// Calls that only the seams may make.

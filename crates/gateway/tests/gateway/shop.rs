@@ -11,8 +11,9 @@ use gateway::Options;
 use gateway::client::{Connection, LineStream, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use journal::model::ModelJournal;
-use journal::seams::{SystemClock, SystemRandom};
-use journal::{Cursor, Journal};
+use journal::seams::{SystemClock, SystemRandom, ThreadSpawner};
+use journal::{Cursor, Journal, Registers};
+use runtime::seams::TokioTasks;
 use runtime::{Parts, Runtime};
 use serde_json::Value as Json;
 use tokio::net::TcpListener;
@@ -149,16 +150,19 @@ impl Shop {
     }
 
     /// The same service over another engine, or over a journal that is not empty.
-    pub(crate) async fn over(journal: Arc<dyn Journal>, options: Options) -> Self {
+    pub(crate) async fn over<J: Journal + Registers>(journal: Arc<J>, options: Options) -> Self {
         let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
         let clock = Arc::new(SystemClock);
         let runtime = open_runtime(Parts {
             service: "shop".to_owned(),
-            journal: Arc::clone(&journal),
+            journal: journal.clone(),
+            registers: journal.clone(),
             entities: vec![component::hosted::<Cart>()],
             operations: vec![component::hosted_operation::<Share>()],
             clock,
             random,
+            tasks: Arc::new(TokioTasks::current()),
+            threads: Arc::new(ThreadSpawner::new()),
             snapshots: None,
             limits: runtime::Limits::default(),
         });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use journal::embedded::{EmbeddedJournal, Options, PlantedBug, limits::SEGMENT_BYTES};
 use journal::seams::{Clock, Disk, Random, ThreadSpawner};
 use journal::sim::{SimClock, SimDisk, SimRandom};
+use runtime::seams::TokioTasks;
 use runtime::{CommandError, Limits, Moment, Parts, Runtime};
 
 use crate::bank::{Kind, Register, Transfer};
@@ -22,13 +23,17 @@ fn service(disk: &Arc<SimDisk>, snapshots: &Arc<SimDisk>, seed: u64) -> Arc<Runt
         segment_bytes: SEGMENT_BYTES,
         planted: PlantedBug::None,
     };
+    let journal = Arc::new(EmbeddedJournal::open(options).unwrap());
     let parts = Parts {
         service: "bank".into(),
-        journal: Arc::new(EmbeddedJournal::open(options).unwrap()),
+        journal: journal.clone(),
+        registers: journal,
         entities: vec![Arc::new(Kind::new("account")), Arc::new(Kind::new("user"))],
         operations: vec![Arc::new(Transfer::new()), Arc::new(Register::new())],
         clock,
         random,
+        tasks: Arc::new(TokioTasks::current()),
+        threads: Arc::new(ThreadSpawner::new()),
         snapshots: Some(Arc::clone(snapshots) as Arc<dyn Disk>),
         limits: Limits { cached_entities_max: 3, snapshot_every_events: 7, ..Limits::default() },
     };

@@ -8,9 +8,10 @@ use std::task::Poll;
 
 use component::hosted::Refusal;
 use journal::model::ModelJournal;
-use journal::seams::{Clock, Disk, Random};
+use journal::seams::{Clock, Disk, Random, ThreadSpawner};
 use journal::sim::{SimClock, SimRandom};
-use journal::{AppendError, Context, EntityKey, Journal};
+use journal::{AppendError, Context, EntityKey, Journal, Registers};
+use runtime::seams::TokioTasks;
 use runtime::{CommandError, CommandOutcome, CommandRequest, Expectation, Limits, Moment, OperationRequest, Parts, Runtime, StateRead};
 use serde_json::{Value as Json, json};
 
@@ -65,10 +66,13 @@ impl Plan {
         let parts = Parts {
             service: "bank".into(),
             journal: Arc::clone(&gate) as Arc<dyn Journal>,
+            registers: Arc::clone(journal) as Arc<dyn Registers>,
             entities: vec![Arc::new(accounts), Arc::new(Kind::new("user"))],
             operations: vec![Arc::new(Transfer::new()), Arc::new(Register::new())],
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             random: Arc::new(SimRandom::new(next_seed())),
+            tasks: Arc::new(TokioTasks::current()),
+            threads: Arc::new(ThreadSpawner::new()),
             snapshots: self.disk,
             limits: self.limits,
         };

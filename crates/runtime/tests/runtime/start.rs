@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use component::hosted::{EntityHandle, OperationHandle};
-use journal::seams::Clock;
+use journal::seams::{Clock, ThreadSpawner};
 use journal::sim::SimRandom;
 use journal::{Capabilities, Capability};
+use runtime::seams::TokioTasks;
 use runtime::{Limits, Parts, Runtime};
 
 use crate::bank::{Kind, Register, Transfer};
@@ -18,15 +19,18 @@ fn kind(name: &'static str) -> EntityHandle {
 
 fn begin(service: &str, entities: Vec<EntityHandle>, operations: Vec<OperationHandle>, capabilities: &[Capability]) -> String {
     let (journal, clock) = model();
-    let gate = Gate::new(journal);
+    let gate = Gate::new(Arc::clone(&journal));
     *gate.capabilities.lock().unwrap() = Some(Capabilities::new(capabilities));
     let parts = Parts {
         service: service.into(),
         journal: Arc::new(gate),
+        registers: journal,
         entities,
         operations,
         clock: clock as Arc<dyn Clock>,
         random: Arc::new(SimRandom::new(1)),
+        tasks: Arc::new(TokioTasks::current()),
+        threads: Arc::new(ThreadSpawner::new()),
         snapshots: None,
         limits: Limits::default(),
     };
@@ -42,8 +46,8 @@ fn begin(service: &str, entities: Vec<EntityHandle>, operations: Vec<OperationHa
 
 const ALL: [Capability; 3] = [Capability::TagCondition, Capability::ForeignGuard, Capability::MultiEntityCommit];
 
-#[test]
-fn a_service_that_cannot_run_is_refused_by_name() {
+#[tokio::test]
+async fn a_service_that_cannot_run_is_refused_by_name() {
     let transfer = || vec![Arc::new(Transfer::new()) as OperationHandle];
     let both = || vec![Arc::new(Transfer::new()) as OperationHandle, Arc::new(Register::new())];
     let cases = [
