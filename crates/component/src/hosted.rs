@@ -3,6 +3,7 @@
 //! Bodies, replies, events and states are JSON bytes here. A remote component can stand behind the same traits.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -61,7 +62,7 @@ pub struct Accepted {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejected {
     /// The rule's code, such as `already-paid`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What happened, for people.
     pub message: String,
     /// The rejection's fields, as a JSON object.
@@ -143,6 +144,12 @@ pub trait LiveEntity: Send {
 pub trait HostedEntity: Send + Sync + 'static {
     /// Its durable name.
     fn name(&self) -> &'static str;
+
+    /// Whether a command's name and body fit, without deciding it: what is accepted now and decided later is checked first.
+    ///
+    /// # Errors
+    /// See [`Refusal`]; never `Rejected`.
+    fn check(&self, command: &str, body: &[u8]) -> Result<(), Refusal>;
 
     /// A state without events.
     fn fresh(&self) -> Box<dyn LiveEntity>;

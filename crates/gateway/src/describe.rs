@@ -66,10 +66,11 @@ fn command_operation(entity: &str, command: &ShapeDescription, schema: &str, rej
     let reply = general::outcome(&general::reference("schemas", &format!("{entity}.reply")));
     let mut responses = general::refusals(&[400, 404, 408, 409, 410, 412, 413, 415, 504]);
     responses.insert("200".to_owned(), general::accepted(&reply, true));
+    responses.insert("202".to_owned(), general::taken());
     responses.insert("422".to_owned(), rejections.response());
     json!({
         "tags": [entity], "operationId": format!("{entity}.{}", command.name), "summary": command.summary,
-        "parameters": general::parameters(&["Id", "IdempotencyKey", "IfMatch", "IfNoneMatch", "Traceparent", "CorrelationId"]),
+        "parameters": general::parameters(&["Id", "IdempotencyKey", "IfMatch", "IfNoneMatch", "Prefer", "Traceparent", "CorrelationId"]),
         "requestBody": { "required": false, "description": "may be left out by a command without fields",
             "content": { "application/json": { "schema": general::reference("schemas", schema) } } },
         "responses": responses,

@@ -16,6 +16,7 @@ mod events;
 mod headers;
 mod health;
 mod path;
+mod prefer;
 mod query;
 mod refusal;
 mod route;

@@ -39,6 +39,9 @@ pub const DRAIN_LINGER: Duration = Duration::from_millis(250);
 /// How long the accept loop rests when the system has no descriptor left.
 pub const ACCEPT_REST: Duration = Duration::from_millis(50);
 
+/// How long a request that takes its answer later (`Prefer: respond-async, wait=N`) is held open first, at most.
+pub const PREFERRED_WAIT_MAX: Duration = Duration::from_secs(30);
+
 /// Bytes of one line of a batch, at most.
 pub const BATCH_LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Commands of one batch under way, at most.

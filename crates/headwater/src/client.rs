@@ -8,7 +8,7 @@ use std::fmt;
 use bytes::Bytes;
 use component::{Entity, Operation, Rejection, Rule, Value, Variants as _, decode, decode_payload, encode, encode_payload};
 use gateway::client::{ClientError, Connection, Response};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
@@ -42,6 +42,20 @@ pub struct Sent<R> {
     pub sequence: u64,
     /// A place that has seen its effects.
     pub cursor: String,
+}
+
+/// What became of a command that was sent with [`Client::send_later`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome<R> {
+    /// It was accepted.
+    Done {
+        /// The reply of the rule.
+        reply: R,
+        /// The entity's version after it.
+        sequence: u64,
+    },
+    /// It is not decided yet.
+    Pending,
 }
 
 /// Why there is no accepted command.
@@ -92,6 +106,22 @@ struct Answer<'a> {
 }
 
 #[derive(Deserialize)]
+struct TakenAnswer {
+    key: String,
+}
+
+#[derive(Deserialize)]
+struct OutcomeAnswer<'a> {
+    status: String,
+    #[serde(borrow, default)]
+    reply: Option<&'a RawValue>,
+    #[serde(default)]
+    sequence: u64,
+    #[serde(borrow, default)]
+    problem: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
 struct StateAnswer<'a> {
     #[serde(borrow)]
     state: &'a RawValue,
@@ -119,6 +149,41 @@ impl Client {
         let path = format!("/v1/entities/{}/{}/{}", E::NAME, segment(id), command.name());
         let body = encode_payload(&command).map_err(unsent)?;
         self.post(&path, body).await
+    }
+
+    /// Sends a command that the service takes now, durably, and decides later; gives the key under which
+    /// [`outcome`](Self::outcome) finds what became of it.
+    ///
+    /// # Errors
+    /// See [`SendError`]; a rejection is an outcome and not an error here.
+    pub async fn send_later<E: Entity>(&self, id: &str, command: E::Command) -> Result<String, SendError> {
+        let path = format!("/v1/entities/{}/{}/{}", E::NAME, segment(id), command.name());
+        let body = encode_payload(&command).map_err(unsent)?;
+        let (key, response) = self.exchange(&path, body, Some("respond-async")).await?;
+        let taken: TakenAnswer = serde_json::from_slice(&response.body).map_err(|error| unknown(&key, error))?;
+        Ok(taken.key)
+    }
+
+    /// What became of a command, by its key; `None` when the service has never heard of it.
+    ///
+    /// # Errors
+    /// See [`SendError`]; `Rejected` when the rule said no.
+    pub async fn outcome<E: Entity>(&self, id: &str, key: &str) -> Result<Option<Outcome<E::Reply>>, SendError<E::Rejection>> {
+        let path = format!("/v1/entities/{}/{}/commands/{}", E::NAME, segment(id), segment(key));
+        let response = self.call(Method::GET, &path, HeaderMap::new(), Bytes::new()).await.map_err(unsent)?;
+        if !response.status.is_success() {
+            let problem: Json = serde_json::from_slice(&response.body).unwrap_or_default();
+            return if problem["title"] == "outcome-not-found" { Ok(None) } else { Err(problem_of(&problem)) };
+        }
+        let answer: OutcomeAnswer<'_> = serde_json::from_slice(&response.body).map_err(unsent)?;
+        match answer.status.as_str() {
+            "done" => {
+                let reply = decode(answer.reply.map_or("null", RawValue::get).as_bytes()).map_err(unsent)?;
+                Ok(Some(Outcome::Done { reply, sequence: answer.sequence }))
+            }
+            "pending" => Ok(Some(Outcome::Pending)),
+            _ => Err(refusal(answer.problem.map_or("null", RawValue::get).as_bytes())),
+        }
     }
 
     /// Runs an operation over several entities.
@@ -153,16 +218,30 @@ impl Client {
     }
 
     async fn post<T: Value, R: Rejection>(&self, path: &str, body: Vec<u8>) -> Result<Sent<T>, SendError<R>> {
+        let (key, response) = self.exchange(path, body, None).await?;
+        let answer: Answer<'_> = serde_json::from_slice(&response.body).map_err(|error| unknown(&key, error))?;
+        let reply = decode(answer.reply.get().as_bytes()).map_err(|error| unknown(&key, error))?;
+        Ok(Sent { reply, sequence: answer.sequence, cursor: answer.cursor })
+    }
+
+    /// Sends a command and gives the answer of a service that took it, with the key it went under.
+    async fn exchange<R: Rejection>(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        prefer: Option<&'static str>,
+    ) -> Result<(String, Response), SendError<R>> {
         let key = self.key.clone().map_or_else(minted_key, Ok).map_err(unsent)?;
-        let headers = command_headers(Some(&key)).map_err(unsent)?;
+        let mut headers = command_headers(Some(&key)).map_err(unsent)?;
+        if let Some(prefer) = prefer {
+            headers.insert("prefer", HeaderValue::from_static(prefer));
+        }
         let answer = self.call(Method::POST, path, headers, body.into()).await;
         let response = answer.map_err(|error| if error.may_have_taken_effect() { unknown(&key, error) } else { unsent(error) })?;
         if !response.status.is_success() {
             return Err(refusal(&response.body));
         }
-        let answer: Answer<'_> = serde_json::from_slice(&response.body).map_err(|error| unknown(&key, error))?;
-        let reply = decode(answer.reply.get().as_bytes()).map_err(|error| unknown(&key, error))?;
-        Ok(Sent { reply, sequence: answer.sequence, cursor: answer.cursor })
+        Ok((key, response))
     }
 
     async fn call(&self, method: Method, path: &str, headers: HeaderMap, body: Bytes) -> Result<Response, ClientError> {

@@ -69,7 +69,7 @@ pub mod threads;
 #[doc(hidden)]
 pub use component::__private;
 
-pub use client::{Client, SendError, Sent};
+pub use client::{Client, Outcome, SendError, Sent};
 #[doc(hidden)]
 pub use exit::EXIT_CODES_HELP;
 pub use exit::Exit;

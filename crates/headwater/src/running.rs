@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::descriptors;
 use crate::engine::{self, Engine};
 use crate::exit::Exit;
-use crate::failure::{COMPONENTS, DATA_OPEN, Failure, LISTEN};
+use crate::failure::{COMPONENTS, DATA_DAMAGED, DATA_OPEN, Failure, LISTEN};
 use crate::service::Service;
 
 /// A running service. Dropping it stops it in the background; [`stop`](Self::stop) waits until every accepted command is answered.
@@ -79,6 +79,10 @@ pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running,
             return Err(refused);
         }
     };
+    if let Err(error) = runtime.begin().await {
+        engine.journal.close().await;
+        return Err(Failure::new(Exit::Damaged, DATA_DAMAGED, error.to_string()));
+    }
     let options = gateway::Options {
         body_bytes_max: config.body_bytes_max,
         connections_max,

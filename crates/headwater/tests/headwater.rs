@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use headwater::prelude::*;
-use headwater::{Exit, Running, SendError};
+use headwater::{Exit, Outcome, Running, SendError};
 
 #[derive(Debug, Default, PartialEq, State)]
 struct Counter {
@@ -124,6 +124,34 @@ async fn what_was_answered_is_there_after_a_restart() {
     assert_eq!(again, sent);
     assert_eq!(running.client().state("c/1").await, Ok(Some(Counter { count: 3 })));
     assert_eq!(running.client().state::<Counter>("nobody").await, Ok(None));
+    running.stop().await;
+}
+
+/// What became of a command that was sent to be decided later.
+async fn settled(running: &Running, key: &str) -> Result<(u64, u64), SendError<CounterRejection>> {
+    loop {
+        match running.client().outcome::<Counter>("c1", key).await? {
+            Some(Outcome::Done { reply, sequence }) => return Ok((reply, sequence)),
+            Some(Outcome::Pending) => tokio::task::yield_now().await,
+            None => panic!("{key} was taken and is lost"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_may_be_sent_for_later() {
+    let directory = Directory::new();
+    let running = directory.start().await;
+    let key = running.client().send_later::<Counter>("c1", CounterCommand::Add { by: 3 }).await.expect("it is taken");
+    assert_eq!(settled(&running, &key).await, Ok((3, 1)));
+    let rejected = running.client().keyed("k").send_later::<Counter>("c1", CounterCommand::Add { by: 11 }).await.expect("it is taken");
+    assert_eq!(rejected, "k");
+    running.stop().await;
+
+    let running = directory.start().await;
+    assert_eq!(settled(&running, &key).await, Ok((3, 1)));
+    assert_eq!(settled(&running, "k").await, Err(SendError::Rejected(CounterRejection::TooMuch { most: 10 })));
+    assert_eq!(running.client().outcome::<Counter>("c1", "never sent").await, Ok(None));
     running.stop().await;
 }
 

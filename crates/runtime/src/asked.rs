@@ -114,6 +114,7 @@ impl Asked {
             cursor: first.cursor,
             // A minted id can only meet itself: a commit of unknown outcome that was sent again.
             replayed: self.given,
+            recorded: true,
             durability: journal::Durability::Durable,
         })
     }

@@ -1,7 +1,10 @@
 //! Where user code is called: a panic in it ends the call, not the service. Whoever calls drops the state that the code held.
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 
 use component::hosted::{LiveEntity, Unreadable};
 
@@ -19,6 +22,17 @@ impl Panicked {
 pub(crate) fn isolated<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     // The state behind the call is thrown away after a panic, so that nobody sees it half changed.
     catch_unwind(AssertUnwindSafe(call)).map_err(|payload| Panicked(message(&*payload)))
+}
+
+/// Drives user code's future: a panic in it ends it.
+pub(crate) async fn isolated_future<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(move |context| match isolated(|| future.as_mut().poll(context)) {
+        Ok(polled) => polled.map(Ok),
+        // It is never polled again.
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
 }
 
 /// The state as JSON.

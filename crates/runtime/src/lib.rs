@@ -5,6 +5,8 @@
 
 mod admission;
 mod asked;
+mod asynchronous;
+mod delivery;
 mod entity;
 mod flight;
 mod isolation;
@@ -21,9 +23,10 @@ use component::hosted::{EntityHandle, OperationHandle};
 use journal::seams::{Clock, Disk, Random, Spawner};
 use journal::{Journal, Registers};
 
+pub use delivery::{ConsumerState, ConsumerStatus, FailedRun, HeldKey, RetryPolicy};
 pub use limits::Limits;
 pub use request::{
-    CommandError, CommandOutcome, CommandRequest, Expectation, Moment, OperationRequest, PastOutcome, StateError, StateRead,
+    CommandError, CommandOutcome, CommandRequest, Expectation, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead,
 };
 pub use runtime::{Health, Runtime};
 pub use start::StartError;

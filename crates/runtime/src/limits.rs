@@ -45,6 +45,35 @@ pub const SNAPSHOTS_MAX: usize = 1_000_000;
 pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of the snapshot log below which it is never rewritten.
 pub const SNAPSHOT_REWRITE_BYTES_MIN: u64 = 1024 * 1024;
+/// Asynchronous commands that are decided at once, at most.
+pub const ASYNCHRONOUS_RUNS_MAX: usize = 256;
+/// Events that one consumer has taken and not finished, at most.
+pub const WINDOW_EVENTS_MAX: usize = 4_096;
+/// Keys that one consumer holds or has parked, at most; then it takes no further events.
+pub const HELD_KEYS_MAX: usize = 10_000;
+/// Failures that are remembered of one held key.
+pub const FAILURES_KEPT_MAX: usize = 8;
+/// Bytes of one remembered cause, at most.
+pub const FAILURE_CAUSE_BYTES_MAX: usize = 1_024;
+/// Processes that one event may end before its key is parked.
+pub const DEATHS_MAX: u32 = 3;
+/// How far ahead of its cursor a consumer says that events may run, in positions: one durable write in so many.
+pub const CEILING_POSITIONS: u64 = 4_096;
+/// Events that may end before the cursor is written.
+pub const CHECKPOINT_EVENTS: u64 = 4_096;
+/// Positions that a consumer may pass without an event for it before its cursor is written.
+pub const CHECKPOINT_POSITIONS: u64 = 65_536;
+/// How long the cursor may stay behind what has ended.
+pub const CHECKPOINT_DELAY: Duration = Duration::from_secs(1);
+/// The first and the longest wait before a consumer tries an engine again that failed it.
+pub const ENGINE_RETRY_MIN: Duration = Duration::from_millis(200);
+/// See [`ENGINE_RETRY_MIN`].
+pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(30);
 
+const _: () = assert!(DEATHS_MAX > 1, "the first death is nobody's in particular");
+const _: () = assert!(
+    FAILURES_KEPT_MAX * FAILURE_CAUSE_BYTES_MAX * 6 + 8_192 <= journal::limits::REGISTER_BYTES_MAX,
+    "a held key fits its register, with every byte of its causes escaped"
+);
 const _: () = assert!(CACHE_SHARDS.is_power_of_two() && CACHE_SHARDS <= journal::limits::SLICES as usize);
 const _: () = assert!(DECIDE_ATTEMPTS_MAX > 1, "a race is lost at least once before it is given up");

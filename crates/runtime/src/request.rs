@@ -63,11 +63,36 @@ pub struct CommandOutcome {
     pub cursor: Cursor,
     /// True when this is the first reply, given again.
     pub replayed: bool,
+    /// Whether the entity remembers it; a command without events leaves nothing.
+    pub recorded: bool,
     /// How durable it is.
     pub durability: Durability,
 }
 
-/// What became of a command, asked for by its id.
+/// What is known of a command, asked for by its id.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It was accepted.
+    Done(PastOutcome),
+    /// It was taken and is not decided yet.
+    Pending {
+        /// Its name.
+        command: String,
+        /// Since when.
+        time: Timestamp,
+    },
+    /// It was taken, and refused when it was decided.
+    Refused {
+        /// Its name.
+        command: String,
+        /// Why.
+        error: CommandError,
+        /// When.
+        time: Timestamp,
+    },
+}
+
+/// What became of an accepted command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastOutcome {
     /// The command's name.

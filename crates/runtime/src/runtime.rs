@@ -1,24 +1,29 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use component::hosted::{EntityDescription, OperationDescription};
-use journal::{CommandId, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
+use journal::{CommandId, Cursor, EntityKey, Events, Journal, ReadError, ReadMode, Selection};
 
 use crate::admission::Admission;
 use crate::asked::{Mint, checked};
+use crate::asynchronous::Asynchronous;
+use crate::delivery::{ConsumerStatus, DeliveryRoom, Seams};
 use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
 use crate::operation::Operations;
-use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, PastOutcome, StateError, StateRead};
+use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead};
 use crate::start::StartError;
 use crate::{Parts, start};
 
 /// Runs the components of one service over an engine. Cheap to share behind an `Arc`; it starts no threads and no tasks.
 pub struct Runtime {
     service: String,
-    entities: Entities,
+    entities: Arc<Entities>,
+    asynchronous: Asynchronous,
+    delivery: DeliveryRoom,
     operations: Operations,
     admission: Admission,
 }
@@ -50,10 +55,20 @@ impl Runtime {
         // Snapshots are derived: without them loads take longer, and that is all.
         let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, parts.journal.lineage().id).ok());
         let kinds = parts.entities.into_iter().map(Kind::new).collect();
+        let seams = Seams {
+            journal: Arc::clone(&parts.journal),
+            registers: parts.registers,
+            clock: Arc::clone(&parts.clock),
+            random: Arc::clone(&parts.random),
+            tasks: parts.tasks,
+        };
         let mint = Mint { clock: parts.clock, random: parts.random };
+        let entities = Arc::new(Entities::new(parts.journal, mint, kinds, snapshots, parts.limits));
         Ok(Self {
             service: parts.service,
-            entities: Entities::new(parts.journal, mint, kinds, snapshots, parts.limits),
+            asynchronous: Asynchronous::new(Arc::clone(&entities)),
+            entities,
+            delivery: DeliveryRoom::new(seams),
             operations: Operations::new(parts.operations),
             admission: Admission::new(parts.limits.commands_in_flight_max),
         })
@@ -98,6 +113,41 @@ impl Runtime {
         self.entities.command(request).await
     }
 
+    /// Begins the work in the background: consumers go on where they were.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn begin(&self) -> Result<(), ReadError> {
+        self.asynchronous.resume(&self.delivery).await
+    }
+
+    /// Takes a command that is decided later, in the background, and gives the id under which its outcome is found. It is
+    /// durable when this returns, and its form has been checked.
+    ///
+    /// # Errors
+    /// See [`CommandError`]: refused, not taken, or unknown.
+    pub async fn accept(&self, request: CommandRequest) -> Result<String, CommandError> {
+        let _permit = self.admission.enter()?;
+        self.asynchronous.accept(&self.delivery, request).await
+    }
+
+    /// What is known of an accepted command once it is decided, or after `patience`.
+    ///
+    /// # Errors
+    /// As [`outcome`](Self::outcome).
+    pub async fn settled(&self, entity: &EntityKey, id: &str, patience: Duration) -> Result<Option<Outcome>, StateError> {
+        if !patience.is_zero() {
+            self.asynchronous.settled(entity, id, patience, &**self.delivery.tasks()).await?;
+        }
+        self.outcome(entity, id).await
+    }
+
+    /// How each consumer is.
+    #[must_use]
+    pub fn consumers(&self) -> Vec<ConsumerStatus> {
+        self.delivery.statuses()
+    }
+
     /// Runs an operation or a rule. A caller that goes away does not undo it.
     ///
     /// # Errors
@@ -112,18 +162,20 @@ impl Runtime {
     ///
     /// # Errors
     /// When there is no such entity type, or the journal fails.
-    pub async fn outcome(&self, entity: &EntityKey, id: &str) -> Result<Option<PastOutcome>, StateError> {
-        self.kind(entity)?;
+    pub async fn outcome(&self, entity: &EntityKey, id: &str) -> Result<Option<Outcome>, StateError> {
+        let kind = self.kind(entity)?;
         // What no client may send has no outcome.
         let Ok(id) = checked(id.to_owned()) else { return Ok(None) };
-        let found = self.journal().find_command(entity, CommandId::from_raw(id.as_bytes())).await?;
-        Ok(found.map(|found| PastOutcome {
+        let Some(found) = self.journal().find_command(entity, CommandId::from_raw(id.as_bytes())).await? else {
+            return self.asynchronous.outcome(kind, entity, &id).await;
+        };
+        Ok(Some(Outcome::Done(PastOutcome {
             command: (*found.name).to_owned(),
             reply: found.reply,
             sequence: found.sequence,
             cursor: found.cursor,
             time: found.time,
-        }))
+        })))
     }
 
     /// The state of an entity; `None` when it has no event at that moment, or is deleted. `stale` does not wait until what the
@@ -161,14 +213,16 @@ impl Runtime {
         }
     }
 
-    /// Takes no more commands; those under way go on. Reads go on.
+    /// Takes no more commands, and no consumer takes further events; what is under way goes on. Reads go on.
     pub fn stop(&self) {
         self.admission.stop();
+        self.delivery.stop();
     }
 
-    /// Returns when no command is under way. After `stop`, none will be.
+    /// Returns when nothing is under way. After `stop`, nothing will be.
     pub async fn drained(&self) {
         self.admission.drained().await;
+        self.delivery.drained().await;
     }
 
     fn kind(&self, entity: &EntityKey) -> Result<&Arc<Kind>, StateError> {

@@ -2,6 +2,8 @@
 //! and threads come through `journal::seams`.
 
 mod real;
+#[cfg(any(test, feature = "testing"))]
+pub mod sim;
 
 use std::time::Duration;
 

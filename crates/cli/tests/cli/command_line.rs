@@ -117,6 +117,26 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
+fn a_command_is_sent_for_later_and_its_outcome_asked_for() {
+    let directory = Directory::new();
+    let shop = Shop::start(&directory, &["--empty"]);
+    let ask = |key: &str, option: &str| run(&directory, ["entity", "outcome", "cart", "c1", key, option, "--url", shop.url.as_str()]);
+    let send = |command: &str, body: &str, key: &str| {
+        run(&directory, ["send", "cart", "c1", command, body, "--async", "--key", key, "--url", shop.url.as_str()])
+    };
+    let rejected = send("check-out", "{}", "k0");
+    check_code(&rejected, 0);
+    assert_eq!(stdout(&rejected), "/v1/entities/cart/c1/commands/k0\n");
+    assert!(stderr(&rejected).contains("entity outcome cart c1 k0"), "{}", stderr(&rejected));
+    check_code(&send("add-item", r#"{"sku":"mug","quantity":2}"#, "k1"), 0);
+    for (key, code) in [("k0", 3), ("k1", 0)] {
+        while ask(key, "--json").status.code() == Some(5) {}
+        check_code(&ask(key, "--json"), code);
+    }
+    check_code(&ask("never", "--json"), 4);
+}
+
+#[test]
 fn commands_are_sent_states_are_shown_and_events_are_read() {
     let directory = Directory::new();
     let shop = Shop::start(&directory, &["--empty"]);

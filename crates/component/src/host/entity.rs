@@ -60,6 +60,10 @@ impl<E: Entity> HostedEntity for EntityType<E> {
         E::NAME
     }
 
+    fn check(&self, command: &str, body: &[u8]) -> Result<(), Refusal> {
+        read_command::<E::Command>(command, body).map(drop)
+    }
+
     fn fresh(&self) -> Box<dyn LiveEntity> {
         Live::<E>::fresh()
     }

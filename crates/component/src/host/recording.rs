@@ -36,7 +36,7 @@ pub(crate) fn encode_reply<T: Value>(reply: &T) -> Result<Vec<u8>, Refusal> {
 pub(crate) fn rejected(rejection: &impl Rejection) -> Refusal {
     let data = encode_payload(rejection).and_then(|json| serde_json::from_slice::<Json>(&json));
     match data {
-        Ok(data) => Refusal::Rejected(Rejected { code: rejection.name(), message: rejection.message(), data }),
+        Ok(data) => Refusal::Rejected(Rejected { code: rejection.name().into(), message: rejection.message(), data }),
         Err(error) => broken(format!("rejection {} does not encode: {error}", rejection.name())),
     }
 }

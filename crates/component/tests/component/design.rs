@@ -100,7 +100,7 @@ fn a_rejection_carries_the_rules_code_and_leaves_the_state() {
     let mut cart = hosted::<Cart>().fresh();
     cart.evolve(StoredEvent { name: "paid", version: 1, payload: b"{}" }).unwrap();
     let before = cart.state().unwrap();
-    let rejected = Rejected { code: "already-paid", message: "the cart is paid".to_owned(), data: json!({}) };
+    let rejected = Rejected { code: "already-paid".into(), message: "the cart is paid".to_owned(), data: json!({}) };
     assert_eq!(cart.decide("pay", b"", &CommandContext::default()), Err(Refusal::Rejected(rejected)));
     assert_eq!(cart.state().unwrap(), before);
 }

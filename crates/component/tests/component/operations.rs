@@ -158,7 +158,7 @@ fn rejections_carry_code_message_and_data() {
     ) else {
         panic!("an empty account covers nothing");
     };
-    assert_eq!((rejected.code, rejected.message.as_str()), ("not-covered", "1 are asked for, 0 are there"));
+    assert_eq!((&*rejected.code, rejected.message.as_str()), ("not-covered", "1 are asked for, 0 are there"));
     assert_eq!(rejected.data, serde_json::json!({ "balance": 0, "amount": 1 }));
     assert_eq!(TransferRejection::RefusedLate("x".to_owned()).message(), "after all: \"x\"");
 }

@@ -42,6 +42,19 @@ pub(super) fn accepted(schema: &Json, has_etag: bool) -> Json {
     json!({ "description": "accepted and durable", "headers": headers, "content": { "application/json": { "schema": schema } } })
 }
 
+/// A command that was taken and is decided later.
+pub(super) fn taken() -> Json {
+    let schema = json!({ "type": "object", "required": ["status", "key", "outcome"], "properties": {
+        "status": { "const": "pending" }, "key": { "type": "string" },
+        "outcome": { "type": "string", "format": "uri-reference", "description": "where the outcome is found" },
+    } });
+    let headers = json!({
+        "Location": { "schema": { "type": "string" }, "description": "where the outcome is found" },
+        "Preference-Applied": { "schema": { "const": "respond-async" } }, "Idempotency-Key": reference("headers", "IdempotencyKey"),
+    });
+    json!({ "description": "taken, durably; decided later", "headers": headers, "content": { "application/json": { "schema": schema } } })
+}
+
 fn get(summary: &str, tag: &str, id: &str, parameters: &[Json], refused: &[u16], ok: Json) -> Json {
     let mut responses = refusals(refused);
     responses.insert("200".to_owned(), ok);
@@ -101,9 +114,15 @@ pub(super) fn past_outcome(entity: &str) -> Json {
     all.push(json!({ "name": "key", "in": "path", "required": true, "schema": { "type": "string" },
         "description": "the command's Idempotency-Key" }));
     let mut schema = outcome(&reference("schemas", &format!("{entity}.reply")));
+    schema["properties"]["status"] = json!({ "const": "done" });
     schema["properties"]["command"] = json!({ "type": "string" });
     schema["properties"]["time"] = json!({ "type": "string", "format": "date-time" });
-    let ok = json!({ "description": "it took effect", "content": { "application/json": { "schema": schema } } });
+    let unsettled = json!({ "type": "object", "required": ["status", "command", "time"], "properties": {
+        "status": { "enum": ["pending", "rejected"] }, "command": { "type": "string" }, "time": { "type": "string", "format": "date-time" },
+        "problem": reference("schemas", "Problem"),
+    } });
+    let schema = json!({ "oneOf": [schema, unsettled] });
+    let ok = json!({ "description": "it took effect; or it was taken to be decided later, and is pending or was rejected", "content": { "application/json": { "schema": schema } } });
     get("The outcome of a command by its key", entity, &format!("{entity}.outcome"), &all, &[400, 404, 410], ok)
 }
 
@@ -207,6 +226,8 @@ fn header_parameters() -> Json {
             "the command takes effect at most once under it, for ever; minted when absent"),
         "IfMatch": header("If-Match", "^\"[1-9][0-9]{0,18}\"$", "`\"7\"`: only when the entity is at sequence 7"),
         "IfNoneMatch": header("If-None-Match", "^\\*$", "`*`: only when the entity is new"),
+        "Prefer": header("Prefer", "^[ -~]*$",
+            "`respond-async`: 202 at once, decided later; `respond-async, wait=5`: the answer itself when it is there within 5 seconds"),
         "Traceparent": header("traceparent", "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$", "W3C trace context; kept with the events"),
         "CorrelationId": header("Correlation-Id", "^[!-~]([ -~]{0,254}[!-~])?$", "kept with the events as `correlationid`"),
     })

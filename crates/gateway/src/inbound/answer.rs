@@ -7,6 +7,7 @@ use runtime::CommandOutcome;
 
 use super::body::Body;
 use super::headers::IDEMPOTENCY_KEY;
+use super::prefer::PREFERENCE_APPLIED;
 use crate::json;
 use crate::problem::Problem;
 
@@ -54,25 +55,64 @@ pub(super) fn outcome(outcome: &CommandOutcome, echo: Option<HeaderValue>) -> Re
     let mut response = json(body);
     let headers = response.headers_mut();
     set_cursor(headers, outcome.cursor);
-    if let Some(key) = echo.or_else(|| HeaderValue::from_str(&outcome.id).ok()) {
-        headers.insert(IDEMPOTENCY_KEY, key);
-    }
+    set_key(headers, echo, &outcome.id);
     if outcome.replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }
 
+/// A command that was taken and is decided later: where its outcome will be.
+pub(super) fn pending(outcome: &str, key: &str) -> Response<Body> {
+    let mut body = Vec::with_capacity(outcome.len() + key.len() + 64);
+    body.extend_from_slice(b"{\"status\":\"pending\",\"key\":");
+    json::string(&mut body, key);
+    body.extend_from_slice(b",\"outcome\":");
+    json::string(&mut body, outcome);
+    body.push(b'}');
+    let mut response = with(StatusCode::ACCEPTED, JSON, Body::whole(body));
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, text(outcome.to_owned()));
+    headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+    response
+}
+
+/// What is asked for may be there in a moment.
+pub(super) fn retry_soon(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// The reply of a command that was accepted before: `{"reply":..,"sequence":..,"cursor":".."}`.
+pub(super) fn reply(reply: &[u8], sequence: u64, cursor: Cursor) -> Vec<u8> {
+    let mut body = Vec::with_capacity(reply.len() + 96);
+    body.push(b'{');
+    reply_members(&mut body, reply, sequence, cursor);
+    body.push(b'}');
+    body
+}
+
+fn reply_members(out: &mut Vec<u8>, reply: &[u8], sequence: u64, cursor: Cursor) {
+    out.extend_from_slice(b"\"reply\":");
+    json::verbatim(out, reply);
+    out.extend_from_slice(b",\"sequence\":");
+    json::number(out, sequence);
+    out.extend_from_slice(b",\"cursor\":");
+    json::plain(out, cursor);
+}
+
 /// The members of an accepted command, without braces. A durability weaker than the default is named.
 pub(super) fn members(out: &mut Vec<u8>, outcome: &CommandOutcome) {
-    out.extend_from_slice(b"\"reply\":");
-    json::verbatim(out, &outcome.reply);
-    out.extend_from_slice(b",\"sequence\":");
-    json::number(out, outcome.sequence);
-    out.extend_from_slice(b",\"cursor\":");
-    json::plain(out, outcome.cursor);
+    reply_members(out, &outcome.reply, outcome.sequence, outcome.cursor);
     if outcome.durability == Durability::Memory {
         out.extend_from_slice(b",\"durability\":\"memory\"");
+    }
+}
+
+/// The key that a command runs under; `echo` is the one that the client wrote.
+pub(super) fn set_key(headers: &mut HeaderMap, echo: Option<HeaderValue>, id: &str) {
+    if let Some(key) = echo.or_else(|| HeaderValue::from_str(id).ok()) {
+        headers.insert(IDEMPOTENCY_KEY, key);
     }
 }
 

@@ -2,18 +2,20 @@
 //! is JSON already, is wrapped once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Response, header};
-use journal::EntityKey;
-use runtime::{CommandRequest, OperationRequest, PastOutcome};
+use http::{HeaderValue, Response, header};
+use journal::{EntityKey, Timestamp};
+use runtime::{CommandRequest, OperationRequest, Outcome, PastOutcome};
 
 use super::Gateway;
 use super::answer::{self, JSON};
 use super::body::{Body, RequestBody};
 use super::headers::{self, CommandHeaders};
-use super::{query, refusal};
+use super::path::encode;
+use super::{prefer, query, refusal};
 use crate::problem::{OUTCOME_NOT_FOUND, Problem, REPLY_GONE};
 use crate::{calendar, json};
 
@@ -31,12 +33,45 @@ pub(super) async fn run(
     let CommandHeaders { id, echo, expect, context } = CommandHeaders::read(&parts.headers)?;
     let body = json_body(gateway, parts, body).await?;
     let request = CommandRequest { entity, command: command.to_owned(), body, id, expect, context };
+    if let Some(wait) = prefer::respond_async(&parts.headers)? {
+        return Box::pin(accept(gateway, request, echo, wait)).await;
+    }
     let outcome = gateway.runtime.command(request).await.map_err(|error| refusal::command(error, command))?;
     let mut response = answer::outcome(&outcome, echo);
     if outcome.sequence > 0 {
         answer::set_etag(response.headers_mut(), outcome.sequence);
     }
     Ok(response)
+}
+
+/// The same, taken now and decided later; answered as if it were not when it is decided within `wait`.
+async fn accept(
+    gateway: &Arc<Gateway>,
+    request: CommandRequest,
+    echo: Option<HeaderValue>,
+    wait: Duration,
+) -> Result<Response<Body>, Problem> {
+    let (entity, command) = (request.entity.clone(), request.command.clone());
+    let id = gateway.runtime.accept(request).await.map_err(|error| refusal::command(error, &command))?;
+    let settled = gateway.runtime.settled(&entity, &id, wait).await.map_err(|error| refusal::state(&gateway.runtime, error))?;
+    let mut response = match settled {
+        Some(Outcome::Done(PastOutcome { reply: Some(reply), sequence, cursor, .. })) => {
+            let mut response = answer::json(answer::reply(&reply, sequence, cursor));
+            answer::set_cursor(response.headers_mut(), cursor);
+            if sequence > 0 {
+                answer::set_etag(response.headers_mut(), sequence);
+            }
+            response
+        }
+        Some(Outcome::Refused { error, .. }) => return Err(refusal::command(error, &command)),
+        Some(Outcome::Done(_) | Outcome::Pending { .. }) | None => answer::pending(&outcome_path(&entity, &id), &id),
+    };
+    answer::set_key(response.headers_mut(), echo, &id);
+    Ok(response)
+}
+
+fn outcome_path(entity: &EntityKey, id: &str) -> String {
+    format!("/v1/entities/{}/{}/commands/{}", entity.kind(), encode(entity.id()), encode(id))
 }
 
 /// `POST /v1/operations/{name}`. No `ETag`: an operation has no version of its own.
@@ -56,7 +91,17 @@ pub(super) async fn outcome(gateway: &Arc<Gateway>, parts: &Parts, kind: &str, i
     let entity = entity(gateway, kind, id)?;
     query::none(parts.uri.query())?;
     let found = gateway.runtime.outcome(&entity, key).await.map_err(|error| refusal::state(&gateway.runtime, error))?;
-    let outcome = found.ok_or_else(|| Problem::new(OUTCOME_NOT_FOUND, "no command with this key took effect here; sending it is safe"))?;
+    let outcome = match found {
+        Some(Outcome::Done(outcome)) => outcome,
+        Some(Outcome::Pending { command, time }) => {
+            return Ok(answer::retry_soon(answer::json(unsettled("pending", &command, time, None))));
+        }
+        Some(Outcome::Refused { command, error, time }) => {
+            let problem = refusal::command(error, &command);
+            return Ok(answer::json(unsettled("rejected", &command, time, Some(&problem))));
+        }
+        None => return Err(Problem::new(OUTCOME_NOT_FOUND, "no command with this key took effect here; sending it is safe")),
+    };
     let Some(reply) = &outcome.reply else {
         return Err(Problem::new(REPLY_GONE, format!("command `{}` took effect; its reply is no longer kept", outcome.command))
             .member("command", &*outcome.command)
@@ -70,7 +115,7 @@ pub(super) async fn outcome(gateway: &Arc<Gateway>, parts: &Parts, kind: &str, i
 
 fn past(outcome: &PastOutcome, reply: &Bytes) -> Vec<u8> {
     let mut body = Vec::with_capacity(reply.len() + 160);
-    body.extend_from_slice(b"{\"command\":");
+    body.extend_from_slice(b"{\"status\":\"done\",\"command\":");
     json::string(&mut body, &outcome.command);
     body.extend_from_slice(b",\"reply\":");
     json::verbatim(&mut body, reply);
@@ -80,6 +125,23 @@ fn past(outcome: &PastOutcome, reply: &Bytes) -> Vec<u8> {
     json::plain(&mut body, outcome.cursor);
     body.extend_from_slice(b",\"time\":");
     json::plain(&mut body, calendar::text(outcome.time));
+    body.push(b'}');
+    body
+}
+
+/// A command that has no reply: not yet, or because it was not accepted.
+fn unsettled(status: &str, command: &str, time: Timestamp, problem: Option<&Problem>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(256);
+    body.extend_from_slice(b"{\"status\":");
+    json::string(&mut body, status);
+    body.extend_from_slice(b",\"command\":");
+    json::string(&mut body, command);
+    if let Some(problem) = problem {
+        body.extend_from_slice(b",\"problem\":");
+        problem.write(&mut body, None);
+    }
+    body.extend_from_slice(b",\"time\":");
+    json::plain(&mut body, calendar::text(time));
     body.push(b'}');
     body
 }

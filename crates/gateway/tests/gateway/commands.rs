@@ -79,6 +79,7 @@ async fn an_outcome_can_be_asked_for() {
     let first = shop.post(ADD, &[("idempotency-key", "a/b c")], GOOD).await;
     let outcome = shop.get("/v1/entities/cart/c1/commands/a%2Fb%20c").await;
     assert_eq!(outcome.status, 200, "{}", outcome.json);
+    assert_eq!(outcome.json["status"], "done");
     assert_eq!((&outcome.json["command"], &outcome.json["reply"]), (&json!("add-item"), &first.json["reply"]));
     assert_eq!((&outcome.json["sequence"], &outcome.json["cursor"]), (&json!(1), &first.json["cursor"]));
     assert!(outcome.json["time"].as_str().unwrap().ends_with('Z'));

@@ -14,6 +14,7 @@ mod bounds;
 mod commands;
 mod described;
 mod failures;
+mod later;
 mod reads;
 mod shop;
 mod stopping;

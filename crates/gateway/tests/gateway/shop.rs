@@ -166,6 +166,7 @@ impl Shop {
             snapshots: None,
             limits: runtime::Limits::default(),
         });
+        runtime.begin().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

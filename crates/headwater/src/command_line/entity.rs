@@ -5,7 +5,7 @@ use http::{HeaderMap, Method};
 use serde_json::Value as Json;
 
 use super::events::event_line;
-use crate::client::{accepted, connection, failed, segment};
+use crate::client::{accepted, connection, failed, refused, segment};
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -18,6 +18,15 @@ pub enum Command {
     Show(Show),
     /// Print an entity's events, with who and why
     History(Name),
+    /// Print what became of a command, by its key
+    ///
+    /// The reply, with 0; a rejection, with 3; 5 while an asynchronous command is not decided, 4 when nothing is known of it.
+    Outcome {
+        #[command(flatten)]
+        name: Name,
+        /// The command's Idempotency-Key
+        key: String,
+    },
     /// Print the ids of a type, one a line
     List {
         /// The type, such as cart
@@ -52,13 +61,15 @@ pub struct Show {
 pub(super) fn run(command: &Command, settings: &Settings, as_json: bool) -> Result<Exit, Failure> {
     let url = settings.url();
     threads::call(async {
+        let mut exit = Exit::Done;
         match command {
-            Command::Show(arguments) => show(arguments, &url, as_json).await,
-            Command::History(name) => pages(&url, format!("{}/events", path(name)), |item| history_line(item, as_json)).await,
-            Command::List { kind } => pages(&url, format!("/v1/entities/{}", segment(kind)), |item| id_line(item, as_json)).await,
+            Command::Show(arguments) => show(arguments, &url, as_json).await?,
+            Command::Outcome { name, key } => exit = outcome(name, key, &url, as_json).await?,
+            Command::History(name) => pages(&url, format!("{}/events", path(name)), |item| history_line(item, as_json)).await?,
+            Command::List { kind } => pages(&url, format!("/v1/entities/{}", segment(kind)), |item| id_line(item, as_json)).await?,
         }
-    })?;
-    Ok(Exit::Done)
+        Ok(exit)
+    })
 }
 
 fn path(name: &Name) -> String {
@@ -78,6 +89,27 @@ async fn show(arguments: &Show, url: &str, as_json: bool) -> Result<(), Failure>
     let text = |name: &str| read[name].as_str().unwrap_or_default().to_owned();
     output::talk(format!("{} {} at sequence {}, {}", text("type"), text("id"), read["sequence"], text("time")));
     output::data(format!("{:#}", read["state"]))
+}
+
+async fn outcome(name: &Name, key: &str, url: &str, as_json: bool) -> Result<Exit, Failure> {
+    let read = get(url, &format!("{}/commands/{}", path(name), segment(key))).await?;
+    if read["status"] == "rejected" && !as_json {
+        return Err(refused(read["problem"].to_string().as_bytes()));
+    }
+    let exit = match read["status"].as_str() {
+        Some("rejected") => Exit::Rejected,
+        Some("pending") => Exit::Unknown,
+        _ => Exit::Done,
+    };
+    if as_json {
+        output::json(&read)?;
+    } else if exit == Exit::Unknown {
+        output::talk(format!("{} is not decided yet", read["command"].as_str().unwrap_or_default()));
+    } else {
+        output::talk(format!("accepted: {} {} was at sequence {}", name.kind, name.id, read["sequence"]));
+        output::json(&read["reply"])?;
+    }
+    Ok(exit)
 }
 
 async fn get(url: &str, path: &str) -> Result<Json, Failure> {

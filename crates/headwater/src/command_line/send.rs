@@ -30,6 +30,9 @@ pub struct Arguments {
     /// The Idempotency-Key: sending the same key again gives the first reply again [default: a new one]
     #[arg(long)]
     key: Option<String>,
+    /// Only take the command, to be decided later, and print where its outcome will be
+    #[arg(long = "async")]
+    later: bool,
     /// Only if the entity is at this sequence; 0 for an entity without events
     #[arg(long, value_name = "SEQUENCE")]
     if_match: Option<u64>,
@@ -50,6 +53,9 @@ async fn send(arguments: &Arguments, url: &str, key: &str, body: Bytes) -> Resul
         Some(0) => drop(headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"))),
         Some(sequence) => drop(headers.insert(header::IF_MATCH, etag(sequence))),
         None => {}
+    }
+    if arguments.later {
+        headers.insert("prefer", HeaderValue::from_static("respond-async"));
     }
     let path = format!("/v1/entities/{}/{}/{}", segment(&arguments.kind), segment(&arguments.id), segment(&arguments.command));
     let response = connection(url)?.request(Method::POST, &path, headers, body).await.map_err(|error| failed(url, &error))?;
@@ -88,6 +94,17 @@ fn with_key(failure: Failure, arguments: &Arguments, key: &str) -> Failure {
 fn show(arguments: &Arguments, answer: &Json, as_json: bool) -> Result<(), Failure> {
     if as_json {
         return output::json(answer);
+    }
+    if arguments.later {
+        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        output::talk(format!(
+            "taken under the key {}; ask with: entity outcome {} {} {}",
+            text("key"),
+            arguments.kind,
+            arguments.id,
+            text("key")
+        ));
+        return output::data(text("outcome"));
     }
     output::talk(format!("accepted: {} {} is at sequence {}", arguments.kind, arguments.id, answer["sequence"]));
     match &answer["reply"] {

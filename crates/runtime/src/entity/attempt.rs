@@ -116,7 +116,15 @@ impl Entities {
     pub(crate) async fn quiet_outcome(&self, asked: &Asked, quiet: Quiet) -> Result<CommandOutcome, CommandError> {
         let cursor = self.journal.head().await.map_err(|error| self.command_error(error.into()))?;
         let Quiet { reply, sequence } = quiet;
-        Ok(CommandOutcome { id: asked.text.clone(), reply, sequence, cursor, replayed: false, durability: Durability::Durable })
+        Ok(CommandOutcome {
+            id: asked.text.clone(),
+            reply,
+            sequence,
+            cursor,
+            replayed: false,
+            recorded: false,
+            durability: Durability::Durable,
+        })
     }
 }
 
@@ -141,6 +149,7 @@ impl Taken {
             sequence: committed.commands.get(self.index).map_or(self.sequence, |settled| settled.sequence),
             cursor: committed.cursor,
             replayed,
+            recorded: true,
             durability: committed.durability,
         }
     }

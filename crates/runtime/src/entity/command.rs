@@ -16,9 +16,7 @@ use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation};
 impl Entities {
     /// Runs a command.
     pub(crate) async fn command(&self, request: CommandRequest) -> Result<CommandOutcome, CommandError> {
-        let kind = self
-            .kind(request.entity.kind())
-            .ok_or_else(|| CommandError::UnknownTarget { name: request.entity.kind().to_owned(), known: self.names().to_vec() })?;
+        let kind = self.known_kind(request.entity.kind())?;
         let named = (kind.shared_name(&request.command), request.body);
         let asked = Asked::new(named, request.id, request.context, self.journal.lineage(), &self.mint)?;
         let seat = self.seat(kind, &request.entity)?;

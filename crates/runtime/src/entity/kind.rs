@@ -30,6 +30,12 @@ impl Kind {
         self.hosted.description()
     }
 
+    /// Whether a command has the form that the component reads.
+    pub(crate) fn check(&self, command: &str, body: &[u8]) -> Result<(), Refusal> {
+        let broken = |message| Refusal::Broken { message };
+        isolated(|| self.hosted.check(command, body)).unwrap_or_else(|panic| Err(broken(panic.during("reading the command"))))
+    }
+
     pub(crate) fn state_build(&self) -> &str {
         self.hosted.state_build()
     }

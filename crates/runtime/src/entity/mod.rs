@@ -69,6 +69,11 @@ impl Entities {
         self.kinds.get(name)
     }
 
+    /// The entity type of this name, for a command.
+    pub(crate) fn known_kind(&self, name: &str) -> Result<&Arc<Kind>, CommandError> {
+        self.kind(name).ok_or_else(|| CommandError::UnknownTarget { name: name.to_owned(), known: self.names().to_vec() })
+    }
+
     /// The slot of an entity, with a seat in its bounded queue.
     pub(crate) fn seat(&self, kind: &Arc<Kind>, entity: &EntityKey) -> Result<Seat, CommandError> {
         let slot = self.cache.slot(entity, kind);

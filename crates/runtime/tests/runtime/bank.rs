@@ -35,6 +35,13 @@ impl HostedEntity for Kind {
         self.description.name
     }
 
+    fn check(&self, command: &str, body: &[u8]) -> Result<(), Refusal> {
+        if command == "unheard-of" {
+            return Err(Refusal::UnknownCommand { known: vec!["deposit"] });
+        }
+        serde_json::from_slice::<Json>(body).map(drop).map_err(|error| Refusal::Syntax { message: error.to_string() })
+    }
+
     fn fresh(&self) -> Box<dyn LiveEntity> {
         Box::new(Account { balance: 0, memo: String::new(), decisions: Arc::clone(&self.decisions) })
     }
@@ -129,7 +136,7 @@ pub(crate) fn event(name: &'static str, amount: i64) -> EncodedEvent {
 
 pub(crate) fn not_covered(balance: i64) -> Refusal {
     Refusal::Rejected(Rejected {
-        code: "not-covered",
+        code: "not-covered".into(),
         message: format!("there are only {balance} on it"),
         data: json!({ "balance": balance }),
     })
@@ -226,5 +233,5 @@ impl HostedOperation for Register {
 }
 
 pub(crate) fn taken() -> Refusal {
-    Refusal::Rejected(Rejected { code: "email-taken", message: "the email is taken".into(), data: json!({}) })
+    Refusal::Rejected(Rejected { code: "email-taken".into(), message: "the email is taken".into(), data: json!({}) })
 }

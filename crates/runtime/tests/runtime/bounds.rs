@@ -89,8 +89,8 @@ async fn a_caller_that_goes_away_does_not_hold_up_a_stop() {
 }
 
 /// The gateway's tasks move between threads.
-#[test]
-fn every_call_may_move_between_threads() {
+#[tokio::test]
+async fn every_call_may_move_between_threads() {
     fn sent<T: Send>(_: &T) {}
     let rig = rig();
     let runtime = &rig.runtime;

@@ -7,6 +7,7 @@ mod bank;
 mod gate;
 mod rig;
 
+mod asynchronous;
 mod bounds;
 mod cache;
 mod embedded;

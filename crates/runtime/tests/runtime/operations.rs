@@ -50,7 +50,7 @@ async fn the_first_entity_remembers_the_operation_without_an_event_of_its_own() 
         assert_eq!((rig.balance("a").await, rig.balance("b").await), (6, 4));
         assert!(rig.state("w").await.is_none());
     }
-    let past = rig.runtime.outcome(&crate::rig::key("w"), "t1").await.unwrap().unwrap();
+    let past = crate::rig::past(&rig.runtime, "w", "t1").await;
     assert_eq!(past.command, "transfer");
 }
 

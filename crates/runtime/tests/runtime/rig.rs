@@ -12,7 +12,10 @@ use journal::seams::{Clock, Disk, Random, ThreadSpawner};
 use journal::sim::{SimClock, SimRandom};
 use journal::{AppendError, Context, EntityKey, Journal, Registers};
 use runtime::seams::TokioTasks;
-use runtime::{CommandError, CommandOutcome, CommandRequest, Expectation, Limits, Moment, OperationRequest, Parts, Runtime, StateRead};
+use runtime::{
+    CommandError, CommandOutcome, CommandRequest, Expectation, Limits, Moment, OperationRequest, Outcome, Parts, PastOutcome, Runtime,
+    StateRead,
+};
 use serde_json::{Value as Json, json};
 
 use crate::bank::{Kind, Register, Transfer};
@@ -149,6 +152,14 @@ pub(crate) fn operation(name: &str, body: &Json) -> OperationRequest {
 
 pub(crate) fn number(json: &[u8], field: &str) -> i64 {
     serde_json::from_slice::<Json>(json).unwrap()[field].as_i64().unwrap()
+}
+
+/// What became of a command that was accepted.
+pub(crate) async fn past(runtime: &Runtime, account: &str, id: &str) -> PastOutcome {
+    match runtime.outcome(&key(account), id).await.unwrap() {
+        Some(Outcome::Done(past)) => past,
+        other => panic!("not done: {other:?}"),
+    }
 }
 
 /// The refusal inside, or what came instead.

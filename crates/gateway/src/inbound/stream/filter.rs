@@ -41,8 +41,10 @@ impl Filter {
     }
 
     pub(super) fn matches(&self, event: &Recorded) -> bool {
+        // The platform's own records are no part of the stream; an export has them.
+        let is_ours = event.entity.kind().starts_with('$');
         let key_fits = self.key.as_ref().is_none_or(|key| event.entity == *key);
-        self.types.matches(event) && key_fits && self.tags.iter().all(|tag| event.tags.contains(tag))
+        !is_ours && self.types.matches(event) && key_fits && self.tags.iter().all(|tag| event.tags.contains(tag))
     }
 }
 

@@ -1,0 +1,21 @@
+//! One run of one event: a panic in it, a future that never comes back and a late answer end the run and nothing else.
+
+use std::sync::Arc;
+
+use super::Consumer;
+use super::handler::{Delivery, Failure};
+use crate::isolation::{isolated, isolated_future};
+use crate::seams::Tasks;
+
+/// Runs an event within the consumer's time. Code that blocks its thread without an await cannot be cut.
+pub(super) async fn run(consumer: &Consumer, tasks: &Arc<dyn Tasks>, delivery: Delivery) -> Result<(), Failure> {
+    let panicked = |message: String| Failure::Retry { cause: message };
+    let begun = isolated(|| consumer.handler.run(delivery)).map_err(|panic| panicked(panic.during("the handler")))?;
+    tokio::select! {
+        biased;
+        ended = isolated_future(begun) => ended.unwrap_or_else(|panic| Err(panicked(panic.during("the handler")))),
+        () = tasks.sleep(consumer.run_timeout) => {
+            Err(Failure::Retry { cause: format!("no answer within {} seconds; the run was cut", consumer.run_timeout.as_secs_f64()) })
+        }
+    }
+}

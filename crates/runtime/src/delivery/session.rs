@@ -1,0 +1,452 @@
+//! A consumer at work: from taking its lease to giving it up.
+//!
+//! One task owns everything here. Events come in position order; each key has a lane, whose events run one after the other,
+//! and lanes run side by side. A failed event holds its key: the register is written, the lane's other events are let go
+//! (the journal has them), and the cursor moves on. An error of the engine ends the session; the next one begins from what is
+//! durable, once every run of this one has ended.
+//!
+//! Crash points: a run may have ended without the cursor covering it, so it comes again; a key may be held and the cursor not
+//! yet past the event, so the event is met again and waits like the others; a key may have drained and its register still be
+//! there, so its last event runs again.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::{BoxFuture, CursorError, EntityKey, Events, Position, Read, ReadError, ReadMode, Recorded, RegisterError, Revision};
+use tokio::sync::{mpsc, watch};
+
+use super::handler::{Delivery, Failure};
+use super::held::{HeldKey, HeldRegisters};
+use super::lease::{Lease, Place, Suspect};
+use super::run::run;
+use super::status::StatusCell;
+use super::window::Window;
+use super::worker::{Errand, ErrandEnd, work};
+use super::{Consumer, Seams};
+use crate::limits::{
+    CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX, WINDOW_EVENTS_MAX,
+};
+
+/// Why a session ended before it was told to.
+#[derive(Debug)]
+pub(super) enum SessionError {
+    /// The registers failed, or another owner has taken over.
+    Register(RegisterError),
+    /// The journal could not be read.
+    Read(ReadError),
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Register(error) => error.fmt(formatter),
+            Self::Read(error) => error.fmt(formatter),
+        }
+    }
+}
+
+/// The events of one key that were taken and have not ended.
+#[derive(Default)]
+struct Lane {
+    waiting: VecDeque<Arc<Recorded>>,
+    running: bool,
+}
+
+/// A held key in memory.
+struct Held {
+    record: HeldKey,
+    revision: Revision,
+    /// The last sequence of the key that went by while it was held; 0 when none did.
+    latest: u64,
+    /// The first sequence that has not run.
+    from: u64,
+    running: bool,
+}
+
+/// What a task tells its session.
+enum Ended {
+    Run { event: Arc<Recorded>, result: Result<(), Failure> },
+    Errand { key: EntityKey, end: Box<Result<ErrandEnd, SessionError>> },
+}
+
+/// See the module.
+pub(super) struct Session {
+    consumer: Arc<Consumer>,
+    seams: Arc<Seams>,
+    status: Arc<StatusCell>,
+    lease: Lease,
+    registers: HeldRegisters,
+    window: Window,
+    lanes: HashMap<EntityKey, Lane>,
+    /// Keys with something to run, while all runs are taken.
+    ready: VecDeque<EntityKey>,
+    running: usize,
+    held: HashMap<EntityKey, Held>,
+    /// How many of them are parked.
+    parked: usize,
+    /// When held keys are due.
+    due: BTreeSet<(i64, EntityKey)>,
+    /// Events up to here may have ended the last process: they run alone.
+    careful_until: Position,
+    ended: mpsc::UnboundedReceiver<Ended>,
+    tell: mpsc::UnboundedSender<Ended>,
+    ended_since_checkpoint: u64,
+    /// When the cursor is written, if it is behind.
+    checkpoint_at: Option<Duration>,
+}
+
+enum Signal {
+    Stop,
+    Ended(Ended),
+    Time,
+    Read(Option<Result<Read, ReadError>>),
+}
+
+impl Session {
+    /// Begins from what is durable. `careful` says that the last process may have ended in the middle.
+    pub(super) async fn begin(
+        consumer: Arc<Consumer>,
+        seams: Arc<Seams>,
+        status: Arc<StatusCell>,
+        lease: Lease,
+        careful: bool,
+    ) -> Result<Self, SessionError> {
+        let lineage = seams.journal.lineage();
+        let head = seams.journal.head().await?.position();
+        let done = lineage.resolve(lease.place().cursor, head, 0).map_err(diverged)?;
+        let ceiling = lease.place().ceiling;
+        let reached = if ceiling.lineage() == lineage.id { ceiling.position().min(head) } else { done };
+        let registers = HeldRegisters::new(&seams.registers, &consumer.name);
+        let (tell, ended) = mpsc::unbounded_channel();
+        let mut session = Self {
+            window: Window::new(done),
+            careful_until: if careful { reached } else { 0 },
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            running: 0,
+            held: HashMap::new(),
+            parked: 0,
+            due: BTreeSet::new(),
+            ended_since_checkpoint: 0,
+            checkpoint_at: None,
+            consumer,
+            seams,
+            status,
+            lease,
+            registers,
+            ended,
+            tell,
+        };
+        session.load_held().await?;
+        Ok(session)
+    }
+
+    /// Keys that were held when the last session ended. A run that was under way then may have ended the process.
+    async fn load_held(&mut self) -> Result<(), SessionError> {
+        for (mut revision, mut record) in self.registers.list().await? {
+            let key = record.key()?;
+            if std::mem::take(&mut record.running) {
+                record.deaths += 1;
+                if record.deaths >= DEATHS_MAX {
+                    record.parked = true;
+                    record.note(&fatal(record.deaths), self.seams.clock.now());
+                }
+                revision = self.registers.put(&key, Some(revision), &record).await?;
+            }
+            self.hold(key, record, revision, 0);
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, key: EntityKey, record: HeldKey, revision: Revision, latest: u64) {
+        if record.parked {
+            self.parked += 1;
+        } else {
+            self.due.insert((record.due_micros, key.clone()));
+        }
+        let from = record.sequence;
+        self.held.insert(key, Held { record, revision, latest, from, running: false });
+    }
+
+    /// Works until it is told to stop, or the engine fails. Every run has ended when this returns.
+    pub(super) async fn work(mut self, stop: &mut watch::Receiver<bool>) -> Result<(), SessionError> {
+        let from = self.seams.journal.lineage().cursor(self.window.done());
+        let mut events = self.seams.journal.read(self.consumer.selection.clone(), from, ReadMode::Live);
+        let worked = self.turn(&mut events, stop).await;
+        let drained = self.drain().await;
+        self.tell_status();
+        worked.and(drained)
+    }
+
+    async fn turn(&mut self, events: &mut Events, stop: &mut watch::Receiver<bool>) -> Result<(), SessionError> {
+        loop {
+            self.start_due();
+            self.tell_status();
+            match self.signal(events, stop).await {
+                Signal::Stop => return Ok(()),
+                Signal::Ended(ended) => self.end(ended).await?,
+                Signal::Time => {}
+                Signal::Read(None) => return Ok(()),
+                Signal::Read(Some(Err(error))) => return Err(error.into()),
+                Signal::Read(Some(Ok(Read::Progress(cursor)))) => self.window.progress(cursor.position()),
+                Signal::Read(Some(Ok(Read::Event(event)))) => self.take(event).await?,
+            }
+            self.start_ready().await?;
+            self.checkpoint_if_due().await?;
+        }
+    }
+
+    async fn signal(&mut self, events: &mut Events, stop: &mut watch::Receiver<bool>) -> Signal {
+        let timer = self.timer();
+        let reads = self.may_read();
+        tokio::select! {
+            biased;
+            // A sender that is gone stops as well.
+            _ = stop.wait_for(|stop| *stop) => Signal::Stop,
+            Some(ended) = self.ended.recv() => Signal::Ended(ended),
+            () = timer => Signal::Time,
+            read = events.next(), if reads => Signal::Read(read),
+        }
+    }
+
+    /// Back pressure: what is under way, what is held, and what must run alone keep the next event in the journal.
+    fn may_read(&self) -> bool {
+        let alone = self.is_careful() && !self.window.is_empty();
+        !alone && self.window.len() < WINDOW_EVENTS_MAX && self.held.len() < HELD_KEYS_MAX
+    }
+
+    fn is_careful(&self) -> bool {
+        self.window.done() < self.careful_until
+    }
+
+    /// Resolves when something is due.
+    fn timer(&self) -> BoxFuture<'static, ()> {
+        let held = self.due.first().filter(|_| !self.is_careful()).map(|(due, _)| {
+            let micros = due.saturating_sub(self.seams.clock.now().as_micros()).max(0);
+            Duration::from_micros(micros.unsigned_abs())
+        });
+        let checkpoint = self.checkpoint_at.map(|at| at.saturating_sub(self.seams.tasks.elapsed()));
+        match [held, checkpoint].into_iter().flatten().min() {
+            Some(wait) => self.seams.tasks.sleep(wait),
+            None => Box::pin(std::future::pending()),
+        }
+    }
+
+    async fn take(&mut self, event: Arc<Recorded>) -> Result<(), SessionError> {
+        self.window.take(event.position);
+        if let Some(held) = self.held.get_mut(&event.entity) {
+            held.latest = event.sequence;
+            self.window.end(event.position);
+            return Ok(());
+        }
+        if event.position <= self.careful_until && self.is_fatal(&event).await? {
+            return Ok(());
+        }
+        let key = event.entity.clone();
+        let lane = self.lanes.entry(key.clone()).or_default();
+        lane.waiting.push_back(event);
+        if !lane.running && lane.waiting.len() == 1 {
+            self.ready.push_back(key);
+        }
+        Ok(())
+    }
+
+    /// Records that an event runs alone, before it does; parks its key instead when it has ended too many processes.
+    async fn is_fatal(&mut self, event: &Arc<Recorded>) -> Result<bool, SessionError> {
+        let place = self.seams.journal.lineage().cursor(event.position);
+        let runs = self.lease.place().suspect.filter(|suspect| suspect.place == place).map_or(0, |suspect| suspect.runs);
+        // The first time it ran among others, without a record of its own.
+        if runs + 1 >= DEATHS_MAX {
+            let failure = fatal(DEATHS_MAX);
+            self.fail(event, DEATHS_MAX, &failure).await?;
+            return Ok(true);
+        }
+        let suspect = Some(Suspect { place, runs: runs + 1 });
+        self.write_place(Place { suspect, ..self.place() }).await?;
+        Ok(false)
+    }
+
+    async fn start_ready(&mut self) -> Result<(), SessionError> {
+        while self.running < self.consumer.runs_max {
+            let Some(key) = self.ready.pop_front() else { return Ok(()) };
+            let Some(event) = self.lanes.get_mut(&key).and_then(|lane| lane.waiting.pop_front().inspect(|_| lane.running = true)) else {
+                continue;
+            };
+            self.raise_ceiling(event.position).await?;
+            self.running += 1;
+            self.spawn_run(event);
+        }
+        Ok(())
+    }
+
+    /// Nothing begins beyond the ceiling.
+    async fn raise_ceiling(&mut self, position: Position) -> Result<(), SessionError> {
+        let lineage = self.seams.journal.lineage();
+        let ceiling = self.lease.place().ceiling;
+        if ceiling.lineage() == lineage.id && position <= ceiling.position() {
+            return Ok(());
+        }
+        let ceiling = lineage.cursor(position + CEILING_POSITIONS);
+        self.write_place(Place { ceiling, ..self.place() }).await
+    }
+
+    fn spawn_run(&self, event: Arc<Recorded>) {
+        let (consumer, seams, tell) = (Arc::clone(&self.consumer), Arc::clone(&self.seams), self.tell.clone());
+        self.seams.tasks.spawn(Box::pin(async move {
+            let delivery = Delivery { event: Arc::clone(&event) };
+            let result = run(&consumer, &seams.tasks, delivery).await;
+            // The session waits for every run that it started.
+            drop(tell.send(Ended::Run { event, result }));
+        }));
+    }
+
+    /// Starts held keys that are due, but for the time in which events must run alone.
+    fn start_due(&mut self) {
+        let now = self.seams.clock.now().as_micros();
+        while !self.is_careful()
+            && let Some((due, _)) = self.due.first()
+            && *due <= now
+            && let Some((_, key)) = self.due.pop_first()
+        {
+            self.spawn_errand(key);
+        }
+    }
+
+    fn spawn_errand(&mut self, key: EntityKey) {
+        let Some(held) = self.held.get_mut(&key) else { return };
+        held.running = true;
+        let (record, revision, from) = (held.record.clone(), held.revision, held.from);
+        let errand = Errand { key: key.clone(), held: record, revision, from, upto: self.window.read() };
+        let (consumer, seams, tell) = (Arc::clone(&self.consumer), Arc::clone(&self.seams), self.tell.clone());
+        let registers = self.registers.clone();
+        self.seams.tasks.spawn(Box::pin(async move {
+            let end = work(&consumer, &seams, &registers, errand).await;
+            drop(tell.send(Ended::Errand { key, end: Box::new(end) }));
+        }));
+    }
+
+    async fn end(&mut self, ended: Ended) -> Result<(), SessionError> {
+        match ended {
+            Ended::Run { event, result } => {
+                self.running -= 1;
+                match result {
+                    Ok(()) => self.succeed(&event),
+                    Err(failure) => self.fail(&event, 1, &failure).await?,
+                }
+                Ok(())
+            }
+            Ended::Errand { key, end } => self.end_errand(key, *end).await,
+        }
+    }
+
+    fn succeed(&mut self, event: &Recorded) {
+        self.finish(event.position);
+        let Some(lane) = self.lanes.get_mut(&event.entity) else { return };
+        lane.running = false;
+        if lane.waiting.is_empty() {
+            self.lanes.remove(&event.entity);
+        } else {
+            self.ready.push_back(event.entity.clone());
+        }
+    }
+
+    /// Holds the key of an event that failed. The register is durable before the cursor may pass.
+    async fn fail(&mut self, event: &Recorded, attempts: u32, failure: &Failure) -> Result<(), SessionError> {
+        let mut record = HeldKey::new(event, self.seams.journal.lineage(), attempts, self.seams.clock.now());
+        self.consumer.settle_failure(&mut record, failure, &self.seams);
+        let revision = self.registers.put(&event.entity, None, &record).await?;
+        let waiting = self.lanes.remove(&event.entity).unwrap_or_default().waiting;
+        // An errand goes as far as was read by then, which is past all of them.
+        self.hold(event.entity.clone(), record, revision, 0);
+        self.finish(event.position);
+        waiting.iter().for_each(|event| self.finish(event.position));
+        Ok(())
+    }
+
+    async fn end_errand(&mut self, key: EntityKey, end: Result<ErrandEnd, SessionError>) -> Result<(), SessionError> {
+        let held = self.held.get_mut(&key).expect("a key stays held while its errand is under way");
+        held.running = false;
+        match end? {
+            ErrandEnd::Failed { held: record, revision } => {
+                let latest = held.latest;
+                self.hold(key, record, revision, latest);
+            }
+            ErrandEnd::Drained { held: record, revision, sequence } if held.latest > sequence => {
+                (held.record, held.revision, held.from) = (record, revision, sequence + 1);
+                self.spawn_errand(key);
+            }
+            ErrandEnd::Drained { revision, .. } => {
+                self.registers.delete(&key, revision).await?;
+                self.held.remove(&key);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, position: Position) {
+        self.window.end(position);
+        self.ended_since_checkpoint += 1;
+    }
+
+    /// What the register should say now, if no run may begin beyond what it says already.
+    fn place(&self) -> Place {
+        let cursor = self.seams.journal.lineage().cursor(self.window.done());
+        Place { cursor, ceiling: self.lease.place().ceiling, suspect: None }
+    }
+
+    async fn write_place(&mut self, place: Place) -> Result<(), SessionError> {
+        self.lease.write(place).await?;
+        (self.ended_since_checkpoint, self.checkpoint_at) = (0, None);
+        Ok(())
+    }
+
+    async fn checkpoint_if_due(&mut self) -> Result<(), SessionError> {
+        // A consumer that nothing is for goes on, too, so that it does not read the same journal again after a restart.
+        let behind = self.window.done().saturating_sub(self.lease.place().cursor.position());
+        if self.ended_since_checkpoint == 0 && behind < CHECKPOINT_POSITIONS {
+            return Ok(());
+        }
+        let now = self.seams.tasks.elapsed();
+        let at = *self.checkpoint_at.get_or_insert(now + CHECKPOINT_DELAY);
+        // An event that runs alone keeps its record until it has ended.
+        let alone = self.is_careful() && !self.window.is_empty();
+        if !alone && (now >= at || self.ended_since_checkpoint >= CHECKPOINT_EVENTS) {
+            self.write_place(self.place()).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what has begun, and writes a place at which nothing is under way.
+    async fn drain(&mut self) -> Result<(), SessionError> {
+        let mut worst = Ok(());
+        self.ready.clear();
+        while self.running > 0 || self.held.values().any(|held| held.running) {
+            let Some(ended) = self.ended.recv().await else { break };
+            if let Err(error) = self.end(ended).await {
+                worst = Err(error);
+            }
+        }
+        worst?;
+        let cursor = self.seams.journal.lineage().cursor(self.window.done());
+        if self.lease.place() != &Place::at(cursor) {
+            self.lease.write(Place::at(cursor)).await?;
+        }
+        Ok(())
+    }
+
+    fn tell_status(&self) {
+        let lineage = self.seams.journal.lineage();
+        self.status.working(lineage.cursor(self.window.done()), self.window.len(), self.held.len() - self.parked, self.parked);
+    }
+}
+
+/// What ends a process is not tried a fourth time.
+fn fatal(deaths: u32) -> Failure {
+    Failure::Park { cause: format!("the process ended {deaths} times while this event ran") }
+}
+
+fn diverged(error: CursorError) -> SessionError {
+    SessionError::Read(ReadError::Cursor(error))
+}

@@ -1,0 +1,415 @@
+//! Consumers over the model engine, under virtual time: order, failures, restarts and deaths, from seeds.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use journal::model::ModelJournal;
+use journal::sim::{SimClock, SimRandom};
+use journal::{BoxFuture, Recorded};
+
+use super::held::HeldRegisters;
+use super::*;
+use crate::seams::sim::SimTasks;
+
+type Verdict = BoxFuture<'static, Result<(), Failure>>;
+type Script = Box<dyn Fn(&Arc<Recorded>, usize) -> Verdict + Send + Sync>;
+
+/// What stays when a process ends.
+struct World {
+    clock: Arc<SimClock>,
+    journal: Arc<ModelJournal>,
+}
+
+/// Runs that have begun, as `(key, sequence)`, in order.
+type Log = Arc<Mutex<Vec<(String, u64)>>>;
+
+struct Scripted {
+    log: Log,
+    script: Script,
+}
+
+impl Handler for Scripted {
+    fn run(&self, delivery: Delivery) -> Verdict {
+        let event = delivery.event;
+        let run = (event.entity.id().to_owned(), event.sequence);
+        let mut log = self.log.lock().unwrap();
+        let before = log.iter().filter(|other| **other == run).count();
+        log.push(run);
+        drop(log);
+        (self.script)(&event, before)
+    }
+}
+
+/// One process.
+struct Process {
+    tasks: Arc<SimTasks>,
+    room: DeliveryRoom,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = Arc::new(SimClock::new());
+        let journal = Arc::new(ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(7))));
+        Self { clock, journal }
+    }
+
+    fn append(&self, tasks: &SimTasks, key: &str) {
+        let payload = Bytes::from_static(b"{}");
+        let event = EventData {
+            name: "happened".into(),
+            version: 1,
+            content: ContentType::Json,
+            flags: EventFlags::default(),
+            tags: Vec::new(),
+            payload,
+        };
+        let mut id = [0; 16];
+        let count = tasks.block_on(self.journal.head()).unwrap().position();
+        id[..8].copy_from_slice(&count.to_be_bytes());
+        let command = CommandRecord {
+            entity: EntityKey::new("thing", key).unwrap(),
+            id: CommandId(id),
+            name: "do".into(),
+            fingerprint: None,
+            context: Context::default(),
+            reply: Bytes::new(),
+            events: vec![event],
+        };
+        tasks.block_on(self.journal.append(Commit { commands: vec![command], ..Commit::default() })).unwrap();
+    }
+
+    fn process(&self, seed: u64, log: &Log, script: Script) -> Process {
+        self.process_with(seed, log, script, 3)
+    }
+
+    fn process_with(&self, seed: u64, log: &Log, script: Script, attempts_max: u32) -> Process {
+        let tasks = Arc::new(SimTasks::new(Arc::clone(&self.clock), seed));
+        let room = DeliveryRoom::new(Seams {
+            journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
+            registers: Arc::clone(&self.journal) as Arc<dyn Registers>,
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            random: Arc::new(SimRandom::new(seed)),
+            tasks: Arc::clone(&tasks) as Arc<dyn Tasks>,
+        });
+        room.begin(Consumer {
+            name: "watcher".into(),
+            selection: Selection::Types(vec!["thing".into()]),
+            start: Start::First,
+            retry: RetryPolicy { attempts_max, backoff_min: Duration::from_secs(1), backoff_max: Duration::from_secs(60) },
+            run_timeout: Duration::from_secs(30),
+            runs_max: 4,
+            handler: Arc::new(Scripted { log: Arc::clone(log), script }),
+        });
+        Process { tasks, room }
+    }
+}
+
+impl Process {
+    fn seconds(&self, seconds: u64) {
+        self.tasks.advance(Duration::from_secs(seconds));
+    }
+
+    fn status(&self) -> ConsumerStatus {
+        self.room.statuses().remove(0)
+    }
+
+    /// Stops in order.
+    fn stop(self) {
+        self.room.stop();
+        self.tasks.run_ready();
+        self.seconds(60);
+        self.tasks.block_on(self.room.drained());
+    }
+
+    /// Ends like a process that is killed.
+    fn die(self) {
+        self.tasks.abandon();
+    }
+}
+
+fn ok() -> Verdict {
+    Box::pin(std::future::ready(Ok(())))
+}
+
+fn retry(cause: &str) -> Verdict {
+    Box::pin(std::future::ready(Err(Failure::Retry { cause: cause.into() })))
+}
+
+fn always_ok() -> Script {
+    Box::new(|_, _| ok())
+}
+
+fn runs(log: &Log) -> Vec<(String, u64)> {
+    log.lock().unwrap().clone()
+}
+
+fn runs_of(log: &Log, key: &str) -> Vec<u64> {
+    log.lock().unwrap().iter().filter(|(other, _)| other == key).map(|(_, sequence)| *sequence).collect()
+}
+
+#[test]
+fn every_event_runs_once_and_in_order() {
+    let (world, log) = (World::new(), Log::default());
+    let process = world.process(1, &log, always_ok());
+    for round in 0..50 {
+        world.append(&process.tasks, ["a", "b", "c"][round % 3]);
+    }
+    process.tasks.run_ready();
+    assert_eq!(runs(&log).len(), 50);
+    for (key, count) in [("a", 17), ("b", 17), ("c", 16)] {
+        assert_eq!(runs_of(&log, key), (1..=count).collect::<Vec<_>>());
+    }
+    process.stop();
+    let process = world.process(2, &log, always_ok());
+    process.seconds(10);
+    assert_eq!(runs(&log).len(), 50, "after an orderly stop nothing runs again");
+}
+
+#[test]
+fn a_failing_key_waits_and_the_others_flow() {
+    let (world, log) = (World::new(), Log::default());
+    let fails_twice: Script = Box::new(|event, before| match (event.entity.id(), event.sequence) {
+        ("bad", 2) if before < 2 => retry("not yet"),
+        _ => ok(),
+    });
+    let process = world.process(1, &log, fails_twice);
+    for _ in 0..4 {
+        world.append(&process.tasks, "bad");
+        world.append(&process.tasks, "good");
+    }
+    process.tasks.run_ready();
+    assert_eq!((runs_of(&log, "bad"), runs_of(&log, "good")), (vec![1, 2], vec![1, 2, 3, 4]));
+    assert_eq!((process.status().held, process.status().parked, process.status().under_way), (1, 0, 0));
+    assert_eq!(process.status().cursor, Some(process.tasks.block_on(world.journal.head()).unwrap()), "the cursor goes on past a held key");
+    process.seconds(2);
+    assert_eq!(runs_of(&log, "bad"), vec![1, 2, 2]);
+    world.append(&process.tasks, "bad");
+    process.seconds(10);
+    assert_eq!(runs_of(&log, "bad"), vec![1, 2, 2, 2, 3, 4, 5], "what waited follows in order");
+    assert_eq!(process.status().held, 0);
+    world.append(&process.tasks, "bad");
+    process.tasks.run_ready();
+    assert_eq!(runs_of(&log, "bad").last(), Some(&6));
+}
+
+#[test]
+fn the_last_attempt_parks_the_key_for_good() {
+    let (world, log) = (World::new(), Log::default());
+    let never: fn() -> Script = || Box::new(|event, _| if event.entity.id() == "bad" { retry("never") } else { ok() });
+    let process = world.process(1, &log, never());
+    for key in ["bad", "good", "bad"] {
+        world.append(&process.tasks, key);
+    }
+    process.seconds(600);
+    assert_eq!((runs_of(&log, "bad"), runs_of(&log, "good")), (vec![1, 1, 1], vec![1]));
+    assert_eq!((process.status().held, process.status().parked), (0, 1));
+    process.stop();
+    let process = world.process(2, &log, never());
+    for key in ["good", "bad"] {
+        world.append(&process.tasks, key);
+    }
+    process.seconds(600);
+    assert_eq!((runs_of(&log, "bad").len(), runs_of(&log, "good")), (3, vec![1, 2]), "a parked key stays parked over a restart");
+    let held = process.tasks.block_on(HeldRegisters::new(&process.room.seams.registers, "watcher").list()).unwrap();
+    let (_, held) = &held[0];
+    assert_eq!((held.attempts, held.parked, held.sequence, held.cause()), (3, true, 1, "never"));
+    assert_eq!(held.failures.iter().map(|failed| failed.attempt).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn whatever_a_handler_does_is_contained() {
+    let (world, log) = (World::new(), Log::default());
+    let process = world.process(
+        1,
+        &log,
+        Box::new(|event, before| match (event.entity.id(), before) {
+            ("panics-early", 0) => panic!("early"),
+            ("panics-late", 0) => Box::pin(async { panic!("late") }),
+            ("hangs", 0) => Box::pin(std::future::pending()),
+            ("gives-up", _) => Box::pin(std::future::ready(Err(Failure::Park { cause: "no use".into() }))),
+            _ => ok(),
+        }),
+    );
+    let keys = ["panics-early", "panics-late", "hangs", "gives-up", "good"];
+    keys.iter().for_each(|key| world.append(&process.tasks, key));
+    process.tasks.run_ready();
+    assert_eq!((process.status().parked, process.status().held, process.status().under_way), (1, 2, 3));
+    process.seconds(120);
+    assert_eq!((process.status().parked, process.status().held, process.status().under_way), (1, 0, 0));
+    for (key, expected) in keys.into_iter().zip([2, 2, 2, 1, 1]) {
+        assert_eq!(runs_of(&log, key).len(), expected, "{key}");
+    }
+}
+
+#[test]
+fn runs_of_one_key_never_overlap_and_no_more_run_than_may() {
+    let (world, log) = (World::new(), Log::default());
+    let (now, most) = (Arc::new(Mutex::new(BTreeMap::<String, usize>::new())), Arc::new(AtomicUsize::new(0)));
+    let tasks_of: Arc<Mutex<Option<Arc<SimTasks>>>> = Arc::default();
+    let script: Script = {
+        let (now, most, tasks_of) = (Arc::clone(&now), Arc::clone(&most), Arc::clone(&tasks_of));
+        Box::new(move |event, _| {
+            let (now, most, key) = (Arc::clone(&now), Arc::clone(&most), event.entity.id().to_owned());
+            let sleep = tasks_of.lock().unwrap().as_ref().unwrap().sleep(Duration::from_millis(event.position % 7 * 100));
+            Box::pin(async move {
+                {
+                    let mut running = now.lock().unwrap();
+                    *running.entry(key.clone()).or_default() += 1;
+                    assert_eq!(running[&key], 1, "two runs of {key} overlap");
+                    most.fetch_max(running.values().sum(), SeqCst);
+                }
+                sleep.await;
+                *now.lock().unwrap().get_mut(&key).unwrap() -= 1;
+                Ok(())
+            })
+        })
+    };
+    let process = world.process(3, &log, script);
+    *tasks_of.lock().unwrap() = Some(Arc::clone(&process.tasks));
+    for round in 0..60 {
+        world.append(&process.tasks, &format!("k{}", round % 11));
+    }
+    process.seconds(600);
+    assert_eq!((runs(&log).len(), most.load(SeqCst), process.status().held), (60, 4, 0));
+}
+
+#[test]
+fn after_kills_at_any_point_each_key_has_seen_all_its_events_in_order() {
+    for seed in 0..200 {
+        let (world, log, dice) = (World::new(), Log::default(), SimRandom::new(seed));
+        let mut appended = BTreeMap::<String, u64>::new();
+        for life in 0..6u64 {
+            let flaky: Script = {
+                let dice = SimRandom::new(seed * 31 + life);
+                Box::new(move |_, _| if dice.roll().is_multiple_of(5) { retry("dice") } else { ok() })
+            };
+            let process = world.process_with(seed * 7 + life, &log, flaky, u32::MAX);
+            for _ in 0..dice.roll() % 30 {
+                let key = format!("k{}", dice.roll() % 5);
+                *appended.entry(key.clone()).or_default() += 1;
+                world.append(&process.tasks, &key);
+                if dice.roll() % 3 == 0 {
+                    process.tasks.advance(Duration::from_millis(dice.roll() % 900));
+                }
+            }
+            if dice.roll() % 4 == 0 { process.stop() } else { process.die() }
+        }
+        let last = world.process(seed, &log, always_ok());
+        last.seconds(600);
+        assert_eq!((last.status().held, last.status().parked), (0, 0), "seed {seed}");
+        for (key, count) in appended {
+            check_order(&runs_of(&log, &key), count, &format!("seed {seed}, {key}"));
+        }
+    }
+}
+
+/// Every event has run, and none before the one in front of it. It may have run again, with those behind it after it.
+fn check_order(runs: &[u64], count: u64, what: &str) {
+    let mut highest = 0;
+    for sequence in runs {
+        assert!(*sequence <= highest + 1, "{what}: {sequence} ran before {}: {runs:?}", highest + 1);
+        highest = highest.max(*sequence);
+    }
+    assert_eq!(highest, count, "{what}: {runs:?}");
+    assert_eq!(runs.last(), Some(&count).filter(|_| count > 0), "{what}: the last run is of an older event: {runs:?}");
+}
+
+#[test]
+fn an_event_that_ends_its_process_is_parked_after_three() {
+    let (world, log) = (World::new(), Log::default());
+    // A run that never ends stands for one that takes the process with it.
+    let deadly: fn() -> Script =
+        || Box::new(|event, _| if event.entity.id() == "killer" { Box::pin(std::future::pending()) } else { ok() });
+    let writer = SimTasks::new(Arc::clone(&world.clock), 0);
+    for key in ["a", "b", "killer", "c", "killer", "a"] {
+        world.append(&writer, key);
+    }
+    for life in 1..=3 {
+        let process = world.process(life, &log, deadly());
+        process.tasks.run_ready();
+        assert_eq!(runs_of(&log, "killer").len() as u64, life, "once a life");
+        process.die();
+    }
+    let process = world.process(9, &log, deadly());
+    process.tasks.run_ready();
+    assert_eq!(runs_of(&log, "killer"), [1, 1, 1], "not a fourth time");
+    assert_eq!((process.status().parked, process.status().under_way), (1, 0));
+    assert_eq!((runs_of(&log, "c").last(), runs_of(&log, "a").last()), (Some(&1), Some(&2)), "what stands behind it has run");
+    process.stop();
+    let process = world.process(10, &log, deadly());
+    process.seconds(600);
+    assert_eq!(runs_of(&log, "killer"), [1, 1, 1]);
+}
+
+#[test]
+fn a_held_key_that_ends_its_process_is_parked_after_three_as_well() {
+    let (world, log) = (World::new(), Log::default());
+    let deadly: fn() -> Script = || Box::new(|_, before| if before == 0 { retry("first") } else { Box::pin(std::future::pending()) });
+    let writer = SimTasks::new(Arc::clone(&world.clock), 0);
+    world.append(&writer, "killer");
+    for life in 1..=3 {
+        let process = world.process_with(life, &log, deadly(), u32::MAX);
+        process.seconds(20);
+        assert_eq!(runs_of(&log, "killer").len() as u64, life + 1);
+        process.die();
+    }
+    let process = world.process_with(9, &log, deadly(), u32::MAX);
+    process.seconds(600);
+    assert_eq!((runs_of(&log, "killer").len(), process.status().parked), (4, 1));
+}
+
+#[test]
+fn a_consumer_whose_register_is_lost_waits_for_an_operator() {
+    let (world, log) = (World::new(), Log::default());
+    let process = world.process(1, &log, always_ok());
+    world.append(&process.tasks, "a");
+    process.tasks.run_ready();
+    process.stop();
+    let tasks = SimTasks::new(Arc::clone(&world.clock), 0);
+    let register = tasks.block_on(world.journal.get("consumer/watcher")).unwrap().unwrap();
+    tasks.block_on(world.journal.delete("consumer/watcher", register.revision)).unwrap();
+    let process = world.process(2, &log, always_ok());
+    process.seconds(600);
+    assert_eq!((runs_of(&log, "a"), process.status().state), (vec![1], ConsumerState::Unplaced));
+}
+
+#[test]
+fn a_held_key_does_not_overtake_its_consumer() {
+    let (world, log) = (World::new(), Log::default());
+    let process = world.process(
+        1,
+        &log,
+        Box::new(|event, before| match (event.entity.id(), before) {
+            ("bad", 0) if event.sequence == 1 => retry("first"),
+            ("slow", 0) if event.sequence == 1 => Box::pin(std::future::pending()),
+            _ => ok(),
+        }),
+    );
+    world.append(&process.tasks, "bad");
+    for _ in 0..crate::limits::WINDOW_EVENTS_MAX {
+        world.append(&process.tasks, "slow");
+    }
+    (0..2).for_each(|_| world.append(&process.tasks, "bad"));
+    process.seconds(10);
+    assert_eq!(runs_of(&log, "bad"), [1, 1], "the others are behind what the consumer has read");
+    process.seconds(600);
+    assert_eq!(runs_of(&log, "bad"), [1, 1, 2, 3]);
+    assert_eq!(runs_of(&log, "slow").len(), crate::limits::WINDOW_EVENTS_MAX + 1);
+}
+
+#[test]
+fn a_stop_waits_for_what_runs() {
+    let (world, log) = (World::new(), Log::default());
+    let process = world.process(1, &log, Box::new(|_, before| if before == 0 { Box::pin(std::future::pending()) } else { ok() }));
+    world.append(&process.tasks, "slow");
+    process.tasks.run_ready();
+    process.room.stop();
+    process.tasks.run_ready();
+    assert_eq!(process.status().state, ConsumerState::Working, "the run is cut by its own time, and not by the stop");
+    process.stop();
+    let process = world.process(2, &log, always_ok());
+    process.seconds(5);
+    assert_eq!(runs_of(&log, "slow"), [1, 1], "it was held, and is tried again");
+}

@@ -1,0 +1,90 @@
+//! The reader of one held key: it tries the failed event again, and goes on with what has waited in the journal behind it.
+//!
+//! It goes no further than the consumer itself has read: what comes later reaches the key through the consumer, once the key
+//! is no longer held. Each run is recorded before it begins.
+
+use journal::{Cursor, EntityKey, Position, ReadError, ReadMode, Recorded, RegisterError, Revision, Selection};
+
+use super::handler::{Delivery, Failure};
+use super::held::{HeldKey, HeldRegisters};
+use super::run::run;
+use super::session::SessionError;
+use super::{Consumer, Seams};
+
+/// Where a held key starts, and how far it may go.
+pub(super) struct Errand {
+    pub(super) key: EntityKey,
+    pub(super) held: HeldKey,
+    pub(super) revision: Revision,
+    /// The first sequence to run.
+    pub(super) from: u64,
+    /// The last position to run.
+    pub(super) upto: Position,
+}
+
+/// How an errand ended. The register is at `revision`.
+pub(super) enum ErrandEnd {
+    /// All has run up to this sequence.
+    Drained { held: HeldKey, revision: Revision, sequence: u64 },
+    /// A run failed; the record says what is next.
+    Failed { held: HeldKey, revision: Revision },
+}
+
+/// Does an errand.
+pub(super) async fn work(consumer: &Consumer, seams: &Seams, registers: &HeldRegisters, errand: Errand) -> Result<ErrandEnd, SessionError> {
+    let Errand { key, mut held, mut revision, from, upto } = errand;
+    let selection = Selection::Entity { entity: key.clone(), from_sequence: from };
+    let mut events = seams.journal.read(selection, Cursor::BEGINNING, ReadMode::ToHead);
+    let mut sequence = from.saturating_sub(1);
+    while let Some(event) = events.next_event().await {
+        let event = event.map_err(SessionError::Read)?;
+        if event.position > upto {
+            break;
+        }
+        sequence = event.sequence;
+        if !consumer.wants(&event) {
+            continue;
+        }
+        if held.sequence != event.sequence {
+            held.go_to(&event, seams.journal.lineage().cursor(event.position));
+        }
+        (held.attempts, held.running) = (held.attempts.saturating_add(1), true);
+        revision = registers.put(&key, Some(revision), &held).await?;
+        let delivery = Delivery { event };
+        if let Err(failure) = run(consumer, &seams.tasks, delivery).await {
+            consumer.settle_failure(&mut held, &failure, seams);
+            revision = registers.put(&key, Some(revision), &held).await?;
+            return Ok(ErrandEnd::Failed { held, revision });
+        }
+    }
+    Ok(ErrandEnd::Drained { held, revision, sequence })
+}
+
+impl Consumer {
+    /// Whether an event is for this consumer.
+    pub(super) fn wants(&self, event: &Recorded) -> bool {
+        self.selection.matches(event)
+    }
+
+    /// What becomes of a key after a failed run: the next one is due after a wait, or none is.
+    pub(super) fn settle_failure(&self, held: &mut HeldKey, failure: &Failure, seams: &Seams) {
+        let now = seams.clock.now();
+        held.note(failure, now);
+        held.running = false;
+        held.parked = matches!(failure, Failure::Park { .. }) || self.retry.is_over(held.attempts);
+        let wait = self.retry.wait(held.attempts, &*seams.random);
+        held.due_micros = now.as_micros().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
+    }
+}
+
+impl From<RegisterError> for SessionError {
+    fn from(error: RegisterError) -> Self {
+        Self::Register(error)
+    }
+}
+
+impl From<ReadError> for SessionError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
