@@ -3,6 +3,7 @@
 //! Everything goes the way it goes in a service: commands and events are encoded, decided by name and read again, so that a test of a
 //! rule is a test of its shapes too. What is compared is JSON, so that your types need no `Debug` and no `PartialEq`.
 
+mod action;
 mod assertions;
 mod difference;
 mod entities;
@@ -10,6 +11,7 @@ mod entity;
 mod events;
 mod outcome;
 
+pub use action::{GivenAction, Sending, WhenAction, command_to, given_action, operation_with, rule_with};
 pub use entities::{GivenEntities, WhenEntities, given_entities};
 pub use entity::{Given, When, given};
 pub use events::{GivenEvents, WhenEvents, given_events};

@@ -3,11 +3,13 @@
 //! It encodes before it evolves, so that a refusal leaves a state as it was. It does not catch panics of user code: whoever calls it
 //! does, and drops the state then.
 
+mod action;
 mod entity;
 mod operation;
 pub(crate) mod recording;
 mod rule;
 
+pub use action::hosted_action;
 pub(crate) use entity::Live;
 pub use entity::hosted;
 pub use operation::hosted_operation;

@@ -4,9 +4,15 @@
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use serde_json::Value as Json;
+
+use crate::action::DeliveryPolicy;
 
 /// Who asks, and when: what a rule may know about its command.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +102,18 @@ pub enum Refusal {
         /// What it did.
         message: String,
     },
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rejected(rejected) => formatter.write_str(&rejected.message),
+            Self::UnknownCommand { known } => write!(formatter, "no such command; there are: {}", known.join(", ")),
+            Self::Syntax { message } | Self::Broken { message } => formatter.write_str(message),
+            Self::Invalid { pointer, message } if pointer.is_empty() => formatter.write_str(message),
+            Self::Invalid { pointer, message } => write!(formatter, "{pointer}: {message}"),
+        }
+    }
 }
 
 /// A stored event or snapshot that the component cannot read.
@@ -219,6 +237,124 @@ pub struct OperationAccepted {
     pub reply: Vec<u8>,
 }
 
+/// A boxed future, over std alone.
+pub type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// An action.
+pub trait HostedAction: Send + Sync + 'static {
+    /// What it reads, and how it is delivered to.
+    fn description(&self) -> &ActionDescription;
+
+    /// Runs it for an event. What it does goes through the door.
+    fn run(&self, event: DeliveredEvent, door: Arc<dyn ActionDoor>, attempt: u32) -> BoxedFuture<'static, ActionOutcome>;
+}
+
+/// An action, for the runtime and for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActionDescription {
+    /// Its durable name.
+    pub name: &'static str,
+    /// The entity type whose events it reads.
+    pub entity: &'static str,
+    /// The names of these events.
+    pub events: &'static [&'static str],
+    /// How it is delivered to.
+    pub delivery: DeliveryPolicy,
+}
+
+/// An event on its way to an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveredEvent {
+    /// The name it was stored under.
+    pub name: String,
+    /// The version it was stored with.
+    pub version: u16,
+    /// Its JSON.
+    pub payload: Bytes,
+    /// Its id.
+    pub id: String,
+    /// The id of its entity.
+    pub entity_id: String,
+    /// The tenant.
+    pub tenant: String,
+    /// Its number within its entity.
+    pub sequence: u64,
+    /// When it was recorded: microseconds since 1970, UTC.
+    pub time_micros: i64,
+    /// Ties together everything that one request from outside set off.
+    pub correlation_id: Option<String>,
+}
+
+/// How a run of an action ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActionOutcome {
+    /// It is done.
+    Done,
+    /// It may succeed later.
+    Retry {
+        /// Why it failed.
+        cause: String,
+    },
+    /// A person must decide.
+    Park {
+        /// Why.
+        cause: String,
+    },
+    /// It is done, without an effect.
+    Skip {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What an action may do.
+pub trait ActionDoor: Send + Sync {
+    /// Sends a command and gives its reply as JSON. The same key in a later run of the same event is the same command.
+    fn send(&self, command: SentCommand) -> BoxedFuture<'_, Result<Vec<u8>, SendFailure>>;
+}
+
+/// A command that an action sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentCommand {
+    /// To whom.
+    pub target: ActionTarget,
+    /// Its JSON.
+    pub body: Vec<u8>,
+    /// What it is known by within the event.
+    pub key: String,
+}
+
+/// To whom an action sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActionTarget {
+    /// An entity.
+    Entity {
+        /// Its type.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+        /// The command's name.
+        command: &'static str,
+    },
+    /// An operation or a rule.
+    Operation {
+        /// Its name.
+        name: &'static str,
+    },
+}
+
+/// Why a command of an action was not accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SendFailure {
+    /// The component refused it.
+    Refused(Refusal),
+    /// It could not be decided now.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
 /// One command, event, rejection or reply, for descriptions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShapeDescription {
@@ -264,5 +400,7 @@ pub struct OperationDescription {
 
 /// Shared handles, as a service registers them.
 pub type EntityHandle = Arc<dyn HostedEntity>;
+/// Shared handles, as a service registers them.
+pub type ActionHandle = Arc<dyn HostedAction>;
 /// Shared handles, as a service registers them.
 pub type OperationHandle = Arc<dyn HostedOperation>;

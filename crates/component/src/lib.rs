@@ -1,4 +1,4 @@
-//! What users of Headwater write: entities, operations, rules, their values, and the tests of all of them.
+//! What users of Headwater write: entities, operations, rules, actions, their values, and the tests of all of them.
 //!
 //! You write how a command becomes events ([`Entity::decide`]) and how events become state ([`Entity::evolve`]); both are pure. The
 //! derives give names, versions, JSON and schemas. [`given`] tests a rule in one line. [`hosted`](mod@hosted) is the same with its types
@@ -9,6 +9,7 @@
 // The derives name `::headwater`, which is the crate that users add; inside this one that is this crate.
 extern crate self as headwater;
 
+mod action;
 mod body;
 mod decimal;
 mod decision;
@@ -28,11 +29,15 @@ mod variants;
 #[path = "private.rs"]
 pub mod __private;
 
+pub use action::{Action, ActionContext, ActionError, CommandFailure, DeliveryPolicy, Keyed, Recorded, Start};
 pub use decimal::{Decimal, DecimalError};
 pub use decision::{Decision, IntoEvents, nothing, record};
 pub use entity::Entity;
-pub use given::{Given, GivenEntities, GivenEvents, When, WhenEntities, WhenEvents, given, given_entities, given_events};
-pub use host::{hosted, hosted_operation, hosted_rule};
+pub use given::{
+    Given, GivenAction, GivenEntities, GivenEvents, Sending, When, WhenAction, WhenEntities, WhenEvents, command_to, given, given_action,
+    given_entities, given_events, operation_with, rule_with,
+};
+pub use host::{hosted, hosted_action, hosted_operation, hosted_rule};
 pub use hosted::CommandContext;
 pub use macros::{Command, Event, Rejection, State, Value};
 pub use operation::{Entities, EntityRef, Operation};

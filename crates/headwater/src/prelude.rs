@@ -1,8 +1,9 @@
 //! Everything that a service is written with: `use headwater::prelude::*;`.
 
 pub use component::{
-    Command, CommandContext, Decimal, Decision, Entities, Entity, EntityRef, Event, Operation, Rejection, Rule, RuleDecision, State, Tag,
-    TagSet, Value, given, given_entities, given_events, nothing, record, record_on, tag,
+    Action, ActionContext, ActionError, Command, CommandContext, CommandFailure, Decimal, Decision, DeliveryPolicy, Entities, Entity,
+    EntityRef, Event, Operation, Recorded, Rejection, Rule, RuleDecision, Start, State, Tag, TagSet, Value, command_to, given,
+    given_action, given_entities, given_events, nothing, operation_with, record, record_on, rule_with, tag,
 };
 
 pub use crate::service::Service;

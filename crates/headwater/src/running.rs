@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use journal::ReadError;
 use journal::seams::{Disk, RealDisk};
 use runtime::seams::TokioTasks;
-use runtime::{Parts, Runtime};
+use runtime::{DeliveryError, Parts, Runtime};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -81,7 +82,7 @@ pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running,
     };
     if let Err(error) = runtime.begin().await {
         engine.journal.close().await;
-        return Err(Failure::new(Exit::Damaged, DATA_DAMAGED, error.to_string()));
+        return Err(not_begun(&error));
     }
     let options = gateway::Options {
         body_bytes_max: config.body_bytes_max,
@@ -136,6 +137,7 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         registers: engine.journal.clone(),
         entities: service.entities().to_vec(),
         operations: service.operations().to_vec(),
+        actions: service.actions().to_vec(),
         clock: engine.clock.clone(),
         random: engine.random.clone(),
         tasks: Arc::new(TokioTasks::current()),
@@ -145,6 +147,14 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
     };
     let runtime = Runtime::new(parts).map_err(|error| Failure::configuration(COMPONENTS, error.to_string()))?;
     Ok(Arc::new(runtime))
+}
+
+/// What it means to the person at the terminal that consumers could not begin.
+fn not_begun(error: &DeliveryError) -> Failure {
+    match error {
+        DeliveryError::Read(ReadError::Damaged { .. }) => Failure::new(Exit::Damaged, DATA_DAMAGED, error.to_string()),
+        other => Failure::new(Exit::Failed, DATA_OPEN, format!("the service cannot begin: {other}")),
+    }
 }
 
 /// Snapshots lie in a folder of their own: deleting it loses time, never data.

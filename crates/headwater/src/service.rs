@@ -1,7 +1,7 @@
 //! A service as it is put together: its name and its components.
 
-use component::hosted::{EntityHandle, OperationHandle};
-use component::{Entity, Operation, Rule, hosted, hosted_operation, hosted_rule};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle};
+use component::{Action, Entity, Operation, Rule, hosted, hosted_action, hosted_operation, hosted_rule};
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -22,13 +22,14 @@ pub struct Service {
     name: String,
     entities: Vec<EntityHandle>,
     operations: Vec<OperationHandle>,
+    actions: Vec<ActionHandle>,
     flags: Flags,
 }
 
 impl Service {
     /// A service of this name, `[a-z][a-z0-9-]{0,63}`: the name of its stream and the source of its events. It is checked at start.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), entities: Vec::new(), operations: Vec::new(), flags: Flags::default() }
+        Self { name: name.into(), entities: Vec::new(), operations: Vec::new(), actions: Vec::new(), flags: Flags::default() }
     }
 
     /// Adds a type of entity.
@@ -46,6 +47,12 @@ impl Service {
     /// Adds a rule over the events that carry its tags.
     pub fn rule<R: Rule>(mut self) -> Self {
         self.operations.push(hosted_rule::<R>());
+        self
+    }
+
+    /// Adds an action: a reaction to the events of an entity type.
+    pub fn action<A: Action>(mut self, action: A) -> Self {
+        self.actions.push(hosted_action(action));
         self
     }
 
@@ -88,6 +95,10 @@ impl Service {
 
     pub(crate) fn entities(&self) -> &[EntityHandle] {
         &self.entities
+    }
+
+    pub(crate) fn actions(&self) -> &[ActionHandle] {
+        &self.actions
     }
 
     pub(crate) fn operations(&self) -> &[OperationHandle] {

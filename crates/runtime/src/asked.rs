@@ -19,8 +19,23 @@ pub(crate) struct Asked {
     pub(crate) id: CommandId,
     pub(crate) name: Arc<str>,
     pub(crate) body: Bytes,
-    pub(crate) fingerprint: Fingerprint,
+    /// `None` for ids that derive: code that has changed since the first run is no mismatch.
+    pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) context: Context,
+}
+
+/// Where a command's id comes from.
+pub(crate) enum AskedId {
+    /// From its sender, or from nobody: then one is minted.
+    Client(Option<String>),
+    /// From the platform: it has a control character, so that no client can send it.
+    Derived(String),
+}
+
+impl From<Option<String>> for AskedId {
+    fn from(id: Option<String>) -> Self {
+        Self::Client(id)
+    }
 }
 
 /// What mints ids and tells the time.
@@ -40,20 +55,20 @@ impl Mint {
 impl Asked {
     pub(crate) fn new(
         (name, body): (Arc<str>, Bytes),
-        id: Option<String>,
+        id: AskedId,
         mut context: Context,
         lineage: &Lineage,
         mint: &Mint,
     ) -> Result<Self, CommandError> {
-        let given = id.is_some();
-        let text = match id {
-            Some(id) => checked(id)?,
-            None => mint.id(),
+        let fingerprint = || Some(lineage.fingerprint(&name, &body));
+        let (text, given, fingerprint) = match id {
+            AskedId::Client(Some(id)) => (checked(id)?, true, fingerprint()),
+            AskedId::Client(None) => (mint.id(), false, fingerprint()),
+            AskedId::Derived(id) => (id, true, None),
         };
         if context.correlation_id.is_none() {
             context.correlation_id = Some(text.as_str().into());
         }
-        let fingerprint = lineage.fingerprint(&name, &body);
         Ok(Self { id: CommandId::from_raw(text.as_bytes()), text, given, name, body, fingerprint, context })
     }
 
@@ -75,7 +90,7 @@ impl Asked {
             entity,
             id: self.id,
             name: Arc::clone(&self.name),
-            fingerprint: Some(self.fingerprint),
+            fingerprint: self.fingerprint,
             context: self.context.clone(),
             reply,
             events,
@@ -99,7 +114,7 @@ impl Asked {
 
     /// Whether another command under this id is the same one.
     pub(crate) fn is_same(&self, name: &str, fingerprint: Option<Fingerprint>) -> bool {
-        *self.name == *name && fingerprint.is_none_or(|fingerprint| fingerprint == self.fingerprint)
+        *self.name == *name && self.fingerprint.zip(fingerprint).is_none_or(|(ours, first)| ours == first)
     }
 
     /// The first reply, given again.

@@ -3,6 +3,7 @@
 //! Start at [`Runtime`], then `entity` (one command, one entity) and `operation` (one command, several entities or tags).
 //! `flight` is what both stand on: a commit on its way, which anybody may wait for.
 
+mod action;
 mod admission;
 mod asked;
 mod asynchronous;
@@ -19,11 +20,11 @@ mod start;
 
 use std::sync::Arc;
 
-use component::hosted::{EntityHandle, OperationHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle};
 use journal::seams::{Clock, Disk, Random, Spawner};
 use journal::{Journal, Registers};
 
-pub use delivery::{ConsumerState, ConsumerStatus, FailedRun, HeldKey, RetryPolicy};
+pub use delivery::{ConsumerState, ConsumerStatus, DeliveryError, FailedRun, HeldKey, RetryPolicy};
 pub use limits::Limits;
 pub use request::{
     CommandError, CommandOutcome, CommandRequest, Expectation, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead,
@@ -43,6 +44,8 @@ pub struct Parts {
     pub entities: Vec<EntityHandle>,
     /// The operations and rules.
     pub operations: Vec<OperationHandle>,
+    /// The actions.
+    pub actions: Vec<ActionHandle>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness for minted command ids.

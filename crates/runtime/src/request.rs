@@ -215,11 +215,7 @@ pub enum CommandError {
 impl fmt::Display for CommandError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(Refusal::Rejected(rejected)) => formatter.write_str(&rejected.message),
-            Self::Refused(Refusal::UnknownCommand { known }) => write!(formatter, "no such command; there are: {}", known.join(", ")),
-            Self::Refused(Refusal::Syntax { message } | Refusal::Broken { message }) => formatter.write_str(message),
-            Self::Refused(Refusal::Invalid { pointer, message }) if pointer.is_empty() => formatter.write_str(message),
-            Self::Refused(Refusal::Invalid { pointer, message }) => write!(formatter, "{pointer}: {message}"),
+            Self::Refused(refusal) => refusal.fmt(formatter),
             Self::UnknownTarget { name, known } => write!(formatter, "this service has no `{name}`; it has: {}", known.join(", ")),
             Self::PreconditionFailed { sequence: 0 } => formatter.write_str("the entity has no event yet"),
             Self::PreconditionFailed { sequence } => write!(formatter, "the entity is at sequence {sequence}; read it and decide again"),

@@ -3,28 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use component::hosted::{EntityDescription, OperationDescription};
-use journal::{CommandId, Cursor, EntityKey, Events, Journal, ReadError, ReadMode, Selection};
+use component::hosted::{ActionHandle, EntityDescription, OperationDescription};
+use journal::{CommandId, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
 
 use crate::admission::Admission;
 use crate::asked::{Mint, checked};
 use crate::asynchronous::Asynchronous;
-use crate::delivery::{ConsumerStatus, DeliveryRoom, Seams};
+use crate::delivery::{ConsumerStatus, DeliveryError, DeliveryRoom, Seams};
 use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
 use crate::operation::Operations;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead};
 use crate::start::StartError;
-use crate::{Parts, start};
+use crate::{Parts, action, start};
 
 /// Runs the components of one service over an engine. Cheap to share behind an `Arc`; it starts no threads and no tasks.
 pub struct Runtime {
     service: String,
     entities: Arc<Entities>,
     asynchronous: Asynchronous,
+    actions: Vec<ActionHandle>,
     delivery: DeliveryRoom,
-    operations: Operations,
+    operations: Arc<Operations>,
     admission: Admission,
 }
 
@@ -67,9 +68,10 @@ impl Runtime {
         Ok(Self {
             service: parts.service,
             asynchronous: Asynchronous::new(Arc::clone(&entities)),
+            actions: parts.actions,
             entities,
             delivery: DeliveryRoom::new(seams),
-            operations: Operations::new(parts.operations),
+            operations: Arc::new(Operations::new(parts.operations)),
             admission: Admission::new(parts.limits.commands_in_flight_max),
         })
     }
@@ -113,12 +115,19 @@ impl Runtime {
         self.entities.command(request).await
     }
 
-    /// Begins the work in the background: consumers go on where they were.
+    /// Begins the work in the background: consumers go on where they were. A new one has its place when this returns, so call
+    /// it before the first command.
     ///
     /// # Errors
-    /// When the journal cannot be read.
-    pub async fn begin(&self) -> Result<(), ReadError> {
-        self.asynchronous.resume(&self.delivery).await
+    /// When the engine fails: the journal cannot be read, or a place cannot be written.
+    pub async fn begin(&self) -> Result<(), DeliveryError> {
+        self.asynchronous.resume(&self.delivery).await?;
+        for action in &self.actions {
+            let consumer = action::consumer(action, &self.entities, &self.operations);
+            self.delivery.place(&consumer).await?;
+            self.delivery.begin(consumer);
+        }
+        Ok(())
     }
 
     /// Takes a command that is decided later, in the background, and gives the id under which its outcome is found. It is
@@ -136,9 +145,7 @@ impl Runtime {
     /// # Errors
     /// As [`outcome`](Self::outcome).
     pub async fn settled(&self, entity: &EntityKey, id: &str, patience: Duration) -> Result<Option<Outcome>, StateError> {
-        if !patience.is_zero() {
-            self.asynchronous.settled(entity, id, patience, &**self.delivery.tasks()).await?;
-        }
+        self.asynchronous.settled(entity, id, patience, &**self.delivery.tasks()).await?;
         self.outcome(entity, id).await
     }
 

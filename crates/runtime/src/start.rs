@@ -25,6 +25,17 @@ pub enum StartError {
         /// The name.
         name: &'static str,
     },
+    /// A component reads events that no entity of the service records.
+    UnknownSource {
+        /// What it is, such as `action`.
+        what: &'static str,
+        /// Its name.
+        name: &'static str,
+        /// The entity type, or its event, that is not there.
+        source: String,
+        /// What there is.
+        known: Vec<&'static str>,
+    },
     /// The engine cannot do what a component needs.
     MissingCapability {
         /// What it cannot do.
@@ -39,6 +50,9 @@ impl fmt::Display for StartError {
         match self {
             Self::InvalidName { what, name } => write!(formatter, "the {what} name `{name}` must match [a-z][a-z0-9-]{{0,63}}"),
             Self::DuplicateName { what, name } => write!(formatter, "there are two of the {what} `{name}`; give one another name"),
+            Self::UnknownSource { what, name, source, known } => {
+                write!(formatter, "the {what} `{name}` reads `{source}`, which this service does not record; it has: {}", known.join(", "))
+            }
             Self::MissingCapability { capability, operation } => {
                 write!(formatter, "the engine has no {capability}, which the operation `{operation}` needs; choose another engine")
             }
@@ -55,6 +69,8 @@ pub(crate) fn check(parts: &Parts) -> Result<(), StartError> {
     check_name("service", &parts.service)?;
     check_names("entity", parts.entities.iter().map(|entity: &EntityHandle| entity.name()))?;
     check_names("operation", parts.operations.iter().map(|operation: &OperationHandle| operation.name()))?;
+    check_names("action", parts.actions.iter().map(|action| action.description().name))?;
+    check_sources(parts)?;
     check_capabilities(&*parts.journal, &parts.operations)
 }
 
@@ -73,6 +89,21 @@ fn check_names(what: &'static str, names: impl Iterator<Item = &'static str>) ->
 fn check_name(what: &'static str, name: &str) -> Result<(), StartError> {
     if name.starts_with('$') || EntityType::new(name).is_err() {
         return Err(StartError::InvalidName { what, name: name.to_owned() });
+    }
+    Ok(())
+}
+
+/// What an action reads is there: a misspelt name would only ever be silent.
+fn check_sources(parts: &Parts) -> Result<(), StartError> {
+    for action in parts.actions.iter().map(|action| action.description()) {
+        let unknown = |source: String, known| StartError::UnknownSource { what: "action", name: action.name, source, known };
+        let Some(entity) = parts.entities.iter().find(|entity| entity.name() == action.entity) else {
+            return Err(unknown(action.entity.to_owned(), parts.entities.iter().map(|entity| entity.name()).collect()));
+        };
+        let recorded: Vec<&str> = entity.description().events.iter().map(|event| event.name).collect();
+        if let Some(event) = action.events.iter().find(|event| !recorded.contains(*event)) {
+            return Err(unknown(format!("{}/{event}", action.entity), recorded));
+        }
     }
     Ok(())
 }

@@ -9,9 +9,9 @@ use serde_json::Value as Json;
 use super::totals::Totals;
 use crate::shop;
 
-/// Adds up every event that the shop gives back.
+/// Adds up every event of carts and orders that the shop gives back. Parcels follow them in the background.
 pub(super) async fn totals(url: &str) -> Result<Totals, Failure> {
-    let path = format!("/v1/streams/{}", shop::NAME);
+    let path = format!("/v1/streams/{}?type=cart&type=order", shop::NAME);
     let opened = connection(url)?.stream(Method::GET, &path, HeaderMap::new(), Bytes::new()).await;
     let mut lines = opened.map_err(|error| failed(url, &error))?.map_err(|problem| refused(&problem.body))?;
     let mut totals = Totals::default();

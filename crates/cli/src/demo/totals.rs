@@ -17,7 +17,7 @@ pub(super) struct Totals {
     customers: HashSet<String>,
     /// Quantity times price over all lines, exact.
     pub(super) total: Decimal,
-    /// Events of every kind.
+    /// Events that were added up.
     pub(super) events: u64,
 }
 

@@ -217,6 +217,105 @@ impl Witness {
     }
 }
 
+/// Commands of a shopper: a cart of its own, filled and checked out. Gives the carts whose checkout was acknowledged.
+async fn shop_until(url: String, round: u64, connection: u64, killed: Arc<AtomicBool>) -> Vec<String> {
+    let mut client = Connection::new(&url).expect("the URL fits");
+    let mut carts = Vec::new();
+    for number in 0.. {
+        let cart = format!("s{round}-{connection}-{number}");
+        for (command, body) in [("add-item", r#"{"sku":"mug","quantity":2}"#), ("check-out", "{}")] {
+            let path = format!("/v1/entities/cart/{cart}/{command}");
+            let headers = command_headers(Some(command)).expect("the key fits");
+            let Ok(response) = client.request(Method::POST, &path, headers, Bytes::from(body)).await else { return carts };
+            assert!(response.status.is_success(), "{}", String::from_utf8_lossy(&response.body));
+        }
+        carts.push(cart);
+        if killed.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    carts
+}
+
+/// An action's effect: one parcel for each cart that is checked out, with one box in it, wherever the kills came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_checked_out_cart_gets_one_parcel() {
+    let directory = Directory::new();
+    let mut dice = Dice(0x5eed_0000_0000_0002 ^ u64::from(std::process::id()));
+    let mut acknowledged = Vec::new();
+    let rounds = rounds().div_ceil(5);
+    for round in 0..rounds {
+        let mut shop = Shop::start(&directory, &["--empty"]);
+        let killed = Arc::new(AtomicBool::new(false));
+        let mut shoppers = JoinSet::new();
+        for connection in 0..CONNECTIONS {
+            shoppers.spawn(shop_until(shop.url.clone(), round, connection, Arc::clone(&killed)));
+        }
+        tokio::time::sleep(Duration::from_millis(30 + dice.below(150))).await;
+        shop.kill();
+        killed.store(true, Ordering::Relaxed);
+        acknowledged.extend(shoppers.join_all().await.concat());
+    }
+    let shop = Shop::start(&directory, &["--empty"]);
+    let mut witness = Parcels::default();
+    for _ in 0..DECIDED_TRIES_MAX {
+        witness = Parcels::read(&shop.url).await;
+        if witness.packed.len() >= witness.checked_out.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(witness.violations(&acknowledged), [""; 0]);
+    assert!(acknowledged.len() as u64 > rounds, "only {} carts were checked out in {rounds} rounds", acknowledged.len());
+    eprintln!("{rounds} kills, {} carts checked out, each packed once", witness.checked_out.len());
+}
+
+/// What the shop's events say of carts and parcels.
+#[derive(Default)]
+struct Parcels {
+    checked_out: Vec<String>,
+    packed: HashMap<String, u32>,
+}
+
+impl Parcels {
+    async fn read(url: &str) -> Self {
+        let mut client = Connection::new(url).expect("the URL fits");
+        let path = "/v1/streams/shop?type=cart/checked-out&type=parcel";
+        let opened = client.stream(Method::GET, path, HeaderMap::new(), Bytes::new()).await;
+        let mut lines = opened.expect("the shop answers").unwrap_or_else(|problem| panic!("{}", String::from_utf8_lossy(&problem.body)));
+        let mut seen = Self::default();
+        while let Some(line) = lines.next().await.expect("the stream goes to its end") {
+            let event: Json = serde_json::from_slice(&line).expect("an event is JSON");
+            let subject = event["subject"].as_str().expect("an event has a subject").to_owned();
+            if event["entitytype"] == "cart" {
+                seen.checked_out.push(subject);
+            } else {
+                *seen.packed.entry(subject).or_default() += 1;
+            }
+        }
+        seen
+    }
+
+    fn violations(&self, acknowledged: &[String]) -> Vec<String> {
+        let lost = acknowledged.iter().filter(|cart| !self.checked_out.contains(cart)).map(|cart| format!("{cart} is lost"));
+        let unpacked = self.checked_out.iter().filter(|cart| !self.packed.contains_key(*cart)).map(|cart| format!("{cart} has no parcel"));
+        let doubled = self.packed.iter().filter(|(_, boxes)| **boxes != 1).map(|(cart, boxes)| format!("{cart} has {boxes} boxes"));
+        lost.chain(unpacked).chain(doubled).collect()
+    }
+}
+
+#[test]
+fn the_parcels_witness_sees_what_is_lost_missing_or_doubled() {
+    let seen = |packed: &[(&str, u32)]| Parcels {
+        checked_out: vec!["a".into()],
+        packed: packed.iter().map(|(cart, boxes)| ((*cart).to_owned(), *boxes)).collect(),
+    };
+    assert_eq!(seen(&[("a", 1)]).violations(&["a".into()]), [""; 0]);
+    assert_eq!(seen(&[("a", 1)]).violations(&["b".into()]), ["b is lost"]);
+    assert_eq!(seen(&[]).violations(&[]), ["a has no parcel"]);
+    assert_eq!(seen(&[("a", 2)]).violations(&[]), ["a has 2 boxes"]);
+}
+
 /// The witness can see what it is there for.
 #[test]
 fn the_witness_sees_what_is_lost_doubled_or_moved() {

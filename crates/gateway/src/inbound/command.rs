@@ -53,8 +53,9 @@ async fn accept(
 ) -> Result<Response<Body>, Problem> {
     let (entity, command) = (request.entity.clone(), request.command.clone());
     let id = gateway.runtime.accept(request).await.map_err(|error| refusal::command(error, &command))?;
-    let settled = gateway.runtime.settled(&entity, &id, wait).await.map_err(|error| refusal::state(&gateway.runtime, error))?;
-    let mut response = match settled {
+    // Without a wait the answer is the same however fast the decision is.
+    let settled = if wait.is_zero() { Ok(None) } else { gateway.runtime.settled(&entity, &id, wait).await };
+    let mut response = match settled.map_err(|error| refusal::state(&gateway.runtime, error))? {
         Some(Outcome::Done(PastOutcome { reply: Some(reply), sequence, cursor, .. })) => {
             let mut response = answer::json(answer::reply(&reply, sequence, cursor));
             answer::set_cursor(response.headers_mut(), cursor);

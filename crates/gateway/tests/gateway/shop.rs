@@ -159,6 +159,7 @@ impl Shop {
             registers: journal.clone(),
             entities: vec![component::hosted::<Cart>()],
             operations: vec![component::hosted_operation::<Share>()],
+            actions: Vec::new(),
             clock,
             random,
             tasks: Arc::new(TokioTasks::current()),

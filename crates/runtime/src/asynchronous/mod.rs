@@ -89,7 +89,7 @@ impl Asynchronous {
         let kind = self.entities.known_kind(request.entity.kind())?;
         kind.check(&request.command, &request.body).map_err(CommandError::Refused)?;
         let named = (kind.shared_name(&request.command), request.body);
-        let asked = Asked::new(named, request.id, request.context, self.entities.journal.lineage(), &self.entities.mint)?;
+        let asked = Asked::new(named, request.id.into(), request.context, self.entities.journal.lineage(), &self.entities.mint)?;
         // It may have been sent without the wish before: then its outcome is there.
         if self.entities.replayed(&request.entity, &asked).await?.is_none() {
             let accepted = Accepted::new(&request.entity, &asked, request.expect);

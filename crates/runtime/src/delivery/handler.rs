@@ -9,6 +9,8 @@ use journal::{BoxFuture, Recorded};
 pub(crate) struct Delivery {
     /// The event.
     pub(crate) event: Arc<Recorded>,
+    /// Which run of it this is, from 1.
+    pub(crate) attempt: u32,
 }
 
 /// Why a run did not succeed.

@@ -30,7 +30,7 @@ use bytes::Bytes;
 use journal::seams::{Clock, Random};
 use journal::{
     AppendError, CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Journal, ReadError,
-    Registers, Selection,
+    Registers, Selection, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -40,7 +40,8 @@ pub use backoff::RetryPolicy;
 pub(crate) use handler::{Delivery, Failure, Handler};
 pub use held::{FailedRun, HeldKey};
 use lease::Lease;
-use session::{Session, SessionError};
+pub use session::DeliveryError;
+use session::Session;
 use status::StatusCell;
 pub use status::{ConsumerState, ConsumerStatus};
 
@@ -53,6 +54,10 @@ const CREATED: &str = "consumer-created";
 pub(crate) enum Start {
     /// At the first event.
     First,
+    /// At the head of then.
+    Now,
+    /// At the first event of this time or later.
+    At(Timestamp),
 }
 
 /// A durable, named reader.
@@ -95,6 +100,15 @@ impl DeliveryRoom {
             consumers: std::sync::Mutex::default(),
             working: watch::Sender::new(0),
         }
+    }
+
+    /// Gives a new consumer its place. One that begins at the head of now must have it before further events come.
+    pub(crate) async fn place(&self, consumer: &Consumer) -> Result<(), DeliveryError> {
+        let known = self.seams.registers.get(&Lease::register(&consumer.name)).await?.is_some();
+        if !known {
+            place(consumer, &self.seams).await?;
+        }
+        Ok(())
     }
 
     /// Sets a consumer to work, in the background, until `stop`.
@@ -182,13 +196,13 @@ async fn session(
     seams: &Arc<Seams>,
     status: &Arc<StatusCell>,
     careful: bool,
-) -> Result<Option<Session>, SessionError> {
+) -> Result<Option<Session>, DeliveryError> {
     let Some(lease) = place(consumer, seams).await? else { return Ok(None) };
     Session::begin(Arc::clone(consumer), Arc::clone(seams), Arc::clone(status), lease, careful).await.map(Some)
 }
 
 /// The consumer's lease. A consumer that the journal knows and the registers do not has lost its place.
-async fn place(consumer: &Consumer, seams: &Seams) -> Result<Option<Lease>, SessionError> {
+async fn place(consumer: &Consumer, seams: &Seams) -> Result<Option<Lease>, DeliveryError> {
     let taken = Lease::take(&seams.registers, &consumer.name).await?;
     let entity = EntityKey::new(CONSUMER, &consumer.name).expect("the names of components are ids");
     let known = seams.journal.find_command(&entity, created_id()).await?.is_some();
@@ -196,8 +210,12 @@ async fn place(consumer: &Consumer, seams: &Seams) -> Result<Option<Lease>, Sess
         (Some(lease), _) => lease,
         (None, true) => return Ok(None),
         (None, false) => {
-            let Start::First = consumer.start;
-            Lease::create(&seams.registers, &consumer.name, Cursor::BEGINNING).await?
+            let start = match consumer.start {
+                Start::First => Cursor::BEGINNING,
+                Start::Now => seams.journal.head().await?,
+                Start::At(time) => seams.journal.cursor_at(time).await?,
+            };
+            Lease::create(&seams.registers, &consumer.name, start).await?
         }
     };
     if !known {
@@ -212,7 +230,7 @@ fn created_id() -> CommandId {
 }
 
 /// The journal remembers that the consumer has been placed.
-async fn remember(seams: &Seams, entity: EntityKey) -> Result<(), SessionError> {
+async fn remember(seams: &Seams, entity: EntityKey) -> Result<(), DeliveryError> {
     let event = EventData {
         name: CREATED.into(),
         version: 1,

@@ -29,16 +29,16 @@ use crate::limits::{
     CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX, WINDOW_EVENTS_MAX,
 };
 
-/// Why a session ended before it was told to.
-#[derive(Debug)]
-pub(super) enum SessionError {
+/// Why consumers cannot go on: the engine failed them.
+#[derive(Clone, Debug)]
+pub enum DeliveryError {
     /// The registers failed, or another owner has taken over.
     Register(RegisterError),
     /// The journal could not be read.
     Read(ReadError),
 }
 
-impl fmt::Display for SessionError {
+impl fmt::Display for DeliveryError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Register(error) => error.fmt(formatter),
@@ -46,6 +46,8 @@ impl fmt::Display for SessionError {
         }
     }
 }
+
+impl std::error::Error for DeliveryError {}
 
 /// The events of one key that were taken and have not ended.
 #[derive(Default)]
@@ -68,7 +70,7 @@ struct Held {
 /// What a task tells its session.
 enum Ended {
     Run { event: Arc<Recorded>, result: Result<(), Failure> },
-    Errand { key: EntityKey, end: Box<Result<ErrandEnd, SessionError>> },
+    Errand { key: EntityKey, end: Box<Result<ErrandEnd, DeliveryError>> },
 }
 
 /// See the module.
@@ -112,7 +114,7 @@ impl Session {
         status: Arc<StatusCell>,
         lease: Lease,
         careful: bool,
-    ) -> Result<Self, SessionError> {
+    ) -> Result<Self, DeliveryError> {
         let lineage = seams.journal.lineage();
         let head = seams.journal.head().await?.position();
         let done = lineage.resolve(lease.place().cursor, head, 0).map_err(diverged)?;
@@ -144,7 +146,7 @@ impl Session {
     }
 
     /// Keys that were held when the last session ended. A run that was under way then may have ended the process.
-    async fn load_held(&mut self) -> Result<(), SessionError> {
+    async fn load_held(&mut self) -> Result<(), DeliveryError> {
         for (mut revision, mut record) in self.registers.list().await? {
             let key = record.key()?;
             if std::mem::take(&mut record.running) {
@@ -171,7 +173,7 @@ impl Session {
     }
 
     /// Works until it is told to stop, or the engine fails. Every run has ended when this returns.
-    pub(super) async fn work(mut self, stop: &mut watch::Receiver<bool>) -> Result<(), SessionError> {
+    pub(super) async fn work(mut self, stop: &mut watch::Receiver<bool>) -> Result<(), DeliveryError> {
         let from = self.seams.journal.lineage().cursor(self.window.done());
         let mut events = self.seams.journal.read(self.consumer.selection.clone(), from, ReadMode::Live);
         let worked = self.turn(&mut events, stop).await;
@@ -180,7 +182,7 @@ impl Session {
         worked.and(drained)
     }
 
-    async fn turn(&mut self, events: &mut Events, stop: &mut watch::Receiver<bool>) -> Result<(), SessionError> {
+    async fn turn(&mut self, events: &mut Events, stop: &mut watch::Receiver<bool>) -> Result<(), DeliveryError> {
         loop {
             self.start_due();
             self.tell_status();
@@ -234,7 +236,7 @@ impl Session {
         }
     }
 
-    async fn take(&mut self, event: Arc<Recorded>) -> Result<(), SessionError> {
+    async fn take(&mut self, event: Arc<Recorded>) -> Result<(), DeliveryError> {
         self.window.take(event.position);
         if let Some(held) = self.held.get_mut(&event.entity) {
             held.latest = event.sequence;
@@ -254,7 +256,7 @@ impl Session {
     }
 
     /// Records that an event runs alone, before it does; parks its key instead when it has ended too many processes.
-    async fn is_fatal(&mut self, event: &Arc<Recorded>) -> Result<bool, SessionError> {
+    async fn is_fatal(&mut self, event: &Arc<Recorded>) -> Result<bool, DeliveryError> {
         let place = self.seams.journal.lineage().cursor(event.position);
         let runs = self.lease.place().suspect.filter(|suspect| suspect.place == place).map_or(0, |suspect| suspect.runs);
         // The first time it ran among others, without a record of its own.
@@ -268,7 +270,7 @@ impl Session {
         Ok(false)
     }
 
-    async fn start_ready(&mut self) -> Result<(), SessionError> {
+    async fn start_ready(&mut self) -> Result<(), DeliveryError> {
         while self.running < self.consumer.runs_max {
             let Some(key) = self.ready.pop_front() else { return Ok(()) };
             let Some(event) = self.lanes.get_mut(&key).and_then(|lane| lane.waiting.pop_front().inspect(|_| lane.running = true)) else {
@@ -282,7 +284,7 @@ impl Session {
     }
 
     /// Nothing begins beyond the ceiling.
-    async fn raise_ceiling(&mut self, position: Position) -> Result<(), SessionError> {
+    async fn raise_ceiling(&mut self, position: Position) -> Result<(), DeliveryError> {
         let lineage = self.seams.journal.lineage();
         let ceiling = self.lease.place().ceiling;
         if ceiling.lineage() == lineage.id && position <= ceiling.position() {
@@ -295,7 +297,7 @@ impl Session {
     fn spawn_run(&self, event: Arc<Recorded>) {
         let (consumer, seams, tell) = (Arc::clone(&self.consumer), Arc::clone(&self.seams), self.tell.clone());
         self.seams.tasks.spawn(Box::pin(async move {
-            let delivery = Delivery { event: Arc::clone(&event) };
+            let delivery = Delivery { event: Arc::clone(&event), attempt: 1 };
             let result = run(&consumer, &seams.tasks, delivery).await;
             // The session waits for every run that it started.
             drop(tell.send(Ended::Run { event, result }));
@@ -327,7 +329,7 @@ impl Session {
         }));
     }
 
-    async fn end(&mut self, ended: Ended) -> Result<(), SessionError> {
+    async fn end(&mut self, ended: Ended) -> Result<(), DeliveryError> {
         match ended {
             Ended::Run { event, result } => {
                 self.running -= 1;
@@ -353,7 +355,7 @@ impl Session {
     }
 
     /// Holds the key of an event that failed. The register is durable before the cursor may pass.
-    async fn fail(&mut self, event: &Recorded, attempts: u32, failure: &Failure) -> Result<(), SessionError> {
+    async fn fail(&mut self, event: &Recorded, attempts: u32, failure: &Failure) -> Result<(), DeliveryError> {
         let mut record = HeldKey::new(event, self.seams.journal.lineage(), attempts, self.seams.clock.now());
         self.consumer.settle_failure(&mut record, failure, &self.seams);
         let revision = self.registers.put(&event.entity, None, &record).await?;
@@ -365,7 +367,7 @@ impl Session {
         Ok(())
     }
 
-    async fn end_errand(&mut self, key: EntityKey, end: Result<ErrandEnd, SessionError>) -> Result<(), SessionError> {
+    async fn end_errand(&mut self, key: EntityKey, end: Result<ErrandEnd, DeliveryError>) -> Result<(), DeliveryError> {
         let held = self.held.get_mut(&key).expect("a key stays held while its errand is under way");
         held.running = false;
         match end? {
@@ -396,13 +398,13 @@ impl Session {
         Place { cursor, ceiling: self.lease.place().ceiling, suspect: None }
     }
 
-    async fn write_place(&mut self, place: Place) -> Result<(), SessionError> {
+    async fn write_place(&mut self, place: Place) -> Result<(), DeliveryError> {
         self.lease.write(place).await?;
         (self.ended_since_checkpoint, self.checkpoint_at) = (0, None);
         Ok(())
     }
 
-    async fn checkpoint_if_due(&mut self) -> Result<(), SessionError> {
+    async fn checkpoint_if_due(&mut self) -> Result<(), DeliveryError> {
         // A consumer that nothing is for goes on, too, so that it does not read the same journal again after a restart.
         let behind = self.window.done().saturating_sub(self.lease.place().cursor.position());
         if self.ended_since_checkpoint == 0 && behind < CHECKPOINT_POSITIONS {
@@ -419,7 +421,7 @@ impl Session {
     }
 
     /// Waits for what has begun, and writes a place at which nothing is under way.
-    async fn drain(&mut self) -> Result<(), SessionError> {
+    async fn drain(&mut self) -> Result<(), DeliveryError> {
         let mut worst = Ok(());
         self.ready.clear();
         while self.running > 0 || self.held.values().any(|held| held.running) {
@@ -447,6 +449,6 @@ fn fatal(deaths: u32) -> Failure {
     Failure::Park { cause: format!("the process ended {deaths} times while this event ran") }
 }
 
-fn diverged(error: CursorError) -> SessionError {
-    SessionError::Read(ReadError::Cursor(error))
+fn diverged(error: CursorError) -> DeliveryError {
+    DeliveryError::Read(ReadError::Cursor(error))
 }

@@ -8,7 +8,7 @@ use journal::{Cursor, EntityKey, Position, ReadError, ReadMode, Recorded, Regist
 use super::handler::{Delivery, Failure};
 use super::held::{HeldKey, HeldRegisters};
 use super::run::run;
-use super::session::SessionError;
+use super::session::DeliveryError;
 use super::{Consumer, Seams};
 
 /// Where a held key starts, and how far it may go.
@@ -31,13 +31,18 @@ pub(super) enum ErrandEnd {
 }
 
 /// Does an errand.
-pub(super) async fn work(consumer: &Consumer, seams: &Seams, registers: &HeldRegisters, errand: Errand) -> Result<ErrandEnd, SessionError> {
+pub(super) async fn work(
+    consumer: &Consumer,
+    seams: &Seams,
+    registers: &HeldRegisters,
+    errand: Errand,
+) -> Result<ErrandEnd, DeliveryError> {
     let Errand { key, mut held, mut revision, from, upto } = errand;
     let selection = Selection::Entity { entity: key.clone(), from_sequence: from };
     let mut events = seams.journal.read(selection, Cursor::BEGINNING, ReadMode::ToHead);
     let mut sequence = from.saturating_sub(1);
     while let Some(event) = events.next_event().await {
-        let event = event.map_err(SessionError::Read)?;
+        let event = event.map_err(DeliveryError::Read)?;
         if event.position > upto {
             break;
         }
@@ -50,7 +55,7 @@ pub(super) async fn work(consumer: &Consumer, seams: &Seams, registers: &HeldReg
         }
         (held.attempts, held.running) = (held.attempts.saturating_add(1), true);
         revision = registers.put(&key, Some(revision), &held).await?;
-        let delivery = Delivery { event };
+        let delivery = Delivery { event, attempt: held.attempts };
         if let Err(failure) = run(consumer, &seams.tasks, delivery).await {
             consumer.settle_failure(&mut held, &failure, seams);
             revision = registers.put(&key, Some(revision), &held).await?;
@@ -77,13 +82,13 @@ impl Consumer {
     }
 }
 
-impl From<RegisterError> for SessionError {
+impl From<RegisterError> for DeliveryError {
     fn from(error: RegisterError) -> Self {
         Self::Register(error)
     }
 }
 
-impl From<ReadError> for SessionError {
+impl From<ReadError> for DeliveryError {
     fn from(error: ReadError) -> Self {
         Self::Read(error)
     }

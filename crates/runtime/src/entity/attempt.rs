@@ -136,7 +136,7 @@ impl Asked {
     /// What an entity remembers of this command while its commit is on its way.
     pub(crate) fn taken(&self, reply: Bytes, index: usize, sequence: u64, flight: &Arc<Flight>) -> Taken {
         let (name, flight) = (Arc::clone(&self.name), Arc::clone(flight));
-        Taken { id: self.id, name, fingerprint: Some(self.fingerprint), reply, index, sequence, flight }
+        Taken { id: self.id, name, fingerprint: self.fingerprint, reply, index, sequence, flight }
     }
 }
 

@@ -8,17 +8,23 @@ use super::Entities;
 use super::attempt::{Quiet, Step};
 use super::live::{Live, broken, payload_bytes};
 use super::slot::{Slot, State};
-use crate::asked::Asked;
+use crate::asked::{Asked, AskedId};
 use crate::flight::Flight;
 use crate::isolation::isolated;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation};
 
 impl Entities {
     /// Runs a command.
-    pub(crate) async fn command(&self, request: CommandRequest) -> Result<CommandOutcome, CommandError> {
+    pub(crate) async fn command(&self, mut request: CommandRequest) -> Result<CommandOutcome, CommandError> {
+        let id = request.id.take().into();
+        self.command_under(id, request).await
+    }
+
+    /// Runs a command under an id of any origin; the request's own is not looked at.
+    pub(crate) async fn command_under(&self, id: AskedId, request: CommandRequest) -> Result<CommandOutcome, CommandError> {
         let kind = self.known_kind(request.entity.kind())?;
         let named = (kind.shared_name(&request.command), request.body);
-        let asked = Asked::new(named, request.id, request.context, self.journal.lineage(), &self.mint)?;
+        let asked = Asked::new(named, id, request.context, self.journal.lineage(), &self.mint)?;
         let seat = self.seat(kind, &request.entity)?;
         self.attempt(std::slice::from_ref(&seat), &asked, || self.decide(&seat, &asked, request.expect)).await
     }

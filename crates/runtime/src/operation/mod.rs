@@ -8,7 +8,7 @@ use std::sync::Arc;
 use component::hosted::{EncodedEvent, OperationDescription, OperationHandle, OperationReads, Refusal};
 use journal::{EntityKey, EventData};
 
-use crate::asked::Asked;
+use crate::asked::{Asked, AskedId};
 use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::live::broken;
@@ -41,14 +41,25 @@ impl Operations {
     }
 
     /// Runs an operation or a rule.
-    pub(crate) async fn run(&self, entities: &Entities, request: OperationRequest) -> Result<CommandOutcome, CommandError> {
+    pub(crate) async fn run(&self, entities: &Entities, mut request: OperationRequest) -> Result<CommandOutcome, CommandError> {
+        let id = request.id.take().into();
+        self.run_under(entities, id, request).await
+    }
+
+    /// The same under an id of any origin; the request's own is not looked at.
+    pub(crate) async fn run_under(
+        &self,
+        entities: &Entities,
+        id: AskedId,
+        request: OperationRequest,
+    ) -> Result<CommandOutcome, CommandError> {
         let registered = self.0.iter().find(|registered| *registered.name == *request.operation);
         let Some(Registered { handle: operation, name }) = registered else {
             let known = self.0.iter().map(|registered| registered.handle.name()).collect();
             return Err(CommandError::UnknownTarget { name: request.operation, known });
         };
         let named = (Arc::clone(name), request.body);
-        let asked = Asked::new(named, request.id, request.context, entities.journal.lineage(), &entities.mint)?;
+        let asked = Asked::new(named, id, request.context, entities.journal.lineage(), &entities.mint)?;
         let run = Run { entities, operation, tenant: request.tenant, asked };
         match run.isolated(|| operation.reads(&run.asked.body))? {
             OperationReads::Entities(named) => run.together(named).await,

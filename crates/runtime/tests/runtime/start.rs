@@ -27,6 +27,7 @@ fn begin(service: &str, entities: Vec<EntityHandle>, operations: Vec<OperationHa
         registers: journal,
         entities,
         operations,
+        actions: Vec::new(),
         clock: clock as Arc<dyn Clock>,
         random: Arc::new(SimRandom::new(1)),
         tasks: Arc::new(TokioTasks::current()),
