@@ -283,7 +283,7 @@ impl Journal for EmbeddedJournal {
         Box::pin(async move {
             let found = self.shared.lock().find_command(command).map_err(|error| damaged(&error))?;
             let Some(place) = found else { return Ok(None) };
-            self.found(place).await.map(Some)
+            self.found(id, place).await.map(Some)
         })
     }
 
@@ -302,11 +302,11 @@ impl Journal for EmbeddedJournal {
 
 impl EmbeddedJournal {
     /// The record at a place, once it is durable.
-    async fn found(&self, place: StoredPlace) -> Result<FoundCommand, ReadError> {
+    async fn found(&self, id: CommandId, place: StoredPlace) -> Result<FoundCommand, ReadError> {
         self.shared.durable(place.command.section.position).await?;
         let commit = reader::section(&self.shared, place.segment, place.command.section).await?;
         let (time, cursor) = (commit.time, self.lineage.cursor(commit.last_position()));
-        let command = commit.commands.into_iter().nth(place.command.index as usize);
+        let command = commit.commands.into_iter().nth(place.command.index as usize).filter(|command| command.record.id == id);
         let command =
             command.ok_or_else(|| ReadError::Damaged { place: format!("segment {}: a command record is missing", place.segment) })?;
         Ok(FoundCommand {
@@ -321,7 +321,7 @@ impl EmbeddedJournal {
     }
 
     async fn before(&self, index: usize, id: CommandId, place: StoredPlace, same: impl Fn(&FoundCommand) -> bool) -> AppendError {
-        match self.found(place).await {
+        match self.found(id, place).await {
             Ok(first) if same(&first) => AppendError::Duplicate { index, first: Box::new(first) },
             Ok(_) => AppendError::Mismatch { index, id },
             Err(error) => AppendError::Unavailable { cause: error.to_string() },

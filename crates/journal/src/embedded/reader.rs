@@ -14,13 +14,13 @@ use super::frame::{self, FrameFault};
 use super::index::{EntityRef, FrameRef, ItemHashes, SectionRef};
 use super::limits::{KEYS_AT_ONCE, READ_BYTES};
 use super::pipeline::Shared;
-use super::record::StoredCommit;
+use super::record::{CommitPlace, StoredCommit};
 use super::sealed::SealedSegment;
 use super::segment::{self, HeaderFault};
 use super::sequencer::Sequencer;
 use crate::commit::{TagQuery, TagQueryItem};
 use crate::contract_traits::BoxFuture;
-use crate::cursor::{Cursor, Lineage, Position};
+use crate::cursor::{Cursor, Lineage, LineageId, Position};
 use crate::error::ReadError;
 use crate::key::{EntityKey, EntityType, KeyHash};
 use crate::read::{EventSource, Events, KeySource, Keys, Read, ReadMode, Recorded, Selection};
@@ -282,8 +282,10 @@ async fn load_frames(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) 
         frames.iter().map(|frame| sequencer.recent.get(segment, u64::from(frame.offset), frame.length as usize)).collect()
     };
     match recent {
-        Some(recent) => decode_frames(segment, &frames, &recent),
-        None => blocking(shared, move |shared| decode_frames(segment, &frames, &read_frames(shared, segment, &frames)?)).await,
+        Some(recent) => decode_frames(shared.lineage, segment, &frames, &recent),
+        None => {
+            blocking(shared, move |shared| decode_frames(shared.lineage, segment, &frames, &read_frames(shared, segment, &frames)?)).await
+        }
     }
 }
 
@@ -319,10 +321,10 @@ fn unreadable(segment: u64, fault: HeaderFault) -> ReadError {
 }
 
 /// The commits of the frames before the first damaged one, and how many frames that are; an error when it is the very first.
-fn decode_frames(segment: u64, frames: &[FrameRef], bytes: &[Bytes]) -> Result<(Vec<StoredCommit>, usize), ReadError> {
+fn decode_frames(lineage: LineageId, segment: u64, frames: &[FrameRef], bytes: &[Bytes]) -> Result<(Vec<StoredCommit>, usize), ReadError> {
     let mut commits = Vec::new();
     for (index, (frame, bytes)) in frames.iter().zip(bytes).enumerate() {
-        match decode_frame(frame, bytes) {
+        match decode_frame(lineage, frame, bytes) {
             Ok(more) => commits.extend(more.into_iter().map(|placed| placed.commit)),
             // The reader gets what is whole, and hears of the damage when it comes back for more.
             Err(_) if index > 0 => return Ok((commits, index)),
@@ -332,10 +334,10 @@ fn decode_frames(segment: u64, frames: &[FrameRef], bytes: &[Bytes]) -> Result<(
     Ok((commits, frames.len()))
 }
 
-fn decode_frame(frame: &FrameRef, bytes: &Bytes) -> Result<Vec<frame::PlacedCommit>, FrameFault> {
+fn decode_frame(lineage: LineageId, frame: &FrameRef, bytes: &Bytes) -> Result<Vec<frame::PlacedCommit>, FrameFault> {
     let header = frame::FrameHeader::peek(bytes).ok_or(FrameFault::Absent)?;
     frame::verify(bytes, header.epoch, u64::from(frame.offset))?;
-    frame::commits(bytes)
+    frame::commits(bytes, lineage)
 }
 
 fn damaged_frame(segment: u64, frame: &FrameRef, fault: FrameFault) -> ReadError {
@@ -348,22 +350,21 @@ fn damaged_frame(segment: u64, frame: &FrameRef, fault: FrameFault) -> ReadError
 pub(crate) async fn section(shared: &Arc<Shared>, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
     let recent = shared.lock().recent.get(segment, u64::from(place.offset), place.length as usize);
     match recent {
-        Some(bytes) => decode_section(segment, place, &bytes),
+        Some(bytes) => decode_section(shared.lineage, segment, place, &bytes),
         None => blocking(shared, move |shared| read_section(shared, segment, place)).await,
     }
 }
 
 fn read_section(shared: &Shared, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
     let open = segment::open(&*shared.disk, segment).map_err(|fault| unreadable(segment, fault))?;
-    decode_section(segment, place, &read_at(&open, segment, place.offset, place.length as usize)?)
+    decode_section(shared.lineage, segment, place, &read_at(&open, segment, place.offset, place.length as usize)?)
 }
 
-fn decode_section(segment: u64, place: SectionRef, bytes: &Bytes) -> Result<StoredCommit, ReadError> {
+fn decode_section(lineage: LineageId, segment: u64, place: SectionRef, bytes: &Bytes) -> Result<StoredCommit, ReadError> {
     let damage = || ReadError::Damaged {
         place: format!("segment {segment}: the commit at byte {} (position {} on) is damaged; run verify", place.offset, place.position),
     };
-    let commit = frame::section(bytes).map_err(|_| damage())?.ok_or_else(damage)?;
-    if commit.first_position == place.position { Ok(commit) } else { Err(damage()) }
+    frame::section(bytes, CommitPlace { lineage, position: place.position }).map_err(|_| damage())?.ok_or_else(damage)
 }
 
 struct EntitySource {
@@ -480,7 +481,9 @@ async fn load_sections(shared: &Arc<Shared>, places: Vec<(u64, EntityRef)>) -> R
         places.iter().map(find).collect()
     };
     match recent {
-        Some(recent) => whole(places.iter().zip(&recent).map(|((segment, found), bytes)| decode_section(*segment, found.section, bytes))),
+        Some(recent) => whole(
+            places.iter().zip(&recent).map(|((segment, found), bytes)| decode_section(shared.lineage, *segment, found.section, bytes)),
+        ),
         None => {
             blocking(shared, move |shared| whole(places.iter().map(|(segment, found)| read_section(shared, *segment, found.section)))).await
         }

@@ -4,7 +4,8 @@
 //! header  magic "HWSEGMT\x01" | checksum u32 | flags u32 | number u64 | epoch u64 | bytes u64 | lineage [16] | zeros up to 512
 //! ```
 //!
-//! `checksum` is CRC-32C over bytes 12 to 512; the last byte of the magic is the format's version; `epoch` is random, new with each preparation.
+//! `checksum` is CRC-32C over all 512 bytes, itself as zeros; the last byte of the magic is the format's version; `epoch` is random, new
+//! with each preparation.
 //! A segment is written with zeros and synced under a temporary name, so that a later write into it needs no change of extents, then
 //! renamed, then its directory is synced: under its own name it is always whole. Names are `NNNNNNNNNN.segment`, from 1.
 
@@ -75,13 +76,13 @@ impl SegmentHeader {
         bytes[24..32].copy_from_slice(&self.epoch.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.bytes.to_le_bytes());
         bytes[40..56].copy_from_slice(&self.lineage.0);
-        let sum = checksum(&bytes[12..]);
+        let sum = header_checksum(&bytes);
         bytes[8..12].copy_from_slice(&sum.to_le_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, HeaderFault> {
-        if &bytes[..7] != MAGIC || checksum(&bytes[12..]).to_le_bytes() != bytes[8..12] {
+        if &bytes[..7] != MAGIC || header_checksum(bytes).to_le_bytes() != bytes[8..12] {
             return Err(HeaderFault::Damaged);
         }
         if bytes[7] > FORMAT_VERSION {
@@ -91,6 +92,13 @@ impl SegmentHeader {
         let lineage = LineageId(bytes[40..56].try_into().expect("sixteen bytes"));
         Ok(Self { number: long(16), epoch: long(24), bytes: long(32), lineage })
     }
+}
+
+/// The version is under the checksum too: a flipped bit in it is damage, and no newer format.
+fn header_checksum(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> u32 {
+    let mut summed = *bytes;
+    summed[8..12].fill(0);
+    checksum(&summed)
 }
 
 /// Why a file is no segment of this program.
@@ -193,7 +201,7 @@ pub(crate) fn scan(segment: &Segment, start: LogPlace) -> io::Result<Scanned> {
         if header.previous != scanned.end.chain || header.first_position != scanned.end.position {
             break;
         }
-        match frame::commits(&bytes) {
+        match frame::commits(&bytes, segment.header.lineage) {
             Ok(commits) => scanned.take(commits, &header),
             Err(FrameFault::TooNew) => {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, "a frame holds a section that a newer version wrote"));

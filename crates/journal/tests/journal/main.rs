@@ -11,4 +11,5 @@ mod fixture;
 mod full;
 mod machine;
 mod panics;
+mod size;
 mod suite;
