@@ -269,7 +269,7 @@ impl StoredCommit {
     }
 
     /// How many events it has.
-    pub(crate) fn event_count(&self) -> u64 {
+    pub fn event_count(&self) -> u64 {
         self.commands.iter().map(|command| command.record.events.len() as u64).sum()
     }
 
@@ -279,7 +279,7 @@ impl StoredCommit {
     }
 
     /// Its events, in order.
-    pub(crate) fn events(&self) -> impl Iterator<Item = Recorded> + '_ {
+    pub fn events(&self) -> impl Iterator<Item = Recorded> + '_ {
         self.commands.iter().flat_map(move |command| {
             let context = Arc::new(command.record.context.clone());
             command.record.events.iter().enumerate().map(move |(offset, event)| Recorded {

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::frame::{self, FRAME_HEADER_BYTES, FrameFault, FrameHeader, checksum};
-use super::index::{FrameRef, SectionRef, SegmentIndex};
 use super::limits::{FRAME_BYTES_MAX, SEGMENT_HEADER_BYTES};
 use crate::cursor::{LineageId, Position};
 use crate::seams::{BLOCK_BYTES, Disk, DiskFile};
@@ -105,6 +104,12 @@ fn header_checksum(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> u32 {
 #[derive(Debug)]
 pub(crate) enum HeaderFault {
     Damaged,
+    /// The header is whole and the file ends before it should.
+    Cut {
+        header: SegmentHeader,
+        /// What there is.
+        bytes: u64,
+    },
     TooNew(u8),
     Disk(io::Error),
 }
@@ -144,10 +149,36 @@ pub(crate) fn open(disk: &dyn Disk, number: u64) -> Result<Segment, HeaderFault>
         _ => HeaderFault::Disk(error),
     })?;
     let header = SegmentHeader::decode(&bytes)?;
-    if header.number != number || file.len().map_err(HeaderFault::Disk)? < header.bytes {
+    if header.number != number {
         return Err(HeaderFault::Damaged);
     }
+    let bytes = file.len().map_err(HeaderFault::Disk)?;
+    if bytes < header.bytes {
+        return Err(HeaderFault::Cut { header, bytes });
+    }
     Ok(Segment { header, file: file.into() })
+}
+
+/// Opens what can be read of a segment whose header is damaged or whose end is missing. The epoch is that of its first valid frame,
+/// because all frames of a file have one.
+///
+/// # Errors
+/// The disk's. `None`: it has no valid frame.
+pub(crate) fn salvage(disk: &dyn Disk, number: u64, lineage: LineageId) -> io::Result<Option<Segment>> {
+    let file: Arc<dyn DiskFile> = disk.open(&segment_name(number))?.into();
+    let bytes = file.len()? / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
+    let mut segment = Segment { header: SegmentHeader { number, epoch: 0, bytes, lineage }, file };
+    let mut block = [0; BLOCK_BYTES];
+    for offset in (SEGMENT_HEADER_BYTES as u64..bytes).step_by(BLOCK_BYTES) {
+        let peeked = segment.file.read_at(&mut block, offset).ok().and_then(|()| FrameHeader::peek(&block));
+        if let Some(peeked) = peeked {
+            segment.header.epoch = peeked.epoch;
+            if segment.frame(offset).is_ok_and(|frame| frame.is_ok()) {
+                return Ok(Some(segment));
+            }
+        }
+    }
+    Ok(None)
 }
 
 impl Segment {
@@ -185,52 +216,7 @@ pub(crate) struct LogPlace {
     pub(crate) durable_upto: Position,
 }
 
-/// What a scan found: the index of the valid frames, and where they end.
-pub(crate) struct Scanned {
-    pub(crate) index: SegmentIndex,
-    pub(crate) end: LogPlace,
-}
-
-/// Reads a segment's frames from its start for as long as they are valid and follow each other.
-///
-/// # Errors
-/// The disk's, or `FrameFault::TooNew` as `Unsupported` for sections that must be understood.
-pub(crate) fn scan(segment: &Segment, start: LogPlace) -> io::Result<Scanned> {
-    let mut scanned = Scanned { index: SegmentIndex::default(), end: LogPlace { offset: SEGMENT_HEADER_BYTES as u64, ..start } };
-    while let Ok((bytes, header)) = segment.frame(scanned.end.offset)? {
-        if header.previous != scanned.end.chain || header.first_position != scanned.end.position {
-            break;
-        }
-        match frame::commits(&bytes, segment.header.lineage) {
-            Ok(commits) => scanned.take(commits, &header),
-            Err(FrameFault::TooNew) => {
-                return Err(io::Error::new(io::ErrorKind::Unsupported, "a frame holds a section that a newer version wrote"));
-            }
-            Err(_) => break,
-        }
-    }
-    Ok(scanned)
-}
-
-impl Scanned {
-    fn take(&mut self, commits: Vec<frame::PlacedCommit>, header: &FrameHeader) {
-        if header.event_count > 0 {
-            self.index.frames.push(FrameRef {
-                first_position: header.first_position,
-                offset: self.end.offset as u32,
-                length: header.length,
-            });
-        }
-        for placed in commits {
-            let offset = (self.end.offset as usize + placed.place) as u32;
-            let section = SectionRef { offset, length: placed.length as u32, position: placed.commit.first_position };
-            self.index.add_stored(placed.commit, section);
-        }
-        self.end = LogPlace {
-            offset: self.end.offset + header.padded(),
-            chain: header.checksum,
-            position: header.next_position(),
-            durable_upto: header.durable_upto.max(self.end.durable_upto),
-        };
-    }
+impl LogPlace {
+    /// Before the first frame of the first segment.
+    pub(crate) const BEGINNING: Self = Self { offset: SEGMENT_HEADER_BYTES as u64, chain: 0, position: 1, durable_upto: 0 };
 }

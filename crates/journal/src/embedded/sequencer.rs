@@ -271,9 +271,15 @@ impl Sequencer {
 
     /// Whether upkeep has something to do.
     pub(crate) fn wants_upkeep(&self) -> bool {
-        let seal =
-            self.full.as_ref().is_some_and(|full| !self.sealing && !self.seal_waits && full.end.position - 1 <= self.durable_position());
-        self.poisoned.is_none() && (matches!(self.next, Next::Wanted(_)) || seal)
+        self.poisoned.is_none() && (matches!(self.next, Next::Wanted(_)) || self.due_for_a_seal().is_some())
+    }
+
+    /// The full segment, once all of its frames are on the disk: a seal never says more than the disk has. A marker at its end has no
+    /// position to tell by.
+    pub(crate) fn due_for_a_seal(&self) -> Option<&Arc<FullSegment>> {
+        let full = self.full.as_ref().filter(|_| !self.sealing && !self.seal_waits)?;
+        let number = full.segment.header.number;
+        self.in_flight.iter().all(|entry| entry.segment != number).then_some(full)
     }
 
     /// Nothing waits and nothing is on its way.

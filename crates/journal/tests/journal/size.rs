@@ -17,7 +17,7 @@ const ROUNDS: u64 = 64;
 const PAYLOAD_BYTES: u64 = 200;
 
 /// One event of 200 bytes, named as the journal's benchmark names its own.
-fn commit(writer: u64, number: u64, fingerprint: Option<Fingerprint>) -> Commit {
+pub(crate) fn commit(writer: u64, number: u64, fingerprint: Option<Fingerprint>) -> Commit {
     let event = EventData {
         name: "measured".into(),
         version: 1,
