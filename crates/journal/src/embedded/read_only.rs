@@ -173,6 +173,12 @@ impl Iterator for Commits<'_> {
 }
 
 impl Commits<'_> {
+    /// The place up to which everything was given, or named as damaged.
+    #[must_use]
+    pub fn reached(&self) -> Cursor {
+        self.journal.lineage.cursor(self.at)
+    }
+
     /// The damage that took the events up to a place, unless they were given. Afterwards they count as given.
     fn lost_upto(&mut self, upto: Position) -> Option<ReadError> {
         if upto <= self.at {

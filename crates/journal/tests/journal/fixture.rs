@@ -161,6 +161,8 @@ fn format_1_opens_reads_appends_and_reopens() {
     let expected = std::fs::read_to_string(folder().join("expected.txt")).unwrap();
     let expected: Vec<String> = expected.lines().map(str::to_owned).collect();
     let disk = load();
+    let whole = crate::salvage::all_that_is_there(&disk).unwrap();
+    assert_eq!(whole.iter().map(|event| line(event)).collect::<Vec<_>>(), expected);
     let (journal, stepper) = open_as_shipped(&disk, 1);
     assert_eq!(lines(&journal), expected);
     let register = now(journal.get("lease/a")).unwrap().unwrap().expect("the register is there");
