@@ -3,12 +3,13 @@
 //! ```text
 //! {"format":"headwater-export","version":1,"lineage":..,"parents":[..],"family_key":..,"head":"<cursor>"}
 //! {"commit":"<uuid>","time":"<RFC 3339>","position":1,"commands":[{..,"events":[{..,"payload":<JSON>}]}]}      one a commit, in order
+//! {"gap":{"first":2,"last":5,"resume":"<cursor>","place":".."}}                                where damage was skipped (ADR 4)
 //! ```
 //!
 //! An import fills a directory beside the target (`DIR.importing`) and renames it when the last commit is in: a service never
 //! starts on half of an import. Each run begins anew. A directory that has data is never added to: it is compared, commit by
 //! commit, and is either what the export says or the import is refused. `position` is that of the commit's first event, and
-//! `head` that of the last of all: a line that is missing, repeated or not in its place is refused.
+//! `head` that of the last of all: a line that is missing, repeated or not in its place is refused. So is an export with gaps.
 
 mod base64;
 mod parse;
@@ -25,6 +26,8 @@ pub(crate) use write::write;
 pub(crate) struct Exported {
     pub(crate) commits: u64,
     pub(crate) events: u64,
+    /// Places where events are missing.
+    pub(crate) gaps: u64,
 }
 
 /// What an import found and added.

@@ -228,6 +228,8 @@ pub enum ReadError {
     Damaged {
         /// Where, in words: segment, byte range, and the remedy.
         place: String,
+        /// The place to read on from: what is whole behind the damage comes after it. `None`: nothing is, or nobody knows where.
+        resume: Option<Cursor>,
     },
     /// The engine cannot be reached or is being stopped.
     Unavailable {
@@ -267,7 +269,10 @@ impl fmt::Display for ReadError {
         match self {
             Self::Cursor(error) => error.fmt(formatter),
             Self::Invalid(invalid) => invalid.fmt(formatter),
-            Self::Damaged { place } => write!(formatter, "the journal is damaged: {place}"),
+            Self::Damaged { place, resume: None } => write!(formatter, "the journal is damaged: {place}"),
+            Self::Damaged { place, resume: Some(resume) } => {
+                write!(formatter, "the journal is damaged: {place}; what is behind it comes after the cursor {resume}")
+            }
             Self::Unavailable { cause } => write!(formatter, "the journal is not available ({cause}); try again"),
         }
     }

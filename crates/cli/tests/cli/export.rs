@@ -1,5 +1,7 @@
 //! Exports that were changed, and directories that hold something else: an import refuses them and changes nothing.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
@@ -121,4 +123,91 @@ fn a_directory_that_cannot_take_an_import_is_left_as_it_is() {
     std::fs::create_dir(directory.path().join("copy")).expect("it can be made");
     check_code(&import(&directory, &lines, "./copy/."), 0);
     assert_eq!(export(&directory, "copy")[1..], lines[1..]);
+}
+
+/// All files of a directory with what is in them.
+fn content(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(directory).expect("it is there").map(|entry| entry.expect("it is readable").path());
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).expect("it is UTF-8").to_owned();
+    files.filter(|path| path.is_file()).map(|path| (name(&path), std::fs::read(&path).expect("it is readable"))).collect()
+}
+
+/// Flips a bit in the `nth` frame of the first segment, found as `docs/format.md` draws it.
+fn damage(directory: &Directory, data: &str, nth: usize) {
+    let path = directory.path().join(data).join("0000000001.segment");
+    let mut bytes = std::fs::read(&path).expect("it is readable");
+    let frames: Vec<usize> = (512..bytes.len()).step_by(512).filter(|at| bytes[*at..].starts_with(b"HWFR")).collect();
+    bytes[frames[nth] + 100] ^= 4;
+    std::fs::write(&path, bytes).expect("it can be written");
+}
+
+fn export_what_is_whole(directory: &Directory, data: &str) -> Output {
+    run(directory, ["events", "export", "--skip-damage", "--data", data])
+}
+
+#[test]
+fn what_is_whole_of_a_damaged_journal_is_exported_with_a_line_for_each_gap() {
+    let directory = Directory::new();
+    let whole = exported(&directory);
+    damage(&directory, "origin", 2);
+    let before = content(&directory.path().join("origin"));
+
+    let refused = run(&directory, ["events", "export", "out.ndjson", "--data", "origin"]);
+    check_code(&refused, 6);
+    let said = stderr(&refused);
+    assert!(said.contains("HW0067") && said.contains("positions 3 to 3") && said.contains("--skip-damage"), "{said}");
+    assert!(!directory.path().join("out.ndjson").exists());
+
+    let partial = export_what_is_whole(&directory, "origin");
+    check_code(&partial, 6);
+    let lines: Vec<String> = stdout(&partial).split_inclusive('\n').map(str::to_owned).collect();
+    assert_eq!([&lines[1..3], &lines[4..]].concat(), [&whole[1..3], &whole[4..]].concat());
+    let parsed = json_lines(&lines.concat());
+    assert_eq!(parsed[0]["gaps"], 1);
+    let gap = &parsed[3]["gap"];
+    assert_eq!((&gap["first"], &gap["last"]), (&3.into(), &3.into()));
+    assert!(gap["resume"].is_string() && gap["place"].as_str().is_some_and(|place| place.contains("0000000001.segment")), "{gap}");
+    let said = stderr(&partial);
+    assert!(said.contains("damaged: 0000000001.segment: bytes ") && said.contains("gaps: 1"), "{said}");
+    check_code(&run(&directory, ["verify", "--data", "origin"]), 6);
+    assert_eq!(content(&directory.path().join("origin")), before, "neither of them changes anything");
+
+    check_refused(&import(&directory, &lines, "copy"), "whole exports only");
+    let mut hidden = lines.clone();
+    hidden[0] = whole[0].clone();
+    check_refused(&import(&directory, &hidden, "copy"), "line 4 of the export is no commit");
+    assert!(!directory.path().join("copy").exists());
+}
+
+#[test]
+fn damage_that_took_no_event_leaves_a_whole_export() {
+    let directory = Directory::new();
+    let whole = exported(&directory);
+    let path = directory.path().join("origin/0000000001.segment");
+    let mut bytes = std::fs::read(&path).expect("it is readable");
+    bytes[20] ^= 1;
+    std::fs::write(&path, bytes).expect("it can be written");
+    check_code(&run(&directory, ["events", "export", "--data", "origin"]), 6);
+    let exported = export_what_is_whole(&directory, "origin");
+    check_code(&exported, 6);
+    assert!(stderr(&exported).contains("header is damaged"), "{}", stderr(&exported));
+    assert_eq!(stdout(&exported), whole.concat());
+    let lines: Vec<String> = stdout(&exported).split_inclusive('\n').map(str::to_owned).collect();
+    check_code(&import(&directory, &lines, "copy"), 0);
+}
+
+#[test]
+fn a_directory_that_may_only_be_read_is_verified_and_exported() {
+    let directory = Directory::new();
+    let whole = exported(&directory);
+    let data = directory.path().join("origin");
+    std::fs::remove_file(data.join("lock")).expect("it is there");
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("its mode can be set");
+    content(&data).keys().for_each(|name| mode(&data.join(name), 0o400));
+    mode(&data, 0o500);
+    let before = content(&data);
+    assert_eq!(export(&directory, "origin"), whole);
+    check_code(&run(&directory, ["verify", "--data", "origin"]), 0);
+    assert_eq!(content(&data), before);
+    mode(&data, 0o700);
 }

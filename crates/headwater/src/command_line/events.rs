@@ -1,7 +1,7 @@
 //! `events`: what happened, over HTTP; and all of it out of and into a data directory.
 //!
 //! `read` and `tail` ask the running service. `export` and `import` work on the data directory itself, because an export
-//! holds what no stream shows (command records, fingerprints, the family key): the service must not run meanwhile.
+//! holds what no stream shows (command records, fingerprints, the family key): the service must not run meanwhile. An export only reads.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -13,13 +13,13 @@ use clap::{Args, Subcommand};
 use http::{HeaderMap, Method};
 use serde_json::{Value as Json, json};
 
-use super::verify::{must_exist, progress_bar};
+use super::verify::progress_bar;
 use crate::client::{connection, failed, refused, segment};
 use crate::config::{Settings, data_directory};
 use crate::exit::Exit;
-use crate::export;
+use crate::export::{self, Exported};
 use crate::failure::Failure;
-use crate::{output, threads};
+use crate::{engine, output, threads};
 
 /// What can be done with events.
 #[derive(Subcommand)]
@@ -35,6 +35,9 @@ pub enum Command {
         /// Where to; `-` is standard output
         #[arg(default_value = "-")]
         file: PathBuf,
+        /// Write what is whole of a damaged journal, with a line for each gap; no import takes such a file
+        #[arg(long)]
+        skip_damage: bool,
     },
     /// Make a data directory from an export; one that has data is only compared with it
     ///
@@ -70,7 +73,7 @@ pub(super) fn run(command: &Command, service: &str, settings: &Settings, as_json
     match command {
         Command::Read(selection) => threads::call(stream(selection, service, &settings.url(), false, as_json))?,
         Command::Tail(selection) => threads::call(stream(selection, service, &settings.url(), true, as_json))?,
-        Command::Export { file } => export_to(file, &data_directory(settings)?, as_json)?,
+        Command::Export { file, skip_damage } => return export_to(file, &data_directory(settings)?, *skip_damage, as_json),
         Command::Import { file } => import_from(file, &data_directory(settings)?, as_json)?,
     }
     Ok(Exit::Done)
@@ -110,25 +113,35 @@ pub(super) fn event_line(event: &Json) -> String {
     format!("{} {}/{} #{} {name} {}", text("time"), text("entitytype"), text("subject"), text("sequence"), event["data"])
 }
 
-fn export_to(file: &Path, directory: &Path, as_json: bool) -> Result<(), Failure> {
-    must_exist(directory)?;
+fn export_to(file: &Path, directory: &Path, skip_damage: bool, as_json: bool) -> Result<Exit, Failure> {
+    // Read before the file is made: a journal that is refused leaves none.
+    let journal = match skip_damage {
+        true => engine::read_only(directory)?,
+        false => engine::read_whole(directory, "run verify to see it all, or export what is whole with --skip-damage")?,
+    };
     let mut target: Box<dyn Write> = match file.to_str() {
         Some("-") => Box::new(io::stdout().lock()),
         _ => Box::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(|error| unusable(file, &error))?),
     };
     let bar = progress_bar("exporting {pos} commits");
     let mut out = BufWriter::new(&mut target);
-    let exported = threads::call(export::write(directory, &mut out, &|| bar.inc(1)))?;
+    let exported = export::write(&journal, &mut out, skip_damage, &|| bar.inc(1))?;
     out.flush().map_err(|error| output::stdout_failure(&error))?;
     bar.finish_and_clear();
-    let summary = json!({ "commits": exported.commits, "events": exported.events });
-    if as_json {
-        // Standard output may be the export itself.
-        output::talk(summary.to_string());
-    } else {
-        output::talk(format!("exported {} events in {} commits", exported.events, exported.commits));
+    let found = journal.identity_fault().map(str::to_owned).into_iter().chain(journal.damage().iter().map(ToString::to_string));
+    let found = found.map(|place| output::talk(format!("damaged: {place}"))).count();
+    tell_exported(&exported, as_json);
+    Ok(if found == 0 && exported.gaps == 0 { Exit::Done } else { Exit::Damaged })
+}
+
+fn tell_exported(exported: &Exported, as_json: bool) {
+    let Exported { commits, events, gaps } = exported;
+    // Standard output may be the export itself.
+    match (as_json, gaps) {
+        (true, _) => output::talk(json!({ "commits": commits, "events": events, "gaps": gaps }).to_string()),
+        (false, 0) => output::talk(format!("exported {events} events in {commits} commits")),
+        (false, _) => output::talk(format!("exported {events} events in {commits} commits; gaps: {gaps}")),
     }
-    Ok(())
 }
 
 fn import_from(file: &Path, directory: &Path, as_json: bool) -> Result<(), Failure> {

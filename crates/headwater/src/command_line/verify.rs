@@ -1,4 +1,4 @@
-//! `verify`: reads the whole data directory and says what is whole. It needs the directory for itself.
+//! `verify`: reads the whole data directory and says what is whole. It writes nothing, so that a directory that may only be read will do.
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -14,9 +14,9 @@ use crate::{engine, output};
 
 pub(super) fn run(settings: &Settings, as_json: bool) -> Result<Exit, Failure> {
     let directory = data_directory(settings)?;
-    must_exist(&directory)?;
+    let disk = engine::disk_to_read(&directory)?;
     let bar = progress_bar("verifying segment {pos} of {len} [{bar:30}]");
-    let verified = verify(&engine::disk(&directory)?, |_, segments| {
+    let verified = verify(&disk, |_, segments| {
         bar.set_length(segments);
         bar.inc(1);
     });
@@ -24,14 +24,6 @@ pub(super) fn run(settings: &Settings, as_json: bool) -> Result<Exit, Failure> {
     let verified = verified.map_err(|error| engine::not_opened(&directory, &error))?;
     show(&directory, &verified, as_json)?;
     Ok(if verified.damage.is_empty() { Exit::Done } else { Exit::Damaged })
-}
-
-/// Looking at a directory must not make one.
-pub(super) fn must_exist(directory: &Path) -> Result<(), Failure> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    Err(Failure::plain(Exit::NotFound, format!("there is no data directory {}; name another one with --data", directory.display())))
 }
 
 /// A progress bar on standard error, when a person watches it. Templates may use `{rate}`: whole steps a second.

@@ -98,11 +98,16 @@ fn header<R: BufRead>(lines: &mut Lines<R>) -> Result<(Lineage, Cursor), Failure
     if header.version != VERSION {
         return Err(lines.wrong(&format!("has version {}, but this build reads {VERSION}; use a newer one", header.version)));
     }
+    if header.gaps > 0 {
+        // Positions, sequences and the memory of commands would be wrong behind the first gap: no journal could keep its promises on it.
+        let what = format!("says that {} ranges of events are missing: an import takes whole exports only", header.gaps);
+        return Err(lines.wrong(&what));
+    }
     let parents = header.parents.iter().map(parent).collect::<Option<Vec<_>>>();
     let lineage = Lineage {
         id: LineageId(lines.part(unhex(&header.lineage), "lineage")?),
         parents: lines.part(parents, "parents")?,
-        family_key: lines.part(unhex(&header.family_key), "family_key")?,
+        family_key: lines.part(header.family_key.as_deref().and_then(unhex), "family_key")?,
     };
     let head = lines.part(header.head.parse().ok(), "head")?;
     Ok((lineage, head))

@@ -26,7 +26,7 @@ pub(crate) async fn read(source: impl BufRead, directory: &Path, progress: &dyn 
     let (parent, head) = lines.header()?;
     match Place::of(directory)? {
         Place::New(new) => fill(&new, parent, head, &mut lines, progress).await,
-        Place::Taken => compare(directory, &parent, head, &mut lines, progress).await,
+        Place::Taken => compare(directory, &parent, head, &mut lines, progress),
     }
 }
 
@@ -56,24 +56,25 @@ async fn position(journal: &EmbeddedJournal) -> Result<u64, Failure> {
 }
 
 /// Finds that all of the export is there and nothing else. Appends nothing.
-async fn compare<R: BufRead>(
+fn compare<R: BufRead>(
     directory: &Path,
     parent: &Lineage,
     head: Cursor,
     lines: &mut Lines<R>,
     progress: &dyn Fn(),
 ) -> Result<Imported, Failure> {
-    let engine = engine::open(directory, None)?;
-    check_history(engine.journal.lineage(), parent, head, directory)?;
-    let found = position(&engine.journal).await?;
+    let journal = engine::read_whole(directory, "run verify to see it all")?;
+    let Some(lineage) = journal.lineage() else { unreachable!("a journal that is whole says what history it is") };
+    check_history(lineage, parent, head, directory)?;
+    let found = journal.head().position();
     if found != head.position() {
         let what = format!("has {found} events and the export {}; name an empty directory with --data", head.position());
         return Err(refused(directory, &what));
     }
-    let mut stored = engine.journal.commits(Cursor::BEGINNING);
+    let mut stored = journal.commits(Cursor::BEGINNING);
     let mut imported = Imported::default();
     while let Some(parsed) = lines.commit()? {
-        let there = stored.next().await.transpose().map_err(|error| Failure::plain(Exit::Damaged, error.to_string()))?;
+        let there = stored.next().transpose().map_err(|error| Failure::plain(Exit::Damaged, error.to_string()))?;
         if !there.is_some_and(|there| is_same(&there, &parsed)) {
             let what = format!("has another commit than line {} of the export; name an empty directory with --data", parsed.line);
             return Err(refused(directory, &what));
@@ -81,7 +82,6 @@ async fn compare<R: BufRead>(
         imported.skipped += 1;
         progress();
     }
-    engine.journal.close().await;
     Ok(imported)
 }
 

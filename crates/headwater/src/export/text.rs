@@ -16,9 +16,36 @@ pub(super) struct Header {
     pub(super) version: u32,
     pub(super) lineage: String,
     pub(super) parents: Vec<Parent>,
-    pub(super) family_key: String,
+    /// `None` when the file that held it is damaged.
+    pub(super) family_key: Option<String>,
     /// The cursor behind the last commit.
     pub(super) head: String,
+    /// How many lines of the file are gaps.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) gaps: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// A line in the place of commits that are damaged.
+#[derive(Serialize)]
+pub(super) struct GapLine {
+    pub(super) gap: Gap,
+}
+
+#[derive(Serialize)]
+pub(super) struct Gap {
+    /// The first position that is missing.
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// The cursor behind the gap, when anything follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) resume: Option<String>,
+    /// Where, in words.
+    pub(super) place: String,
 }
 
 #[derive(Serialize, Deserialize)]

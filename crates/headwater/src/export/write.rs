@@ -1,37 +1,43 @@
 //! Writing an export.
 
 use std::io::Write;
-use std::path::Path;
 
-use journal::embedded::{StoredCommand, StoredCommit};
-use journal::{Cursor, EventData, Journal as _, Lineage};
+use journal::embedded::{ReadOnlyJournal, StoredCommand, StoredCommit};
+use journal::{Cursor, EventData, ReadError};
 use serde::Serialize;
 
 use super::Exported;
-use super::text::{CommandText, CommitLine, EventText, FORMAT, Header, Parent, VERSION, hex, stored, time_text};
-use crate::engine;
+use super::text::{CommandText, CommitLine, EventText, FORMAT, Gap, GapLine, Header, Parent, VERSION, hex, stored, time_text};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
 
-/// Writes the journal of a data directory; `progress` hears of each commit.
+/// Writes a journal; `progress` hears of each commit. With `skip_damage`, a line stands for each range of events that is missing.
 ///
 /// # Errors
-/// When the directory cannot be opened or read, or the target does not take it.
-pub(crate) async fn write(directory: &Path, out: &mut impl Write, progress: &dyn Fn()) -> Result<Exported, Failure> {
-    let engine = engine::open(directory, None)?;
-    let head = engine.journal.head().await.map_err(|error| Failure::plain(Exit::Failed, error.to_string()))?;
-    line(out, &header(engine.journal.lineage(), head))?;
-    let mut commits = engine.journal.commits(Cursor::BEGINNING);
+/// When the journal cannot be read, or the target does not take it.
+pub(crate) fn write(journal: &ReadOnlyJournal, out: &mut impl Write, skip_damage: bool, progress: &dyn Fn()) -> Result<Exported, Failure> {
+    line(out, &header(journal))?;
     let mut exported = Exported::default();
-    while let Some(commit) = commits.next().await {
-        let commit = commit.map_err(|error| Failure::plain(Exit::Damaged, format!("{error}; run verify to see what is whole")))?;
-        line(out, &commit_line(&commit)?)?;
-        exported.commits += 1;
-        exported.events += commit.last_position() + 1 - commit.first_position;
-        progress();
+    let mut commits = journal.commits(Cursor::BEGINNING);
+    let mut reached = 0;
+    while let Some(commit) = commits.next() {
+        match commit {
+            Ok(commit) => {
+                line(out, &commit_line(&commit)?)?;
+                exported.commits += 1;
+                exported.events += commit.event_count();
+                progress();
+            }
+            Err(ReadError::Damaged { place, resume }) if skip_damage => {
+                let resume = resume.map(|resume| resume.to_string());
+                line(out, &GapLine { gap: Gap { first: reached + 1, last: commits.reached().position(), resume, place } })?;
+                exported.gaps += 1;
+            }
+            Err(error) => return Err(Failure::plain(Exit::Damaged, format!("{error}; run verify to see what is whole"))),
+        }
+        reached = commits.reached().position();
     }
-    engine.journal.close().await;
     Ok(exported)
 }
 
@@ -42,18 +48,20 @@ fn line(out: &mut impl Write, value: &impl Serialize) -> Result<(), Failure> {
     out.write_all(&bytes).map_err(|error| output::stdout_failure(&error))
 }
 
-fn header(lineage: &Lineage, head: Cursor) -> Header {
+fn header(journal: &ReadOnlyJournal) -> Header {
     let parent = |parent: &journal::ParentLineage| Parent {
         lineage: parent.id.to_string(),
         fork: Cursor::from_parts(parent.id, parent.fork).to_string(),
     };
+    let lineage = journal.lineage();
     Header {
         format: FORMAT.to_owned(),
         version: VERSION,
-        lineage: lineage.id.to_string(),
-        parents: lineage.parents.iter().map(parent).collect(),
-        family_key: hex(&lineage.family_key),
-        head: head.to_string(),
+        lineage: journal.lineage_id().to_string(),
+        parents: lineage.map(|lineage| lineage.parents.iter().map(parent).collect()).unwrap_or_default(),
+        family_key: lineage.map(|lineage| hex(&lineage.family_key)),
+        head: journal.head().to_string(),
+        gaps: journal.damage().iter().filter(|range| !range.lost.is_empty()).count() as u64,
     }
 }
 

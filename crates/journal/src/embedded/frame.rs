@@ -4,31 +4,32 @@
 //! frame    magic "HWFR" | checksum u32 | length u32 | previous u32 | epoch u64 | first position u64 | durable upto u64
 //!          | offset u64 | event count u32 | section count u16 | kind u16 | reserved u64
 //!          | section* | zeros up to a multiple of 512
-//! section  type u16 | flags u16 | length u32 | checksum u32 | payload
+//! section  kind v (twice the type, and 1 if it must be understood) | length v | checksum u32 | payload
 //! ```
 //!
 //! Little-endian. `checksum` is CRC-32C (Castagnoli) over bytes 8 to `length`; `previous` is the checksum of the frame before, over segments;
 //! `epoch` is the segment's; `offset` is the frame's own place in its segment, so that a misdirected write is no frame;
 //! `durable upto` is the last position that was durable when the frame was made: damage at or below it is damage, never a
-//! torn tail. Kind 0 has commits, kind 1 is a marker: no sections, written when the pipeline is idle. A section's own
-//! checksum covers its payload, so that a point read need not take the frame. A reader skips sections it does not know,
-//! unless bit 0 of their flags says that they must be understood.
+//! torn tail. Kind 0 has commits, kind 1 is a marker: no sections, written when the pipeline is idle. The commits' events have the
+//! positions from `first position` on, in order, and are as many as `event count` says. A section's own checksum covers its payload,
+//! so that a point read need not take the frame. A reader skips sections it does not know, unless bit 0 of their kind says
+//! that they must be understood.
 //!
 //! Section types: 1 commit. Reserved: 16 leaves, 17 root, 18 baseline, 19 compressed.
 
 use bytes::Bytes;
 
-use super::record::StoredCommit;
-use crate::cursor::Position;
+use super::record::{CommitPlace, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
+use crate::cursor::{LineageId, Position};
 use crate::seams::{AlignedBuffer, BLOCK_BYTES};
 
 pub(crate) const FRAME_HEADER_BYTES: usize = 64;
-pub(crate) const SECTION_HEADER_BYTES: usize = 12;
+/// Kind, length and checksum, at most.
+pub(crate) const SECTION_HEADER_BYTES_MAX: usize = 2 * VARINT_BYTES_MAX + 4;
 const MAGIC: &[u8; 4] = b"HWFR";
 const KIND_COMMITS: u16 = 0;
 const KIND_MARKER: u16 = 1;
-const SECTION_COMMIT: u16 = 1;
-const SECTION_MUST_UNDERSTAND: u16 = 1;
+const SECTION_COMMIT: u64 = 1;
 
 /// CRC-32C, as in RFC 3720.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
@@ -109,15 +110,17 @@ impl FrameBuilder {
         self.sections == u16::MAX
     }
 
-    /// Adds a commit; gives the place of its section header within the frame and the section's whole length.
-    pub(crate) fn commit(&mut self, payload: &[u8], events: u32) -> (usize, usize) {
+    /// Adds a commit in two parts; gives the place of its section header within the frame and the section's whole length.
+    pub(crate) fn commit(&mut self, head: &[u8], commands: &[u8], events: u32) -> (usize, usize) {
         let place = self.buffer.len();
-        let mut header = [0; SECTION_HEADER_BYTES];
-        header[..2].copy_from_slice(&SECTION_COMMIT.to_le_bytes());
-        header[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
-        header[8..].copy_from_slice(&checksum(payload).to_le_bytes());
-        self.buffer.extend(&header);
-        self.buffer.extend(payload);
+        let mut header = Vec::with_capacity(SECTION_HEADER_BYTES_MAX);
+        put_varint(&mut header, SECTION_COMMIT << 1);
+        put_varint(&mut header, (head.len() + commands.len()) as u64);
+        let sum_place = place + header.len();
+        header.extend_from_slice(&[0; 4]);
+        [&*header, head, commands].into_iter().for_each(|part| self.buffer.extend(part));
+        let sum = checksum(&self.buffer[sum_place + 4..]);
+        self.buffer[sum_place..sum_place + 4].copy_from_slice(&sum.to_le_bytes());
         self.sections += 1;
         self.events += events;
         (place, self.buffer.len() - place)
@@ -185,40 +188,127 @@ pub(crate) struct PlacedCommit {
     pub(crate) length: usize,
 }
 
-/// The commits of a verified frame.
-pub(crate) fn commits(frame: &Bytes) -> Result<Vec<PlacedCommit>, FrameFault> {
+/// The commits of a verified frame of a history.
+pub(crate) fn commits(frame: &Bytes, lineage: LineageId) -> Result<Vec<PlacedCommit>, FrameFault> {
     let header = FrameHeader::peek(frame).ok_or(FrameFault::Absent)?;
     let mut commits = Vec::with_capacity(usize::from(header.section_count));
-    let mut place = FRAME_HEADER_BYTES;
+    let (mut place, mut position) = (FRAME_HEADER_BYTES, header.first_position);
     for _ in 0..header.section_count {
-        let length = section_length(frame.get(place..).unwrap_or_default()).ok_or(FrameFault::Damaged)?;
-        if let Some(commit) = section(&frame.slice(place..place + length))? {
+        let head = SectionHead::peek(frame.get(place..).unwrap_or_default()).ok_or(FrameFault::Damaged)?;
+        let length = head.whole_length();
+        if let Some(commit) = section(&frame.slice(place..place + length), CommitPlace { lineage, position })? {
+            position += commit.event_count();
             commits.push(PlacedCommit { commit, place, length });
         }
         place += length;
     }
-    Ok(commits)
+    if position == header.next_position() { Ok(commits) } else { Err(FrameFault::Damaged) }
 }
 
-/// The whole length of the section at the front of the bytes, if they hold it.
-fn section_length(bytes: &[u8]) -> Option<usize> {
-    let length = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?) as usize + SECTION_HEADER_BYTES;
-    (length <= bytes.len()).then_some(length)
+/// What stands in front of a section's payload.
+struct SectionHead {
+    kind: u64,
+    checksum: u32,
+    payload_place: usize,
+    payload_length: usize,
+}
+
+impl SectionHead {
+    /// The head of the section at the front of the bytes, if they hold the section whole.
+    fn peek(bytes: &[u8]) -> Option<Self> {
+        let (kind, kind_bytes) = take_varint(bytes)?;
+        let (length, length_bytes) = take_varint(&bytes[kind_bytes..])?;
+        let sum_place = kind_bytes + length_bytes;
+        let checksum = u32::from_le_bytes(bytes.get(sum_place..sum_place + 4)?.try_into().ok()?);
+        let head = Self { kind, checksum, payload_place: sum_place + 4, payload_length: usize::try_from(length).ok()? };
+        (head.payload_length <= bytes.len() - head.payload_place).then_some(head)
+    }
+
+    fn whole_length(&self) -> usize {
+        self.payload_place + self.payload_length
+    }
 }
 
 /// The commit in one whole section; `None` for a section of another type that may be skipped.
-pub(crate) fn section(bytes: &Bytes) -> Result<Option<StoredCommit>, FrameFault> {
-    if section_length(bytes) != Some(bytes.len()) {
+pub(crate) fn section(bytes: &Bytes, place: CommitPlace) -> Result<Option<StoredCommit>, FrameFault> {
+    let head = SectionHead::peek(bytes).filter(|head| head.whole_length() == bytes.len()).ok_or(FrameFault::Damaged)?;
+    let payload = bytes.slice(head.payload_place..);
+    if checksum(&payload) != head.checksum {
         return Err(FrameFault::Damaged);
     }
-    let short = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-    let payload = bytes.slice(SECTION_HEADER_BYTES..);
-    if checksum(&payload).to_le_bytes() != bytes[8..12] {
-        return Err(FrameFault::Damaged);
-    }
-    match (short(0), short(2) & SECTION_MUST_UNDERSTAND) {
-        (SECTION_COMMIT, _) => StoredCommit::decode(&payload).map(Some).ok_or(FrameFault::Damaged),
+    match (head.kind >> 1, head.kind & 1) {
+        (SECTION_COMMIT, _) => StoredCommit::decode(&payload, place).map(Some).ok_or(FrameFault::Damaged),
         (_, 0) => Ok(None),
         _ => Err(FrameFault::TooNew),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{Assigned, EncodedCommit};
+    use super::*;
+    use crate::commit::{CommandId, CommandRecord, Commit, ContentType, Context, EventData, EventFlags};
+    use crate::key::EntityKey;
+    use crate::time::Timestamp;
+
+    const PLACE: CommitPlace = CommitPlace { lineage: LineageId([1; 16]), position: 7 };
+
+    /// A frame of two commits of one event each, whose builder was told that the second has `events`.
+    fn frame(events: u32) -> Bytes {
+        let event = EventData {
+            name: "done".into(),
+            version: 1,
+            content: ContentType::Json,
+            flags: EventFlags(0),
+            tags: Vec::new(),
+            payload: Bytes::from_static(b"{}"),
+        };
+        let command = CommandRecord {
+            entity: EntityKey::new("cart", "c1").unwrap(),
+            id: CommandId([2; 16]),
+            name: "do".into(),
+            fingerprint: None,
+            context: Context::default(),
+            reply: Bytes::new(),
+            events: vec![event],
+        };
+        let encoded = EncodedCommit::new(&Commit { commands: vec![command], ..Commit::default() });
+        let time = Timestamp::from_micros(5);
+        let head = encoded.head(&Assigned { id: PLACE.id(time), foreign: false, time, first_sequences: vec![1] });
+        let mut builder = FrameBuilder::new(AlignedBuffer::with_capacity(BLOCK_BYTES));
+        builder.commit(&head, encoded.commands(), 1);
+        builder.commit(&head, encoded.commands(), events);
+        let chain = Chain { previous: 0, epoch: 3, first_position: PLACE.position, durable_upto: 0 };
+        let (buffer, header) = builder.finish(chain, 512);
+        assert_eq!(verify(&buffer, 3, 512), Ok(header));
+        Bytes::copy_from_slice(&buffer[..header.length as usize])
+    }
+
+    #[test]
+    fn commits_count_on_from_the_frames_first_position() {
+        let placed = commits(&frame(1), PLACE.lineage).unwrap();
+        assert_eq!(placed.iter().map(|placed| placed.commit.first_position).collect::<Vec<_>>(), [7, 8]);
+        assert_eq!(placed[0].commit.id, PLACE.id(Timestamp::from_micros(5)));
+        assert_ne!(placed[0].commit.id, placed[1].commit.id);
+    }
+
+    #[test]
+    fn a_frame_that_counts_otherwise_than_its_commits_is_damaged() {
+        assert_eq!(commits(&frame(2), PLACE.lineage).err(), Some(FrameFault::Damaged));
+    }
+
+    #[test]
+    fn an_unknown_section_is_skipped_unless_it_must_be_understood() {
+        let section_of = |kind: u64| {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, kind);
+            put_varint(&mut bytes, 3);
+            bytes.extend_from_slice(&checksum(b"new").to_le_bytes());
+            bytes.extend_from_slice(b"new");
+            section(&bytes.into(), PLACE)
+        };
+        assert_eq!(section_of(200 << 1), Ok(None));
+        assert_eq!(section_of(200 << 1 | 1), Err(FrameFault::TooNew));
+        assert_eq!(section_of(1 << 1), Err(FrameFault::Damaged));
     }
 }

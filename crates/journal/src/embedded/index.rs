@@ -7,6 +7,7 @@ use std::collections::{HashMap, hash_map::Entry};
 use std::sync::Arc;
 
 use super::record::StoredCommit;
+use super::walk::WholeFrame;
 use crate::commit::{Commit, TagQueryItem};
 use crate::cursor::Position;
 use crate::key::{EntityKey, KeyHash, short_hash};
@@ -170,8 +171,20 @@ impl SegmentIndex {
         }
     }
 
-    /// Takes a stored commit in, when a segment is scanned.
-    pub(crate) fn add_stored(&mut self, stored: StoredCommit, section: SectionRef) {
+    /// Takes a frame in that was found on the disk.
+    pub(crate) fn add_frame(&mut self, frame: WholeFrame) {
+        let WholeFrame { offset, header, commits, .. } = frame;
+        if header.event_count > 0 {
+            self.frames.push(FrameRef { first_position: header.first_position, offset: offset as u32, length: header.length });
+        }
+        for placed in commits {
+            let offset = (offset as usize + placed.place) as u32;
+            let section = SectionRef { offset, length: placed.length as u32, position: placed.commit.first_position };
+            self.add_stored(placed.commit, section);
+        }
+    }
+
+    fn add_stored(&mut self, stored: StoredCommit, section: SectionRef) {
         let first_sequences: Vec<u64> = stored.commands.iter().map(|command| command.first_sequence).collect();
         let commands = stored.commands.into_iter().map(|command| command.record).collect();
         let commit = Commit { commands, ..Commit::default() };

@@ -14,9 +14,9 @@
 //!
 //! Limits: one segment is at most 64 MiB, a frame 12 MiB; a new journal takes 3 MiB.
 //!
-//! Crash points: any. Recovery is in `recovery`.
+//! Crash points: any. Recovery is in `recovery`. A directory that is only read, damaged or not, is `read_only`: the same walk over
+//! the frames (`walk`), which goes on behind damage (`survey`) and writes nothing.
 
-mod export;
 mod filter;
 mod frame;
 mod identity;
@@ -24,6 +24,7 @@ mod index;
 pub mod limits;
 mod paged;
 mod pipeline;
+mod read_only;
 mod reader;
 mod record;
 mod recovery;
@@ -32,8 +33,10 @@ mod seal;
 mod sealed;
 mod segment;
 mod sequencer;
+mod survey;
 mod upkeep;
 mod verify;
+mod walk;
 
 use std::fmt;
 use std::io;
@@ -59,11 +62,12 @@ use record::EncodedCommit;
 use registers::RegisterTable;
 use sequencer::{Answer, Pending, Sequencer, Start, StoredPlace};
 
-pub use export::Commits;
 #[cfg(any(test, feature = "testing"))]
 pub use pipeline::{HeldWrite, Stepper};
+pub use read_only::{Commits, ReadOnlyJournal};
 pub use record::{StoredCommand, StoredCommit};
 pub use sequencer::PlantedBug;
+pub use survey::{DamagedRange, LogByte};
 pub use verify::{Verified, verify};
 
 /// What an embedded journal is opened with.
@@ -101,6 +105,8 @@ pub enum OpenError {
         /// Where.
         place: String,
     },
+    /// There is no journal to read.
+    Absent,
     /// A newer version of Headwater wrote it.
     TooNew {
         /// The format it has.
@@ -115,6 +121,7 @@ impl fmt::Display for OpenError {
         match self {
             Self::Locked => formatter.write_str("another process uses this data directory; stop it, or choose another directory"),
             Self::Damaged { place } => write!(formatter, "{place}; nothing was changed, run verify to see what is whole"),
+            Self::Absent => formatter.write_str("there is no journal in it; name another directory"),
             Self::TooNew { version } => {
                 write!(formatter, "the data has format {version} and this version reads up to 1; use a newer version")
             }
@@ -206,12 +213,6 @@ impl EmbeddedJournal {
     pub async fn close(&self) {
         self.shared.close().await;
     }
-
-    /// The commits after a place as they were stored, for an export.
-    #[must_use]
-    pub fn commits(&self, after: Cursor) -> Commits {
-        Commits::new(Arc::clone(&self.shared), after)
-    }
 }
 
 impl Drop for EmbeddedJournal {
@@ -283,7 +284,7 @@ impl Journal for EmbeddedJournal {
         Box::pin(async move {
             let found = self.shared.lock().find_command(command).map_err(|error| damaged(&error))?;
             let Some(place) = found else { return Ok(None) };
-            self.found(place).await.map(Some)
+            self.found(id, place).await.map(Some)
         })
     }
 
@@ -302,13 +303,13 @@ impl Journal for EmbeddedJournal {
 
 impl EmbeddedJournal {
     /// The record at a place, once it is durable.
-    async fn found(&self, place: StoredPlace) -> Result<FoundCommand, ReadError> {
+    async fn found(&self, id: CommandId, place: StoredPlace) -> Result<FoundCommand, ReadError> {
         self.shared.durable(place.command.section.position).await?;
         let commit = reader::section(&self.shared, place.segment, place.command.section).await?;
         let (time, cursor) = (commit.time, self.lineage.cursor(commit.last_position()));
-        let command = commit.commands.into_iter().nth(place.command.index as usize);
-        let command =
-            command.ok_or_else(|| ReadError::Damaged { place: format!("segment {}: a command record is missing", place.segment) })?;
+        let command = commit.commands.into_iter().nth(place.command.index as usize).filter(|command| command.record.id == id);
+        let command = command
+            .ok_or_else(|| ReadError::Damaged { place: format!("segment {}: a command record is missing", place.segment), resume: None })?;
         Ok(FoundCommand {
             sequence: command.sequence_after(),
             event_count: command.record.events.len() as u32,
@@ -321,7 +322,7 @@ impl EmbeddedJournal {
     }
 
     async fn before(&self, index: usize, id: CommandId, place: StoredPlace, same: impl Fn(&FoundCommand) -> bool) -> AppendError {
-        match self.found(place).await {
+        match self.found(id, place).await {
             Ok(first) if same(&first) => AppendError::Duplicate { index, first: Box::new(first) },
             Ok(_) => AppendError::Mismatch { index, id },
             Err(error) => AppendError::Unavailable { cause: error.to_string() },
@@ -331,7 +332,7 @@ impl EmbeddedJournal {
 
 /// A disk's word about an index, for readers.
 fn damaged(error: &io::Error) -> ReadError {
-    ReadError::Damaged { place: error.to_string() }
+    ReadError::Damaged { place: error.to_string(), resume: None }
 }
 
 impl Registers for EmbeddedJournal {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::limits::WRITES_IN_FLIGHT_MAX;
 use super::sequencer::{FrameWrite, Pending, PlantedBug, Sequencer};
-use crate::cursor::Position;
+use crate::cursor::{LineageId, Position};
 use crate::error::ReadError;
 use crate::seams::{Disk, DiskLock, MARKER_DELAY, Spawner};
 
@@ -25,6 +25,7 @@ pub(crate) struct Shared {
     /// Given back when the last thread has ended.
     directory: Mutex<Option<Box<dyn DiskLock>>>,
     pub(crate) durable: watch::Receiver<Position>,
+    pub(crate) lineage: LineageId,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) spawner: Arc<dyn Spawner>,
 }
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(sequencer: Sequencer, disk: Arc<dyn Disk>, spawner: Arc<dyn Spawner>, directory: Box<dyn DiskLock>) -> Self {
         let durable = sequencer.durable.subscribe();
+        let lineage = sequencer.lineage.id;
         Self {
             sequencer: Mutex::new(sequencer),
             work: Condvar::new(),
@@ -39,6 +41,7 @@ impl Shared {
             running: watch::Sender::new(0),
             directory: Mutex::new(Some(directory)),
             durable,
+            lineage,
             disk,
             spawner,
         }

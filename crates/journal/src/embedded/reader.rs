@@ -14,13 +14,13 @@ use super::frame::{self, FrameFault};
 use super::index::{EntityRef, FrameRef, ItemHashes, SectionRef};
 use super::limits::{KEYS_AT_ONCE, READ_BYTES};
 use super::pipeline::Shared;
-use super::record::StoredCommit;
+use super::record::{CommitPlace, StoredCommand, StoredCommit};
 use super::sealed::SealedSegment;
 use super::segment::{self, HeaderFault};
 use super::sequencer::Sequencer;
 use crate::commit::{TagQuery, TagQueryItem};
 use crate::contract_traits::BoxFuture;
-use crate::cursor::{Cursor, Lineage, Position};
+use crate::cursor::{Cursor, Lineage, LineageId, Position};
 use crate::error::ReadError;
 use crate::key::{EntityKey, EntityType, KeyHash};
 use crate::read::{EventSource, Events, KeySource, Keys, Read, ReadMode, Recorded, Selection};
@@ -190,7 +190,10 @@ impl FrameReader {
             self.plan = None;
             return Ok(Vec::new());
         }
-        let (commits, whole) = load_frames(&self.shared, plan.segment, chunk).await?;
+        let (commits, whole) = match load_frames(&self.shared, plan.segment, chunk).await {
+            Ok(loaded) => loaded,
+            Err(error) => return Err(resumed(error, self.shared.lineage, plan.behind_damage(&self.shared).await?)),
+        };
         plan.frames.drain(..whole);
         self.at = commits.last().map_or(self.at, StoredCommit::last_position);
         if plan.frames.is_empty() {
@@ -210,7 +213,34 @@ impl FrameReader {
             }
         };
         let hashes: Option<Vec<ItemHashes>> = query.map(|items| items.iter().map(ItemHashes::clone).collect());
-        blocking(&self.shared, move |_| plan_sealed(&sealed, at, limit, hashes.as_deref()).map_err(|error| super::damaged(&error))).await
+        let (upto, lineage) = (sealed.last_position().min(limit), self.shared.lineage);
+        let planned =
+            blocking(&self.shared, move |_| plan_sealed(&sealed, at, limit, hashes.as_deref()).map_err(|error| super::damaged(&error)));
+        planned.await.map_err(|error| resumed(error, lineage, upto))
+    }
+}
+
+impl SegmentPlan {
+    /// The place behind the first frame, which is damaged, and behind all damaged ones that follow it.
+    async fn behind_damage(&self, shared: &Arc<Shared>) -> Result<Position, ReadError> {
+        let (segment, rest, upto) = (self.segment, self.frames.iter().skip(1).copied().collect::<Vec<_>>(), self.upto);
+        blocking(shared, move |shared| {
+            let Ok(open) = segment::open(&*shared.disk, segment) else { return Ok(upto) };
+            let is_whole = |frame: &&FrameRef| {
+                let bytes = read_at(&open, segment, frame.offset, frame.length as usize);
+                bytes.is_ok_and(|bytes| decode_frame(shared.lineage, frame, &bytes).is_ok())
+            };
+            Ok(rest.iter().find(is_whole).map_or(upto, |frame| frame.first_position - 1))
+        })
+        .await
+    }
+}
+
+/// Damage, with the place to read on from.
+fn resumed(error: ReadError, lineage: LineageId, position: Position) -> ReadError {
+    match error {
+        ReadError::Damaged { place, resume: None } => ReadError::Damaged { place, resume: Some(Cursor::from_parts(lineage, position)) },
+        error => error,
     }
 }
 
@@ -282,8 +312,10 @@ async fn load_frames(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) 
         frames.iter().map(|frame| sequencer.recent.get(segment, u64::from(frame.offset), frame.length as usize)).collect()
     };
     match recent {
-        Some(recent) => decode_frames(segment, &frames, &recent),
-        None => blocking(shared, move |shared| decode_frames(segment, &frames, &read_frames(shared, segment, &frames)?)).await,
+        Some(recent) => decode_frames(shared.lineage, segment, &frames, &recent),
+        None => {
+            blocking(shared, move |shared| decode_frames(shared.lineage, segment, &frames, &read_frames(shared, segment, &frames)?)).await
+        }
     }
 }
 
@@ -291,10 +323,10 @@ fn read_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Result<Vec
     let open = segment::open(&*shared.disk, segment).map_err(|fault| unreadable(segment, fault))?;
     let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return Ok(Vec::new()) };
     let span = (last.offset + last.length - first.offset) as usize;
-    if span > 2 * READ_BYTES.max(first.length as usize) {
-        return frames.iter().map(|frame| read_at(&open, segment, frame.offset, frame.length as usize)).collect();
-    }
-    let all = read_at(&open, segment, first.offset, span)?;
+    let at_once = span <= 2 * READ_BYTES.max(first.length as usize);
+    let Some(all) = at_once.then(|| read_at(&open, segment, first.offset, span).ok()).flatten() else {
+        return whole(frames.iter().map(|frame| read_at(&open, segment, frame.offset, frame.length as usize)));
+    };
     Ok(frames
         .iter()
         .map(|frame| all.slice((frame.offset - first.offset) as usize..(frame.offset - first.offset + frame.length) as usize))
@@ -305,65 +337,66 @@ fn read_at(open: &segment::Segment, segment: u64, offset: u32, length: usize) ->
     let mut bytes = vec![0; length];
     open.file
         .read_at(&mut bytes, u64::from(offset))
-        .map_err(|error| ReadError::Damaged { place: format!("segment {segment}, byte {offset}: {error}") })?;
+        .map_err(|error| ReadError::Damaged { place: format!("segment {segment}, byte {offset}: {error}"), resume: None })?;
     Ok(bytes.into())
 }
 
 fn unreadable(segment: u64, fault: HeaderFault) -> ReadError {
     let why = match fault {
         HeaderFault::Damaged => "its header is damaged; run verify".to_owned(),
+        HeaderFault::Cut { bytes, .. } => format!("it ends at byte {bytes}; run verify"),
         HeaderFault::TooNew(version) => format!("it has format {version}; use a newer version"),
         HeaderFault::Disk(error) => error.to_string(),
     };
-    ReadError::Damaged { place: format!("segment {segment}: {why}") }
+    ReadError::Damaged { place: format!("segment {segment}: {why}"), resume: None }
 }
 
 /// The commits of the frames before the first damaged one, and how many frames that are; an error when it is the very first.
-fn decode_frames(segment: u64, frames: &[FrameRef], bytes: &[Bytes]) -> Result<(Vec<StoredCommit>, usize), ReadError> {
+fn decode_frames(lineage: LineageId, segment: u64, frames: &[FrameRef], bytes: &[Bytes]) -> Result<(Vec<StoredCommit>, usize), ReadError> {
     let mut commits = Vec::new();
     for (index, (frame, bytes)) in frames.iter().zip(bytes).enumerate() {
-        match decode_frame(frame, bytes) {
+        match decode_frame(lineage, frame, bytes) {
             Ok(more) => commits.extend(more.into_iter().map(|placed| placed.commit)),
             // The reader gets what is whole, and hears of the damage when it comes back for more.
             Err(_) if index > 0 => return Ok((commits, index)),
             Err(fault) => return Err(damaged_frame(segment, frame, fault)),
         }
     }
-    Ok((commits, frames.len()))
+    Ok((commits, bytes.len()))
 }
 
-fn decode_frame(frame: &FrameRef, bytes: &Bytes) -> Result<Vec<frame::PlacedCommit>, FrameFault> {
+fn decode_frame(lineage: LineageId, frame: &FrameRef, bytes: &Bytes) -> Result<Vec<frame::PlacedCommit>, FrameFault> {
     let header = frame::FrameHeader::peek(bytes).ok_or(FrameFault::Absent)?;
     frame::verify(bytes, header.epoch, u64::from(frame.offset))?;
-    frame::commits(bytes)
+    frame::commits(bytes, lineage)
 }
 
 fn damaged_frame(segment: u64, frame: &FrameRef, fault: FrameFault) -> ReadError {
     let why = if fault == FrameFault::TooNew { "holds what a newer version wrote" } else { "is damaged; run verify" };
     let place = format!("segment {segment}: the frame at byte {} (position {} on) {why}", frame.offset, frame.first_position);
-    ReadError::Damaged { place }
+    ReadError::Damaged { place, resume: None }
 }
 
 /// One commit by its place.
 pub(crate) async fn section(shared: &Arc<Shared>, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
     let recent = shared.lock().recent.get(segment, u64::from(place.offset), place.length as usize);
     match recent {
-        Some(bytes) => decode_section(segment, place, &bytes),
+        Some(bytes) => decode_section(shared.lineage, segment, place, &bytes),
         None => blocking(shared, move |shared| read_section(shared, segment, place)).await,
     }
 }
 
 fn read_section(shared: &Shared, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
     let open = segment::open(&*shared.disk, segment).map_err(|fault| unreadable(segment, fault))?;
-    decode_section(segment, place, &read_at(&open, segment, place.offset, place.length as usize)?)
+    decode_section(shared.lineage, segment, place, &read_at(&open, segment, place.offset, place.length as usize)?)
 }
 
-fn decode_section(segment: u64, place: SectionRef, bytes: &Bytes) -> Result<StoredCommit, ReadError> {
+fn decode_section(lineage: LineageId, segment: u64, place: SectionRef, bytes: &Bytes) -> Result<StoredCommit, ReadError> {
     let damage = || ReadError::Damaged {
         place: format!("segment {segment}: the commit at byte {} (position {} on) is damaged; run verify", place.offset, place.position),
+        resume: None,
     };
-    let commit = frame::section(bytes).map_err(|_| damage())?.ok_or_else(damage)?;
-    if commit.first_position == place.position { Ok(commit) } else { Err(damage()) }
+    frame::section(bytes, CommitPlace { lineage, position: place.position }).map_err(|_| damage())?.ok_or_else(damage)
 }
 
 struct EntitySource {
@@ -429,8 +462,10 @@ impl EntitySource {
             refs = blocking(&self.shared, move |_| refs_in_seals(&sealed, hash).map_err(|error| super::damaged(&error))).await?;
         }
         refs.extend(recent);
+        // What ends before the next commit begins is not wanted again: it may be the damage that a reader goes on behind.
+        let seen = refs.partition_point(|(_, found)| found.section.position <= self.after + 1).saturating_sub(1);
         let wanted = |(_, reference): &(u64, EntityRef)| reference.section.position <= limit && reference.last_sequence >= next_sequence;
-        Ok(refs.into_iter().filter(wanted).collect())
+        Ok(refs.into_iter().skip(seen).filter(wanted).collect())
     }
 
     async fn load_pending(&mut self) -> Result<(), ReadError> {
@@ -438,7 +473,10 @@ impl EntitySource {
             return Ok(());
         }
         let chunk: Vec<_> = self.pending.iter().take(SECTIONS_AT_ONCE).copied().collect();
-        let commits = load_sections(&self.shared, chunk).await?;
+        let commits = match load_sections(&self.shared, self.entity.clone(), chunk).await {
+            Ok(commits) => commits,
+            Err(error) => return Err(resumed(error, self.shared.lineage, self.behind_damage().await?)),
+        };
         self.pending.drain(..commits.len());
         let wanted = |event: &Recorded| event.entity == self.entity && event.sequence >= self.next_sequence && event.position > self.after;
         let events: Vec<_> = commits.iter().flat_map(StoredCommit::events).filter(wanted).collect();
@@ -448,6 +486,18 @@ impl EntitySource {
         }
         self.buffer.extend(events.into_iter().map(|event| Read::Event(Arc::new(event))));
         Ok(())
+    }
+}
+
+impl EntitySource {
+    /// The place behind the first commit that is due, which is damaged, and behind all damaged ones that follow it.
+    async fn behind_damage(&self) -> Result<Position, ReadError> {
+        let (entity, upto, rest) = (self.entity.clone(), self.at, self.pending.iter().skip(1).copied().collect::<Vec<_>>());
+        blocking(&self.shared, move |shared| {
+            let next = rest.iter().find(|(segment, found)| read_reference(shared, *segment, &entity, *found).is_ok());
+            Ok(next.map_or(upto, |(_, found)| found.section.position - 1))
+        })
+        .await
     }
 }
 
@@ -471,7 +521,7 @@ fn refs_in_seals(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> io::Result<Vec
 }
 
 /// The commits at these places, as far as they are whole.
-async fn load_sections(shared: &Arc<Shared>, places: Vec<(u64, EntityRef)>) -> Result<Vec<StoredCommit>, ReadError> {
+async fn load_sections(shared: &Arc<Shared>, entity: EntityKey, places: Vec<(u64, EntityRef)>) -> Result<Vec<StoredCommit>, ReadError> {
     let recent: Option<Vec<Bytes>> = {
         let sequencer = shared.lock();
         let find = |(segment, found): &(u64, EntityRef)| {
@@ -480,19 +530,36 @@ async fn load_sections(shared: &Arc<Shared>, places: Vec<(u64, EntityRef)>) -> R
         places.iter().map(find).collect()
     };
     match recent {
-        Some(recent) => whole(places.iter().zip(&recent).map(|((segment, found), bytes)| decode_section(*segment, found.section, bytes))),
+        Some(recent) => whole(places.iter().zip(&recent).map(|((segment, found), bytes)| {
+            decode_section(shared.lineage, *segment, found.section, bytes).and_then(|commit| holds(commit, *segment, &entity, *found))
+        })),
         None => {
-            blocking(shared, move |shared| whole(places.iter().map(|(segment, found)| read_section(shared, *segment, found.section)))).await
+            blocking(shared, move |shared| whole(places.iter().map(|(segment, found)| read_reference(shared, *segment, &entity, *found))))
+                .await
         }
     }
 }
 
+fn read_reference(shared: &Shared, segment: u64, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
+    holds(read_section(shared, segment, found.section)?, segment, entity, found)
+}
+
+/// The commit, when it is the one that the index means: it has the entity's event of that sequence.
+fn holds(commit: StoredCommit, segment: u64, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
+    let meant = |command: &StoredCommand| command.sequence_after() == found.last_sequence && command.record.entity == *entity;
+    if commit.commands.iter().any(meant) {
+        return Ok(commit);
+    }
+    let place = format!("segment {segment}: the commit at byte {} is not the one that the index names; run verify", found.section.offset);
+    Err(ReadError::Damaged { place, resume: None })
+}
+
 /// What comes before the first error; the error itself when it comes first, so that a reader gets what is whole before it hears.
-fn whole(commits: impl Iterator<Item = Result<StoredCommit, ReadError>>) -> Result<Vec<StoredCommit>, ReadError> {
+fn whole<T>(parts: impl Iterator<Item = Result<T, ReadError>>) -> Result<Vec<T>, ReadError> {
     let mut whole = Vec::new();
-    for commit in commits {
-        match commit {
-            Ok(commit) => whole.push(commit),
+    for part in parts {
+        match part {
+            Ok(part) => whole.push(part),
             Err(_) if !whole.is_empty() => break,
             Err(error) => return Err(error),
         }

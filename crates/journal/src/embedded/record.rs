@@ -1,92 +1,138 @@
 //! A commit as bytes: the payload of a commit section. Little-endian; `v` is a LEB128 varint; texts and bytes are `length v, bytes`.
 //!
 //! ```text
-//! commit   id [16] | time i64 | first position u64 | flags v | command count v | command* | extension*
-//! command  length v | tenant text | type text | id text | command id [16] | first sequence u64 | name text | present u8
+//! commit   flags v | time i64 | id [16]? | command count v | first sequence v* | command* | extension*
+//! command  length v | tenant text | type text | id text | command id [16] | name text | present u8
 //!          | fingerprint [16]? | correlation text? | causation text? | traceparent text? | principal text?
 //!          | reply bytes | event count v | event* | extension*
 //! event    length v | name text | version v | content u8 | flags v | tag count v | tag text* | payload bytes | extension*
 //! ```
 //!
-//! `length` counts what follows it, so that a reader skips extensions it does not know. `first sequence` is that of the
-//! command's first event; of a command without events, the one its entity's next event will have. `present` has bit 0 for
-//! the fingerprint and bits 1 to 4 for the four texts. The fields that only the sequencer knows (commit id, time,
-//! position, sequences) have fixed places, so that everything else is encoded before the sequencer's turn.
+//! `length` counts what follows it, so that a reader skips extensions it does not know. There is one `first sequence` for each command:
+//! that of its first event; of a command without events, the one its entity's next event will have. `present` has bit 0 for
+//! the fingerprint and bits 1 to 4 for the four texts. The first position is not written: it is the frame's, and the events of the
+//! commits before count on from it. Neither is an id that follows from the place ([`CommitPlace::id`]); bit 0 of the flags
+//! says that one is there all the same, because an import brought it.
+//!
+//! The fields that only the sequencer knows (time, id, sequences) stand in front, so that everything behind them is encoded before
+//! the sequencer's turn.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::commit::{CommandId, CommandRecord, Commit, CommitId, ContentType, Context, EventData, EventFlags, EventId, Fingerprint, Tag};
-use crate::cursor::Position;
-use crate::key::EntityKey;
+use crate::cursor::{LineageId, Position};
+use crate::key::{EntityKey, short_hash};
 use crate::read::Recorded;
 use crate::time::Timestamp;
 
-/// A commit's bytes with holes for what the sequencer assigns.
+/// The id of the commit is written out.
+const FLAG_ID: u64 = 1;
+/// What a commit's head takes beside its sequences, at most: flags, time, id and count.
+const HEAD_BYTES_MAX: usize = 1 + 8 + 16 + VARINT_BYTES_MAX;
+pub(crate) const VARINT_BYTES_MAX: usize = 9;
+
+/// Where a commit stands: what its bytes do not say again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CommitPlace {
+    pub(crate) lineage: LineageId,
+    /// Of its first event.
+    pub(crate) position: Position,
+}
+
+impl CommitPlace {
+    /// The id of a commit that begins in this journal: a UUIDv7 of its time, whose other bits are BLAKE3 of the history and the place.
+    /// No two commits of a history have a place in common, and no two histories their sixteen random bytes.
+    pub(crate) fn id(self, time: Timestamp) -> CommitId {
+        let hash = short_hash(&[b"commit", &self.lineage.0, &self.position.to_le_bytes()]);
+        let mut rest = [0; 10];
+        rest.copy_from_slice(&hash.0[..10]);
+        CommitId::from_parts(time, rest)
+    }
+}
+
+/// What the sequencer gives to a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Assigned {
+    pub(crate) id: CommitId,
+    /// The id does not follow from the place: an import brought it.
+    pub(crate) foreign: bool,
+    pub(crate) time: Timestamp,
+    /// For each command.
+    pub(crate) first_sequences: Vec<u64>,
+}
+
+/// A commit's bytes but for its head, which only the sequencer knows.
 pub(crate) struct EncodedCommit {
-    pub(crate) bytes: Vec<u8>,
-    /// Where each command's first sequence goes.
-    sequences: Vec<usize>,
+    commands: Vec<u8>,
+    command_count: usize,
 }
 
 impl EncodedCommit {
     pub(crate) fn new(commit: &Commit) -> Self {
-        let mut encoder = Self { bytes: Vec::with_capacity(estimate(commit)), sequences: Vec::with_capacity(commit.commands.len()) };
-        encoder.bytes.extend_from_slice(&[0; 32]);
-        put_varint(&mut encoder.bytes, 0);
-        put_varint(&mut encoder.bytes, commit.commands.len() as u64);
+        let mut encoder = Self { commands: Vec::with_capacity(estimate(commit)), command_count: commit.commands.len() };
         for command in &commit.commands {
             encoder.command(command);
         }
         encoder
     }
 
-    /// Fills the holes.
-    pub(crate) fn assign(&mut self, id: CommitId, time: Timestamp, position: Position, first_sequences: impl Iterator<Item = u64>) {
-        self.bytes[..16].copy_from_slice(&id.0);
-        self.bytes[16..24].copy_from_slice(&time.as_micros().to_le_bytes());
-        self.bytes[24..32].copy_from_slice(&position.to_le_bytes());
-        for (place, sequence) in self.sequences.iter().zip(first_sequences) {
-            self.bytes[*place..*place + 8].copy_from_slice(&sequence.to_le_bytes());
+    /// Bytes of the whole payload, at most.
+    pub(crate) fn bytes_max(&self) -> usize {
+        HEAD_BYTES_MAX + self.command_count * VARINT_BYTES_MAX + self.commands.len()
+    }
+
+    /// What goes in front of the commands.
+    pub(crate) fn head(&self, assigned: &Assigned) -> Vec<u8> {
+        let mut head = Vec::with_capacity(HEAD_BYTES_MAX + self.command_count * VARINT_BYTES_MAX);
+        put_varint(&mut head, if assigned.foreign { FLAG_ID } else { 0 });
+        head.extend_from_slice(&assigned.time.as_micros().to_le_bytes());
+        if assigned.foreign {
+            head.extend_from_slice(&assigned.id.0);
         }
+        put_varint(&mut head, self.command_count as u64);
+        assigned.first_sequences.iter().for_each(|sequence| put_varint(&mut head, *sequence));
+        head
+    }
+
+    pub(crate) fn commands(&self) -> &[u8] {
+        &self.commands
     }
 
     fn command(&mut self, command: &CommandRecord) {
         // The body is written behind a gap for its own length, which then moves up against it: lengths are short.
-        let gap = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; LENGTH_GAP]);
-        let body = self.bytes.len();
-        put_text(&mut self.bytes, command.entity.tenant());
-        put_text(&mut self.bytes, command.entity.kind());
-        put_text(&mut self.bytes, command.entity.id());
-        self.bytes.extend_from_slice(&command.id.0);
-        let sequence_place = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 8]);
-        put_text(&mut self.bytes, &command.name);
-        self.context(command);
-        put_bytes(&mut self.bytes, &command.reply);
-        put_varint(&mut self.bytes, command.events.len() as u64);
+        let bytes = &mut self.commands;
+        let gap = bytes.len();
+        bytes.extend_from_slice(&[0; LENGTH_GAP]);
+        let body = bytes.len();
+        put_text(bytes, command.entity.tenant());
+        put_text(bytes, command.entity.kind());
+        put_text(bytes, command.entity.id());
+        bytes.extend_from_slice(&command.id.0);
+        put_text(bytes, &command.name);
+        put_context(bytes, command);
+        put_bytes(bytes, &command.reply);
+        put_varint(bytes, command.events.len() as u64);
         for event in &command.events {
-            put_event(&mut self.bytes, event);
+            put_event(bytes, event);
         }
-        let moved = close_gap(&mut self.bytes, gap, body);
-        self.sequences.push(sequence_place - moved);
+        close_gap(bytes, gap, body);
     }
+}
 
-    fn context(&mut self, command: &CommandRecord) {
-        let texts = command.context.texts();
-        let present = texts
-            .iter()
-            .enumerate()
-            .fold(u8::from(command.fingerprint.is_some()), |bits, (index, text)| bits | u8::from(text.is_some()) << (index + 1));
-        self.bytes.push(present);
-        if let Some(fingerprint) = command.fingerprint {
-            self.bytes.extend_from_slice(&fingerprint.0);
-        }
-        for text in texts.into_iter().flatten() {
-            put_text(&mut self.bytes, text);
-        }
+fn put_context(bytes: &mut Vec<u8>, command: &CommandRecord) {
+    let texts = command.context.texts();
+    let present = texts
+        .iter()
+        .enumerate()
+        .fold(u8::from(command.fingerprint.is_some()), |bits, (index, text)| bits | u8::from(text.is_some()) << (index + 1));
+    bytes.push(present);
+    if let Some(fingerprint) = command.fingerprint {
+        bytes.extend_from_slice(&fingerprint.0);
+    }
+    for text in texts.into_iter().flatten() {
+        put_text(bytes, text);
     }
 }
 
@@ -94,7 +140,7 @@ impl EncodedCommit {
 const LENGTH_GAP: usize = 4;
 
 /// Writes the length of everything behind `body` into the gap before it, and closes what is left of the gap.
-fn close_gap(bytes: &mut Vec<u8>, gap: usize, body: usize) -> usize {
+fn close_gap(bytes: &mut Vec<u8>, gap: usize, body: usize) {
     let length = bytes.len() - body;
     let mut header = Vec::with_capacity(LENGTH_GAP);
     put_varint(&mut header, length as u64);
@@ -103,7 +149,6 @@ fn close_gap(bytes: &mut Vec<u8>, gap: usize, body: usize) -> usize {
     bytes.copy_within(body.., gap + header.len());
     let moved = LENGTH_GAP - header.len();
     bytes.truncate(bytes.len() - moved);
-    moved
 }
 
 fn put_event(bytes: &mut Vec<u8>, event: &EventData) {
@@ -141,12 +186,24 @@ fn estimate(commit: &Commit) -> usize {
     64 + commit.commands.iter().map(command).sum::<usize>()
 }
 
-fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);
         value >>= 7;
     }
     bytes.push(value as u8);
+}
+
+/// The number at the front of the bytes, and how many of them it takes.
+pub(crate) fn take_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0;
+    for (index, byte) in bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if *byte < 0x80 {
+            return Some((value, index + 1));
+        }
+    }
+    None
 }
 
 fn put_bytes(bytes: &mut Vec<u8>, part: &[u8]) {
@@ -191,31 +248,38 @@ impl StoredCommand {
 
 impl StoredCommit {
     /// Decodes a commit section's payload; `None` when it is not one.
-    pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
+    pub(crate) fn decode(bytes: &Bytes, place: CommitPlace) -> Option<Self> {
         let mut parser = Parser { bytes, at: 0, end: bytes.len() };
-        let id = CommitId(parser.array()?);
+        let flags = parser.varint()?;
         let time = Timestamp::from_micros(i64::from_le_bytes(parser.array()?));
-        let first_position = u64::from_le_bytes(parser.array()?);
-        let _flags = parser.varint()?;
+        let id = if flags & FLAG_ID == 0 { place.id(time) } else { CommitId(parser.array()?) };
         let count = parser.varint()?;
-        let mut commands = Vec::with_capacity(usize::try_from(count).ok()?.min(bytes.len() / 32));
-        let mut first_index = 0;
+        let mut sequences = Vec::with_capacity(usize::try_from(count).ok()?.min(bytes.len()));
         for _ in 0..count {
-            let command = parser.nested()?.command(first_index)?;
+            sequences.push(parser.varint()?);
+        }
+        let mut commands = Vec::with_capacity(sequences.len());
+        let mut first_index = 0;
+        for first_sequence in sequences {
+            let command = parser.nested()?.command(first_sequence, first_index)?;
             first_index += u16::try_from(command.record.events.len()).ok()?;
             commands.push(command);
         }
-        Some(Self { id, time, first_position, commands })
+        Some(Self { id, time, first_position: place.position, commands })
+    }
+
+    /// How many events it has.
+    pub fn event_count(&self) -> u64 {
+        self.commands.iter().map(|command| command.record.events.len() as u64).sum()
     }
 
     /// Its last position.
     pub fn last_position(&self) -> Position {
-        let events: usize = self.commands.iter().map(|command| command.record.events.len()).sum();
-        self.first_position + events as u64 - 1
+        self.first_position + self.event_count() - 1
     }
 
     /// Its events, in order.
-    pub(crate) fn events(&self) -> impl Iterator<Item = Recorded> + '_ {
+    pub fn events(&self) -> impl Iterator<Item = Recorded> + '_ {
         self.commands.iter().flat_map(move |command| {
             let context = Arc::new(command.record.context.clone());
             command.record.events.iter().enumerate().map(move |(offset, event)| Recorded {
@@ -258,15 +322,9 @@ impl Parser<'_> {
     }
 
     fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..63).step_by(7) {
-            let [byte] = self.array()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
+        let (value, length) = take_varint(&self.bytes[self.at..self.end])?;
+        self.at += length;
+        Some(value)
     }
 
     fn part(&mut self) -> Option<Bytes> {
@@ -292,11 +350,10 @@ impl Parser<'_> {
         Some(Self { bytes: self.bytes, at: range.start, end: range.end })
     }
 
-    fn command(mut self, first_index: u16) -> Option<StoredCommand> {
+    fn command(mut self, first_sequence: u64, first_index: u16) -> Option<StoredCommand> {
         let (tenant, kind, id) = (self.text()?.to_owned(), self.text()?.to_owned(), self.text()?.to_owned());
         let entity = EntityKey::with_tenant(&tenant, &kind, &id).ok()?;
         let id = CommandId(self.array()?);
-        let first_sequence = u64::from_le_bytes(self.array()?);
         let name = self.shared_text()?;
         let [present] = self.array()?;
         let fingerprint = if present & 1 == 0 { None } else { Some(Fingerprint(self.array()?)) };
@@ -361,37 +418,61 @@ mod tests {
         }
     }
 
+    const PLACE: CommitPlace = CommitPlace { lineage: LineageId([3; 16]), position: 42 };
+
+    fn assigned() -> Assigned {
+        let time = Timestamp::from_micros(1_795_248_000_000_007);
+        Assigned { id: PLACE.id(time), foreign: false, time, first_sequences: vec![10, 20, 300] }
+    }
+
+    fn bytes(assigned: &Assigned) -> Vec<u8> {
+        let encoded = EncodedCommit::new(&commit());
+        let bytes = [&*encoded.head(assigned), encoded.commands()].concat();
+        assert!(bytes.len() <= encoded.bytes_max());
+        bytes
+    }
+
     #[test]
     fn a_commit_survives_its_bytes() {
-        let commit = commit();
-        let mut encoded = EncodedCommit::new(&commit);
-        encoded.assign(CommitId([5; 16]), Timestamp::from_micros(-7), 42, [10, 20, 30].into_iter());
-        let stored = StoredCommit::decode(&Bytes::from(encoded.bytes)).unwrap();
-        assert_eq!(
-            (stored.id, stored.time, stored.first_position, stored.last_position()),
-            (CommitId([5; 16]), Timestamp::from_micros(-7), 42, 44)
-        );
+        let stored = StoredCommit::decode(&bytes(&assigned()).into(), PLACE).unwrap();
+        assert_eq!((stored.id, stored.time, stored.first_position, stored.last_position()), (assigned().id, assigned().time, 42, 44));
         let records: Vec<_> = stored.commands.iter().map(|command| command.record.clone()).collect();
-        assert_eq!(records, commit.commands);
+        assert_eq!(records, commit().commands);
         let places: Vec<_> = stored.events().map(|event| (event.position, event.sequence, event.id.index)).collect();
-        assert_eq!(places, [(42, 10, 0), (43, 11, 1), (44, 30, 2)]);
+        assert_eq!(places, [(42, 10, 0), (43, 11, 1), (44, 300, 2)]);
         assert_eq!(stored.commands[1].sequence_after(), 19);
     }
 
     #[test]
+    fn an_id_from_elsewhere_is_kept() {
+        let foreign = Assigned { id: CommitId([5; 16]), foreign: true, time: Timestamp::from_micros(-7), ..assigned() };
+        let stored = StoredCommit::decode(&bytes(&foreign).into(), PLACE).unwrap();
+        assert_eq!((stored.id, stored.time), (foreign.id, foreign.time));
+        assert_eq!(bytes(&foreign).len(), bytes(&assigned()).len() + 16);
+    }
+
+    #[test]
+    fn an_id_tells_time_history_and_place() {
+        let (time, later) = (Timestamp::from_micros(1_000), Timestamp::from_micros(2_000));
+        let other = CommitPlace { lineage: LineageId([4; 16]), ..PLACE };
+        let next = CommitPlace { position: 43, ..PLACE };
+        let ids = [PLACE.id(time), PLACE.id(later), other.id(time), next.id(time)];
+        assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), ids.len());
+        assert!(ids.iter().all(|id| id.0[6] >> 4 == 7 && id.0[8] >> 6 == 2));
+    }
+
+    #[test]
     fn a_cut_commit_is_no_commit() {
-        let encoded = EncodedCommit::new(&commit());
-        for length in 0..encoded.bytes.len() {
-            assert_eq!(StoredCommit::decode(&Bytes::copy_from_slice(&encoded.bytes[..length])), None, "{length}");
+        let bytes = bytes(&assigned());
+        for length in 0..bytes.len() {
+            assert_eq!(StoredCommit::decode(&Bytes::copy_from_slice(&bytes[..length]), PLACE), None, "{length}");
         }
     }
 
     #[test]
     fn unknown_extensions_are_skipped() {
-        let mut encoded = EncodedCommit::new(&commit());
-        encoded.assign(CommitId([5; 16]), Timestamp::from_micros(0), 1, [1, 1, 1].into_iter());
-        let plain = StoredCommit::decode(&Bytes::from(encoded.bytes.clone())).unwrap();
-        encoded.bytes.extend_from_slice(b"from the future");
-        assert_eq!(StoredCommit::decode(&Bytes::from(encoded.bytes)).unwrap(), plain);
+        let plain = bytes(&assigned());
+        let longer = [&*plain, b"from the future"].concat();
+        assert_eq!(StoredCommit::decode(&longer.into(), PLACE).unwrap(), StoredCommit::decode(&plain.into(), PLACE).unwrap());
     }
 }

@@ -27,6 +27,7 @@ use super::filter::Filter;
 use super::index::{CommandRef, EntityRef, FrameRef, SectionRef, SegmentIndex};
 use super::limits::READ_BYTES;
 use super::paged::{self, PageWriter};
+use super::segment::seal_name;
 use crate::cursor::Position;
 use crate::key::{EntityKey, KeyHash};
 use crate::read::Head;
@@ -239,20 +240,21 @@ impl SealedIndex {
     /// Opens a seal: the footer and the filter are read, nothing else.
     ///
     /// # Errors
-    /// `InvalidData` when it is no seal of that segment and epoch; else the disk's.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, name: &str, segment: u64, epoch: u64) -> io::Result<Self> {
-        let file = disk.open(name)?;
+    /// `InvalidData` when it is no seal of that segment and epoch (of any, when nobody knows it); else the disk's.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, segment: u64, epoch: Option<u64>) -> io::Result<Self> {
+        let name = seal_name(segment);
+        let file = disk.open(&name)?;
         let run = paged::run_length(file.len()?);
         let footer_place = run.checked_sub(FOOTER_BYTES as u64).ok_or_else(|| invalid("the seal is too short"))?;
         let footer = paged::read(&*file, footer_place, FOOTER_BYTES)?;
         let (summary, parts) = decode_footer(&footer).ok_or_else(|| invalid("the seal has no footer"))?;
-        if (summary.segment, summary.epoch) != (segment, epoch) {
+        if summary.segment != segment || epoch.is_some_and(|epoch| summary.epoch != epoch) {
             return Err(invalid("the seal belongs to another segment"));
         }
         let filter = parts[PartName::Filter as usize];
         let filter = paged::read(&*file, filter.place, filter.count as usize)?;
         let filter = Filter::from_bytes(&filter).ok_or_else(|| invalid("the seal has no filter"))?;
-        Ok(Self { summary, parts, filter, name: name.to_owned(), disk: Arc::clone(disk) })
+        Ok(Self { summary, parts, filter, name, disk: Arc::clone(disk) })
     }
 
     /// False: the segment has nothing of this hash.
@@ -472,8 +474,8 @@ mod tests {
             first_time: time,
             last_time: time,
         };
-        disk.create("s").unwrap().write_at(&encode(&summary, &index), 0).unwrap();
-        let seal = SealedIndex::open(&disk, "s", 3, 9).unwrap();
+        disk.create(&seal_name(3)).unwrap().write_at(&encode(&summary, &index), 0).unwrap();
+        let seal = SealedIndex::open(&disk, 3, Some(9)).unwrap();
         assert_eq!(seal.summary, summary);
         (index, seal)
     }

@@ -8,6 +8,7 @@ use super::index::{CommandRef, EntityRef, FrameRef, SegmentIndex};
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::{SealSummary, SealedIndex};
 use super::segment::{self, HeaderFault, LogPlace, Segment};
+use super::walk;
 use crate::cursor::Position;
 use crate::key::{EntityKey, KeyHash};
 use crate::read::Head;
@@ -41,6 +42,7 @@ impl SealedSegment {
         segment::open(&*self.disk, self.number()).map_err(|fault| match fault {
             HeaderFault::Disk(error) => error,
             HeaderFault::Damaged => io::Error::new(io::ErrorKind::InvalidData, "the segment's header is damaged"),
+            HeaderFault::Cut { bytes, .. } => io::Error::new(io::ErrorKind::InvalidData, format!("the segment ends at byte {bytes}")),
             HeaderFault::TooNew(version) => io::Error::new(io::ErrorKind::Unsupported, format!("the segment has format {version}")),
         })
     }
@@ -92,7 +94,7 @@ impl SealedSegment {
         let first = segment.frame(SEGMENT_HEADER_BYTES as u64)?;
         let chain = first.map(|(_, header)| header.previous).unwrap_or_default();
         let start = LogPlace { offset: 0, chain, position: self.summary().first_position, durable_upto: 0 };
-        let scanned = segment::scan(&segment, start)?;
+        let scanned = walk::scan(&segment, start)?;
         if scanned.end.offset < self.summary().end_offset {
             let place = format!("segment {}: damaged at byte {}; run verify", self.number(), scanned.end.offset);
             return Err(io::Error::other(place));

@@ -4,7 +4,8 @@
 //! header  magic "HWSEGMT\x01" | checksum u32 | flags u32 | number u64 | epoch u64 | bytes u64 | lineage [16] | zeros up to 512
 //! ```
 //!
-//! `checksum` is CRC-32C over bytes 12 to 512; the last byte of the magic is the format's version; `epoch` is random, new with each preparation.
+//! `checksum` is CRC-32C over all 512 bytes, itself as zeros; the last byte of the magic is the format's version; `epoch` is random, new
+//! with each preparation.
 //! A segment is written with zeros and synced under a temporary name, so that a later write into it needs no change of extents, then
 //! renamed, then its directory is synced: under its own name it is always whole. Names are `NNNNNNNNNN.segment`, from 1.
 
@@ -14,7 +15,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::frame::{self, FRAME_HEADER_BYTES, FrameFault, FrameHeader, checksum};
-use super::index::{FrameRef, SectionRef, SegmentIndex};
 use super::limits::{FRAME_BYTES_MAX, SEGMENT_HEADER_BYTES};
 use crate::cursor::{LineageId, Position};
 use crate::seams::{BLOCK_BYTES, Disk, DiskFile};
@@ -75,13 +75,13 @@ impl SegmentHeader {
         bytes[24..32].copy_from_slice(&self.epoch.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.bytes.to_le_bytes());
         bytes[40..56].copy_from_slice(&self.lineage.0);
-        let sum = checksum(&bytes[12..]);
+        let sum = header_checksum(&bytes);
         bytes[8..12].copy_from_slice(&sum.to_le_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, HeaderFault> {
-        if &bytes[..7] != MAGIC || checksum(&bytes[12..]).to_le_bytes() != bytes[8..12] {
+        if &bytes[..7] != MAGIC || header_checksum(bytes).to_le_bytes() != bytes[8..12] {
             return Err(HeaderFault::Damaged);
         }
         if bytes[7] > FORMAT_VERSION {
@@ -93,10 +93,23 @@ impl SegmentHeader {
     }
 }
 
+/// The version is under the checksum too: a flipped bit in it is damage, and no newer format.
+fn header_checksum(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> u32 {
+    let mut summed = *bytes;
+    summed[8..12].fill(0);
+    checksum(&summed)
+}
+
 /// Why a file is no segment of this program.
 #[derive(Debug)]
 pub(crate) enum HeaderFault {
     Damaged,
+    /// The header is whole and the file ends before it should.
+    Cut {
+        header: SegmentHeader,
+        /// What there is.
+        bytes: u64,
+    },
     TooNew(u8),
     Disk(io::Error),
 }
@@ -136,10 +149,36 @@ pub(crate) fn open(disk: &dyn Disk, number: u64) -> Result<Segment, HeaderFault>
         _ => HeaderFault::Disk(error),
     })?;
     let header = SegmentHeader::decode(&bytes)?;
-    if header.number != number || file.len().map_err(HeaderFault::Disk)? < header.bytes {
+    if header.number != number {
         return Err(HeaderFault::Damaged);
     }
+    let bytes = file.len().map_err(HeaderFault::Disk)?;
+    if bytes < header.bytes {
+        return Err(HeaderFault::Cut { header, bytes });
+    }
     Ok(Segment { header, file: file.into() })
+}
+
+/// Opens what can be read of a segment whose header is damaged or whose end is missing. The epoch is that of its first valid frame,
+/// because all frames of a file have one.
+///
+/// # Errors
+/// The disk's. `None`: it has no valid frame.
+pub(crate) fn salvage(disk: &dyn Disk, number: u64, lineage: LineageId) -> io::Result<Option<Segment>> {
+    let file: Arc<dyn DiskFile> = disk.open(&segment_name(number))?.into();
+    let bytes = file.len()? / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
+    let mut segment = Segment { header: SegmentHeader { number, epoch: 0, bytes, lineage }, file };
+    let mut block = [0; BLOCK_BYTES];
+    for offset in (SEGMENT_HEADER_BYTES as u64..bytes).step_by(BLOCK_BYTES) {
+        let peeked = segment.file.read_at(&mut block, offset).ok().and_then(|()| FrameHeader::peek(&block));
+        if let Some(peeked) = peeked {
+            segment.header.epoch = peeked.epoch;
+            if segment.frame(offset).is_ok_and(|frame| frame.is_ok()) {
+                return Ok(Some(segment));
+            }
+        }
+    }
+    Ok(None)
 }
 
 impl Segment {
@@ -177,52 +216,7 @@ pub(crate) struct LogPlace {
     pub(crate) durable_upto: Position,
 }
 
-/// What a scan found: the index of the valid frames, and where they end.
-pub(crate) struct Scanned {
-    pub(crate) index: SegmentIndex,
-    pub(crate) end: LogPlace,
-}
-
-/// Reads a segment's frames from its start for as long as they are valid and follow each other.
-///
-/// # Errors
-/// The disk's, or `FrameFault::TooNew` as `Unsupported` for sections that must be understood.
-pub(crate) fn scan(segment: &Segment, start: LogPlace) -> io::Result<Scanned> {
-    let mut scanned = Scanned { index: SegmentIndex::default(), end: LogPlace { offset: SEGMENT_HEADER_BYTES as u64, ..start } };
-    while let Ok((bytes, header)) = segment.frame(scanned.end.offset)? {
-        if header.previous != scanned.end.chain || header.first_position != scanned.end.position {
-            break;
-        }
-        match frame::commits(&bytes) {
-            Ok(commits) => scanned.take(commits, &header),
-            Err(FrameFault::TooNew) => {
-                return Err(io::Error::new(io::ErrorKind::Unsupported, "a frame holds a section that a newer version wrote"));
-            }
-            Err(_) => break,
-        }
-    }
-    Ok(scanned)
-}
-
-impl Scanned {
-    fn take(&mut self, commits: Vec<frame::PlacedCommit>, header: &FrameHeader) {
-        if header.event_count > 0 {
-            self.index.frames.push(FrameRef {
-                first_position: header.first_position,
-                offset: self.end.offset as u32,
-                length: header.length,
-            });
-        }
-        for placed in commits {
-            let offset = (self.end.offset as usize + placed.place) as u32;
-            let section = SectionRef { offset, length: placed.length as u32, position: placed.commit.first_position };
-            self.index.add_stored(placed.commit, section);
-        }
-        self.end = LogPlace {
-            offset: self.end.offset + header.padded(),
-            chain: header.checksum,
-            position: header.next_position(),
-            durable_upto: header.durable_upto.max(self.end.durable_upto),
-        };
-    }
+impl LogPlace {
+    /// Before the first frame of the first segment.
+    pub(crate) const BEGINNING: Self = Self { offset: SEGMENT_HEADER_BYTES as u64, chain: 0, position: 1, durable_upto: 0 };
 }

@@ -13,20 +13,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
-use super::frame::{Chain, FrameBuilder};
+use super::frame::{Chain, FRAME_HEADER_BYTES, FrameBuilder, SECTION_HEADER_BYTES_MAX};
 use super::index::{CommandHashes, CommandRef, FrameRef, ItemHashes, Placed, SectionRef, SegmentIndex};
 use super::limits::{COLD_HEADS_MAX, FRAME_BYTES_TARGET, QUEUE_BYTES_MAX, RECENT_BYTES_MAX, SPLIT_BYTES_MIN, WRITES_IN_FLIGHT_MAX};
-use super::record::EncodedCommit;
+use super::record::{Assigned, CommitPlace, EncodedCommit};
 use super::registers::RegisterTable;
 use super::sealed::SealedSegment;
 use super::segment::{LogPlace, Segment};
-use crate::commit::{Commit, CommitId, Committed, Durability, Expect, Settled, TagCondition};
+use crate::commit::{Commit, Committed, Durability, Expect, Settled, TagCondition};
 use crate::cursor::{Lineage, Position};
 use crate::error::{AppendError, CursorError, InvalidError};
 use crate::key::{EntityKey, KeyHash};
 use crate::read::Head;
 use crate::seams::{AlignedBuffer, BLOCK_BYTES, Clock, DiskFile, Random};
-use crate::time::Timestamp;
 
 /// What an append hears.
 pub(crate) enum Answer {
@@ -181,13 +180,6 @@ pub(crate) struct Start {
     pub(crate) segment_bytes: RangeInclusive<u64>,
 }
 
-/// A commit that passed its checks, with what it was assigned.
-struct Admitted {
-    id: CommitId,
-    time: Timestamp,
-    first_sequences: Vec<u64>,
-}
-
 /// Why a commit did not pass.
 enum Stop {
     Answer(Answer),
@@ -255,11 +247,11 @@ impl Sequencer {
             let refused = AppendError::Unavailable { cause: "the journal is being closed".into() };
             return drop(pending.answer.send(Answer::Refused(refused)));
         }
-        if self.queue_bytes + pending.encoded.bytes.len() > QUEUE_BYTES_MAX && !self.queue.is_empty() {
+        if self.queue_bytes + pending.encoded.bytes_max() > QUEUE_BYTES_MAX && !self.queue.is_empty() {
             let cause = format!("{QUEUE_BYTES_MAX} bytes of commits wait for the disk, which is the bound");
             return drop(pending.answer.send(Answer::Refused(AppendError::Unavailable { cause })));
         }
-        self.queue_bytes += pending.encoded.bytes.len();
+        self.queue_bytes += pending.encoded.bytes_max();
         self.queue.push_back(pending);
     }
 
@@ -279,9 +271,15 @@ impl Sequencer {
 
     /// Whether upkeep has something to do.
     pub(crate) fn wants_upkeep(&self) -> bool {
-        let seal =
-            self.full.as_ref().is_some_and(|full| !self.sealing && !self.seal_waits && full.end.position - 1 <= self.durable_position());
-        self.poisoned.is_none() && (matches!(self.next, Next::Wanted(_)) || seal)
+        self.poisoned.is_none() && (matches!(self.next, Next::Wanted(_)) || self.due_for_a_seal().is_some())
+    }
+
+    /// The full segment, once all of its frames are on the disk: a seal never says more than the disk has. A marker at its end has no
+    /// position to tell by.
+    pub(crate) fn due_for_a_seal(&self) -> Option<&Arc<FullSegment>> {
+        let full = self.full.as_ref().filter(|_| !self.sealing && !self.seal_waits)?;
+        let number = full.segment.header.number;
+        self.in_flight.iter().all(|entry| entry.segment != number).then_some(full)
     }
 
     /// Nothing waits and nothing is on its way.
@@ -300,9 +298,7 @@ impl Sequencer {
         let mut frame = FrameBuilder::new(buffer);
         let mut answers = Vec::new();
         let start = self.place.position;
-        while let Some(needed) =
-            self.queue.front().map(|pending| frame.len() + super::frame::SECTION_HEADER_BYTES + pending.encoded.bytes.len())
-        {
+        while let Some(needed) = self.queue.front().map(|pending| frame.len() + SECTION_HEADER_BYTES_MAX + pending.encoded.bytes_max()) {
             if frame.is_full() || !frame.is_empty() && needed > FRAME_BYTES_TARGET {
                 break;
             }
@@ -310,7 +306,7 @@ impl Sequencer {
                 break;
             }
             let Some(pending) = self.queue.pop_front() else { break };
-            self.queue_bytes -= pending.encoded.bytes.len();
+            self.queue_bytes -= pending.encoded.bytes_max();
             self.admit(pending, &mut frame, &mut answers);
         }
         if frame.is_empty() {
@@ -461,7 +457,8 @@ impl Sequencer {
 
     /// Lets a queue that waits for upkeep hear that there is no room.
     pub(crate) fn refuse_when_full(&mut self) {
-        if self.queue.front().is_some_and(|pending| !self.fits(pending.encoded.bytes.len() + 128)) {
+        if self.queue.front().is_some_and(|pending| !self.fits(FRAME_HEADER_BYTES + SECTION_HEADER_BYTES_MAX + pending.encoded.bytes_max()))
+        {
             self.full_disk = true;
             self.refuse_queue(&AppendError::Full);
         }
@@ -476,7 +473,7 @@ impl Sequencer {
     }
 
     /// Checks one commit and puts it into the frame, or queues its refusal.
-    fn admit(&mut self, mut pending: Pending, frame: &mut FrameBuilder, answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>) {
+    fn admit(&mut self, pending: Pending, frame: &mut FrameBuilder, answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>) {
         let admitted = match self.check(&pending.commit, &pending.hashes) {
             Ok(admitted) => admitted,
             Err(Stop::Answer(answer)) => return answers.push((pending.answer, answer)),
@@ -486,8 +483,8 @@ impl Sequencer {
             }
         };
         let (position, events) = (self.place.position, pending.commit.event_count() as u64);
-        pending.encoded.assign(admitted.id, admitted.time, position, admitted.first_sequences.iter().copied());
-        let (place, length) = frame.commit(&pending.encoded.bytes, events as u32);
+        let head = pending.encoded.head(&admitted);
+        let (place, length) = frame.commit(&head, pending.encoded.commands(), events as u32);
         let section = SectionRef { offset: (self.place.offset as usize + place) as u32, length: length as u32, position };
         let placed = Placed {
             commit: &pending.commit,
@@ -512,7 +509,7 @@ impl Sequencer {
     }
 
     /// The checks that need the journal, in the contract's order, and what the commit is assigned.
-    fn check(&mut self, commit: &Commit, hashes: &[CommandHashes]) -> Result<Admitted, Stop> {
+    fn check(&mut self, commit: &Commit, hashes: &[CommandHashes]) -> Result<Assigned, Stop> {
         if let Some(fence) = &commit.fence
             && self.registers.epoch(&fence.register) != Some(fence.epoch)
         {
@@ -566,7 +563,7 @@ impl Sequencer {
         Ok(())
     }
 
-    fn assign(&self, commit: &Commit, hashes: &[CommandHashes], heads: &[Option<Head>]) -> Admitted {
+    fn assign(&self, commit: &Commit, hashes: &[CommandHashes], heads: &[Option<Head>]) -> Assigned {
         let mut time = commit.origin.map_or_else(|| self.clock.now(), |origin| origin.time);
         let mut next: HashMap<KeyHash, u64> = HashMap::new();
         let mut first_sequences = Vec::with_capacity(hashes.len());
@@ -576,14 +573,9 @@ impl Sequencer {
             *sequence += command.events.len() as u64;
             time = head.as_ref().map_or(time, |head| time.max(head.time));
         }
-        let id = commit.origin.map_or_else(|| self.mint(time), |origin| origin.id);
-        Admitted { id, time, first_sequences }
-    }
-
-    fn mint(&self, time: Timestamp) -> CommitId {
-        let mut random = [0; 10];
-        self.random.fill(&mut random);
-        CommitId::from_parts(time, random)
+        let own = CommitPlace { lineage: self.lineage.id, position: self.place.position }.id(time);
+        let id = commit.origin.map_or(own, |origin| origin.id);
+        Assigned { id, foreign: id != own, time, first_sequences }
     }
 
     /// The head of an entity, in-flight commits included.

@@ -73,7 +73,7 @@ pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment) -> io::Resu
     let name = seal_name(summary.segment);
     disk.rename(TEMPORARY, &name)?;
     disk.sync_directory()?;
-    let index = SealedIndex::open(disk, &name, summary.segment, summary.epoch)?;
+    let index = SealedIndex::open(disk, summary.segment, Some(summary.epoch))?;
     Ok(SealedSegment::new(index, Arc::clone(disk)))
 }
 
@@ -87,10 +87,7 @@ impl Sequencer {
             self.next = Next::Preparing;
             return Some(Job::Prepare(self.next_header(bytes)));
         }
-        // A full segment is sealed when its last write is durable: a seal never says more than the disk has.
-        let full =
-            self.full.as_ref().filter(|full| !self.sealing && !self.seal_waits && full.end.position - 1 <= self.durable_position())?;
-        let job = Job::Seal(Arc::clone(full));
+        let job = Job::Seal(Arc::clone(self.due_for_a_seal()?));
         self.sealing = true;
         Some(job)
     }

@@ -15,7 +15,7 @@ pub trait Disk: Send + Sync + 'static {
     /// The system's.
     fn list(&self, folder: &str) -> io::Result<Vec<String>>;
 
-    /// Opens a file that exists, for reading and writing.
+    /// Opens a file that exists, for reading, and for writing where the disk may be written to.
     ///
     /// # Errors
     /// The system's; `NotFound` when there is none.
@@ -50,9 +50,15 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// `WouldBlock` when another process holds it, else the system's.
     fn lock(&self) -> io::Result<Box<dyn DiskLock>>;
+
+    /// Keeps the directory from being taken by [`Disk::lock`] until the lock is dropped; others may read it too. Writes nothing.
+    ///
+    /// # Errors
+    /// `WouldBlock` when a process has taken it, else the system's.
+    fn lock_shared(&self) -> io::Result<Box<dyn DiskLock>>;
 }
 
-/// Held while a process owns the directory.
+/// Held while a process owns the directory, or reads it.
 pub trait DiskLock: Send + Sync {}
 
 /// An open file. All calls are positional, so that several may be under way.

@@ -21,6 +21,8 @@ const LOCK_FILE: &str = "lock";
 /// A directory of this machine. Files are readable by their owner only.
 pub struct RealDisk {
     directory: PathBuf,
+    /// May it be written to?
+    writable: bool,
 }
 
 impl RealDisk {
@@ -31,7 +33,13 @@ impl RealDisk {
     pub fn open(directory: impl AsRef<Path>) -> io::Result<Self> {
         let directory = directory.as_ref().to_path_buf();
         DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        Ok(Self { directory })
+        Ok(Self { directory, writable: true })
+    }
+
+    /// Takes a directory that is there, for reading only: whatever would write is refused.
+    #[must_use]
+    pub fn read_only(directory: impl AsRef<Path>) -> Self {
+        Self { directory: directory.as_ref().to_path_buf(), writable: false }
     }
 
     /// The directory.
@@ -42,6 +50,10 @@ impl RealDisk {
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.writable { Ok(()) } else { Err(io::ErrorKind::ReadOnlyFilesystem.into()) }
     }
 }
 
@@ -59,21 +71,24 @@ impl Disk for RealDisk {
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let path = self.path(name);
-        let buffered = OpenOptions::new().read(true).write(true).open(&path)?;
+        let buffered = OpenOptions::new().read(true).write(self.writable).open(&path)?;
         Ok(Box::new(RealFile { buffered, path, direct: OnceLock::new() }))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.check_writable()?;
         let path = self.path(name);
         let buffered = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         Ok(Box::new(RealFile { buffered, path, direct: OnceLock::new() }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_writable()?;
         std::fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_writable()?;
         std::fs::remove_file(self.path(name))
     }
 
@@ -82,6 +97,7 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self) -> io::Result<Box<dyn DiskLock>> {
+        self.check_writable()?;
         // The directory itself, and not only a file in it: a file can be removed, and then a second owner would lock another one.
         let directory = File::open(&self.directory)?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(self.path(LOCK_FILE))?;
@@ -92,13 +108,23 @@ impl Disk for RealDisk {
                 Err(std::fs::TryLockError::Error(error)) => return Err(error),
             }
         }
-        Ok(Box::new(RealLock { _directory: directory, _file: file }))
+        Ok(Box::new(RealLock { _directory: directory, _file: Some(file) }))
+    }
+
+    fn lock_shared(&self) -> io::Result<Box<dyn DiskLock>> {
+        // The directory is enough, because whoever writes locks it too; the file need not be there, nor be readable.
+        let directory = File::open(&self.directory)?;
+        match directory.try_lock_shared() {
+            Ok(()) => Ok(Box::new(RealLock { _directory: directory, _file: None })),
+            Err(std::fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
     }
 }
 
 struct RealLock {
     _directory: File,
-    _file: File,
+    _file: Option<File>,
 }
 
 impl DiskLock for RealLock {}

@@ -13,6 +13,7 @@
 //! acknowledged, and [`SimDisk::crash`] keeps any part of each.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::platter::{DiskFault, Platter, Survival};
@@ -35,6 +36,8 @@ pub enum CallKind {
     SyncDirectory,
     /// `Disk::lock`.
     Lock,
+    /// `Disk::lock_shared`.
+    LockShared,
     /// `DiskFile::read_at`.
     Read,
     /// `DiskFile::write_at`.
@@ -172,6 +175,17 @@ impl SimDisk {
         self.platter().rot(name, offset, bit)
     }
 
+    /// Reads of these bytes of a file fail from now on: a bad sector.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such file.
+    pub fn unreadable(&self, name: &str, bytes: Range<u64>) -> io::Result<()> {
+        let mut platter = self.platter();
+        let file = platter.find(name)?;
+        platter.faults.unreadable = Some((file, bytes));
+        Ok(())
+    }
+
     /// Runs before each call, on the caller's thread, without any lock: a test may wait in it (a stall), count, or set a fault.
     pub fn on_call(&self, hook: impl Fn(&Call<'_>) + Send + Sync + 'static) {
         *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
@@ -225,12 +239,25 @@ impl Disk for SimDisk {
     fn lock(&self) -> io::Result<Box<dyn DiskLock>> {
         self.call(CallKind::Lock, "", (0, 0), |platter| {
             platter.check()?;
-            if std::mem::replace(&mut platter.locked, true) {
+            if platter.locked || platter.readers > 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
+            platter.locked = true;
             Ok(())
         })?;
         Ok(Box::new(SimLock(self.clone())))
+    }
+
+    fn lock_shared(&self) -> io::Result<Box<dyn DiskLock>> {
+        self.call(CallKind::LockShared, "", (0, 0), |platter| {
+            platter.check()?;
+            if platter.locked {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            platter.readers += 1;
+            Ok(())
+        })?;
+        Ok(Box::new(SimSharedLock(self.clone())))
     }
 }
 
@@ -242,6 +269,17 @@ impl DiskLock for SimLock {}
 impl Drop for SimLock {
     fn drop(&mut self) {
         self.0.platter().locked = false;
+    }
+}
+
+/// Held while somebody reads the disk.
+struct SimSharedLock(SimDisk);
+
+impl DiskLock for SimSharedLock {}
+
+impl Drop for SimSharedLock {
+    fn drop(&mut self) {
+        self.0.platter().readers -= 1;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 
 use super::SimRandom;
 use super::content::Content;
@@ -54,6 +55,8 @@ pub(super) struct Faults {
     pub(super) misdirected_write: Option<(u64, i64)>,
     pub(super) lies_about_durable_writes: bool,
     pub(super) lies_about_syncs: bool,
+    /// A file and the bytes of it that no read gets.
+    pub(super) unreadable: Option<(usize, Range<u64>)>,
 }
 
 /// A change of names that no directory sync has made durable.
@@ -85,6 +88,7 @@ pub(super) struct Platter {
     dice: SimRandom,
     pub(super) faults: Faults,
     pub(super) locked: bool,
+    pub(super) readers: u64,
     pub(super) calls: u64,
     pub(super) writes: u64,
     pub(super) failures: u64,
@@ -100,6 +104,7 @@ impl Platter {
             dice: SimRandom::new(seed),
             faults: Faults::default(),
             locked: false,
+            readers: 0,
             calls: 0,
             writes: 0,
             failures: 0,
@@ -160,7 +165,7 @@ impl Platter {
         self.faults.capacity.map_or(u64::MAX, |capacity| len + capacity.saturating_sub(self.used()))
     }
 
-    fn find(&self, name: &str) -> io::Result<usize> {
+    pub(super) fn find(&self, name: &str) -> io::Result<usize> {
         self.names.get(name).copied().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{name} is not there")))
     }
 
@@ -227,6 +232,11 @@ impl Platter {
 
     pub(super) fn read(&mut self, file: usize, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.check()?;
+        let end = offset + buffer.len() as u64;
+        if self.faults.unreadable.as_ref().is_some_and(|(of, bytes)| *of == file && bytes.start < end && offset < bytes.end) {
+            self.failures += 1;
+            return Err(DiskFault::InputOutput.error());
+        }
         let bytes = self.files[file].cached();
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let wanted = bytes.get(start..start.saturating_add(buffer.len())).ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -21,6 +21,8 @@ use headwater_journal::{
     Journal, Read, ReadMode, Recorded, Selection, Tag,
 };
 
+use crate::{salvage, size};
+
 const LIVES: u64 = 4;
 const STEPS_A_LIFE: u64 = 60;
 const ENTITIES: u64 = 6;
@@ -134,9 +136,15 @@ impl Run {
     }
 
     fn life(&mut self, disk: &Arc<SimDisk>, random: Arc<SimRandom>) -> Result<(), String> {
+        let seen = salvage::all_that_is_there(disk);
         let (journal, stepper) = open(disk, random, self.bug)?;
         self.reached.tails_aside += journal.report().aside.len() as u64;
         self.check(&journal)?;
+        let there = read_all(journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead))?;
+        let seen = seen?;
+        if seen != there {
+            return Err(format!("a reader that changes nothing saw {} events, and there are {}", seen.len(), there.len()));
+        }
         let mut waiting: Vec<(usize, Answer<'_>)> = Vec::new();
         let mut held: Vec<(HeldWrite, bool)> = Vec::new();
         for _ in 0..STEPS_A_LIFE {
@@ -433,4 +441,30 @@ fn fails_at(nth: u64, sticky: bool) -> Result<bool, String> {
     let (journal, _) = open(&healed, Arc::new(SimRandom::new(8)), PlantedBug::None)?;
     run.check(&journal)?;
     Ok(triggered)
+}
+
+/// A marker has no position that a seal could wait for. Sealed without it, a segment ended in a frame that was not there, and the next
+/// one's frames followed nothing once the seal was lost.
+#[test]
+fn a_seal_waits_for_the_marker_at_the_end_of_its_segment() {
+    let disk = Arc::new(SimDisk::new(1));
+    let (journal, stepper) = open(&disk, Arc::new(SimRandom::new(1)), PlantedBug::None).unwrap();
+    for number in 0..30 {
+        let answer = journal.append(size::commit(1, number, None));
+        stepper.settle();
+        now(answer).unwrap().unwrap();
+    }
+    let marker = stepper.take_marker().expect("there is a block left for it");
+    let answer = journal.append(size::commit(1, 30, None));
+    let write = stepper.take(true).expect("the commit goes into the next segment");
+    while stepper.upkeep() {}
+    let sealed = || disk.list("").unwrap().contains(&"0000000001.seal".to_owned());
+    assert!(!sealed());
+    for write in [marker, write] {
+        let outcome = stepper.perform(&write);
+        stepper.complete(write, outcome);
+    }
+    while stepper.upkeep() {}
+    assert!(sealed());
+    now(answer).unwrap().unwrap();
 }

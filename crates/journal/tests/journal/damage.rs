@@ -6,12 +6,13 @@ use std::sync::Arc;
 use headwater_journal::embedded::{EmbeddedJournal, OpenError, PlantedBug, verify};
 use headwater_journal::seams::Disk;
 use headwater_journal::sim::{SimDisk, SimRandom};
-use headwater_journal::{Cursor, Journal, ReadMode, Recorded, Selection};
+use headwater_journal::{Cursor, EntityKey, EntityType, Journal, Read, ReadError, ReadMode, Recorded, Selection, TagQuery, TagQueryItem};
 
 use crate::crashes::{Run, now, open, read_all};
+use crate::salvage::frames_of;
 
 /// A closed journal of several segments, some sealed, with a marker at its end.
-fn journal() -> (Arc<SimDisk>, Vec<Arc<Recorded>>) {
+pub(crate) fn journal() -> (Arc<SimDisk>, Vec<Arc<Recorded>>) {
     let disk = Arc::new(SimDisk::new(1));
     let mut run = Run::new(1, PlantedBug::None);
     let (journal, stepper) = open(&disk, Arc::new(SimRandom::new(1)), PlantedBug::None).unwrap();
@@ -28,7 +29,7 @@ fn journal() -> (Arc<SimDisk>, Vec<Arc<Recorded>>) {
     (disk, events)
 }
 
-fn stride() -> u64 {
+pub(crate) fn stride() -> u64 {
     std::env::var("HEADWATER_DAMAGE_STRIDE").ok().and_then(|stride| stride.parse().ok()).unwrap_or(29)
 }
 
@@ -195,6 +196,54 @@ fn a_reader_gets_what_is_whole_before_the_damage() {
     let own = prefix_of(&journal, Selection::Entity { entity: entity.clone(), from_sequence: 1 });
     let expected: Vec<_> = events.iter().filter(|event| event.entity == entity).take(own.len()).cloned().collect();
     assert_eq!(own, expected);
+}
+
+/// Reads to the end, over damage: the events, and how often it was met.
+fn read_over_damage(journal: &EmbeddedJournal, selection: &Selection) -> (Vec<Arc<Recorded>>, usize) {
+    let (mut all, mut met, mut from) = (Vec::new(), 0, Cursor::BEGINNING);
+    loop {
+        let mut events = journal.read(selection.clone(), from, ReadMode::ToHead);
+        let resume = loop {
+            match now(events.next()).unwrap() {
+                Some(Ok(Read::Event(event))) => all.push(event),
+                Some(Ok(Read::Progress(_))) => {}
+                Some(Err(ReadError::Damaged { resume: Some(resume), .. })) => break resume,
+                Some(Err(error)) => panic!("{error}"),
+                None => return (all, met),
+            }
+        };
+        assert!(resume.position() > from.position(), "a reader that goes on gets on");
+        (from, met) = (resume, met + 1);
+    }
+}
+
+#[test]
+fn a_reader_that_meets_damage_can_go_on_behind_it() {
+    let (disk, events) = journal();
+    let frames: Vec<_> = frames_of(&disk).into_iter().filter(|frame| frame.segment == "0000000001.segment").collect();
+    for damaged in [vec![0], vec![3], vec![2, 3, 4], vec![1, 5], vec![frames.len() - 1]] {
+        let copy = Arc::new(disk.crash());
+        damaged.iter().for_each(|nth: &usize| copy.rot(&frames[*nth].segment, frames[*nth].bytes.start + 100, 3).unwrap());
+        let lost = |event: &Recorded| damaged.iter().any(|nth| frames[*nth].positions.contains(&event.position));
+        let (journal, _) = open(&copy, Arc::new(SimRandom::new(3)), PlantedBug::None).unwrap();
+        let thing = EntityType::new("thing").unwrap();
+        let entity = EntityKey::new("thing", "1").unwrap();
+        let tag = events[0].tags[0].clone();
+        for selection in [
+            Selection::All,
+            Selection::Entity { entity, from_sequence: 1 },
+            Selection::Types(vec!["thing/e0".into()]),
+            Selection::Types(vec![thing.as_str().into()]),
+            Selection::Tags(TagQuery { items: vec![TagQueryItem { types: Vec::new(), tags: vec![tag] }] }),
+        ] {
+            let (read, met) = read_over_damage(&journal, &selection);
+            let wanted: Vec<_> = events.iter().filter(|event| selection.matches(event)).collect();
+            let hurt = wanted.iter().filter(|event| lost(event)).count();
+            let expected: Vec<_> = wanted.into_iter().filter(|event| !lost(event)).cloned().collect();
+            assert_eq!(read, expected, "{damaged:?} {selection:?}");
+            assert_eq!(met > 0, hurt > 0, "{damaged:?} {selection:?}");
+        }
+    }
 }
 
 #[test]

@@ -5,10 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use headwater_journal::embedded::{EmbeddedJournal, Options, PlantedBug};
 use headwater_journal::seams::{Disk, RealDisk};
 use headwater_journal::sim::{InlineSpawner, SimClock, SimDisk, SimRandom};
-use headwater_journal::{Cursor, Journal, ReadMode, Recorded, RegisterExpect, Registers, Selection};
+use headwater_journal::{
+    CommandId, CommandRecord, Commit, CommitId, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Fingerprint, Journal,
+    Origin, ReadMode, Recorded, RegisterExpect, Registers, Selection, Tag, Timestamp,
+};
 
 use crate::crashes::{Run, now, open, read_all};
 
@@ -21,8 +25,10 @@ fn line(event: &Recorded) -> String {
     let payload: u64 =
         event.payload.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     let tags: Vec<_> = event.tags.iter().map(ToString::to_string).collect();
+    let Context { correlation_id, causation_id, traceparent, principal } = &*event.context;
+    let context = [correlation_id, causation_id, traceparent, principal].map(|text| text.as_deref().unwrap_or("-")).join(",");
     format!(
-        "{} {} {} {} {} {} v{} {:?} {} {} {}:{payload:016x}",
+        "{} {} {} {} {} {} v{} {:?} {} {} {} {context} {}:{payload:016x}",
         event.position,
         event.id,
         event.entity,
@@ -33,12 +39,14 @@ fn line(event: &Recorded) -> String {
         event.content,
         tags.join(","),
         event.command,
+        event.command_name,
         event.payload.len()
     )
 }
 
 /// Writes what is on a simulated disk into the folder; zeros at the ends of segments are left out.
 fn write(disk: &SimDisk) {
+    drop(std::fs::remove_dir_all(folder()));
     std::fs::create_dir_all(folder()).unwrap();
     for name in disk.list("").unwrap().into_iter().filter(|name| name != "lock") {
         let file = disk.open(&name).unwrap();
@@ -51,6 +59,45 @@ fn write(disk: &SimDisk) {
     }
 }
 
+/// A commit that has every part a commit can have: an id from elsewhere, a fingerprint, all of the context, a command without events.
+fn everything() -> Commit {
+    let text = |text: &str| Some(Arc::from(text));
+    let event = |content, payload: &'static [u8]| EventData {
+        name: "all".into(),
+        version: 300,
+        content,
+        flags: EventFlags(0),
+        tags: vec![Tag::new("a:1").unwrap(), Tag::new("b:\u{fc}").unwrap()],
+        payload: Bytes::from_static(payload),
+    };
+    let command = |id: &[u8], entity: &str, events| CommandRecord {
+        entity: EntityKey::with_tenant("acme", "thing", entity).unwrap(),
+        id: CommandId::from_raw(id),
+        name: "do-all".into(),
+        fingerprint: Some(Fingerprint([7; 16])),
+        context: Context {
+            correlation_id: text("correlation"),
+            causation_id: text("causation"),
+            traceparent: text("trace"),
+            principal: text("principal"),
+        },
+        reply: Bytes::from_static(b"[1]"),
+        events,
+    };
+    Commit {
+        commands: vec![
+            command(
+                b"all",
+                "x/y",
+                vec![event(ContentType::Json, b"{}"), event(ContentType::Cbor, b"\xa0"), event(ContentType::Protobuf, b"")],
+            ),
+            command(b"none", "z", Vec::new()),
+        ],
+        origin: Some(Origin { id: CommitId([9; 16]), time: Timestamp::from_micros(2_000_000_000_000_001) }),
+        ..Commit::default()
+    }
+}
+
 fn make() {
     let disk = Arc::new(SimDisk::new(11));
     let mut run = Run::new(11, PlantedBug::None);
@@ -60,6 +107,9 @@ fn make() {
         stepper.settle();
         now(answer).unwrap().unwrap();
     }
+    let answer = journal.append(everything());
+    stepper.settle();
+    now(answer).unwrap().unwrap();
     now(journal.put("lease/a", RegisterExpect::Absent, vec![0, 0, 0, 0, 0, 0, 0, 5, 1].into())).unwrap().unwrap();
     let events = read_all(journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead)).unwrap();
     write(&disk);
@@ -111,10 +161,19 @@ fn format_1_opens_reads_appends_and_reopens() {
     let expected = std::fs::read_to_string(folder().join("expected.txt")).unwrap();
     let expected: Vec<String> = expected.lines().map(str::to_owned).collect();
     let disk = load();
+    let whole = crate::salvage::all_that_is_there(&disk).unwrap();
+    assert_eq!(whole.iter().map(|event| line(event)).collect::<Vec<_>>(), expected);
     let (journal, stepper) = open_as_shipped(&disk, 1);
     assert_eq!(lines(&journal), expected);
     let register = now(journal.get("lease/a")).unwrap().unwrap().expect("the register is there");
     assert_eq!(headwater_journal::epoch_of(&register.value), Some(5));
+
+    let (all, none) = (EntityKey::with_tenant("acme", "thing", "x/y").unwrap(), EntityKey::with_tenant("acme", "thing", "z").unwrap());
+    for (entity, id, sequence, count) in [(all, "all", 3, 3), (none, "none", 0, 0)] {
+        let found = now(journal.find_command(&entity, CommandId::from_raw(id.as_bytes()))).unwrap().unwrap().expect("its record is there");
+        assert_eq!((found.sequence, found.event_count, &*found.name), (sequence, count, "do-all"));
+        assert_eq!((found.fingerprint, found.reply.as_deref()), (Some(Fingerprint([7; 16])), Some(&b"[1]"[..])));
+    }
 
     let mut run = Run::new(99, PlantedBug::None);
     let mut first = run.commit();

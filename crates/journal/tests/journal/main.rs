@@ -11,4 +11,6 @@ mod fixture;
 mod full;
 mod machine;
 mod panics;
+mod salvage;
+mod size;
 mod suite;

@@ -114,7 +114,7 @@ impl Entities {
             StateError::Read(error) => match (self.journal.poisoned(), error) {
                 (Some(cause), _) => CommandError::Poisoned { cause },
                 (None, ReadError::Unavailable { cause }) => CommandError::Unavailable { cause },
-                (None, ReadError::Damaged { place }) => CommandError::Damaged { place },
+                (None, ReadError::Damaged { place, .. }) => CommandError::Damaged { place },
                 (None, error) => CommandError::Unreadable { message: error.to_string() },
             },
         }

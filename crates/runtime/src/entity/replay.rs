@@ -95,5 +95,5 @@ impl Replay {
 
 /// A gap in an entity's sequence is an alarm, never skipped.
 fn missing(key: &EntityKey, sequence: u64) -> StateError {
-    StateError::Read(ReadError::Damaged { place: format!("{key}: event {sequence} is missing; run headwater verify") })
+    StateError::Read(ReadError::Damaged { place: format!("{key}: event {sequence} is missing; run headwater verify"), resume: None })
 }
