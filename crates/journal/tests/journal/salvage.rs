@@ -276,6 +276,23 @@ fn a_block_that_the_disk_does_not_give_is_damage_and_no_end() {
 }
 
 #[test]
+fn a_seal_alone_says_what_its_segment_had() {
+    let (disk, events) = journal();
+    let frames = frames_of(&disk);
+    let copy = Arc::new(disk.crash());
+    for frame in &frames[1..] {
+        let zeros = vec![0; (frame.bytes.end - frame.bytes.start) as usize];
+        copy.open(&frame.segment).unwrap().write_at(&zeros, frame.bytes.start).unwrap();
+    }
+    let later = |name: &String| name.ends_with(".seal") && !name.starts_with("0000000001");
+    copy.list("").unwrap().iter().filter(|name| later(name)).for_each(|name| copy.remove(name).unwrap());
+    let hit: Vec<_> = frames[1..].iter().filter(|frame| frame.segment.starts_with("0000000001")).collect();
+    let known = hit.last().unwrap().positions.end;
+    let known: Vec<_> = events.into_iter().filter(|event| event.position < known).collect();
+    check(&read_only(&copy).unwrap(), &known, &hit, "zeros");
+}
+
+#[test]
 fn readers_share_a_directory_and_a_writer_has_it_alone() {
     let (disk, _) = journal();
     let (first, second) = (read_only(&disk).unwrap(), read_only(&disk).unwrap());
