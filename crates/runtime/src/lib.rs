@@ -24,7 +24,9 @@ use component::hosted::{ActionHandle, EntityHandle, OperationHandle};
 use journal::seams::{Clock, Disk, Random, Spawner};
 use journal::{Journal, Registers};
 
-pub use delivery::{ConsumerState, ConsumerStatus, DeliveryError, FailedRun, HeldKey, RetryPolicy};
+pub use delivery::{
+    ConsumerState, ConsumerStatus, Decision, DeliveryError, FailedRun, HeldKey, HeldSelection, OrderError, RetryPolicy, cause_group,
+};
 pub use limits::Limits;
 pub use request::{
     CommandError, CommandOutcome, CommandRequest, Expectation, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead,

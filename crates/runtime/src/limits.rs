@@ -51,6 +51,8 @@ pub const ASYNCHRONOUS_RUNS_MAX: usize = 256;
 pub const WINDOW_EVENTS_MAX: usize = 4_096;
 /// Keys that one consumer holds or has parked, at most; then it takes no further events.
 pub const HELD_KEYS_MAX: usize = 10_000;
+/// Decisions of people that wait for one consumer, at most.
+pub const ORDERS_MAX: usize = 64;
 /// Failures that are remembered of one held key.
 pub const FAILURES_KEPT_MAX: usize = 8;
 /// Bytes of one remembered cause, at most.

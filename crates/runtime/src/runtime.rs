@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use component::hosted::{ActionHandle, EntityDescription, OperationDescription};
+use serde_json::Value as Json;
+
 use journal::{CommandId, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
 
 use crate::admission::Admission;
 use crate::asked::{Mint, checked};
 use crate::asynchronous::Asynchronous;
-use crate::delivery::{ConsumerStatus, DeliveryError, DeliveryRoom, Seams};
+use crate::delivery::{ConsumerStatus, Decision, DeliveryError, DeliveryRoom, HeldKey, HeldSelection, OrderError, Seams};
 use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
@@ -153,6 +155,48 @@ impl Runtime {
     #[must_use]
     pub fn consumers(&self) -> Vec<ConsumerStatus> {
         self.delivery.statuses()
+    }
+
+    /// The held and parked keys of a consumer, ordered by key.
+    ///
+    /// # Errors
+    /// When there is no such consumer, or the engine fails.
+    pub async fn held(&self, consumer: &str) -> Result<Vec<HeldKey>, OrderError> {
+        self.delivery.held(consumer).await
+    }
+
+    /// Makes held and parked keys of a consumer due, `per_second` of them a second at most; gives how many. Their attempts
+    /// count from the beginning.
+    ///
+    /// # Errors
+    /// See [`OrderError`].
+    pub async fn redrive(&self, consumer: &str, selection: HeldSelection, per_second: Option<u32>) -> Result<usize, OrderError> {
+        self.delivery.redrive(consumer, selection, per_second).await
+    }
+
+    /// Lets a key go on behind the event that holds it. The journal remembers who decided so, and why.
+    ///
+    /// # Errors
+    /// See [`OrderError`].
+    pub async fn discard(&self, consumer: &str, key: EntityKey, event: String, why: Decision) -> Result<(), OrderError> {
+        self.delivery.discard(consumer, key, event, why).await
+    }
+
+    /// Runs the event that holds a key with another payload, which the journal keeps beside the event's own.
+    ///
+    /// # Errors
+    /// See [`OrderError`].
+    pub async fn edit(&self, consumer: &str, key: EntityKey, event: String, payload: Json, why: Decision) -> Result<(), OrderError> {
+        self.delivery.edit(consumer, key, event, payload, why).await
+    }
+
+    /// Lets a consumer go on from another place, once what it has under way has ended: back, so that it meets events again, or
+    /// forth; or back into work when its place was lost. Keys that it holds stay held.
+    ///
+    /// # Errors
+    /// See [`OrderError`].
+    pub async fn place_consumer(&self, consumer: &str, cursor: Cursor, why: Decision) -> Result<(), OrderError> {
+        self.delivery.place_at(consumer, cursor, why).await
     }
 
     /// Runs an operation or a rule. A caller that goes away does not undo it.

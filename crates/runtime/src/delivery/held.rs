@@ -46,6 +46,12 @@ pub struct HeldKey {
     pub running: bool,
     /// No further run is due: a person decides.
     pub parked: bool,
+    /// A person has discarded the event: the key goes on behind it.
+    #[serde(default)]
+    pub discarded: bool,
+    /// Where the payload is found that a person put beside the event's own: a sequence of the consumer's own entity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<u64>,
     /// When the next run is due, in microseconds since 1970.
     pub due_micros: i64,
     /// Since when it is held, in microseconds since 1970.
@@ -80,6 +86,8 @@ impl HeldKey {
             deaths: 0,
             running: false,
             parked: false,
+            discarded: false,
+            edited: None,
             due_micros: now.as_micros(),
             since_micros: now.as_micros(),
             failures: Vec::new(),
@@ -96,6 +104,7 @@ impl HeldKey {
         self.sequence = event.sequence;
         self.cursor = cursor.to_string();
         (self.attempts, self.deaths, self.running, self.parked) = (0, 0, false, false);
+        (self.discarded, self.edited) = (false, None);
         self.failures.clear();
     }
 
@@ -114,6 +123,11 @@ impl HeldKey {
     /// When the record is not one of ours.
     pub(super) fn key(&self) -> Result<EntityKey, RegisterError> {
         EntityKey::with_tenant(&self.tenant, &self.kind, &self.id).map_err(RegisterError::Invalid)
+    }
+
+    /// The first sequence of the key that has not ended.
+    pub(super) fn from(&self) -> u64 {
+        self.sequence + u64::from(self.discarded)
     }
 
     /// Why the last run failed.

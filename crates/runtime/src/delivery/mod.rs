@@ -7,7 +7,7 @@
 //! - a missing register stops a consumer that had one: it begins again where an operator says, never by itself at the first event.
 //!
 //! `session` is a consumer at work, `window` how far its cursor may go, `lease` and `held` what its registers say, `worker` the
-//! reader of one held key, `run` one run.
+//! reader of one held key, `run` one run, `memory` what the journal knows of consumers, `orders` what people decide.
 //!
 //! What it is not: a place for effects. A handler's own effects must be recognised when they come twice.
 
@@ -15,6 +15,8 @@ mod backoff;
 mod handler;
 mod held;
 mod lease;
+mod memory;
+mod orders;
 mod run;
 mod session;
 mod status;
@@ -26,28 +28,26 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use journal::seams::{Clock, Random};
-use journal::{
-    AppendError, CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Journal, ReadError,
-    Registers, Selection, Timestamp,
-};
-use tokio::sync::watch;
+use journal::{Cursor, EntityKey, Journal, Registers, Selection, Timestamp};
+use serde_json::Value as Json;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN};
+use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX};
 use crate::seams::Tasks;
 pub use backoff::RetryPolicy;
 pub(crate) use handler::{Delivery, Failure, Handler};
+use held::HeldRegisters;
 pub use held::{FailedRun, HeldKey};
 use lease::Lease;
+pub use memory::Decision;
+use memory::Memory;
+pub use orders::{HeldSelection, OrderError, cause_group};
+use orders::{Order, What};
 pub use session::DeliveryError;
-use session::Session;
+use session::{Orders, Session, next_order, place_at};
 use status::StatusCell;
 pub use status::{ConsumerState, ConsumerStatus};
-
-/// The platform's entity type that remembers which consumers there have been.
-const CONSUMER: &str = "$consumer";
-const CREATED: &str = "consumer-created";
 
 /// Where a consumer begins that has never been there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,11 +83,17 @@ pub(crate) struct Seams {
     pub(crate) tasks: Arc<dyn Tasks>,
 }
 
+/// A consumer that has begun.
+struct AtWorkConsumer {
+    status: Arc<StatusCell>,
+    orders: mpsc::Sender<Order>,
+}
+
 /// All consumers of a service.
 pub(crate) struct DeliveryRoom {
     seams: Arc<Seams>,
     stop: watch::Sender<bool>,
-    consumers: std::sync::Mutex<Vec<Arc<StatusCell>>>,
+    consumers: std::sync::Mutex<Vec<AtWorkConsumer>>,
     /// How many are at work; `drained` waits for none.
     working: watch::Sender<usize>,
 }
@@ -114,11 +120,13 @@ impl DeliveryRoom {
     /// Sets a consumer to work, in the background, until `stop`.
     pub(crate) fn begin(&self, consumer: Consumer) {
         let status = Arc::new(StatusCell::new(&consumer.name));
-        self.lock().push(Arc::clone(&status));
+        let (orders, receiver) = mpsc::channel(ORDERS_MAX);
+        self.lock().push(AtWorkConsumer { status: Arc::clone(&status), orders });
+        let orders = Arc::new(tokio::sync::Mutex::new(receiver));
         let (seams, stop) = (Arc::clone(&self.seams), self.stop.subscribe());
         let at_work = AtWork::new(&self.working);
         self.seams.tasks.spawn(Box::pin(async move {
-            consume(Arc::new(consumer), seams, status, stop).await;
+            consume(Arc::new(consumer), seams, status, orders, stop).await;
             drop(at_work);
         }));
     }
@@ -141,10 +149,53 @@ impl DeliveryRoom {
 
     /// How each consumer is, in the order in which they began.
     pub(crate) fn statuses(&self) -> Vec<ConsumerStatus> {
-        self.lock().iter().map(|status| status.get()).collect()
+        self.lock().iter().map(|consumer| consumer.status.get()).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<StatusCell>>> {
+    /// The held and parked keys of a consumer, ordered by key.
+    pub(crate) async fn held(&self, consumer: &str) -> Result<Vec<HeldKey>, OrderError> {
+        self.orders_of(consumer)?;
+        let held = HeldRegisters::new(&self.seams.registers, consumer).list().await.map_err(DeliveryError::from)?;
+        let mut held: Vec<HeldKey> = held.into_iter().map(|(_, held)| held).collect();
+        held.sort_by(|one, other| (&one.kind, &one.id).cmp(&(&other.kind, &other.id)));
+        Ok(held)
+    }
+
+    /// Makes held and parked keys due, `per_second` of them a second at most; gives how many.
+    pub(crate) async fn redrive(&self, consumer: &str, selection: HeldSelection, per_second: Option<u32>) -> Result<usize, OrderError> {
+        self.order(consumer, What::Redrive { selection, per_second }).await
+    }
+
+    /// Lets a key go on behind the event that holds it.
+    pub(crate) async fn discard(&self, consumer: &str, key: EntityKey, event: String, why: Decision) -> Result<(), OrderError> {
+        self.order(consumer, What::Discard { key, event, why }).await.map(drop)
+    }
+
+    /// Runs the event that holds a key with another payload; the event itself stays as it is.
+    pub(crate) async fn edit(&self, consumer: &str, key: EntityKey, event: String, payload: Json, why: Decision) -> Result<(), OrderError> {
+        self.order(consumer, What::Edit { key, event, payload, why }).await.map(drop)
+    }
+
+    /// Lets a consumer go on from another place.
+    pub(crate) async fn place_at(&self, consumer: &str, cursor: Cursor, why: Decision) -> Result<(), OrderError> {
+        self.order(consumer, What::Place { cursor, why }).await.map(drop)
+    }
+
+    async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {
+        let (answer, answered) = oneshot::channel();
+        let stopped = || OrderError::NotWorking { cause: "the service stops".into() };
+        self.orders_of(consumer)?.send(Order { what, answer }).await.map_err(|_| stopped())?;
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    fn orders_of(&self, consumer: &str) -> Result<mpsc::Sender<Order>, OrderError> {
+        let consumers = self.lock();
+        let found = consumers.iter().find(|other| other.status.get().name == consumer).map(|consumer| consumer.orders.clone());
+        let known = || consumers.iter().map(|consumer| consumer.status.get().name).collect();
+        found.ok_or_else(|| OrderError::UnknownConsumer { known: known() })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<AtWorkConsumer>> {
         self.consumers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -166,15 +217,20 @@ impl Drop for AtWork {
 }
 
 /// One session after the other, until a stop.
-async fn consume(consumer: Arc<Consumer>, seams: Arc<Seams>, status: Arc<StatusCell>, mut stop: watch::Receiver<bool>) {
+async fn consume(consumer: Arc<Consumer>, seams: Arc<Seams>, status: Arc<StatusCell>, orders: Orders, mut stop: watch::Receiver<bool>) {
     let (mut careful, mut wait) = (true, ENGINE_RETRY_MIN);
     while !*stop.borrow() {
-        match session(&consumer, &seams, &status, careful).await {
+        let parts = (Arc::clone(&consumer), Arc::clone(&seams), Arc::clone(&status));
+        match session(parts, &orders, careful).await {
             Ok(Some(session)) => {
                 // Whatever ends a session from here on, all its runs have ended by then.
                 careful = false;
                 match session.work(&mut stop).await {
-                    Ok(()) => wait = ENGINE_RETRY_MIN,
+                    // A stop, or another place to go on from.
+                    Ok(()) => {
+                        wait = ENGINE_RETRY_MIN;
+                        continue;
+                    }
                     Err(error) => status.state(ConsumerState::Waiting { cause: error.to_string() }),
                 }
             }
@@ -183,32 +239,55 @@ async fn consume(consumer: Arc<Consumer>, seams: Arc<Seams>, status: Arc<StatusC
         }
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = stopped(&mut stop) => {}
+            order = next_order(&orders) => obey_without_session(&consumer, &seams, &status, order).await,
             () = seams.tasks.sleep(wait) => wait = (wait * 2).min(ENGINE_RETRY_MAX),
         }
     }
     status.state(ConsumerState::Stopped);
 }
 
+/// Resolves at a stop; a sender that is gone stops as well.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// A consumer that does not work can still be told where to go on.
+async fn obey_without_session(consumer: &Consumer, seams: &Seams, status: &StatusCell, order: Order) {
+    let done = match order.what {
+        What::Place { cursor, why } => place_anew(consumer, seams, cursor, &why).await.map(|()| 0).map_err(OrderError::from),
+        _ => Err(OrderError::NotWorking { cause: status.get().state.to_string() }),
+    };
+    // Who asked may have gone away.
+    let _ = order.answer.send(done);
+}
+
+async fn place_anew(consumer: &Consumer, seams: &Seams, cursor: Cursor, why: &Decision) -> Result<(), DeliveryError> {
+    let mut lease = match Lease::take(&seams.registers, &consumer.name).await? {
+        Some(lease) => lease,
+        None => Lease::create(&seams.registers, &consumer.name, Cursor::BEGINNING).await?,
+    };
+    place_at(consumer, seams, &mut lease, cursor, why).await
+}
+
 /// Takes the lease and begins; `None` when the consumer's place is lost.
 async fn session(
-    consumer: &Arc<Consumer>,
-    seams: &Arc<Seams>,
-    status: &Arc<StatusCell>,
+    parts: (Arc<Consumer>, Arc<Seams>, Arc<StatusCell>),
+    orders: &Orders,
     careful: bool,
 ) -> Result<Option<Session>, DeliveryError> {
-    let Some(lease) = place(consumer, seams).await? else { return Ok(None) };
-    Session::begin(Arc::clone(consumer), Arc::clone(seams), Arc::clone(status), lease, careful).await.map(Some)
+    let Some(lease) = place(&parts.0, &parts.1).await? else { return Ok(None) };
+    Session::begin(parts, Arc::clone(orders), lease, careful).await.map(Some)
 }
 
 /// The consumer's lease. A consumer that the journal knows and the registers do not has lost its place.
 async fn place(consumer: &Consumer, seams: &Seams) -> Result<Option<Lease>, DeliveryError> {
-    let taken = Lease::take(&seams.registers, &consumer.name).await?;
-    let entity = EntityKey::new(CONSUMER, &consumer.name).expect("the names of components are ids");
-    let known = seams.journal.find_command(&entity, created_id()).await?.is_some();
+    let memory = Memory::new(&*seams.journal, &consumer.name);
+    let (taken, known) = (Lease::take(&seams.registers, &consumer.name).await?, memory.knows().await?);
     let lease = match (taken, known) {
-        (Some(lease), _) => lease,
+        (Some(lease), true) => return Ok(Some(lease)),
         (None, true) => return Ok(None),
+        (Some(lease), false) => lease,
         (None, false) => {
             let start = match consumer.start {
                 Start::First => Cursor::BEGINNING,
@@ -218,38 +297,6 @@ async fn place(consumer: &Consumer, seams: &Seams) -> Result<Option<Lease>, Deli
             Lease::create(&seams.registers, &consumer.name, start).await?
         }
     };
-    if !known {
-        remember(seams, entity).await?;
-    }
+    memory.created(lease.place().cursor).await?;
     Ok(Some(lease))
-}
-
-fn created_id() -> CommandId {
-    // A client cannot send an id with a control character.
-    CommandId::from_raw(b"created\0")
-}
-
-/// The journal remembers that the consumer has been placed.
-async fn remember(seams: &Seams, entity: EntityKey) -> Result<(), DeliveryError> {
-    let event = EventData {
-        name: CREATED.into(),
-        version: 1,
-        content: ContentType::Json,
-        flags: EventFlags::default(),
-        tags: Vec::new(),
-        payload: Bytes::from_static(b"{\"start\":\"first\"}"),
-    };
-    let command = CommandRecord {
-        entity,
-        id: created_id(),
-        name: "create".into(),
-        fingerprint: None,
-        context: Context::default(),
-        reply: Bytes::new(),
-        events: vec![event],
-    };
-    match seams.journal.append(Commit { commands: vec![command], ..Commit::default() }).await {
-        Ok(_) | Err(AppendError::Duplicate { .. }) => Ok(()),
-        Err(error) => Err(ReadError::Unavailable { cause: error.to_string() }.into()),
-    }
 }

@@ -14,17 +14,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{BoxFuture, CursorError, EntityKey, Events, Position, Read, ReadError, ReadMode, Recorded, RegisterError, Revision};
+use journal::{BoxFuture, Cursor, CursorError, EntityKey, Events, Position, Read, ReadError, ReadMode, Recorded, RegisterError, Revision};
+use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 
 use super::handler::{Delivery, Failure};
 use super::held::{HeldKey, HeldRegisters};
 use super::lease::{Lease, Place, Suspect};
+use super::memory::{Decision, Memory};
+use super::orders::{HeldSelection, Order, OrderError, What, cause_group};
 use super::run::run;
 use super::status::StatusCell;
 use super::window::Window;
 use super::worker::{Errand, ErrandEnd, work};
-use super::{Consumer, Seams};
+use super::{Consumer, Seams, stopped};
 use crate::limits::{
     CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX, WINDOW_EVENTS_MAX,
 };
@@ -86,6 +89,7 @@ pub(super) struct Session {
     ready: VecDeque<EntityKey>,
     running: usize,
     held: HashMap<EntityKey, Held>,
+    orders: Orders,
     /// How many of them are parked.
     parked: usize,
     /// When held keys are due.
@@ -101,6 +105,7 @@ pub(super) struct Session {
 
 enum Signal {
     Stop,
+    Order(Order),
     Ended(Ended),
     Time,
     Read(Option<Result<Read, ReadError>>),
@@ -109,9 +114,8 @@ enum Signal {
 impl Session {
     /// Begins from what is durable. `careful` says that the last process may have ended in the middle.
     pub(super) async fn begin(
-        consumer: Arc<Consumer>,
-        seams: Arc<Seams>,
-        status: Arc<StatusCell>,
+        (consumer, seams, status): (Arc<Consumer>, Arc<Seams>, Arc<StatusCell>),
+        orders: Orders,
         lease: Lease,
         careful: bool,
     ) -> Result<Self, DeliveryError> {
@@ -129,6 +133,7 @@ impl Session {
             ready: VecDeque::new(),
             running: 0,
             held: HashMap::new(),
+            orders,
             parked: 0,
             due: BTreeSet::new(),
             ended_since_checkpoint: 0,
@@ -162,35 +167,47 @@ impl Session {
         Ok(())
     }
 
+    /// The key is held no longer, or about to be held otherwise.
+    fn release(&mut self, key: &EntityKey) {
+        let Some(held) = self.held.remove(key) else { return };
+        self.parked -= usize::from(held.record.parked);
+        self.due.remove(&(held.record.due_micros, key.clone()));
+    }
+
     fn hold(&mut self, key: EntityKey, record: HeldKey, revision: Revision, latest: u64) {
         if record.parked {
             self.parked += 1;
         } else {
             self.due.insert((record.due_micros, key.clone()));
         }
-        let from = record.sequence;
+        let from = record.from();
         self.held.insert(key, Held { record, revision, latest, from, running: false });
     }
 
-    /// Works until it is told to stop, or the engine fails. Every run has ended when this returns.
+    /// Works until it is told to stop or to go elsewhere, or the engine fails. Every run has ended when this returns.
     pub(super) async fn work(mut self, stop: &mut watch::Receiver<bool>) -> Result<(), DeliveryError> {
         let from = self.seams.journal.lineage().cursor(self.window.done());
         let mut events = self.seams.journal.read(self.consumer.selection.clone(), from, ReadMode::Live);
         let worked = self.turn(&mut events, stop).await;
         let drained = self.drain().await;
         self.tell_status();
-        worked.and(drained)
+        match (worked, drained) {
+            (Ok(Some(order)), Ok(())) => self.go_elsewhere(order).await,
+            (Ok(_), drained) => drained,
+            (Err(error), _) => Err(error),
+        }
     }
 
-    async fn turn(&mut self, events: &mut Events, stop: &mut watch::Receiver<bool>) -> Result<(), DeliveryError> {
+    async fn turn(&mut self, events: &mut Events, stop: &mut watch::Receiver<bool>) -> Result<Option<Order>, DeliveryError> {
         loop {
             self.start_due();
             self.tell_status();
             match self.signal(events, stop).await {
-                Signal::Stop => return Ok(()),
+                Signal::Stop | Signal::Read(None) => return Ok(None),
+                Signal::Order(order) if matches!(order.what, What::Place { .. }) => return Ok(Some(order)),
+                Signal::Order(order) => self.obey(order).await,
                 Signal::Ended(ended) => self.end(ended).await?,
                 Signal::Time => {}
-                Signal::Read(None) => return Ok(()),
                 Signal::Read(Some(Err(error))) => return Err(error.into()),
                 Signal::Read(Some(Ok(Read::Progress(cursor)))) => self.window.progress(cursor.position()),
                 Signal::Read(Some(Ok(Read::Event(event)))) => self.take(event).await?,
@@ -203,11 +220,12 @@ impl Session {
     async fn signal(&mut self, events: &mut Events, stop: &mut watch::Receiver<bool>) -> Signal {
         let timer = self.timer();
         let reads = self.may_read();
+        let orders = Arc::clone(&self.orders);
         tokio::select! {
             biased;
-            // A sender that is gone stops as well.
-            _ = stop.wait_for(|stop| *stop) => Signal::Stop,
+            () = stopped(stop) => Signal::Stop,
             Some(ended) = self.ended.recv() => Signal::Ended(ended),
+            order = next_order(&orders) => Signal::Order(order),
             () = timer => Signal::Time,
             read = events.next(), if reads => Signal::Read(read),
         }
@@ -381,10 +399,87 @@ impl Session {
             }
             ErrandEnd::Drained { revision, .. } => {
                 self.registers.delete(&key, revision).await?;
-                self.held.remove(&key);
+                self.release(&key);
             }
         }
         Ok(())
+    }
+
+    /// Carries out what a person has decided, and tells them.
+    async fn obey(&mut self, order: Order) {
+        let Order { what, answer } = order;
+        let done = match what {
+            What::Redrive { selection, per_second } => self.redrive(&selection, per_second).await,
+            What::Discard { key, event, why } => self.discard(&key, &event, &why).await,
+            What::Edit { key, event, payload, why } => self.edit(&key, &event, &payload, &why).await,
+            What::Place { .. } => Err(OrderError::NotWorking { cause: "it is going elsewhere".into() }),
+        };
+        // Who asked may have gone away.
+        let _ = answer.send(done);
+    }
+
+    /// Makes keys due, `per_second` of them a second, as if they had never failed.
+    async fn redrive(&mut self, selection: &HeldSelection, per_second: Option<u32>) -> Result<usize, OrderError> {
+        let mut keys: Vec<EntityKey> =
+            self.held.iter().filter(|(key, held)| is_meant(selection, key, held)).map(|(key, _)| key.clone()).collect();
+        keys.sort();
+        if keys.is_empty() && selection.key.is_some() {
+            return Err(OrderError::NotHeld);
+        }
+        let step_micros = per_second.map_or(0, |rate| 1_000_000 / i64::from(rate.max(1)));
+        let mut due_micros = self.seams.clock.now().as_micros();
+        for key in &keys {
+            self.change(key, |record| (record.attempts, record.deaths, record.due_micros) = (0, 0, due_micros)).await?;
+            due_micros += step_micros;
+        }
+        Ok(keys.len())
+    }
+
+    async fn discard(&mut self, key: &EntityKey, event: &str, why: &Decision) -> Result<usize, OrderError> {
+        self.check_held(key, event)?;
+        Memory::new(&*self.seams.journal, &self.consumer.name).discarded(event, why).await?;
+        let now = self.seams.clock.now().as_micros();
+        self.change(key, |record| (record.discarded, record.due_micros) = (true, now)).await?;
+        Ok(1)
+    }
+
+    async fn edit(&mut self, key: &EntityKey, event: &str, payload: &Json, why: &Decision) -> Result<usize, OrderError> {
+        self.check_held(key, event)?;
+        let sequence = Memory::new(&*self.seams.journal, &self.consumer.name).edited(event, payload, why).await?;
+        let now = self.seams.clock.now().as_micros();
+        self.change(key, |record| (record.edited, record.attempts, record.deaths, record.due_micros) = (Some(sequence), 0, 0, now)).await?;
+        Ok(1)
+    }
+
+    /// That the decision is about what is there.
+    fn check_held(&self, key: &EntityKey, event: &str) -> Result<(), OrderError> {
+        match self.held.get(key) {
+            None => Err(OrderError::NotHeld),
+            Some(held) if held.running => Err(OrderError::Running),
+            Some(held) if held.record.event != event => Err(OrderError::OtherEvent { event: held.record.event.clone() }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Changes a held key's record, durably; it is due at its new time then.
+    async fn change(&mut self, key: &EntityKey, change: impl FnOnce(&mut HeldKey)) -> Result<(), OrderError> {
+        let Some(held) = self.held.get(key).filter(|held| !held.running) else { return Ok(()) };
+        let (mut record, revision, latest) = (held.record.clone(), held.revision, held.latest);
+        change(&mut record);
+        record.parked = false;
+        let revision = self.registers.put(key, Some(revision), &record).await.map_err(DeliveryError::from)?;
+        self.release(key);
+        self.hold(key.clone(), record, revision, latest);
+        Ok(())
+    }
+
+    /// Goes on from another place, once nothing is under way.
+    async fn go_elsewhere(mut self, order: Order) -> Result<(), DeliveryError> {
+        let Order { what, answer } = order;
+        let What::Place { cursor, why } = what else { return Ok(()) };
+        let placed = place_at(&self.consumer, &self.seams, &mut self.lease, cursor, &why).await;
+        let _ = answer.send(placed.clone().map(|()| 0).map_err(OrderError::from));
+        placed
     }
 
     fn finish(&mut self, position: Position) {
@@ -442,6 +537,37 @@ impl Session {
         let lineage = self.seams.journal.lineage();
         self.status.working(lineage.cursor(self.window.done()), self.window.len(), self.held.len() - self.parked, self.parked);
     }
+}
+
+/// The consumer's next order; they outlive its sessions.
+pub(super) type Orders = Arc<tokio::sync::Mutex<mpsc::Receiver<Order>>>;
+
+/// Waits for an order; for ever when nobody can give one any more.
+pub(super) async fn next_order(orders: &Orders) -> Order {
+    match orders.lock().await.recv().await {
+        Some(order) => order,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes a new place, and remembers who wanted it.
+pub(super) async fn place_at(
+    consumer: &Consumer,
+    seams: &Seams,
+    lease: &mut Lease,
+    cursor: Cursor,
+    why: &Decision,
+) -> Result<(), DeliveryError> {
+    let head = seams.journal.head().await?.position();
+    let position = seams.journal.lineage().resolve(cursor, head, 0).map_err(diverged)?;
+    Memory::new(&*seams.journal, &consumer.name).placed(cursor, why).await?;
+    Ok(lease.write(Place::at(seams.journal.lineage().cursor(position))).await?)
+}
+
+fn is_meant(selection: &HeldSelection, key: &EntityKey, held: &Held) -> bool {
+    let key_fits = selection.key.as_ref().is_none_or(|wanted| wanted == key);
+    let cause_fits = selection.cause.as_ref().is_none_or(|cause| *cause == cause_group(held.record.cause()));
+    key_fits && cause_fits && !held.running
 }
 
 /// What ends a process is not tried a fourth time.

@@ -22,6 +22,18 @@ pub enum ConsumerState {
     Stopped,
 }
 
+impl std::fmt::Display for ConsumerState {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Starting => "starting",
+            Self::Working => "working",
+            Self::Waiting { .. } => "waiting",
+            Self::Unplaced => "unplaced",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
 /// A consumer as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerStatus {

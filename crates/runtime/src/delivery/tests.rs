@@ -9,7 +9,9 @@ use journal::model::ModelJournal;
 use journal::sim::{SimClock, SimRandom};
 use journal::{BoxFuture, Recorded};
 
-use super::held::HeldRegisters;
+use bytes::Bytes;
+use journal::{CommandId, CommandRecord, Commit, ContentType, Context, EventData, EventFlags};
+
 use super::*;
 use crate::seams::sim::SimTasks;
 
@@ -373,6 +375,150 @@ fn a_consumer_whose_register_is_lost_waits_for_an_operator() {
     let process = world.process(2, &log, always_ok());
     process.seconds(600);
     assert_eq!((runs_of(&log, "a"), process.status().state), (vec![1], ConsumerState::Unplaced));
+}
+
+/// A process whose key `bad` is parked by its first event, with two more behind it.
+fn parked(world: &World, log: &Log) -> Process {
+    let refuses: Script = Box::new(|event, _| match (event.entity.id(), &event.payload[..]) {
+        ("bad" | "worse", b"{}") if event.sequence == 1 => {
+            Box::pin(std::future::ready(Err(Failure::Park { cause: format!("no use, {}", event.position) })))
+        }
+        _ => ok(),
+    });
+    let process = world.process(1, log, refuses);
+    for key in ["bad", "worse", "bad", "good", "bad"] {
+        world.append(&process.tasks, key);
+    }
+    process.tasks.run_ready();
+    assert_eq!((process.status().parked, process.status().held), (2, 0));
+    process
+}
+
+fn why(reason: &str) -> Decision {
+    Decision { reason: reason.into(), context: Context::default() }
+}
+
+impl Process {
+    fn held(&self) -> Vec<HeldKey> {
+        self.tasks.block_on(self.room.held("watcher")).unwrap()
+    }
+
+    fn redrive(&self, selection: HeldSelection, per_second: Option<u32>) -> Result<usize, OrderError> {
+        self.tasks.block_on(self.room.redrive("watcher", selection, per_second))
+    }
+}
+
+fn thing(id: &str) -> EntityKey {
+    EntityKey::new("thing", id).unwrap()
+}
+
+fn remembered(world: &World, tasks: &SimTasks) -> Vec<(String, Json)> {
+    let selection = Selection::Types(vec!["$consumer".into()]);
+    let mut events = world.journal.read(selection, Cursor::BEGINNING, journal::ReadMode::ToHead);
+    let mut all = Vec::new();
+    while let Some(event) = tasks.block_on(events.next_event()) {
+        let event = event.unwrap();
+        all.push(((*event.name).to_owned(), serde_json::from_slice(&event.payload).unwrap()));
+    }
+    all
+}
+
+#[test]
+fn a_parked_key_runs_again_when_a_person_says_so() {
+    let (world, log) = (World::new(), Log::default());
+    let process = parked(&world, &log);
+    let bad = HeldSelection { key: Some(thing("bad")), cause: None };
+    assert_eq!(process.redrive(bad.clone(), None).unwrap(), 1);
+    process.seconds(1);
+    assert_eq!((runs_of(&log, "bad"), runs_of(&log, "worse")), (vec![1, 1], vec![1]), "it fails again, and parks again");
+    let unknown = process.redrive(HeldSelection { key: Some(thing("good")), cause: None }, None);
+    assert!(matches!(unknown, Err(OrderError::NotHeld)), "{unknown:?}");
+    let nobody = process.tasks.block_on(process.room.redrive("nobody", bad, None));
+    assert!(matches!(nobody, Err(OrderError::UnknownConsumer { .. })), "{nobody:?}");
+}
+
+#[test]
+fn keys_of_one_cause_run_again_at_a_rate() {
+    let (world, log) = (World::new(), Log::default());
+    let process = parked(&world, &log);
+    let groups: Vec<_> = process.held().iter().map(|held| cause_group(held.cause())).collect();
+    assert_eq!(groups, ["no use, #", "no use, #"]);
+    let none = HeldSelection { key: None, cause: Some("another".into()) };
+    assert_eq!(process.redrive(none, None).unwrap(), 0);
+    let both = HeldSelection { key: None, cause: Some(groups[0].clone()) };
+    assert_eq!(process.redrive(both, Some(1)).unwrap(), 2);
+    process.tasks.run_ready();
+    assert_eq!(runs(&log).iter().filter(|(key, _)| key != "good").count(), 3, "one at once");
+    process.seconds(1);
+    assert_eq!(runs(&log).iter().filter(|(key, _)| key != "good").count(), 4, "the other a second later");
+}
+
+#[test]
+fn a_discarded_event_lets_its_key_go_on() {
+    let (world, log) = (World::new(), Log::default());
+    let process = parked(&world, &log);
+    let event = process.held()[0].event.clone();
+    let stale = process.tasks.block_on(process.room.discard("watcher", thing("bad"), "another".into(), why("")));
+    assert!(matches!(&stale, Err(OrderError::OtherEvent { event: now }) if *now == event), "{stale:?}");
+    process.tasks.block_on(process.room.discard("watcher", thing("bad"), event.clone(), why("it was a test"))).unwrap();
+    process.seconds(1);
+    assert_eq!((runs_of(&log, "bad"), process.status().parked), (vec![1, 2, 3], 1));
+    let (name, payload) = remembered(&world, &process.tasks).pop().unwrap();
+    assert_eq!((name.as_str(), &payload), ("event-discarded", &serde_json::json!({ "event": event, "reason": "it was a test" })));
+}
+
+#[test]
+fn an_edited_event_runs_with_its_new_payload_and_stays_as_it_was() {
+    let (world, log) = (World::new(), Log::default());
+    let process = parked(&world, &log);
+    let event = process.held()[0].event.clone();
+    let payload = serde_json::json!({ "mended": true });
+    process.tasks.block_on(process.room.edit("watcher", thing("bad"), event, payload, why("a typing error"))).unwrap();
+    process.seconds(1);
+    assert_eq!((runs_of(&log, "bad"), process.status().parked), (vec![1, 1, 2, 3], 1));
+    let first = Selection::Entity { entity: thing("bad"), from_sequence: 1 };
+    let stored =
+        process.tasks.block_on(world.journal.read(first, Cursor::BEGINNING, journal::ReadMode::ToHead).next_event()).unwrap().unwrap();
+    assert_eq!(&stored.payload[..], b"{}");
+}
+
+#[test]
+fn a_consumer_goes_back_to_where_a_person_places_it() {
+    let (world, log) = (World::new(), Log::default());
+    let process = world.process(1, &log, always_ok());
+    for key in ["a", "b", "a"] {
+        world.append(&process.tasks, key);
+    }
+    process.tasks.run_ready();
+    process.tasks.block_on(process.room.place_at("watcher", Cursor::BEGINNING, why("once more"))).unwrap();
+    process.tasks.run_ready();
+    assert_eq!((runs_of(&log, "a"), runs_of(&log, "b")), (vec![1, 2, 1, 2], vec![1, 1]));
+    let beyond = world.journal.lineage().cursor(1_000);
+    assert!(process.tasks.block_on(process.room.place_at("watcher", beyond, why("too far"))).is_err());
+    process.seconds(60);
+    world.append(&process.tasks, "a");
+    process.seconds(60);
+    assert_eq!(runs_of(&log, "a").last(), Some(&3), "a place that is none changes nothing");
+}
+
+#[test]
+fn a_lost_place_is_given_again() {
+    let (world, log) = (World::new(), Log::default());
+    let process = world.process(1, &log, always_ok());
+    world.append(&process.tasks, "a");
+    process.tasks.run_ready();
+    process.stop();
+    let tasks = SimTasks::new(Arc::clone(&world.clock), 0);
+    let register = tasks.block_on(world.journal.get("consumer/watcher")).unwrap().unwrap();
+    tasks.block_on(world.journal.delete("consumer/watcher", register.revision)).unwrap();
+    let process = world.process(2, &log, always_ok());
+    process.seconds(1);
+    assert_eq!(process.status().state, ConsumerState::Unplaced);
+    let head = process.tasks.block_on(world.journal.head()).unwrap();
+    process.tasks.block_on(process.room.place_at("watcher", head, why("restored"))).unwrap();
+    world.append(&process.tasks, "a");
+    process.seconds(60);
+    assert_eq!((runs_of(&log, "a"), process.status().state), (vec![1, 2], ConsumerState::Working));
 }
 
 #[test]

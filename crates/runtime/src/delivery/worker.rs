@@ -3,10 +3,13 @@
 //! It goes no further than the consumer itself has read: what comes later reaches the key through the consumer, once the key
 //! is no longer held. Each run is recorded before it begins.
 
+use std::sync::Arc;
+
 use journal::{Cursor, EntityKey, Position, ReadError, ReadMode, Recorded, RegisterError, Revision, Selection};
 
 use super::handler::{Delivery, Failure};
 use super::held::{HeldKey, HeldRegisters};
+use super::memory::Memory;
 use super::run::run;
 use super::session::DeliveryError;
 use super::{Consumer, Seams};
@@ -55,6 +58,7 @@ pub(super) async fn work(
         }
         (held.attempts, held.running) = (held.attempts.saturating_add(1), true);
         revision = registers.put(&key, Some(revision), &held).await?;
+        let event = with_edit(consumer, seams, &held, event).await?;
         let delivery = Delivery { event, attempt: held.attempts };
         if let Err(failure) = run(consumer, &seams.tasks, delivery).await {
             consumer.settle_failure(&mut held, &failure, seams);
@@ -63,6 +67,13 @@ pub(super) async fn work(
         }
     }
     Ok(ErrandEnd::Drained { held, revision, sequence })
+}
+
+/// The event, with the payload that a person has put beside its own.
+async fn with_edit(consumer: &Consumer, seams: &Seams, held: &HeldKey, event: Arc<Recorded>) -> Result<Arc<Recorded>, DeliveryError> {
+    let Some(sequence) = held.edited else { return Ok(event) };
+    let edited = Memory::new(&*seams.journal, &consumer.name).edit(sequence).await?;
+    Ok(edited.map_or_else(|| Arc::clone(&event), |payload| Arc::new(Recorded { payload: payload.into(), ..(*event).clone() })))
 }
 
 impl Consumer {

@@ -1,0 +1,106 @@
+//! What the journal remembers of a consumer: that it was placed, and what people have decided about its events.
+//!
+//! ```text
+//! $consumer/{name}   consumer-created { start } · consumer-placed { cursor, reason }
+//!                    event-edited { event, payload, reason } · event-discarded { event, reason }
+//! ```
+
+use journal::{
+    AppendError, CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Journal, ReadError,
+    ReadMode, Selection,
+};
+use serde_json::{Value as Json, json};
+
+use super::session::DeliveryError;
+
+/// The platform's entity type for consumers.
+const CONSUMER: &str = "$consumer";
+
+/// See the module.
+pub(super) struct Memory<'a> {
+    journal: &'a dyn Journal,
+    entity: EntityKey,
+}
+
+impl<'a> Memory<'a> {
+    pub(super) fn new(journal: &'a dyn Journal, consumer: &str) -> Self {
+        Self { journal, entity: EntityKey::new(CONSUMER, consumer).expect("the names of components are ids") }
+    }
+
+    /// Whether the consumer has ever had a place.
+    pub(super) async fn knows(&self) -> Result<bool, DeliveryError> {
+        Ok(self.journal.find_command(&self.entity, id("created")).await?.is_some())
+    }
+
+    pub(super) async fn created(&self, cursor: Cursor) -> Result<(), DeliveryError> {
+        self.append(id("created"), "consumer-created", &json!({ "cursor": cursor.to_string() }), &Context::default()).await
+    }
+
+    pub(super) async fn placed(&self, cursor: Cursor, why: &Decision) -> Result<(), DeliveryError> {
+        // Each placing is a decision of its own: its id is made of the sequence that it gets.
+        let sequence = self.journal.entity_head(&self.entity).await?.map_or(0, |head| head.sequence);
+        let payload = json!({ "cursor": cursor.to_string(), "reason": why.reason });
+        self.append(id(&format!("placed {sequence}")), "consumer-placed", &payload, &why.context).await
+    }
+
+    pub(super) async fn discarded(&self, event: &str, why: &Decision) -> Result<(), DeliveryError> {
+        let payload = json!({ "event": event, "reason": why.reason });
+        self.append(id(&format!("discarded {event}")), "event-discarded", &payload, &why.context).await
+    }
+
+    /// Remembers a payload beside the event's own; gives the sequence under which it is found.
+    pub(super) async fn edited(&self, event: &str, payload: &Json, why: &Decision) -> Result<u64, DeliveryError> {
+        let sequence = self.journal.entity_head(&self.entity).await?.map_or(0, |head| head.sequence);
+        let remembered = json!({ "event": event, "payload": payload, "reason": why.reason });
+        let id = id(&format!("edited {event} {sequence}"));
+        self.append(id, "event-edited", &remembered, &why.context).await?;
+        let found = self.journal.find_command(&self.entity, id).await?;
+        Ok(found.map_or(sequence + 1, |found| found.sequence))
+    }
+
+    /// The payload that a person put beside the event's own.
+    pub(super) async fn edit(&self, sequence: u64) -> Result<Option<Vec<u8>>, DeliveryError> {
+        let selection = Selection::Entity { entity: self.entity.clone(), from_sequence: sequence };
+        let event = self.journal.read(selection, Cursor::BEGINNING, ReadMode::ToHead).next_event().await.transpose()?;
+        let edited = event.and_then(|event| serde_json::from_slice::<Json>(&event.payload).ok());
+        Ok(edited.and_then(|edited| edited.get("payload").map(|payload| payload.to_string().into_bytes())))
+    }
+
+    async fn append(&self, id: CommandId, name: &str, payload: &Json, context: &Context) -> Result<(), DeliveryError> {
+        let event = EventData {
+            name: name.into(),
+            version: 1,
+            content: ContentType::Json,
+            flags: EventFlags::default(),
+            tags: Vec::new(),
+            payload: payload.to_string().into_bytes().into(),
+        };
+        let command = CommandRecord {
+            entity: self.entity.clone(),
+            id,
+            name: name.into(),
+            fingerprint: None,
+            context: context.clone(),
+            reply: bytes::Bytes::new(),
+            events: vec![event],
+        };
+        match self.journal.append(Commit { commands: vec![command], ..Commit::default() }).await {
+            Ok(_) | Err(AppendError::Duplicate { .. }) => Ok(()),
+            Err(error) => Err(ReadError::Unavailable { cause: error.to_string() }.into()),
+        }
+    }
+}
+
+/// Why a person decided so, and who.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// In their words.
+    pub reason: String,
+    /// Who, and with which request.
+    pub context: Context,
+}
+
+/// An id that no client can send: it has a control character.
+fn id(text: &str) -> CommandId {
+    CommandId::from_raw(format!("{text}\0").as_bytes())
+}
