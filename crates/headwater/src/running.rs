@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use journal::seams::{Disk, RealDisk};
 use runtime::seams::TokioTasks;
-use runtime::{Parts, Runtime};
+use runtime::{Parts, Runtime, ViewFolder};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use crate::descriptors;
 use crate::engine::{self, Engine};
 use crate::exit::Exit;
 use crate::failure::{COMPONENTS, DATA_OPEN, Failure, LISTEN};
+use crate::output;
 use crate::service::Service;
 
 /// A running service. Dropping it stops it in the background; [`stop`](Self::stop) waits until every accepted command is answered.
@@ -79,6 +80,7 @@ pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running,
             return Err(refused);
         }
     };
+    runtime.begin();
     let options = gateway::Options {
         body_bytes_max: config.body_bytes_max,
         connections_max,
@@ -132,11 +134,14 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         registers: engine.journal.clone(),
         entities: service.entities().to_vec(),
         operations: service.operations().to_vec(),
+        views: service.views().to_vec(),
         clock: engine.clock.clone(),
         random: engine.random.clone(),
         tasks: Arc::new(TokioTasks::current()),
         threads: engine.threads.clone(),
         snapshots: Some(snapshots(&config.data)?),
+        view_folder: Some(view_folder(&config.data)?),
+        notices: Arc::new(|words| output::talk(format!("note: {words}"))),
         limits: config.limits,
     };
     let runtime = Runtime::new(parts).map_err(|error| Failure::configuration(COMPONENTS, error.to_string()))?;
@@ -145,9 +150,18 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
 
 /// Snapshots lie in a folder of their own: deleting it loses time, never data.
 fn snapshots(data: &Path) -> Result<Arc<dyn Disk>, Failure> {
-    let folder = data.join("snapshots");
-    let disk = RealDisk::open(&folder).map_err(|error| {
-        let message = format!("cannot open {}: {error}; make it writable, or choose another directory with --data", folder.display());
+    folder(&data.join("snapshots"))
+}
+
+/// So do the files of views.
+fn view_folder(data: &Path) -> Result<ViewFolder, Failure> {
+    let path = data.join("views");
+    Ok(ViewFolder { disk: folder(&path)?, path })
+}
+
+fn folder(path: &Path) -> Result<Arc<dyn Disk>, Failure> {
+    let disk = RealDisk::open(path).map_err(|error| {
+        let message = format!("cannot open {}: {error}; make it writable, or choose another directory with --data", path.display());
         Failure::new(Exit::Failed, DATA_OPEN, message)
     })?;
     Ok(Arc::new(disk))

@@ -1,7 +1,7 @@
 //! A service as it is put together: its name and its components.
 
-use component::hosted::{EntityHandle, OperationHandle};
-use component::{Entity, Operation, Rule, hosted, hosted_operation, hosted_rule};
+use component::hosted::{EntityHandle, OperationHandle, ViewHandle};
+use component::{Entity, Operation, Rule, View, hosted, hosted_operation, hosted_rule};
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -22,13 +22,14 @@ pub struct Service {
     name: String,
     entities: Vec<EntityHandle>,
     operations: Vec<OperationHandle>,
+    views: Vec<ViewHandle>,
     flags: Flags,
 }
 
 impl Service {
     /// A service of this name, `[a-z][a-z0-9-]{0,63}`: the name of its stream and the source of its events. It is checked at start.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), entities: Vec::new(), operations: Vec::new(), flags: Flags::default() }
+        Self { name: name.into(), entities: Vec::new(), operations: Vec::new(), views: Vec::new(), flags: Flags::default() }
     }
 
     /// Adds a type of entity.
@@ -46,6 +47,12 @@ impl Service {
     /// Adds a rule over the events that carry its tags.
     pub fn rule<R: Rule>(mut self) -> Self {
         self.operations.push(hosted_rule::<R>());
+        self
+    }
+
+    /// Adds a view: rows made from events, with queries.
+    pub fn view(mut self, view: View) -> Self {
+        self.views.push(view.hosted());
         self
     }
 
@@ -92,5 +99,9 @@ impl Service {
 
     pub(crate) fn operations(&self) -> &[OperationHandle] {
         &self.operations
+    }
+
+    pub(crate) fn views(&self) -> &[ViewHandle] {
+        &self.views
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use component::hosted::{EntityDescription, OperationDescription};
+use component::hosted::{EntityDescription, OperationDescription, ViewDescription};
 use journal::{CommandId, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
 
 use crate::admission::Admission;
@@ -13,14 +13,17 @@ use crate::entity::snapshots::Snapshots;
 use crate::operation::Operations;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, PastOutcome, StateError, StateRead};
 use crate::start::StartError;
+use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
 use crate::{Parts, start};
 
-/// Runs the components of one service over an engine. Cheap to share behind an `Arc`; it starts no threads and no tasks.
+/// Runs the components of one service over an engine. Cheap to share behind an `Arc`. Nothing runs in the background before
+/// [`begin`](Self::begin).
 pub struct Runtime {
     service: String,
     entities: Entities,
     operations: Operations,
     admission: Admission,
+    views: Arc<Views>,
 }
 
 /// How a runtime is.
@@ -46,16 +49,19 @@ impl Runtime {
     /// # Errors
     /// When names clash or break their rule, or the engine cannot do what a component needs.
     pub fn new(parts: Parts) -> Result<Self, StartError> {
-        start::check(&parts)?;
+        let plans = start::check(&parts)?;
         // Snapshots are derived: without them loads take longer, and that is all.
         let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, parts.journal.lineage().id).ok());
         let kinds = parts.entities.into_iter().map(Kind::new).collect();
+        let around =
+            Surroundings { journal: Arc::clone(&parts.journal), tasks: parts.tasks, threads: parts.threads, notices: parts.notices };
         let mint = Mint { clock: parts.clock, random: parts.random };
         Ok(Self {
             service: parts.service,
             entities: Entities::new(parts.journal, mint, kinds, snapshots, parts.limits),
             operations: Operations::new(parts.operations),
             admission: Admission::new(parts.limits.commands_in_flight_max),
+            views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
         })
     }
 
@@ -161,14 +167,56 @@ impl Runtime {
         }
     }
 
+    /// Starts what goes on in the background: views are filled. Once, and not before.
+    pub fn begin(self: &Arc<Self>) {
+        self.views.begin();
+    }
+
+    /// The views, in the order of registration.
+    #[must_use]
+    pub fn view_descriptions(&self) -> Vec<&ViewDescription> {
+        self.views.descriptions()
+    }
+
+    /// The rows of a query, once its view has seen what the request names.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn query(&self, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
+        self.views.query(request).await
+    }
+
+    /// The rows of a query, and what changes of them from then on. A reader that comes back names the last place that it was told.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn live(&self, request: QueryRequest, after: Option<Cursor>) -> Result<LiveQuery, QueryError> {
+        self.views.live(request, after).await
+    }
+
+    /// How the views are.
+    pub async fn view_status(&self) -> Vec<ViewStatus> {
+        self.views.status().await
+    }
+
+    /// Begins to make a view's rows anew from the first event, beside those that serve; they change places when the new ones have caught
+    /// up. False when that is under way already.
+    ///
+    /// # Errors
+    /// When there is no such view, or it has not begun.
+    pub fn rebuild_view(&self, name: &str) -> Result<bool, QueryError> {
+        self.views.rebuild(name)
+    }
+
     /// Takes no more commands; those under way go on. Reads go on.
     pub fn stop(&self) {
         self.admission.stop();
     }
 
-    /// Returns when no command is under way. After `stop`, none will be.
+    /// Returns when no command is under way, and what goes on in the background has ended. After `stop`, none will be.
     pub async fn drained(&self) {
         self.admission.drained().await;
+        self.views.end().await;
     }
 
     fn kind(&self, entity: &EntityKey) -> Result<&Arc<Kind>, StateError> {

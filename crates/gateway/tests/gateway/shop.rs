@@ -164,6 +164,9 @@ impl Shop {
             tasks: Arc::new(TokioTasks::current()),
             threads: Arc::new(ThreadSpawner::new()),
             snapshots: None,
+            views: Vec::new(),
+            view_folder: None,
+            notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

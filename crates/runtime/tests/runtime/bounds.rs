@@ -89,8 +89,8 @@ async fn a_caller_that_goes_away_does_not_hold_up_a_stop() {
 }
 
 /// The gateway's tasks move between threads.
-#[test]
-fn every_call_may_move_between_threads() {
+#[tokio::test]
+async fn every_call_may_move_between_threads() {
     fn sent<T: Send>(_: &T) {}
     let rig = rig();
     let runtime = &rig.runtime;
@@ -99,6 +99,8 @@ fn every_call_may_move_between_threads() {
     sent(&runtime.operation(transfer("a", "b", 0)));
     sent(&runtime.outcome(&key, "x"));
     sent(&runtime.state(&key, runtime::Moment::Now, false));
+    sent(&runtime.query(crate::store::asked("a/b")));
+    sent(&runtime.live(crate::store::asked("a/b"), None));
     sent(&runtime.drained());
     assert!(runtime.health().accepting);
 }

@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 extern crate headwater_runtime as runtime;
+// The derives name `::headwater`, which is the crate that users add.
+extern crate component as headwater;
 
 mod bank;
 mod gate;
 mod rig;
+mod store;
 
 mod bounds;
 mod cache;
@@ -19,3 +22,4 @@ mod snapshots;
 mod start;
 mod travel;
 mod truth;
+mod views;
