@@ -33,8 +33,8 @@ pub use request::{
 pub use runtime::{Health, Runtime};
 pub use start::StartError;
 pub use view::{
-    LiveEvent, LiveQuery, LiveSnapshot, LiveUpdate, Notices, QueryAnswer, QueryError, QueryRequest, Rebuild, RowChange, Rows, Trial,
-    TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop,
+    LiveEvent, LiveQuery, LiveSnapshot, LiveUpdate, Notices, QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, RowChange, Rows,
+    Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop,
 };
 
 /// What a runtime is made of.

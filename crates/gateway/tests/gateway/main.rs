@@ -18,3 +18,4 @@ mod reads;
 mod shop;
 mod stopping;
 mod streams;
+mod views;

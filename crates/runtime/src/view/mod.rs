@@ -21,6 +21,7 @@ mod rows;
 mod shape;
 mod store;
 mod text;
+mod texts;
 mod trial;
 mod write;
 
@@ -35,7 +36,7 @@ pub use difference::{LiveUpdate, RowChange};
 pub use fault::ViewStop;
 pub use fill::Notices;
 pub use live::{LiveEvent, LiveQuery, LiveSnapshot};
-pub use request::{QueryAnswer, QueryError, QueryRequest, Rebuild, ViewState, ViewStatus};
+pub use request::{QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, ViewState, ViewStatus};
 pub use rows::Rows;
 pub use store::ViewFolder;
 pub use trial::{Trial, TrialEvent};
@@ -133,7 +134,12 @@ impl Views {
         let host = self.host(&request.view)?;
         let unknown = || QueryError::UnknownQuery { name: request.query.clone(), known: host.plan.query_names() };
         let query = host.plan.query(&request.query).ok_or_else(unknown)?;
-        let input = (host.plan.queries[query].read)(&request.input).map_err(QueryError::Refused)?;
+        let read = host.plan.queries[query].read;
+        let input = match &request.input {
+            QueryInput::Json(json) => read(json),
+            QueryInput::Texts(texts) => read(&texts::typed(&host.plan.view.description().queries[query], texts)),
+        };
+        let input = input.map_err(QueryError::Refused)?;
         Ok((host, query, input))
     }
 

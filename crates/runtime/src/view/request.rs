@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use component::hosted::Refusal;
 use journal::{Cursor, ReadError};
 
@@ -16,14 +17,23 @@ pub struct QueryRequest {
     pub view: String,
     /// The query.
     pub query: String,
-    /// Its parameters: a JSON object; empty for none.
-    pub input: Vec<u8>,
+    /// Its parameters.
+    pub input: QueryInput,
     /// A place that the rows must have seen.
     pub seen: Option<Cursor>,
     /// How long to wait for that place, or for a view that is filled for the first time.
     pub wait: Duration,
     /// Takes rows from a view that has stopped, or has not caught up yet.
     pub stale: bool,
+}
+
+/// The parameters of a query.
+#[derive(Clone, Debug)]
+pub enum QueryInput {
+    /// A JSON object; empty for none.
+    Json(Bytes),
+    /// Names and texts, as a query string has them: each becomes what its field is.
+    Texts(Vec<(String, String)>),
 }
 
 /// The rows of a query.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use component::{Command, CommandContext, Decimal, Decision, Entity, Event, State, Value, View, record};
 use journal::model::ModelJournal;
 use journal::seams::{Clock, RealDisk, ThreadSpawner};
@@ -12,8 +13,8 @@ use journal::sim::{SimClock, SimRandom};
 use journal::{Context, Cursor, EntityKey, Journal};
 use runtime::seams::TokioTasks;
 use runtime::{
-    CommandOutcome, CommandRequest, Expectation, Limits, Parts, QueryAnswer, QueryError, QueryRequest, Runtime, StartError, ViewFolder,
-    ViewStatus,
+    CommandOutcome, CommandRequest, Expectation, Limits, Parts, QueryAnswer, QueryError, QueryInput, QueryRequest, Runtime, StartError,
+    ViewFolder, ViewStatus,
 };
 use serde_json::{Value as Json, json};
 
@@ -162,7 +163,14 @@ pub(crate) fn begin(journal: &Arc<ModelJournal>, folder: Option<&Path>, views: V
 
 pub(crate) fn asked(query: &str) -> QueryRequest {
     let (view, query) = query.split_once('/').unwrap();
-    QueryRequest { view: view.into(), query: query.into(), input: Vec::new(), seen: None, wait: Duration::from_secs(30), stale: false }
+    QueryRequest {
+        view: view.into(),
+        query: query.into(),
+        input: QueryInput::Json(Bytes::new()),
+        seen: None,
+        wait: Duration::from_secs(30),
+        stale: false,
+    }
 }
 
 impl Store {

@@ -2,7 +2,7 @@
 
 use component::{Decimal, Value, View};
 use journal::Journal as _;
-use runtime::{QueryError, QueryRequest, ViewState};
+use runtime::{QueryError, QueryInput, QueryRequest, ViewState};
 use serde_json::json;
 
 use crate::store::{Folder, MOVED, Stock, TABLE, asked, begin, journal, open, rows, stock};
@@ -21,7 +21,7 @@ async fn rows_follow_events_and_are_seen_by_who_wrote() {
             store.rows("stock/all").await,
             json!([{ "id": "cup", "count": 2, "moves": 1 }, { "id": "mug", "count": 4, "moves": 2 }])
         );
-        let at_least = QueryRequest { input: br#"{"count":3}"#.to_vec(), ..asked("stock/at-least") };
+        let at_least = QueryRequest { input: QueryInput::Json(r#"{"count":3}"#.into()), ..asked("stock/at-least") };
         let answer = store.ask(at_least).await.unwrap();
         assert_eq!(answer.columns, ["id", "count", "moves"]);
         assert_eq!(rows(&answer), json!([{ "id": "mug", "count": 4, "moves": 2 }]));
@@ -141,7 +141,7 @@ async fn queries_have_bounds_and_names() {
     ] {
         assert_eq!(store.refused(query).await, expected);
     }
-    let extra = QueryRequest { input: br#"{"count":"x"}"#.to_vec(), ..asked("stock/at-least") };
+    let extra = QueryRequest { input: QueryInput::Texts(vec![("count".into(), "x".into())]), ..asked("stock/at-least") };
     assert!(store.ask(extra).await.unwrap_err().to_string().starts_with("/count: invalid type: string"));
     // What it refused left nothing behind.
     assert_eq!(store.rows("stock/all").await, json!([]));
