@@ -5,6 +5,7 @@
 
 mod cart;
 mod order;
+mod views;
 
 use headwater::Service;
 
@@ -16,5 +17,5 @@ pub(crate) const NAME: &str = "shop";
 
 /// The shop, ready to run.
 pub(crate) fn service() -> Service {
-    Service::new(NAME).entity::<Cart>().entity::<Order>()
+    Service::new(NAME).entity::<Cart>().entity::<Order>().view(views::orders()).view(views::sales()).view(views::products())
 }

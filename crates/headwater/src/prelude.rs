@@ -2,7 +2,8 @@
 
 pub use component::{
     Command, CommandContext, Decimal, Decision, Entities, Entity, EntityRef, Event, Operation, Rejection, Rule, RuleDecision, State, Tag,
-    TagSet, Value, given, given_entities, given_events, nothing, record, record_on, tag,
+    TagSet, Value, View, given, given_entities, given_events, nothing, record, record_on, tag,
 };
 
+pub use crate::given_view::given_view;
 pub use crate::service::Service;
