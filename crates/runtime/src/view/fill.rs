@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use journal::seams::Spawner;
-use journal::{Cursor, Events, Journal, Position, Read, ReadError, ReadMode, Selection};
+use journal::{Cursor, CursorError, Events, Journal, Position, Read, ReadError, ReadMode, Selection};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -247,6 +247,10 @@ impl Fill {
     /// The thread: opens the file, writes what comes, and closes it.
     fn write(&self, queue: mpsc::Receiver<Batch>, open: oneshot::Sender<Opened>, head: Position) -> Result<(), Fault> {
         let (connection, opened) = self.store.writer(&self.plan)?;
+        // Before anybody is told: rows of another history must not be served for a moment.
+        if let Err(error) = self.around.journal.lineage().resolve(opened.cursor, head, 0) {
+            return Err(foreign(&error));
+        }
         self.tell(opened.cursor, opened.complete || opened.cursor.position() >= head, &[]);
         if open.send(opened).is_err() {
             return Ok(());
@@ -344,9 +348,13 @@ async fn gather(journal: &dyn Journal, events: &mut Events) -> Result<Batch, Fau
 
 fn read_fault(error: &ReadError) -> Fault {
     match error {
-        ReadError::Cursor(cause) => Fault::Foreign(format!("its place is none of this journal ({cause})")),
+        ReadError::Cursor(cause) => foreign(cause),
         error => Fault::Machine(error.to_string()),
     }
+}
+
+fn foreign(cause: &CursorError) -> Fault {
+    Fault::Foreign(format!("its place is none of this journal ({cause})"))
 }
 
 /// The future's output when it is there without waiting; the future must be cancel-safe.

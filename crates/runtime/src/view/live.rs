@@ -252,12 +252,12 @@ impl Follower {
             let is_reset = match woken {
                 Woken::Changed => false,
                 Woken::Anew => true,
-                Woken::Over => return,
+                Woken::Over => return self.end(),
             };
             if is_reset {
                 match self.served().await {
                     Some(serving) => fill = serving,
-                    None => return,
+                    None => return self.end(),
                 }
             }
             {
@@ -275,6 +275,13 @@ impl Follower {
             if known.complete {
                 run.caught_up();
             }
+        }
+    }
+
+    /// Tells whoever still reads that nothing follows.
+    fn end(&self) {
+        if let Some(run) = self.run.upgrade() {
+            run.fail(QueryError::Stopping);
         }
     }
 
