@@ -1,5 +1,6 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use component::hosted::{EntityDescription, OperationDescription, ViewDescription};
@@ -197,6 +198,12 @@ impl Runtime {
     /// How the views are.
     pub async fn view_status(&self) -> Vec<ViewStatus> {
         self.views.status().await
+    }
+
+    /// What the views do, in a word each.
+    #[must_use]
+    pub fn view_states(&self) -> BTreeMap<&'static str, &'static str> {
+        self.views.states()
     }
 
     /// Begins to make a view's rows anew from the first event, beside those that serve; they change places when the new ones have caught

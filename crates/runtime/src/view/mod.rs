@@ -25,6 +25,7 @@ mod texts;
 mod trial;
 mod write;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -243,6 +244,11 @@ impl Views {
             gone.ended().await;
             let _ = gone.store.remove();
         }
+    }
+
+    /// What all views do, in a word each.
+    pub(crate) fn states(&self) -> BTreeMap<&'static str, &'static str> {
+        self.hosts.iter().map(|host| (host.plan.view.name(), host.status(0).state.word())).collect()
     }
 
     /// How all views are.
