@@ -12,6 +12,7 @@ use journal::{Cursor, Position};
 use tokio::sync::{broadcast, watch};
 
 use super::difference::{LiveUpdate, between};
+use super::fault::ViewStop;
 use super::fill::{Fill, Progress};
 use super::request::{QueryError, QueryRequest, ViewState};
 use super::rows::Rows;
@@ -206,7 +207,7 @@ impl Views {
             return Ok(live);
         }
         let progress = fill.progress.subscribe();
-        let known = Known { changes: Arc::clone(&progress.borrow().changes), complete: progress.borrow().complete };
+        let known = Known::of(&progress.borrow());
         let (rows, cursor) = self.ask(&fill, query, asked.2.clone()).await?;
         let (alive, gone) = watch::channel(());
         let snapshot = Arc::new(LiveSnapshot { cursor, rows, encoded: OnceLock::new() });
@@ -223,6 +224,14 @@ impl Views {
 struct Known {
     changes: Arc<[u64]>,
     complete: bool,
+    stopped: bool,
+}
+
+impl Known {
+    fn of(progress: &Progress) -> Self {
+        let stopped = matches!(progress.state, ViewState::Stopped(_));
+        Self { changes: Arc::clone(&progress.changes), complete: progress.complete, stopped }
+    }
 }
 
 /// Runs a query again when it must.
@@ -241,6 +250,8 @@ enum Woken {
     Changed,
     /// Another file serves, or the same one is made anew.
     Anew,
+    /// The view has stopped at an event.
+    Stopped(Box<ViewStop>),
     /// Nobody reads, or nothing more will come.
     Over,
 }
@@ -252,18 +263,18 @@ impl Follower {
             let is_reset = match woken {
                 Woken::Changed => false,
                 Woken::Anew => true,
-                Woken::Over => return self.end(),
+                Woken::Stopped(stop) => {
+                    return self.end(QueryError::Stopped { view: self.host.plan.view.name(), stop });
+                }
+                Woken::Over => return self.end(QueryError::Stopping),
             };
             if is_reset {
                 match self.served().await {
                     Some(serving) => fill = serving,
-                    None => return self.end(),
+                    None => return self.end(QueryError::Stopping),
                 }
             }
-            {
-                let progress = fill.progress.borrow();
-                known = Known { changes: Arc::clone(&progress.changes), complete: progress.complete };
-            }
+            known = Known::of(&fill.progress.borrow());
             let answered = self.views.ask(&fill, self.query, self.input.clone()).await;
             let Some(run) = self.run.upgrade() else { return };
             match answered {
@@ -278,10 +289,10 @@ impl Follower {
         }
     }
 
-    /// Tells whoever still reads that nothing follows.
-    fn end(&self) {
+    /// Tells whoever still reads that nothing follows, and why.
+    fn end(&self, error: QueryError) {
         if let Some(run) = self.run.upgrade() {
-            run.fail(QueryError::Stopping);
+            run.fail(error);
         }
     }
 
@@ -325,6 +336,9 @@ impl Follower {
 fn wants(progress: &Progress, known: &Known, reads: &[usize]) -> Option<Woken> {
     if progress.ended {
         return Some(Woken::Over);
+    }
+    if let (ViewState::Stopped(stop), false) = (&progress.state, known.stopped) {
+        return Some(Woken::Stopped(stop.clone()));
     }
     if known.complete && !progress.complete {
         return Some(Woken::Anew);

@@ -83,27 +83,27 @@ impl<'c> Writer<'c> {
             return Err(stop(recorded, "reading it", "its payload is not JSON".to_owned()));
         }
         if recorded.version == event.version {
-            return self.steps(recorded, event, &recorded.payload);
+            return self.steps(event, &Facts { recorded, name: &recorded.name, version: event.version, payload: &recorded.payload });
         }
         let stored = StoredEvent { name: &recorded.name, version: recorded.version, payload: &recorded.payload };
-        let EncodedEvent { name, payload, .. } =
+        let EncodedEvent { name, version, payload, .. } =
             event.entity.raised(stored).map_err(|error| stop(recorded, "reading it", error.message))?;
         match plan.event(recorded.entity.kind(), name) {
-            Some(raised) => self.steps(recorded, raised, &payload),
+            Some(raised) => self.steps(raised, &Facts { recorded, name, version, payload: &payload }),
             None => Ok(()),
         }
     }
 
-    fn steps(&mut self, recorded: &Recorded, event: &EventPlan, payload: &[u8]) -> Result<(), Fault> {
+    fn steps(&mut self, event: &EventPlan, facts: &Facts<'_>) -> Result<(), Fault> {
+        let Facts { recorded, payload, .. } = *facts;
         let mut fields = Vec::new();
         if !event.fields.is_empty() {
             payload::read(payload, &event.fields, &mut fields).map_err(|problem| stop(recorded, "reading it", problem))?;
         }
-        let facts = Facts { recorded, payload };
         for step in &event.steps {
             let done = match &mut self.statements[step.fill] {
-                Some(statement) => execute(statement, step, &fields, &facts),
-                None => self.code(step, &facts),
+                Some(statement) => execute(statement, step, &fields, facts),
+                None => self.code(step, facts),
             };
             done.map_err(|failed| failed.into_fault(recorded, || self.plan.fill_name(step.fill)))?;
         }
@@ -123,7 +123,7 @@ impl<'c> Writer<'c> {
 
 fn run_code(run: &ViewCode, facts: &Facts<'_>, change: &mut Rows<'_>) -> Result<(), String> {
     let recorded = facts.recorded;
-    let stored = StoredEvent { name: &recorded.name, version: recorded.version, payload: facts.payload };
+    let stored = StoredEvent { name: facts.name, version: facts.version, payload: facts.payload };
     let (time, entity) = (rfc3339(recorded.time), &recorded.entity);
     let event = ViewEvent { event: &(), id: entity.id(), sequence: recorded.sequence, time: &time, tenant: entity.tenant() };
     let mut tables = Tables::new(change);
@@ -186,9 +186,11 @@ fn execute(statement: &mut Statement<'_>, step: &Step, fields: &[Bound<'_>], fac
     Ok(())
 }
 
-/// What is known of an event beside its fields.
+/// What is known of an event beside its fields; name, version and payload are those of its present shape.
 struct Facts<'a> {
     recorded: &'a Recorded,
+    name: &'a str,
+    version: u16,
     payload: &'a [u8],
 }
 
@@ -202,7 +204,7 @@ impl<'a> Facts<'a> {
             Known::Type => text(entity.kind()),
             Known::Tenant => text(entity.tenant()),
             Known::Sequence => Bound::Integer(i64::try_from(self.recorded.sequence).unwrap_or(i64::MAX)),
-            Known::Event => text(&self.recorded.name),
+            Known::Event => text(self.name),
             Known::EventId => Bound::Text(self.recorded.id.to_string().into()),
             Known::Time => Bound::Text(rfc3339(self.recorded.time).into()),
             Known::TimeMicros => Bound::Integer(self.recorded.time.as_micros()),

@@ -106,3 +106,18 @@ async fn a_run_ends_with_its_last_reader() {
     }
     store.end().await;
 }
+
+#[tokio::test]
+async fn a_reader_is_told_when_the_view_stops() {
+    let store = begin(&journal(), None, vec![stock()]);
+    let mut reader = live(&store).await;
+    snapshot(&mut reader).await;
+    caught_up(&mut reader).await;
+    store.moved("mug", 5_000).await;
+    match reader.next().await {
+        Some(LiveEvent::Failed(error)) => assert!(error.to_string().contains("CHECK constraint failed"), "{error}"),
+        other => panic!("not told: {other:?}"),
+    }
+    assert!(reader.next().await.is_none());
+    store.end().await;
+}

@@ -25,6 +25,8 @@ pub(crate) struct Good {}
 pub(crate) enum GoodCommand {
     #[command("move")]
     Move { by: i64 },
+    #[command("name")]
+    Name { name: String },
     #[command("price")]
     Price { price: Decimal, labels: Vec<String> },
 }
@@ -33,8 +35,22 @@ pub(crate) enum GoodCommand {
 pub(crate) enum GoodEvent {
     #[event("moved")]
     Moved { by: i64 },
+    #[event("named", version = 2, from = NamedV1)]
+    Named { name: String, length: u64 },
     #[event("priced")]
     Priced { price: Decimal, labels: Vec<String>, how: How },
+}
+
+/// As it was before names had lengths.
+#[derive(Value)]
+pub(crate) struct NamedV1 {
+    name: String,
+}
+
+impl From<NamedV1> for GoodEvent {
+    fn from(NamedV1 { name }: NamedV1) -> Self {
+        Self::Named { length: name.len() as u64, name }
+    }
 }
 
 #[derive(Value)]
@@ -53,6 +69,7 @@ impl Entity for Good {
     fn decide(&self, command: GoodCommand, _: &CommandContext) -> Result<Decision<GoodEvent>, Self::Rejection> {
         Ok(match command {
             GoodCommand::Move { by } => record(GoodEvent::Moved { by }),
+            GoodCommand::Name { name } => record(GoodEvent::Named { length: name.len() as u64, name }),
             GoodCommand::Price { price, labels } => record(GoodEvent::Priced { price, labels, how: How::ByHand }),
         })
     }

@@ -1,11 +1,12 @@
 //! Views: filled, asked, stopped, made again.
 
 use component::{Decimal, Value, View};
-use journal::Journal as _;
+use journal::model::ModelJournal;
+use journal::{CommandId, CommandRecord, Commit, ContentType, Context, EntityKey, EventData, EventFlags, Journal as _};
 use runtime::{QueryError, QueryInput, QueryRequest, ViewState};
 use serde_json::json;
 
-use crate::store::{Folder, MOVED, Stock, TABLE, asked, begin, journal, open, rows, stock};
+use crate::store::{Folder, Good, GoodEvent, MOVED, Stock, TABLE, asked, begin, journal, open, rows, stock};
 
 #[tokio::test]
 async fn rows_follow_events_and_are_seen_by_who_wrote() {
@@ -209,7 +210,7 @@ fn a_definition_that_does_not_hold_together_is_told_with_its_place() {
             "view `stock`, on good/moved: `.on(event, ..)` takes INSERT, UPDATE and DELETE without RETURNING\nSELECT 1\n^",
         ),
         (view().on("goods/moved", MOVED), "view `stock`, on goods/moved: this service has no entity type `goods`; there are: good"),
-        (view().on("good/move", MOVED), "view `stock`, on good/move: `good` has no event `move`; there are: moved, priced"),
+        (view().on("good/move", MOVED), "view `stock`, on good/move: `good` has no event `move`; there are: moved, named, priced"),
         (view().on("good", MOVED), "view `stock`, on good: an event is named with its entity type, as in `cart/item-added`"),
     ] {
         assert_eq!(refused(view), expected);
@@ -267,4 +268,71 @@ fn a_query_that_does_not_fit_its_types_is_told_with_its_place() {
     ] {
         assert_eq!(refused(view), expected);
     }
+}
+
+/// An event as an older build recorded it.
+async fn record_old(journal: &ModelJournal, id: &str, name: &str) {
+    let event = EventData {
+        name: "named".into(),
+        version: 1,
+        content: ContentType::Json,
+        flags: EventFlags::default(),
+        tags: Vec::new(),
+        payload: json!({ "name": name }).to_string().into(),
+    };
+    let command = CommandRecord {
+        entity: EntityKey::new("good", id).unwrap(),
+        id: CommandId::from_raw(name.as_bytes()),
+        name: "name".into(),
+        fingerprint: None,
+        context: Context::default(),
+        reply: "null".into(),
+        events: vec![event],
+    };
+    journal.append(Commit { commands: vec![command], expect: Vec::new(), condition: None, fence: None, origin: None }).await.unwrap();
+}
+
+#[derive(Value)]
+struct Name {
+    id: String,
+    name: String,
+    length: u64,
+}
+
+const NAMES: &str = "CREATE TABLE name (id TEXT PRIMARY KEY, name TEXT NOT NULL, length INTEGER NOT NULL)";
+
+#[tokio::test]
+async fn old_events_are_raised_for_sql_and_for_code() {
+    let by_sql = View::sqlite("by-sql")
+        .table(NAMES)
+        .on("good/named", "INSERT INTO name VALUES (@id, :name, :length)")
+        .query::<(), Name>("all", "SELECT id, name, length FROM name ORDER BY id");
+    let by_code = View::sqlite("by-code")
+        .table(NAMES)
+        .code::<Good>(1, |event, tables| match event.event {
+            GoodEvent::Named { name, length: 0 } => tables.fail(format!("`{name}` has no length")),
+            GoodEvent::Named { name, length } => {
+                let length = i64::try_from(*length).unwrap_or(i64::MAX);
+                tables.run("INSERT INTO name VALUES (?1, ?2, ?3)", &[event.id.into(), name.into(), length.into()]);
+            }
+            GoodEvent::Moved { by } if tables.first("SELECT 1 FROM name WHERE id = ?1", &[event.id.into()]).is_some() => {
+                tables.run("UPDATE name SET length = length + ?2 WHERE id = ?1", &[event.id.into(), (*by).into()]);
+            }
+            GoodEvent::Moved { .. } | GoodEvent::Priced { .. } => {}
+        })
+        .query::<(), Name>("all", "SELECT id, name, length FROM name ORDER BY id");
+    let journal = journal();
+    record_old(&journal, "a", "four").await;
+    let store = begin(&journal, None, vec![by_sql, by_code]);
+    store.send("b", "name", json!({ "name": "seventy" })).await;
+    let expected = json!([{ "id": "a", "name": "four", "length": 4 }, { "id": "b", "name": "seventy", "length": 7 }]);
+    assert_eq!((store.rows("by-sql/all").await, store.rows("by-code/all").await), (expected.clone(), expected));
+    store.moved("b", 3).await;
+    store.moved("c", 3).await;
+    assert_eq!(store.rows("by-code/all").await[1]["length"], 10);
+    store.send("d", "name", json!({ "name": "" })).await;
+    let refusal = store.refused("by-code/all").await;
+    assert!(refusal.contains("(good/named #1 of `d`), the code for good: `` has no length"), "{refusal}");
+    assert_eq!(store.rows("by-sql/all").await.as_array().unwrap().len(), 3, "the other view goes on");
+    store.end().await;
 }
