@@ -1,4 +1,4 @@
-//! What users of Headwater write: entities, operations, rules, actions, their values, and the tests of all of them.
+//! What users of Headwater write: entities, operations, rules, actions, views, their values, and the tests of all of them.
 //!
 //! You write how a command becomes events ([`Entity::decide`]) and how events become state ([`Entity::evolve`]); both are pure. The
 //! derives give names, versions, JSON and schemas. [`given`] tests a rule in one line. [`hosted`](mod@hosted) is the same with its types
@@ -24,6 +24,7 @@ mod rule;
 mod tag;
 mod value;
 mod variants;
+mod view;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -45,3 +46,4 @@ pub use rule::{Rule, RuleDecision, record_on};
 pub use tag::{Tag, TagSet, tag};
 pub use value::{Definitions, Key, Value, decode, encode, schema_of};
 pub use variants::{Command, Event, Rejection, State, Variants, decode_payload, encode_payload};
+pub use view::{Change, SqlValue, Tables, View, ViewEvent};

@@ -1,12 +1,13 @@
 //! The service's description: OpenAPI 3.1 from the descriptions of its components.
 //!
-//! One path an entity type and command, with the schemas of body, reply, state, events and rejections; one an operation; and
-//! the general routes. Paths, components and members come in a fixed order, so that a changed description is a readable diff.
+//! One path an entity type and command, with the schemas of body, reply, state, events and rejections; one an operation; one a
+//! query; and the general routes. Paths, components and members come in a fixed order, so that a changed description is a readable diff.
 
 mod general;
 mod schemas;
+mod views;
 
-use component::hosted::{EntityDescription, OperationDescription, ShapeDescription};
+use component::hosted::{EntityDescription, OperationDescription, ShapeDescription, ViewDescription};
 use serde_json::{Map, Value as Json, json};
 
 use crate::problem::REJECTED;
@@ -14,7 +15,7 @@ use schemas::Schemas;
 
 /// The OpenAPI 3.1 document of a service, as JSON text.
 #[must_use]
-pub fn openapi(service: &str, entities: &[&EntityDescription], operations: &[&OperationDescription]) -> String {
+pub fn openapi(service: &str, entities: &[&EntityDescription], operations: &[&OperationDescription], views: &[&ViewDescription]) -> String {
     let mut schemas = Schemas::new();
     let mut paths = Map::new();
     for entity in entities {
@@ -23,6 +24,7 @@ pub fn openapi(service: &str, entities: &[&EntityDescription], operations: &[&Op
     for operation in operations {
         operation_path(operation, &mut schemas, &mut paths);
     }
+    views::paths(views, &mut schemas, &mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();
     let document = json!({

@@ -1,7 +1,7 @@
 //! A service as it is put together: its name and its components.
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle};
-use component::{Action, Entity, Operation, Rule, hosted, hosted_action, hosted_operation, hosted_rule};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ViewHandle};
+use component::{Action, Entity, Operation, Rule, View, hosted, hosted_action, hosted_operation, hosted_rule};
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -23,13 +23,15 @@ pub struct Service {
     entities: Vec<EntityHandle>,
     operations: Vec<OperationHandle>,
     actions: Vec<ActionHandle>,
+    views: Vec<ViewHandle>,
     flags: Flags,
 }
 
 impl Service {
     /// A service of this name, `[a-z][a-z0-9-]{0,63}`: the name of its stream and the source of its events. It is checked at start.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), entities: Vec::new(), operations: Vec::new(), actions: Vec::new(), flags: Flags::default() }
+        let (entities, operations, actions, views) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { name: name.into(), entities, operations, actions, views, flags: Flags::default() }
     }
 
     /// Adds a type of entity.
@@ -53,6 +55,12 @@ impl Service {
     /// Adds an action: a reaction to the events of an entity type.
     pub fn action<A: Action>(mut self, action: A) -> Self {
         self.actions.push(hosted_action(action));
+        self
+    }
+
+    /// Adds a view: rows made from events, with queries.
+    pub fn view(mut self, view: View) -> Self {
+        self.views.push(view.hosted());
         self
     }
 
@@ -103,5 +111,9 @@ impl Service {
 
     pub(crate) fn operations(&self) -> &[OperationHandle] {
         &self.operations
+    }
+
+    pub(crate) fn views(&self) -> &[ViewHandle] {
+        &self.views
     }
 }

@@ -1,12 +1,12 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use component::hosted::{ActionHandle, EntityDescription, OperationDescription};
-use serde_json::Value as Json;
-
+use component::hosted::{ActionHandle, EntityDescription, OperationDescription, ViewDescription};
 use journal::{CommandId, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
+use serde_json::Value as Json;
 
 use crate::admission::Admission;
 use crate::asked::{Mint, checked};
@@ -18,9 +18,11 @@ use crate::entity::snapshots::Snapshots;
 use crate::operation::Operations;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead};
 use crate::start::StartError;
+use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
 use crate::{Parts, action, start};
 
-/// Runs the components of one service over an engine. Cheap to share behind an `Arc`; it starts no threads and no tasks.
+/// Runs the components of one service over an engine. Cheap to share behind an `Arc`. Nothing runs in the background before
+/// [`begin`](Self::begin).
 pub struct Runtime {
     service: String,
     entities: Arc<Entities>,
@@ -29,6 +31,7 @@ pub struct Runtime {
     delivery: DeliveryRoom,
     operations: Arc<Operations>,
     admission: Admission,
+    views: Arc<Views>,
 }
 
 /// How a runtime is.
@@ -54,7 +57,7 @@ impl Runtime {
     /// # Errors
     /// When names clash or break their rule, or the engine cannot do what a component needs.
     pub fn new(parts: Parts) -> Result<Self, StartError> {
-        start::check(&parts)?;
+        let plans = start::check(&parts)?;
         // Snapshots are derived: without them loads take longer, and that is all.
         let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, parts.journal.lineage().id).ok());
         let kinds = parts.entities.into_iter().map(Kind::new).collect();
@@ -63,8 +66,10 @@ impl Runtime {
             registers: parts.registers,
             clock: Arc::clone(&parts.clock),
             random: Arc::clone(&parts.random),
-            tasks: parts.tasks,
+            tasks: Arc::clone(&parts.tasks),
         };
+        let around =
+            Surroundings { journal: Arc::clone(&parts.journal), tasks: parts.tasks, threads: parts.threads, notices: parts.notices };
         let mint = Mint { clock: parts.clock, random: parts.random };
         let entities = Arc::new(Entities::new(parts.journal, mint, kinds, snapshots, parts.limits));
         Ok(Self {
@@ -75,6 +80,7 @@ impl Runtime {
             delivery: DeliveryRoom::new(seams),
             operations: Arc::new(Operations::new(parts.operations)),
             admission: Admission::new(parts.limits.commands_in_flight_max),
+            views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
         })
     }
 
@@ -117,12 +123,13 @@ impl Runtime {
         self.entities.command(request).await
     }
 
-    /// Begins the work in the background: consumers go on where they were. A new one has its place when this returns, so call
+    /// Begins the work in the background: views are filled, consumers go on where they were. A new one has its place when this returns, so call
     /// it before the first command.
     ///
     /// # Errors
     /// When the engine fails: the journal cannot be read, or a place cannot be written.
     pub async fn begin(&self) -> Result<(), DeliveryError> {
+        self.views.begin();
         self.asynchronous.resume(&self.delivery).await?;
         for action in &self.actions {
             let consumer = action::consumer(action, &self.entities, &self.operations);
@@ -264,6 +271,48 @@ impl Runtime {
         }
     }
 
+    /// The views, in the order of registration.
+    #[must_use]
+    pub fn view_descriptions(&self) -> Vec<&ViewDescription> {
+        self.views.descriptions()
+    }
+
+    /// The rows of a query, once its view has seen what the request names.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn query(&self, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
+        self.views.query(request).await
+    }
+
+    /// The rows of a query, and what changes of them from then on. A reader that comes back names the last place that it was told.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn live(&self, request: QueryRequest, after: Option<Cursor>) -> Result<LiveQuery, QueryError> {
+        self.views.live(request, after).await
+    }
+
+    /// How the views are.
+    pub async fn view_status(&self) -> Vec<ViewStatus> {
+        self.views.status().await
+    }
+
+    /// What the views do, in a word each.
+    #[must_use]
+    pub fn view_states(&self) -> BTreeMap<&'static str, &'static str> {
+        self.views.states()
+    }
+
+    /// Begins to make a view's rows anew from the first event, beside those that serve; they change places when the new ones have caught
+    /// up. False when that is under way already.
+    ///
+    /// # Errors
+    /// When there is no such view, or it has not begun.
+    pub fn rebuild_view(&self, name: &str) -> Result<bool, QueryError> {
+        self.views.rebuild(name)
+    }
+
     /// Takes no more commands, and no consumer takes further events; what is under way goes on. Reads go on.
     pub fn stop(&self) {
         self.admission.stop();
@@ -274,6 +323,7 @@ impl Runtime {
     pub async fn drained(&self) {
         self.admission.drained().await;
         self.delivery.drained().await;
+        self.views.end().await;
     }
 
     fn kind(&self, entity: &EntityKey) -> Result<&Arc<Kind>, StateError> {

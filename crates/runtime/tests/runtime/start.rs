@@ -33,6 +33,9 @@ fn begin(service: &str, entities: Vec<EntityHandle>, operations: Vec<OperationHa
         tasks: Arc::new(TokioTasks::current()),
         threads: Arc::new(ThreadSpawner::new()),
         snapshots: None,
+        views: Vec::new(),
+        view_folder: None,
+        notices: Arc::new(|_| {}),
         limits: Limits::default(),
     };
     match Runtime::new(parts) {
