@@ -251,6 +251,10 @@ impl Fill {
         if let Err(error) = self.around.journal.lineage().resolve(opened.cursor, head, 0) {
             return Err(foreign(&error));
         }
+        if opened.cursor == Cursor::BEGINNING && head > 0 {
+            let file = self.store.file().unwrap_or("a database in memory");
+            self.say(format!("view {}: {file} is filled from the first event, at most {head} events are to come", self.plan.view.name()));
+        }
         self.tell(opened.cursor, opened.complete || opened.cursor.position() >= head, &[]);
         if open.send(opened).is_err() {
             return Ok(());
