@@ -256,7 +256,7 @@ struct AtLeast {
 
 fn popular() -> View {
     View::sqlite("popular")
-        .table("CREATE TABLE item (sku TEXT PRIMARY KEY, sold INTEGER NOT NULL)")
+        .table("CREATE TABLE item (sku TEXT PRIMARY KEY, sold INTEGER NOT NULL CHECK (sold < 1000000))")
         .on("cart/item-added", "INSERT INTO item VALUES (:sku, :quantity) ON CONFLICT (sku) DO UPDATE SET sold = sold + :quantity")
         .query::<(), Item>("top", "SELECT sku, sold FROM item ORDER BY sold DESC LIMIT 10")
         .query::<AtLeast, Item>("at-least", "SELECT sku, sold FROM item WHERE sold >= :count ORDER BY sku")

@@ -159,3 +159,26 @@ async fn queries_are_described() {
     assert!(document["components"]["schemas"]["view.popular.at-least.row"].is_object());
     assert!(document["paths"]["/v1/admin/views/{view}/rebuild"].is_object());
 }
+
+#[tokio::test]
+async fn a_view_that_has_stopped_says_so_and_everything_else_goes_on() {
+    let shop = filled().await;
+    shop.add("c3", "mug", 1_000_000).await;
+    let path = format!("/v1/views/popular/top?seen={}", shop.head().await);
+    let refused = shop.get(&path).await;
+    assert_eq!((refused.status, refused.code()), (503, "HW0039"), "{}", refused.json);
+    assert!(refused.json["detail"].as_str().unwrap().contains("CHECK constraint failed: sold < 1000000"), "{}", refused.json);
+    assert_eq!(refused.json["statement"], "on cart/item-added");
+    let events = shop.get("/v1/entities/cart/c3/events").await;
+    assert_eq!(events.json["items"][0]["id"], refused.json["event"]);
+    let live = shop.ask("GET", "/v1/views/popular/top", &[("accept", "text/event-stream")], "").await;
+    assert_eq!(live.code(), "HW0039");
+
+    assert_eq!(shop.get("/v1/views/popular/top?stale=ok").await.json["items"].as_array().unwrap().len(), 2);
+    let view = shop.get("/v1/views/popular").await.json;
+    assert_eq!((&view["state"], &view["behind"]), (&json!("stopped"), &json!(1)));
+    assert!(view["cause"].as_str().unwrap().contains("c3"), "{view}");
+    shop.add("c4", "jar", 1).await;
+    assert_eq!(shop.get("/readyz").await.status, 200);
+    assert_eq!(shop.get("/readyz?verbose=true").await.json["detail"]["views"], json!({ "popular": "stopped" }));
+}

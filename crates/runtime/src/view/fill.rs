@@ -19,7 +19,7 @@ use super::plan::Plan;
 use super::request::ViewState;
 use super::store::{Opened, Store};
 use super::write::{Batch, Writer};
-use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_REST};
+use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_LET_GO_MIN, VIEW_REST};
 use crate::seams::Tasks;
 
 /// Told to an operator at once.
@@ -251,6 +251,10 @@ impl Fill {
         if let Err(error) = self.around.journal.lineage().resolve(opened.cursor, head, 0) {
             return Err(foreign(&error));
         }
+        if opened.cursor == Cursor::BEGINNING && head > 0 {
+            let file = self.store.file().unwrap_or("a database in memory");
+            self.say(format!("view {}: {file} is filled from the first event, at most {head} events are to come", self.plan.view.name()));
+        }
         self.tell(opened.cursor, opened.complete || opened.cursor.position() >= head, &[]);
         if open.send(opened).is_err() {
             return Ok(());
@@ -278,7 +282,8 @@ impl Fill {
                 kept = batch.cursor;
             }
             last = batch.cursor;
-            self.tell(last, complete, &self.touched(&batch));
+            self.tell(last, complete, &writer.take_touched());
+            self.let_go(batch);
         }
         if last != kept || (complete && !opened.complete) {
             writer.apply(&Batch { events: Vec::new(), cursor: last }, complete)?;
@@ -286,11 +291,11 @@ impl Fill {
         Ok(())
     }
 
-    fn touched(&self, batch: &Batch) -> Vec<usize> {
-        let mut touched = vec![false; self.plan.tables.len()];
-        let plans = batch.events.iter().filter_map(|event| self.plan.event(event.entity.kind(), &event.name));
-        plans.flat_map(|plan| &plan.touches).for_each(|table| touched[*table] = true);
-        (0..touched.len()).filter(|table| touched[*table]).collect()
+    /// Freeing thousands of events takes a good part of the time that writing them does; another thread has it to spare.
+    fn let_go(&self, batch: Batch) {
+        if batch.events.len() >= VIEW_LET_GO_MIN {
+            self.around.threads.blocking(Box::new(move || drop(batch)));
+        }
     }
 
     fn tell(&self, cursor: Cursor, complete: bool, touched: &[usize]) {

@@ -111,10 +111,6 @@ impl Plan {
         }
     }
 
-    pub(super) fn event(&self, kind: &str, name: &str) -> Option<&EventPlan> {
-        self.events.get(kind)?.get(name)
-    }
-
     pub(super) fn query(&self, name: &str) -> Option<usize> {
         self.queries.iter().position(|query| query.name == name)
     }

@@ -9,8 +9,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use journal::Cursor;
 use journal::seams::Disk;
@@ -41,6 +41,8 @@ const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", SUM];
 pub(super) struct Store {
     folder: Option<ViewFolder>,
     name: String,
+    /// A database in memory lasts as long as somebody is connected to it.
+    _keeper: Option<Arc<Mutex<Connection>>>,
 }
 
 /// What an opened file holds.
@@ -78,7 +80,12 @@ impl Store {
             Some(_) => format!("{}.{}.{generation}.db", plan.view.name(), plan.build),
             None => format!("{}.{}", plan.view.name(), MEMORY.fetch_add(1, Ordering::Relaxed)),
         };
-        Self { folder, name }
+        let mut store = Self { folder, name, _keeper: None };
+        if store.folder.is_none() {
+            let kept = store.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).ok();
+            store._keeper = kept.map(|connection| Arc::new(Mutex::new(connection)));
+        }
+        store
     }
 
     /// The file's name; `None` in memory.

@@ -27,6 +27,10 @@ pub(super) struct Writer<'c> {
     /// By the place of their fill; `None` for code.
     statements: Vec<Option<Statement<'c>>>,
     place: Statement<'c>,
+    /// The last event's plan: most events are of the type of the one before.
+    last: Option<(&'c str, &'c str, &'c EventPlan)>,
+    /// By the place of the table: whether the batch may have changed it.
+    touched: Vec<bool>,
 }
 
 /// A batch that was not taken in whole: so many events were.
@@ -43,7 +47,28 @@ impl<'c> Writer<'c> {
         };
         let statements = plan.view.fills().iter().map(prepare).collect::<Result<_, _>>()?;
         let place = connection.prepare("UPDATE _headwater SET cursor = ?1, complete = max(complete, ?2)")?;
-        Ok(Self { plan, lineage, connection, statements, place })
+        Ok(Self { plan, lineage, connection, statements, place, last: None, touched: vec![false; plan.tables.len()] })
+    }
+
+    /// The places of the tables that were changed since the last time.
+    pub(super) fn take_touched(&mut self) -> Vec<usize> {
+        let touched = (0..self.touched.len()).filter(|table| self.touched[*table]).collect();
+        self.touched.fill(false);
+        touched
+    }
+
+    fn plan_of(&mut self, kind: &str, name: &str) -> Option<&'c EventPlan> {
+        if let Some((last_kind, last_name, plan)) = self.last
+            && last_name == name
+            && last_kind == kind
+        {
+            return Some(plan);
+        }
+        let (kind, names) = self.plan.events.get_key_value(kind)?;
+        let (name, plan) = names.get_key_value(name)?;
+        plan.touches.iter().for_each(|table| self.touched[*table] = true);
+        self.last = Some((kind, name, plan));
+        Some(plan)
     }
 
     /// Takes a batch in, whole, with its place. At an event that cannot be taken in, those before it are kept, and the fault names it.
@@ -67,6 +92,7 @@ impl<'c> Writer<'c> {
     }
 
     fn run_all(&mut self, events: &[Arc<Recorded>], cursor: Cursor, complete: bool) -> Result<(), Halted> {
+        self.last = None;
         let halt = |at: usize| move |error: rusqlite::Error| Halted { at, fault: error.into() };
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(halt(0))?;
         for (at, event) in events.iter().enumerate() {
@@ -77,8 +103,7 @@ impl<'c> Writer<'c> {
     }
 
     fn event(&mut self, recorded: &Recorded) -> Result<(), Fault> {
-        let plan = self.plan;
-        let Some(event) = plan.event(recorded.entity.kind(), &recorded.name) else { return Ok(()) };
+        let Some(event) = self.plan_of(recorded.entity.kind(), &recorded.name) else { return Ok(()) };
         if recorded.content != ContentType::Json {
             return Err(stop(recorded, "reading it", "its payload is not JSON".to_owned()));
         }
@@ -88,7 +113,7 @@ impl<'c> Writer<'c> {
         let stored = StoredEvent { name: &recorded.name, version: recorded.version, payload: &recorded.payload };
         let EncodedEvent { name, version, payload, .. } =
             event.entity.raised(stored).map_err(|error| stop(recorded, "reading it", error.message))?;
-        match plan.event(recorded.entity.kind(), name) {
+        match self.plan_of(recorded.entity.kind(), name) {
             Some(raised) => self.steps(raised, &Facts { recorded, name, version, payload: &payload }),
             None => Ok(()),
         }

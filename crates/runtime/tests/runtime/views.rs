@@ -80,7 +80,8 @@ async fn a_file_goes_on_where_it_was() {
         store.end().await;
         let files = folder.files();
         assert!(matches!(&files[..], [file, sum] if *sum == format!("{file}.sum")), "{files:?}");
-        assert!(store.notes.lock().unwrap().is_empty());
+        // Only the first one may say that it begins with the first event.
+        assert!(round == 1 || store.notes.lock().unwrap().is_empty());
     }
 }
 
