@@ -5,8 +5,9 @@
 
 mod general;
 mod schemas;
+mod topics;
 
-use component::hosted::{EntityDescription, OperationDescription, ShapeDescription};
+use component::hosted::{EntityDescription, OperationDescription, ShapeDescription, TopicDescription};
 use serde_json::{Map, Value as Json, json};
 
 use crate::problem::REJECTED;
@@ -14,7 +15,12 @@ use schemas::Schemas;
 
 /// The OpenAPI 3.1 document of a service, as JSON text.
 #[must_use]
-pub fn openapi(service: &str, entities: &[&EntityDescription], operations: &[&OperationDescription]) -> String {
+pub fn openapi(
+    service: &str,
+    entities: &[&EntityDescription],
+    operations: &[&OperationDescription],
+    declared: &[&TopicDescription],
+) -> String {
     let mut schemas = Schemas::new();
     let mut paths = Map::new();
     for entity in entities {
@@ -22,6 +28,9 @@ pub fn openapi(service: &str, entities: &[&EntityDescription], operations: &[&Op
     }
     for operation in operations {
         operation_path(operation, &mut schemas, &mut paths);
+    }
+    for topic in declared {
+        topics::path(topic, &mut schemas, &mut paths);
     }
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();

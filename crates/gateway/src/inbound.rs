@@ -22,6 +22,7 @@ mod refusal;
 mod route;
 mod server;
 mod stream;
+mod topic;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

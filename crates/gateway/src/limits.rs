@@ -47,6 +47,17 @@ pub const BATCH_LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Commands of one batch under way, at most.
 pub const BATCH_IN_FLIGHT_MAX: usize = 256;
 
+/// Messages of one batch for a topic, at most.
+pub const TOPIC_BATCH_MESSAGES_MAX: usize = 1_000;
+/// Bytes of one batch for a topic, at most.
+pub const TOPIC_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Attributes of a message, at most.
+pub const ATTRIBUTES_MAX: usize = 64;
+/// Bytes of an attribute's name, at most.
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 64;
+/// Bytes of an attribute's value, at most.
+pub const ATTRIBUTE_BYTES_MAX: usize = 8 * 1024;
+
 /// Items of a page when the request names no limit.
 pub const PAGE_ITEMS_DEFAULT: u64 = 100;
 /// Items of a page, at most.

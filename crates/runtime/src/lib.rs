@@ -17,10 +17,11 @@ mod request;
 mod runtime;
 pub mod seams;
 mod start;
+mod topic;
 
 use std::sync::Arc;
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle};
 use journal::seams::{Clock, Disk, Random, Spawner};
 use journal::{Journal, Registers};
 
@@ -33,6 +34,7 @@ pub use request::{
 };
 pub use runtime::{Health, Runtime};
 pub use start::StartError;
+pub use topic::{MessageData, PublishAnswer, Published, TopicMessage};
 
 /// What a runtime is made of.
 pub struct Parts {
@@ -48,6 +50,8 @@ pub struct Parts {
     pub operations: Vec<OperationHandle>,
     /// The actions.
     pub actions: Vec<ActionHandle>,
+    /// The topics.
+    pub topics: Vec<TopicHandle>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness for minted command ids.

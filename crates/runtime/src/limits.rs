@@ -72,6 +72,17 @@ pub const ENGINE_RETRY_MIN: Duration = Duration::from_millis(200);
 /// See [`ENGINE_RETRY_MIN`].
 pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// Messages of a topic that share one commit, at most.
+pub const PUBLISH_MESSAGES_MAX: usize = 250;
+/// Bytes of payloads that share one commit of a topic, at most; a single message has the journal's own bound.
+pub const PUBLISH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+// Each message has two command records, whose keys, names and contexts come on top of its payload.
+const _: () = assert!(PUBLISH_MESSAGES_MAX * 2 <= journal::limits::COMMIT_COMMANDS_MAX);
+const _: () = assert!(
+    PUBLISH_BYTES_MAX + PUBLISH_MESSAGES_MAX * 2 * (1_024 + 5 * journal::limits::CONTEXT_TEXT_BYTES_MAX) + journal::limits::EVENT_BYTES_MAX
+        <= journal::limits::COMMIT_BYTES_MAX
+);
 const _: () = assert!(DEATHS_MAX > 1, "the first death is nobody's in particular");
 const _: () = assert!(
     FAILURES_KEPT_MAX * FAILURE_CAUSE_BYTES_MAX * 6 + 8_192 <= journal::limits::REGISTER_BYTES_MAX,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use component::hosted::{ActionHandle, EntityDescription, OperationDescription};
+use component::hosted::{ActionHandle, EntityDescription, OperationDescription, TopicDescription};
 use serde_json::Value as Json;
 
-use journal::{CommandId, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
+use journal::{CommandId, Context, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
 
 use crate::admission::Admission;
 use crate::asked::{Mint, checked};
@@ -18,6 +18,7 @@ use crate::entity::snapshots::Snapshots;
 use crate::operation::Operations;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead};
 use crate::start::StartError;
+use crate::topic::{PublishAnswer, TopicMessage, Topics};
 use crate::{Parts, action, start};
 
 /// Runs the components of one service over an engine. Cheap to share behind an `Arc`; it starts no threads and no tasks.
@@ -28,6 +29,7 @@ pub struct Runtime {
     actions: Vec<ActionHandle>,
     delivery: DeliveryRoom,
     operations: Arc<Operations>,
+    topics: Topics,
     admission: Admission,
 }
 
@@ -66,6 +68,7 @@ impl Runtime {
             tasks: parts.tasks,
         };
         let mint = Mint { clock: parts.clock, random: parts.random };
+        let topics = Topics::new(Arc::clone(&parts.journal), parts.topics);
         let entities = Arc::new(Entities::new(parts.journal, mint, kinds, snapshots, parts.limits));
         Ok(Self {
             service: parts.service,
@@ -74,6 +77,7 @@ impl Runtime {
             entities,
             delivery: DeliveryRoom::new(seams),
             operations: Arc::new(Operations::new(parts.operations)),
+            topics,
             admission: Admission::new(parts.limits.commands_in_flight_max),
         })
     }
@@ -100,6 +104,22 @@ impl Runtime {
     #[must_use]
     pub fn operation_descriptions(&self) -> Vec<&OperationDescription> {
         self.operations.descriptions()
+    }
+
+    /// The topics, in the order of registration.
+    #[must_use]
+    pub fn topic_descriptions(&self) -> Vec<&TopicDescription> {
+        self.topics.descriptions()
+    }
+
+    /// Takes messages for a topic, in their order, and gives an answer for each: one that is refused does not touch the others,
+    /// and one that is there already is not taken again. A caller that goes away does not undo it.
+    ///
+    /// # Errors
+    /// When there is no such topic, or nothing is taken now.
+    pub async fn publish(&self, topic: &str, messages: Vec<TopicMessage>, context: &Context) -> Result<Vec<PublishAnswer>, CommandError> {
+        let _permit = self.admission.enter()?;
+        self.topics.publish(topic, messages, context).await
     }
 
     /// Whether the service has this entity type.

@@ -45,8 +45,9 @@ pub(super) fn ready(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Bo
 pub(super) fn description(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Body>, Problem> {
     query::none(parts.uri.query())?;
     let runtime = &gateway.runtime;
-    let document = gateway
-        .description
-        .get_or_init(|| describe::openapi(runtime.service(), &runtime.entity_descriptions(), &runtime.operation_descriptions()).into());
+    let document = gateway.description.get_or_init(|| {
+        let (entities, operations) = (runtime.entity_descriptions(), runtime.operation_descriptions());
+        describe::openapi(runtime.service(), &entities, &operations, &runtime.topic_descriptions()).into()
+    });
     Ok(answer::json(document.clone()))
 }

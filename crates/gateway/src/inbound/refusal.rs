@@ -10,7 +10,7 @@ use crate::problem::{
     BUSY, COMMIT_TOO_LARGE, CONTENDED, DAMAGED, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED,
     IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH,
     JOURNAL_STOPPED, MALFORMED_JSON, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING,
-    UNKNOWN_COMMAND, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNREADABLE,
+    UNKNOWN_COMMAND, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_TOPIC, UNREADABLE,
 };
 
 /// Why a command to an entity has no outcome.
@@ -126,6 +126,27 @@ pub(super) fn cursor(error: &CursorError) -> Problem {
 /// An entity type that the service does not have.
 pub(super) fn unknown_entity_type(name: &str, known: &[&str]) -> Problem {
     Problem::new(UNKNOWN_ENTITY_TYPE, format!("this service has no entity type `{name}`; {}", nearest::hint(name, known)))
+}
+
+/// A topic that the service has not declared.
+pub(super) fn unknown_topic(name: &str, known: &[&str]) -> Problem {
+    Problem::new(UNKNOWN_TOPIC, format!("this service has no topic `{name}`; {}", nearest::hint(name, known)))
+}
+
+/// Why a message was not taken; `place` is the pointer to it within the body.
+pub(super) fn message(error: CommandError, source: &str, id: &str, place: &str) -> Problem {
+    let named = || format!("the message `{id}` of `{source}`");
+    match error {
+        CommandError::Refused(Refusal::Invalid { pointer, message }) => invalid_field(&format!("{place}{pointer}"), &message),
+        CommandError::Mismatch => {
+            Problem::new(IDEMPOTENCY_KEY_REUSED, format!("{} was taken before with another content; give a new message a new id", named()))
+                .at(&format!("{place}/id"), "was used before with another content")
+        }
+        CommandError::Unknown { cause, .. } => {
+            Problem::new(OUTCOME_UNKNOWN, format!("the outcome of {} is unknown ({cause}); send it again as it is", named()))
+        }
+        other => command(other, "publish"),
+    }
 }
 
 fn unknown_operation(name: &str, known: &[&str]) -> Problem {

@@ -21,6 +21,7 @@ pub(super) enum Route<'a> {
     Batch { kind: Text<'a> },
     Operation { name: Text<'a> },
     Stream { name: Text<'a> },
+    Topic { name: Text<'a> },
     Live,
     Ready,
     OpenApi,
@@ -29,7 +30,7 @@ pub(super) enum Route<'a> {
 impl Route<'_> {
     /// Whether a request may change something.
     pub(super) fn changes_state(&self) -> bool {
-        matches!(self, Self::Command { .. } | Self::Batch { .. } | Self::Operation { .. })
+        matches!(self, Self::Command { .. } | Self::Batch { .. } | Self::Operation { .. } | Self::Topic { .. })
     }
 }
 
@@ -59,6 +60,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "entities", kind, id, "commands", key] => (outcome(kind, id, key)?, GET),
         ["v1", "operations", name] => (Route::Operation { name: segment("operation", name)? }, POST),
         ["v1", "streams", name] => (Route::Stream { name: segment("stream", name)? }, GET),
+        ["v1", "topics", name] => (Route::Topic { name: segment("topic", name)? }, POST),
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),
         ["openapi.json"] => (Route::OpenApi, GET),
@@ -113,6 +115,7 @@ mod tests {
             (Method::GET, "/v1/entities/cart", Route::Ids { kind: "cart".into() }),
             (Method::POST, "/v1/entities/cart:batch", Route::Batch { kind: "cart".into() }),
             (Method::GET, "/v1/entities/cart/c1/commands/k", Route::Outcome { kind: "cart".into(), id: "c1".into(), key: "k".into() }),
+            (Method::POST, "/v1/topics/payments", Route::Topic { name: "payments".into() }),
             (Method::GET, "/readyz", Route::Ready),
         ] {
             assert_eq!(find(&method, path).unwrap(), expected, "{method} {path}");
@@ -133,6 +136,8 @@ mod tests {
             (Method::DELETE, "/v1/entities/cart/c1/events", "HW0016"),
             (Method::GET, "/v1/entities/cart:batch", "HW0016"),
             (Method::POST, "/v1/entities/cart/c1", "HW0016"),
+            (Method::GET, "/v1/topics/payments", "HW0016"),
+            (Method::POST, "/v1/topics/", "HW0005"),
         ] {
             assert_eq!(find(&method, path).unwrap_err().code().number, number, "{method} {path}");
         }

@@ -19,3 +19,4 @@ mod reads;
 mod shop;
 mod stopping;
 mod streams;
+mod topics;
