@@ -12,6 +12,9 @@ mod rule_unique_email;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../02_typed_rejections.rs"]
 mod typed_rejections;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../05_view_popular.rs"]
+mod view_popular;
 
 /// A step of the ladder that nobody tests would rot.
 #[test]

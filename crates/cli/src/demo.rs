@@ -128,12 +128,14 @@ async fn perform(arguments: &Arguments, as_json: bool, play: Option<Play>, runni
         let begun = Instant::now();
         let played = play.run(url, arguments.connections, !arguments.quiet && !as_json).await?;
         let totals = reading::totals(url).await?;
+        let products = reading::top_products(url, 5).await?;
         if as_json {
             let seconds = begun.elapsed().as_secs_f64();
-            output::json(&json!({ "played": played.to_json(), "totals": totals.to_json(), "seconds": seconds }))?;
+            output::json(&json!({ "played": played.to_json(), "totals": totals.to_json(), "products": products, "seconds": seconds }))?;
         } else {
             report(&played, begun, arguments.quiet);
             guide::print_totals(&totals)?;
+            guide::print_products(&products)?;
         }
     }
     if !arguments.quiet && !as_json {

@@ -6,6 +6,7 @@
 mod cart;
 mod order;
 mod parcel;
+mod views;
 
 use headwater::Service;
 
@@ -18,5 +19,6 @@ pub(crate) const NAME: &str = "shop";
 
 /// The shop, ready to run.
 pub(crate) fn service() -> Service {
-    Service::new(NAME).entity::<Cart>().entity::<Order>().entity::<Parcel>().action(PackParcel)
+    let shop = Service::new(NAME).entity::<Cart>().entity::<Order>().entity::<Parcel>().action(PackParcel);
+    shop.view(views::orders()).view(views::sales()).view(views::products())
 }

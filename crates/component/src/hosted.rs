@@ -13,6 +13,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 use crate::action::DeliveryPolicy;
+use crate::view::{Tables, ViewEvent};
 
 /// Who asks, and when: what a rule may know about its command.
 #[derive(Clone, Debug, Default)]
@@ -180,6 +181,15 @@ pub trait HostedEntity: Send + Sync + 'static {
 
     /// Names the shape of the state: its version and schema. A snapshot of another build is not used.
     fn state_build(&self) -> &str;
+
+    /// A stored event in its present shape: an older one is raised, as `evolve` would see it.
+    ///
+    /// # Errors
+    /// When the component does not know the event or cannot read it.
+    fn raised(&self, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
+        let message = format!("event {}/{} version {}: this component does not raise old events", self.name(), event.name, event.version);
+        Err(Unreadable { message })
+    }
 
     /// Everything that describes it outside.
     fn description(&self) -> &EntityDescription;
@@ -430,3 +440,104 @@ pub type ActionHandle = Arc<dyn HostedAction>;
 pub type TopicHandle = Arc<dyn HostedTopic>;
 /// Shared handles, as a service registers them.
 pub type OperationHandle = Arc<dyn HostedOperation>;
+/// Shared handles, as a service registers them.
+pub type ViewHandle = Arc<HostedView>;
+
+/// A view: what it is made of. It is data, and code only where it is filled by code.
+pub struct HostedView {
+    pub(crate) description: ViewDescription,
+    pub(crate) tables: Vec<String>,
+    pub(crate) fills: Vec<ViewFill>,
+    pub(crate) queries: Vec<ViewQuery>,
+}
+
+impl HostedView {
+    /// Its durable name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.description.name
+    }
+
+    /// Everything that describes it outside.
+    #[must_use]
+    pub fn description(&self) -> &ViewDescription {
+        &self.description
+    }
+
+    /// `CREATE` statements, in order.
+    #[must_use]
+    pub fn tables(&self) -> &[String] {
+        &self.tables
+    }
+
+    /// What events do, in order.
+    #[must_use]
+    pub fn fills(&self) -> &[ViewFill] {
+        &self.fills
+    }
+
+    /// What can be asked, in order; the same order as in the description.
+    #[must_use]
+    pub fn queries(&self) -> &[ViewQuery] {
+        &self.queries
+    }
+}
+
+/// What events do to a view.
+pub enum ViewFill {
+    /// A statement for one event.
+    Sql(ViewStatement),
+    /// Code for all events of an entity type.
+    Code {
+        /// The entity type.
+        kind: &'static str,
+        /// The version of the code.
+        version: u32,
+        /// The code.
+        run: ViewCode,
+    },
+}
+
+/// Code that fills a view: it reads the event and changes the tables. The error says why the event cannot be read.
+pub type ViewCode = Arc<dyn Fn(StoredEvent<'_>, &ViewEvent<'_, ()>, &mut Tables<'_>) -> Result<(), String> + Send + Sync>;
+
+/// A statement for one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewStatement {
+    /// `cart/item-added`.
+    pub event: String,
+    /// The statement.
+    pub sql: String,
+}
+
+/// A question to a view.
+pub struct ViewQuery {
+    /// Its durable name.
+    pub name: &'static str,
+    /// The statement.
+    pub sql: String,
+    /// Reads parameters strictly, and gives them as one JSON object in one spelling.
+    pub read: fn(&[u8]) -> Result<Vec<u8>, Refusal>,
+}
+
+/// A view, for OpenAPI and for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewDescription {
+    /// Its durable name.
+    pub name: &'static str,
+    /// What it is for.
+    pub summary: String,
+    /// Its queries.
+    pub queries: Vec<QueryDescription>,
+}
+
+/// A query, for OpenAPI and for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryDescription {
+    /// Its durable name.
+    pub name: &'static str,
+    /// Schema of its parameters.
+    pub input: Json,
+    /// Schema of a row.
+    pub row: Json,
+}

@@ -1,4 +1,4 @@
-//! What users of Headwater write: entities, operations, rules, actions, topics, their values, and the tests of all of them.
+//! What users of Headwater write: entities, operations, rules, actions, topics, views, their values, and the tests of all of them.
 //!
 //! You write how a command becomes events ([`Entity::decide`]) and how events become state ([`Entity::evolve`]); both are pure. The
 //! derives give names, versions, JSON and schemas. [`given`] tests a rule in one line. [`hosted`](mod@hosted) is the same with its types
@@ -25,6 +25,7 @@ mod tag;
 mod topic;
 mod value;
 mod variants;
+mod view;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -47,3 +48,4 @@ pub use tag::{Tag, TagSet, tag};
 pub use topic::{Message, TopicAction};
 pub use value::{Definitions, Key, Value, decode, encode, schema_of};
 pub use variants::{Command, Event, Rejection, State, Variants, decode_payload, encode_payload};
+pub use view::{Change, SqlValue, Tables, View, ViewEvent};

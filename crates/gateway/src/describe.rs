@@ -1,13 +1,14 @@
 //! The service's description: OpenAPI 3.1 from the descriptions of its components.
 //!
-//! One path an entity type and command, with the schemas of body, reply, state, events and rejections; one an operation; and
-//! the general routes. Paths, components and members come in a fixed order, so that a changed description is a readable diff.
+//! One path an entity type and command, with the schemas of body, reply, state, events and rejections; one an operation; one a
+//! query; and the general routes. Paths, components and members come in a fixed order, so that a changed description is a readable diff.
 
 mod general;
 mod schemas;
 mod topics;
+mod views;
 
-use component::hosted::{EntityDescription, OperationDescription, ShapeDescription, TopicDescription};
+use component::hosted::{EntityDescription, OperationDescription, ShapeDescription, TopicDescription, ViewDescription};
 use serde_json::{Map, Value as Json, json};
 
 use crate::problem::REJECTED;
@@ -20,6 +21,7 @@ pub fn openapi(
     entities: &[&EntityDescription],
     operations: &[&OperationDescription],
     declared: &[&TopicDescription],
+    views: &[&ViewDescription],
 ) -> String {
     let mut schemas = Schemas::new();
     let mut paths = Map::new();
@@ -32,6 +34,7 @@ pub fn openapi(
     for topic in declared {
         topics::path(topic, &mut schemas, &mut paths);
     }
+    views::paths(views, &mut schemas, &mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();
     let document = json!({

@@ -23,6 +23,7 @@ mod route;
 mod server;
 mod stream;
 mod topic;
+mod view;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -76,6 +76,9 @@ pub const SSE_RETRY: Duration = Duration::from_secs(2);
 /// Filters of one kind on a stream, at most.
 pub const FILTERS_MAX: usize = 32;
 
+/// How long a query waits for the place that it must have seen.
+pub const SEEN_MAX: Duration = Duration::from_secs(10);
+
 /// How long the client waits for a connection.
 pub const CLIENT_CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long the client waits for an answer.

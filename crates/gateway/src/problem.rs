@@ -48,6 +48,8 @@ codes! {
     OUTCOME_NOT_FOUND = "HW0014" "outcome-not-found" 404;
     UNKNOWN_OPERATION = "HW0015" "unknown-operation" 404;
     METHOD_NOT_ALLOWED = "HW0016" "method-not-allowed" 405;
+    UNKNOWN_VIEW = "HW0017" "unknown-view" 404;
+    UNKNOWN_QUERY = "HW0018" "unknown-query" 404;
     CONTENDED = "HW0020" "contended" 409;
     HISTORY_DIVERGED = "HW0021" "history-diverged" 409;
     GONE = "HW0022" "gone" 410;
@@ -64,6 +66,10 @@ codes! {
     TENANT_REFUSED = "HW0033" "tenant-refused" 400;
     NOT_ACCEPTABLE = "HW0034" "not-acceptable" 406;
     REQUEST_TIMEOUT = "HW0035" "request-timeout" 408;
+    QUERY_TOO_SLOW = "HW0036" "query-too-slow" 503;
+    TOO_MANY_ROWS = "HW0037" "too-many-rows" 422;
+    VIEW_BEHIND = "HW0038" "view-behind" 503 retry 1;
+    VIEW_STOPPED = "HW0039" "view-stopped" 503;
     BUSY = "HW0040" "busy" 503 retry 1;
     STOPPING = "HW0041" "stopping" 503 retry 5;
     DISK_FULL = "HW0042" "disk-full" 503 retry 30;

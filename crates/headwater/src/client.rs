@@ -31,6 +31,7 @@ pub use wire::{accepted, command_headers, connection, failed, refused, segment};
 pub struct Client {
     url: String,
     key: Option<String>,
+    seen: Option<String>,
 }
 
 /// An accepted command.
@@ -56,6 +57,15 @@ pub enum Outcome<R> {
     },
     /// It is not decided yet.
     Pending,
+}
+
+/// The rows of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered<R> {
+    /// The rows, in the order of the query.
+    pub rows: Vec<R>,
+    /// A place that they have seen.
+    pub cursor: String,
 }
 
 /// Why there is no accepted command.
@@ -122,6 +132,13 @@ struct OutcomeAnswer<'a> {
 }
 
 #[derive(Deserialize)]
+struct RowsAnswer<'a> {
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
+    cursor: String,
+}
+
+#[derive(Deserialize)]
 struct StateAnswer<'a> {
     #[serde(borrow)]
     state: &'a RawValue,
@@ -131,14 +148,46 @@ impl Client {
     /// A client of the service at this URL, such as `http://127.0.0.1:7430`.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), key: None }
+        Self { url: url.into(), key: None, seen: None }
     }
 
     /// The same client for one command under a key of your own: the same key again gives the first answer again. Without
     /// one each command gets a new key.
     #[must_use]
     pub fn keyed(&self, key: impl Into<String>) -> Self {
-        Self { url: self.url.clone(), key: Some(key.into()) }
+        Self { key: Some(key.into()), ..self.clone() }
+    }
+
+    /// The same client for queries that wait until their rows have seen a place, such as that of a command of one's own.
+    #[must_use]
+    pub fn seen(&self, cursor: impl Into<String>) -> Self {
+        Self { seen: Some(cursor.into()), ..self.clone() }
+    }
+
+    /// The rows of a view's query.
+    ///
+    /// ```no_run
+    /// # use headwater::prelude::*;
+    /// # #[derive(Value)] struct Item { sku: String, sold: u64 }
+    /// # async fn example(client: headwater::Client) -> Result<(), headwater::SendError> {
+    /// let top = client.query::<(), Item>("popular", "top", ()).await?.rows;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`SendError`]; a query is never rejected.
+    pub async fn query<I: Value, R: Value>(&self, view: &str, query: &str, input: I) -> Result<Answered<R>, SendError> {
+        let seen = self.seen.as_ref().map_or_else(String::new, |seen| format!("?seen={}", segment(seen)));
+        let path = format!("/v1/views/{}/{}{seen}", segment(view), segment(query));
+        let headers = command_headers(None).map_err(unsent)?;
+        let body = encode(&input).map_err(unsent)?;
+        let response = self.call(Method::POST, &path, headers, body.into()).await.map_err(unsent)?;
+        if !response.status.is_success() {
+            return Err(problem_of(&serde_json::from_slice(&response.body).unwrap_or_default()));
+        }
+        let answer: RowsAnswer<'_> = serde_json::from_slice(&response.body).map_err(unsent)?;
+        let rows: Result<Vec<R>, _> = answer.items.iter().map(|row| decode(row.get().as_bytes())).collect();
+        Ok(Answered { rows: rows.map_err(unsent)?, cursor: answer.cursor })
     }
 
     /// Sends a command to an entity.

@@ -12,6 +12,7 @@ pub(crate) mod run;
 pub(crate) mod send;
 pub(crate) mod topic;
 pub(crate) mod verify;
+pub(crate) mod view;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -55,6 +56,9 @@ pub enum Command {
     /// Publish messages to a topic
     #[command(subcommand)]
     Topic(topic::Command),
+    /// Ask views, and look at them
+    #[command(subcommand)]
+    View(view::Command),
     /// Read the whole data directory and tell what is damaged; the service must not run
     Verify,
     /// Explain an error code, such as HW0012; without a code, list all
@@ -111,6 +115,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Events(command) => events::run(command, service.name(), settings, flags.json),
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
+        Command::View(command) => view::run(command, settings, flags.json),
         Command::Verify => verify::run(settings, flags.json),
         Command::Config(config::Command::Show) => config::show(settings, flags.json),
         Command::Explain(_) | Command::Completions(_) => unreachable!("these need no settings and were done before"),

@@ -56,6 +56,7 @@ mod engine;
 mod exit;
 mod export;
 mod failure;
+mod given_view;
 mod limits;
 #[doc(hidden)]
 pub mod output;
@@ -69,10 +70,11 @@ pub mod threads;
 #[doc(hidden)]
 pub use component::__private;
 
-pub use client::{Client, Outcome, SendError, Sent};
+pub use client::{Answered, Client, Outcome, SendError, Sent};
 #[doc(hidden)]
 pub use exit::EXIT_CODES_HELP;
 pub use exit::Exit;
 pub use failure::Failure;
+pub use given_view::{AskedView, GivenView, given_view};
 pub use running::Running;
 pub use service::Service;

@@ -16,6 +16,10 @@ pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const THREADS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Commits of an import on their way to the disk at once.
 pub(crate) const IMPORT_IN_FLIGHT_MAX: usize = 256;
+/// How long a rebuild is left alone between two looks at how far it is.
+pub(crate) const REBUILD_LOOK: Duration = Duration::from_millis(100);
+/// How many letters of a cell a table shows.
+pub(crate) const CELL_LETTERS_MAX: usize = 60;
 /// File descriptors that connections never take: the journal's files, the listener, what the process itself holds.
 pub(crate) const DESCRIPTORS_KEPT_FREE: u64 = 128;
 /// Connections that are let in however few descriptors there are: with none a service would only look as if it ran.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use journal::ReadError;
 use journal::seams::{Disk, RealDisk};
 use runtime::seams::TokioTasks;
-use runtime::{DeliveryError, Parts, Runtime};
+use runtime::{DeliveryError, Parts, Runtime, ViewFolder};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use crate::descriptors;
 use crate::engine::{self, Engine};
 use crate::exit::Exit;
 use crate::failure::{COMPONENTS, DATA_DAMAGED, DATA_OPEN, Failure, LISTEN};
+use crate::output;
 use crate::service::Service;
 
 /// A running service. Dropping it stops it in the background; [`stop`](Self::stop) waits until every accepted command is answered.
@@ -139,11 +140,14 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         operations: service.operations().to_vec(),
         actions: service.actions().to_vec(),
         topics: service.topics().to_vec(),
+        views: service.views().to_vec(),
         clock: engine.clock.clone(),
         random: engine.random.clone(),
         tasks: Arc::new(TokioTasks::current()),
         threads: engine.threads.clone(),
         snapshots: Some(snapshots(&config.data)?),
+        view_folder: Some(view_folder(&config.data)?),
+        notices: Arc::new(|words| output::talk(format!("note: {words}"))),
         limits: config.limits,
     };
     let runtime = Runtime::new(parts).map_err(|error| Failure::configuration(COMPONENTS, error.to_string()))?;
@@ -160,9 +164,18 @@ fn not_begun(error: &DeliveryError) -> Failure {
 
 /// Snapshots lie in a folder of their own: deleting it loses time, never data.
 fn snapshots(data: &Path) -> Result<Arc<dyn Disk>, Failure> {
-    let folder = data.join("snapshots");
-    let disk = RealDisk::open(&folder).map_err(|error| {
-        let message = format!("cannot open {}: {error}; make it writable, or choose another directory with --data", folder.display());
+    folder(&data.join("snapshots"))
+}
+
+/// So do the files of views.
+fn view_folder(data: &Path) -> Result<ViewFolder, Failure> {
+    let path = data.join("views");
+    Ok(ViewFolder { disk: folder(&path)?, path })
+}
+
+fn folder(path: &Path) -> Result<Arc<dyn Disk>, Failure> {
+    let disk = RealDisk::open(path).map_err(|error| {
+        let message = format!("cannot open {}: {error}; make it writable, or choose another directory with --data", path.display());
         Failure::new(Exit::Failed, DATA_OPEN, message)
     })?;
     Ok(Arc::new(disk))

@@ -1,8 +1,8 @@
 //! A service as it is put together: its name and its components.
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle, ViewHandle};
 use component::{
-    Action, Entity, Operation, Rule, TopicAction, Value, hosted, hosted_action, hosted_operation, hosted_rule, hosted_topic,
+    Action, Entity, Operation, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_rule, hosted_topic,
     hosted_topic_action, hosted_topic_of,
 };
 
@@ -27,6 +27,7 @@ pub struct Service {
     operations: Vec<OperationHandle>,
     actions: Vec<ActionHandle>,
     topics: Vec<TopicHandle>,
+    views: Vec<ViewHandle>,
     flags: Flags,
 }
 
@@ -39,6 +40,7 @@ impl Service {
             operations: Vec::new(),
             actions: Vec::new(),
             topics: Vec::new(),
+            views: Vec::new(),
             flags: Flags::default(),
         }
     }
@@ -82,6 +84,12 @@ impl Service {
     /// Adds an action over a topic: a reaction to its messages.
     pub fn topic_action<A: TopicAction>(mut self, action: A) -> Self {
         self.actions.push(hosted_topic_action(action));
+        self
+    }
+
+    /// Adds a view: rows made from events, with queries.
+    pub fn view(mut self, view: View) -> Self {
+        self.views.push(view.hosted());
         self
     }
 
@@ -136,5 +144,9 @@ impl Service {
 
     pub(crate) fn operations(&self) -> &[OperationHandle] {
         &self.operations
+    }
+
+    pub(crate) fn views(&self) -> &[ViewHandle] {
+        &self.views
     }
 }

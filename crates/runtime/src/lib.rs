@@ -1,7 +1,11 @@
 //! The runtime: runs components over an engine. It knows no HTTP, reads no environment and starts no threads of its own.
 //!
 //! Start at [`Runtime`], then `entity` (one command, one entity) and `operation` (one command, several entities or tags).
-//! `flight` is what both stand on: a commit on its way, which anybody may wait for.
+//! `flight` is what both stand on: a commit on its way, which anybody may wait for. `view` fills tables from the journal and asks them.
+
+// The derives of the tests name `::headwater`, which is the crate that users add.
+#[cfg(test)]
+extern crate component as headwater;
 
 mod action;
 mod admission;
@@ -18,10 +22,11 @@ mod runtime;
 pub mod seams;
 mod start;
 mod topic;
+mod view;
 
 use std::sync::Arc;
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle, ViewHandle};
 use journal::seams::{Clock, Disk, Random, Spawner};
 use journal::{Journal, Registers};
 
@@ -35,6 +40,10 @@ pub use request::{
 pub use runtime::{Health, Runtime};
 pub use start::StartError;
 pub use topic::{MessageData, PublishAnswer, Published, TopicMessage};
+pub use view::{
+    LiveEvent, LiveQuery, LiveSnapshot, LiveUpdate, Notices, QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, RowChange, Rows,
+    Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop,
+};
 
 /// What a runtime is made of.
 pub struct Parts {
@@ -52,6 +61,8 @@ pub struct Parts {
     pub actions: Vec<ActionHandle>,
     /// The topics.
     pub topics: Vec<TopicHandle>,
+    /// The views.
+    pub views: Vec<ViewHandle>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness for minted command ids.
@@ -62,6 +73,10 @@ pub struct Parts {
     pub threads: Arc<dyn Spawner>,
     /// Where snapshots are kept; none are when it is absent.
     pub snapshots: Option<Arc<dyn Disk>>,
+    /// Where the files of views lie; they are in memory when it is absent.
+    pub view_folder: Option<ViewFolder>,
+    /// Tells an operator what has happened in the background.
+    pub notices: Notices,
     /// The bounds.
     pub limits: Limits,
 }

@@ -15,6 +15,10 @@ pub struct Limits {
     pub entity_queue_max: usize,
     /// Events between two snapshots of an entity.
     pub snapshot_every_events: u64,
+    /// How long a query of a view may run, at most.
+    pub query_time_max: Duration,
+    /// Rows of a query's answer, at most.
+    pub query_rows_max: usize,
 }
 
 impl Default for Limits {
@@ -25,6 +29,8 @@ impl Default for Limits {
             commands_in_flight_max: 4_096,
             entity_queue_max: 1_024,
             snapshot_every_events: 100,
+            query_time_max: Duration::from_secs(5),
+            query_rows_max: 10_000,
         }
     }
 }
@@ -71,6 +77,32 @@ pub const CHECKPOINT_DELAY: Duration = Duration::from_secs(1);
 pub const ENGINE_RETRY_MIN: Duration = Duration::from_millis(200);
 /// See [`ENGINE_RETRY_MIN`].
 pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(30);
+/// Events in one transaction of a view, at most.
+pub const VIEW_BATCH_EVENTS_MAX: usize = 10_000;
+/// Bytes of payloads in one transaction of a view, at most.
+pub const VIEW_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Events of a batch from which on they are freed on another thread.
+pub const VIEW_LET_GO_MIN: usize = 1_000;
+/// How long a view rests before it tries again what the machine refused: a full disk, a journal that cannot be read.
+pub const VIEW_REST: Duration = Duration::from_secs(1);
+/// Bytes of a view's write-ahead log that stay on the disk, at most, once they are written back.
+pub const VIEW_LOG_BYTES_MAX: u32 = 64 * 1024 * 1024;
+/// How long a statement waits for a lock of another connection to the same view.
+pub const VIEW_LOCK_MAX: Duration = Duration::from_secs(10);
+/// Threads that run queries; each has at most one connection to each view.
+pub const QUERY_THREADS: usize = 4;
+/// Queries that wait for a thread, at most.
+pub const QUERIES_WAITING_MAX: usize = 1_024;
+/// Bytes of a query's answer, at most.
+pub const QUERY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// SQLite instructions between two looks at the clock.
+pub const QUERY_STEPS: i32 = 10_000;
+/// Queries that are live at once, at most; each is shared by all who ask the same.
+pub const LIVE_QUERIES_MAX: usize = 1_024;
+/// Updates that a live query keeps for those who come back, and by which a reader may be behind.
+pub const LIVE_UPDATES_MAX: usize = 64;
+/// Changed rows from which on a live query sends all rows instead.
+pub const LIVE_CHANGES_MAX: usize = 1_000;
 
 /// Messages of a topic that share one commit, at most.
 pub const PUBLISH_MESSAGES_MAX: usize = 250;

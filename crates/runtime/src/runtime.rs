@@ -1,12 +1,12 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use component::hosted::{ActionHandle, EntityDescription, OperationDescription, TopicDescription};
-use serde_json::Value as Json;
-
+use component::hosted::{ActionHandle, EntityDescription, OperationDescription, TopicDescription, ViewDescription};
 use journal::{CommandId, Context, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
+use serde_json::Value as Json;
 
 use crate::admission::Admission;
 use crate::asked::{Mint, checked};
@@ -19,9 +19,11 @@ use crate::operation::Operations;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead};
 use crate::start::StartError;
 use crate::topic::{PublishAnswer, TopicMessage, Topics};
+use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
 use crate::{Parts, action, start};
 
-/// Runs the components of one service over an engine. Cheap to share behind an `Arc`; it starts no threads and no tasks.
+/// Runs the components of one service over an engine. Cheap to share behind an `Arc`. Nothing runs in the background before
+/// [`begin`](Self::begin).
 pub struct Runtime {
     service: String,
     entities: Arc<Entities>,
@@ -31,6 +33,7 @@ pub struct Runtime {
     operations: Arc<Operations>,
     topics: Topics,
     admission: Admission,
+    views: Arc<Views>,
 }
 
 /// How a runtime is.
@@ -56,7 +59,7 @@ impl Runtime {
     /// # Errors
     /// When names clash or break their rule, or the engine cannot do what a component needs.
     pub fn new(parts: Parts) -> Result<Self, StartError> {
-        start::check(&parts)?;
+        let plans = start::check(&parts)?;
         // Snapshots are derived: without them loads take longer, and that is all.
         let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, parts.journal.lineage().id).ok());
         let kinds = parts.entities.into_iter().map(Kind::new).collect();
@@ -65,8 +68,10 @@ impl Runtime {
             registers: parts.registers,
             clock: Arc::clone(&parts.clock),
             random: Arc::clone(&parts.random),
-            tasks: parts.tasks,
+            tasks: Arc::clone(&parts.tasks),
         };
+        let around =
+            Surroundings { journal: Arc::clone(&parts.journal), tasks: parts.tasks, threads: parts.threads, notices: parts.notices };
         let mint = Mint { clock: parts.clock, random: parts.random };
         let topics = Topics::new(Arc::clone(&parts.journal), parts.topics);
         let entities = Arc::new(Entities::new(parts.journal, mint, kinds, snapshots, parts.limits));
@@ -79,6 +84,7 @@ impl Runtime {
             operations: Arc::new(Operations::new(parts.operations)),
             topics,
             admission: Admission::new(parts.limits.commands_in_flight_max),
+            views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
         })
     }
 
@@ -137,12 +143,13 @@ impl Runtime {
         self.entities.command(request).await
     }
 
-    /// Begins the work in the background: consumers go on where they were. A new one has its place when this returns, so call
+    /// Begins the work in the background: views are filled, consumers go on where they were. A new one has its place when this returns, so call
     /// it before the first command.
     ///
     /// # Errors
     /// When the engine fails: the journal cannot be read, or a place cannot be written.
     pub async fn begin(&self) -> Result<(), DeliveryError> {
+        self.views.begin();
         self.asynchronous.resume(&self.delivery).await?;
         for action in &self.actions {
             let consumer = action::consumer(action, &self.entities, &self.operations);
@@ -284,6 +291,48 @@ impl Runtime {
         }
     }
 
+    /// The views, in the order of registration.
+    #[must_use]
+    pub fn view_descriptions(&self) -> Vec<&ViewDescription> {
+        self.views.descriptions()
+    }
+
+    /// The rows of a query, once its view has seen what the request names.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn query(&self, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
+        self.views.query(request).await
+    }
+
+    /// The rows of a query, and what changes of them from then on. A reader that comes back names the last place that it was told.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn live(&self, request: QueryRequest, after: Option<Cursor>) -> Result<LiveQuery, QueryError> {
+        self.views.live(request, after).await
+    }
+
+    /// How the views are.
+    pub async fn view_status(&self) -> Vec<ViewStatus> {
+        self.views.status().await
+    }
+
+    /// What the views do, in a word each.
+    #[must_use]
+    pub fn view_states(&self) -> BTreeMap<&'static str, &'static str> {
+        self.views.states()
+    }
+
+    /// Begins to make a view's rows anew from the first event, beside those that serve; they change places when the new ones have caught
+    /// up. False when that is under way already.
+    ///
+    /// # Errors
+    /// When there is no such view, or it has not begun.
+    pub fn rebuild_view(&self, name: &str) -> Result<bool, QueryError> {
+        self.views.rebuild(name)
+    }
+
     /// Takes no more commands, and no consumer takes further events; what is under way goes on. Reads go on.
     pub fn stop(&self) {
         self.admission.stop();
@@ -294,6 +343,7 @@ impl Runtime {
     pub async fn drained(&self) {
         self.admission.drained().await;
         self.delivery.drained().await;
+        self.views.end().await;
     }
 
     fn kind(&self, entity: &EntityKey) -> Result<&Arc<Kind>, StateError> {

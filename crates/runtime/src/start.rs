@@ -7,20 +7,21 @@ use component::hosted::{EntityHandle, OperationHandle, TOPIC_TYPE};
 use journal::{Capability, EntityType, Journal};
 
 use crate::Parts;
+use crate::view::{self, Plan};
 
 /// Why a runtime does not begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartError {
     /// A name breaks its rule, `[a-z][a-z0-9-]{0,63}`.
     InvalidName {
-        /// What it names: `service`, `entity` or `operation`.
+        /// What it names: `service`, `entity`, `operation` or `view`.
         what: &'static str,
         /// The name.
         name: String,
     },
     /// Two components of one sort have the same name.
     DuplicateName {
-        /// What it names: `entity` or `operation`.
+        /// What it names: `entity`, `operation` or `view`.
         what: &'static str,
         /// The name.
         name: &'static str,
@@ -43,6 +44,13 @@ pub enum StartError {
         /// The operation that needs it.
         operation: &'static str,
     },
+    /// A view's definition does not hold together.
+    View {
+        /// The view.
+        view: &'static str,
+        /// The statement, what is wrong, the remedy, and a caret under the place.
+        message: String,
+    },
 }
 
 impl fmt::Display for StartError {
@@ -57,6 +65,7 @@ impl fmt::Display for StartError {
             Self::MissingCapability { capability, operation } => {
                 write!(formatter, "the engine has no {capability}, which the operation `{operation}` needs; choose another engine")
             }
+            Self::View { view, message } => write!(formatter, "view `{view}`, {message}"),
         }
     }
 }
@@ -66,14 +75,16 @@ impl std::error::Error for StartError {}
 /// What operations and rules are made of. A handle does not say which of the two it is, so that both need all of it.
 const OPERATIONS_NEED: [Capability; 3] = [Capability::MultiEntityCommit, Capability::ForeignGuard, Capability::TagCondition];
 
-pub(crate) fn check(parts: &Parts) -> Result<(), StartError> {
+pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
     check_name("service", &parts.service)?;
     check_names("entity", parts.entities.iter().map(|entity: &EntityHandle| entity.name()))?;
     check_names("operation", parts.operations.iter().map(|operation: &OperationHandle| operation.name()))?;
     check_names("action", parts.actions.iter().map(|action| action.description().name))?;
     check_names("topic", parts.topics.iter().map(|topic| topic.description().name))?;
+    check_names("view", parts.views.iter().map(|view| view.name()))?;
     check_sources(parts)?;
-    check_capabilities(&*parts.journal, &parts.operations)
+    check_capabilities(&*parts.journal, &parts.operations)?;
+    view::check(&parts.views, &parts.entities).map_err(|(view, message)| StartError::View { view, message })
 }
 
 fn check_names(what: &'static str, names: impl Iterator<Item = &'static str>) -> Result<(), StartError> {

@@ -1,6 +1,7 @@
 //! What the demo tells at its end: the totals it read back, and where to look next.
 
 use headwater::{Failure, output};
+use serde_json::Value as Json;
 
 use super::totals::Totals;
 
@@ -14,6 +15,15 @@ pub(super) fn print_totals(totals: &Totals) -> Result<(), Failure> {
         ("events", totals.events.to_string()),
     ];
     rows.iter().try_for_each(|(name, value)| output::data(format!("{name:<10} {value:>14}")))
+}
+
+/// What sold best, as data.
+pub(super) fn print_products(products: &[Json]) -> Result<(), Failure> {
+    let text = |product: &Json, name: &str| product[name].as_str().unwrap_or_default().to_owned();
+    products.iter().try_for_each(|product| {
+        let description: String = text(product, "description").chars().take(36).collect();
+        output::data(format!("{:<10} {:>14}  {:>7} x {description}", text(product, "sku"), text(product, "total"), product["pieces"]))
+    })
 }
 
 /// Lines to copy into another terminal. `--url` is left out where it is the default.
@@ -31,6 +41,8 @@ pub(super) fn where_to_look(url: &str, order: Option<&str>, ends_now: bool) {
         format!("  {program}{elsewhere} entity show order {order} --sequence 1"),
         format!("  {program}{elsewhere} send cart my-cart add-item '{{\"sku\":\"mug-blue\",\"quantity\":2}}'"),
         format!("  {program}{elsewhere} events tail"),
+        format!("  {program}{elsewhere} view query orders open"),
+        format!("  curl -N -H 'accept: text/event-stream' {url}/v1/views/products/top"),
         format!("  curl {url}/v1/entities/order/{order}/events"),
         format!("  curl '{url}/v1/streams/shop?limit=3'"),
         format!("  curl {url}/openapi.json"),

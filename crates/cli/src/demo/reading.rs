@@ -1,7 +1,7 @@
 //! What the demo reads back: over HTTP, as any client would.
 
 use bytes::Bytes;
-use headwater::client::{accepted, connection, failed, refused};
+use headwater::client::{accepted, connection, failed, refused, segment};
 use headwater::{Exit, Failure};
 use http::{HeaderMap, Method};
 use serde_json::Value as Json;
@@ -25,6 +25,14 @@ pub(super) async fn totals(url: &str) -> Result<Totals, Failure> {
 pub(super) async fn first_order(url: &str) -> Result<Option<String>, Failure> {
     let page = get(url, "/v1/entities/order?limit=1").await?;
     Ok(page["items"][0].as_str().map(str::to_owned))
+}
+
+/// The products that brought most, from the shop's view of them, once it has seen all that was played.
+pub(super) async fn top_products(url: &str, count: usize) -> Result<Vec<Json>, Failure> {
+    let head = get(url, "/v1/views").await?;
+    let seen = head["cursor"].as_str().unwrap_or_default();
+    let page = get(url, &format!("/v1/views/products/top?seen={}", segment(seen))).await?;
+    Ok(page["items"].as_array().into_iter().flatten().take(count).cloned().collect())
 }
 
 /// Whether the shop has any event.

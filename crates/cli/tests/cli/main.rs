@@ -7,3 +7,4 @@ mod kill;
 mod process;
 mod retail;
 mod stop;
+mod views;

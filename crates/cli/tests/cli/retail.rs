@@ -12,7 +12,7 @@ const INVOICES_OF_2000: u64 = 97;
 const TOTAL_OF_2000: &str = "37814.17";
 
 /// The real file, where it is.
-fn file() -> Option<PathBuf> {
+pub(crate) fn file() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/online-retail.csv.zst");
     let found = path.canonicalize().ok();
     if found.is_none() {

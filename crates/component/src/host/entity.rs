@@ -77,6 +77,11 @@ impl<E: Entity> HostedEntity for EntityType<E> {
         &self.build
     }
 
+    fn raised(&self, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
+        let event: E::Event = decode_event(event).map_err(|error| unreadable::<E>(error.message))?;
+        encode_event(E::NAME, &event).map_err(|message| Unreadable { message })
+    }
+
     fn description(&self) -> &EntityDescription {
         &self.description
     }

@@ -55,13 +55,13 @@ pub(super) fn taken() -> Json {
     json!({ "description": "taken, durably; decided later", "headers": headers, "content": { "application/json": { "schema": schema } } })
 }
 
-fn get(summary: &str, tag: &str, id: &str, parameters: &[Json], refused: &[u16], ok: Json) -> Json {
+pub(super) fn get(summary: &str, tag: &str, id: &str, parameters: &[Json], refused: &[u16], ok: Json) -> Json {
     let mut responses = refusals(refused);
     responses.insert("200".to_owned(), ok);
     json!({ "tags": [tag], "operationId": id, "summary": summary, "parameters": parameters, "responses": responses })
 }
 
-fn query(name: &str, schema: Json, description: &str) -> Json {
+pub(super) fn query(name: &str, schema: Json, description: &str) -> Json {
     json!({ "name": name, "in": "query", "required": false, "schema": schema, "description": description })
 }
 
@@ -73,7 +73,7 @@ fn limit() -> Json {
     )
 }
 
-fn page(item: Json, description: &str) -> Json {
+pub(super) fn page(item: Json, description: &str) -> Json {
     let schema = json!({ "type": "object", "required": ["items", "next", "cursor"], "properties": {
         "items": { "type": "array", "items": item }, "cursor": reference("schemas", "Cursor"),
         "next": { "type": ["string", "null"], "description": "address of the next page; the same as in `Link`" },

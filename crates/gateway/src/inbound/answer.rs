@@ -121,6 +121,11 @@ pub(super) fn set_etag(headers: &mut HeaderMap, sequence: u64) {
     headers.insert(header::ETAG, text(format!("\"{sequence}\"")));
 }
 
+/// A tag that says no more than that two answers mean the same.
+pub(super) fn set_weak_etag(headers: &mut HeaderMap, tag: &str) {
+    headers.insert(header::ETAG, text(tag.to_owned()));
+}
+
 /// A place that has seen what the answer tells.
 pub(super) fn set_cursor(headers: &mut HeaderMap, cursor: Cursor) {
     headers.insert(CURSOR, text(cursor.to_string()));

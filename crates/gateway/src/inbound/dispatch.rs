@@ -14,7 +14,7 @@ use super::answer;
 use super::body::{Body, RequestBody};
 use super::connection::Busy;
 use super::route::{self, Route};
-use super::{Gateway, batch, command, entity, events, headers, health, stream, topic};
+use super::{Gateway, batch, command, entity, events, headers, health, stream, topic, view};
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
 
@@ -58,6 +58,10 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Ids { kind } => Box::pin(entity::ids(gateway, parts, &kind)).await,
         Route::History { kind, id } => Box::pin(events::history(gateway, parts, &kind, &id)).await,
         Route::Stream { name } => Box::pin(stream::open(gateway, parts, &name)).await,
+        Route::Query { view, query } => Box::pin(view::ask(gateway, parts, body, &view, &query)).await,
+        Route::View { view } => Box::pin(view::status(gateway, parts, &view)).await,
+        Route::Views => Box::pin(view::list(gateway, parts)).await,
+        Route::Rebuild { view } => view::rebuild(gateway, parts, &view),
         Route::Live => health::live(parts),
         Route::Ready => health::ready(gateway, parts),
         Route::OpenApi => health::description(gateway, parts),

@@ -27,7 +27,7 @@ pub(super) fn ready(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Bo
     let stopping = health.stopping || gateway.is_stopping();
     let sight = json!({
         "service": gateway.runtime.service(), "accepting": health.accepting, "stopping": stopping, "poisoned": health.poisoned, "full": health.full,
-        "in_flight": health.in_flight, "cached_entities": health.cached_entities,
+        "in_flight": health.in_flight, "cached_entities": health.cached_entities, "views": gateway.runtime.view_states(),
     });
     let (code, reason) = match &health.poisoned {
         Some(cause) => (JOURNAL_STOPPED, format!("the journal stopped after a disk error ({cause}); restart the service")),
@@ -47,7 +47,7 @@ pub(super) fn description(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respo
     let runtime = &gateway.runtime;
     let document = gateway.description.get_or_init(|| {
         let (entities, operations) = (runtime.entity_descriptions(), runtime.operation_descriptions());
-        describe::openapi(runtime.service(), &entities, &operations, &runtime.topic_descriptions()).into()
+        describe::openapi(runtime.service(), &entities, &operations, &runtime.topic_descriptions(), &runtime.view_descriptions()).into()
     });
     Ok(answer::json(document.clone()))
 }

@@ -3,14 +3,15 @@
 use component::hosted::{Refusal, Rejected};
 use http::header;
 use journal::{CursorError, InvalidError, ReadError};
-use runtime::{CommandError, Runtime, StateError};
+use runtime::{CommandError, QueryError, Runtime, StateError};
 
 use crate::nearest;
 use crate::problem::{
     BUSY, COMMIT_TOO_LARGE, CONTENDED, DAMAGED, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED,
     IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH,
-    JOURNAL_STOPPED, MALFORMED_JSON, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING,
-    UNKNOWN_COMMAND, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_TOPIC, UNREADABLE,
+    JOURNAL_STOPPED, MALFORMED_JSON, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, QUERY_TOO_SLOW, REJECTED, REPLY_GONE,
+    SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_TOPIC,
+    UNKNOWN_VIEW, UNREADABLE, VIEW_BEHIND, VIEW_STOPPED,
 };
 
 /// Why a command to an entity has no outcome.
@@ -92,6 +93,37 @@ pub(super) fn state(runtime: &Runtime, error: StateError) -> Problem {
         StateError::Unreadable { message } => Problem::new(UNREADABLE, message),
         StateError::Read(error) => read(runtime, &error),
     }
+}
+
+/// Why a query has no rows; `is_texts` when its parameters came in the query string.
+pub(super) fn query(runtime: &Runtime, error: QueryError, is_texts: bool) -> Problem {
+    let code = match &error {
+        QueryError::UnknownView { name, known } => return unknown_view(name, known),
+        QueryError::UnknownQuery { name, known } => {
+            return Problem::new(UNKNOWN_QUERY, format!("the view has no query `{name}`; {}", nearest::hint(name, known)));
+        }
+        QueryError::Refused(Refusal::Invalid { pointer, message }) if is_texts => return super::view::invalid_text(pointer, message),
+        QueryError::Refused(refusal) => return refused(refusal.clone(), "the query"),
+        QueryError::Read(error) => return read(runtime, error),
+        QueryError::Busy { .. } => BUSY,
+        QueryError::TooSlow { .. } => QUERY_TOO_SLOW,
+        QueryError::TooManyRows { .. } => TOO_MANY_ROWS,
+        QueryError::NotCaughtUp { .. } => VIEW_BEHIND,
+        QueryError::Stopped { .. } => VIEW_STOPPED,
+        QueryError::Broken { .. } => INTERNAL,
+        QueryError::Stopping => STOPPING,
+    };
+    let problem = Problem::new(code, &error);
+    match error {
+        QueryError::NotCaughtUp { behind, .. } => problem.member("behind", behind),
+        QueryError::Stopped { stop, .. } => problem.member("event", stop.event_id).member("statement", stop.statement),
+        _ => problem,
+    }
+}
+
+/// A view that the service does not have.
+pub(super) fn unknown_view(name: &str, known: &[&str]) -> Problem {
+    Problem::new(UNKNOWN_VIEW, format!("this service has no view `{name}`; {}", nearest::hint(name, known)))
 }
 
 /// A sequence that the entity has not reached.

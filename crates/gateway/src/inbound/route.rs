@@ -22,6 +22,10 @@ pub(super) enum Route<'a> {
     Operation { name: Text<'a> },
     Stream { name: Text<'a> },
     Topic { name: Text<'a> },
+    Query { view: Text<'a>, query: Text<'a> },
+    View { view: Text<'a> },
+    Views,
+    Rebuild { view: Text<'a> },
     Live,
     Ready,
     OpenApi,
@@ -30,13 +34,14 @@ pub(super) enum Route<'a> {
 impl Route<'_> {
     /// Whether a request may change something.
     pub(super) fn changes_state(&self) -> bool {
-        matches!(self, Self::Command { .. } | Self::Batch { .. } | Self::Operation { .. } | Self::Topic { .. })
+        matches!(self, Self::Command { .. } | Self::Batch { .. } | Self::Operation { .. } | Self::Rebuild { .. } | Self::Topic { .. })
     }
 }
 
 const SEGMENTS_MAX: usize = 7;
 const GET: &str = "GET, HEAD";
 const POST: &str = "POST";
+const EITHER: &str = "GET, HEAD, POST";
 
 /// The route of a method and a path.
 pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Problem> {
@@ -49,9 +54,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
     let read = method == Method::GET || method == Method::HEAD;
     let (route, allowed) = match &segments[..count] {
         ["v1", "entities", kind, id, "events"] if read => (history(kind, id)?, GET),
-        ["v1", "entities", kind, id, command] => {
-            (self::command(kind, id, command)?, if *command == "events" { "GET, HEAD, POST" } else { POST })
-        }
+        ["v1", "entities", kind, id, command] => (self::command(kind, id, command)?, if *command == "events" { EITHER } else { POST }),
         ["v1", "entities", kind, id] => (Route::State { kind: segment("type", kind)?, id: segment("id", id)? }, GET),
         ["v1", "entities", kind] => match kind.strip_suffix(":batch") {
             Some(kind) => (Route::Batch { kind: segment("type", kind)? }, POST),
@@ -61,12 +64,22 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "operations", name] => (Route::Operation { name: segment("operation", name)? }, POST),
         ["v1", "streams", name] => (Route::Stream { name: segment("stream", name)? }, GET),
         ["v1", "topics", name] => (Route::Topic { name: segment("topic", name)? }, POST),
+        ["v1", "views", view, query] => (Route::Query { view: segment("view", view)?, query: segment("query", query)? }, EITHER),
+        ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
+        ["v1", "views"] => (Route::Views, GET),
+        ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),
         ["openapi.json"] => (Route::OpenApi, GET),
         _ => return Err(unknown(path)),
     };
-    let fits = if allowed == GET || matches!(route, Route::History { .. }) { read } else { method == Method::POST };
+    let posts = method == Method::POST;
+    let fits = match &route {
+        Route::History { .. } => read,
+        Route::Query { .. } => read || posts,
+        _ if allowed == GET => read,
+        _ => posts,
+    };
     if fits { Ok(route) } else { Err(not_allowed(method, allowed)) }
 }
 
@@ -116,6 +129,10 @@ mod tests {
             (Method::POST, "/v1/entities/cart:batch", Route::Batch { kind: "cart".into() }),
             (Method::GET, "/v1/entities/cart/c1/commands/k", Route::Outcome { kind: "cart".into(), id: "c1".into(), key: "k".into() }),
             (Method::POST, "/v1/topics/payments", Route::Topic { name: "payments".into() }),
+            (Method::GET, "/v1/views/popular/top", Route::Query { view: "popular".into(), query: "top".into() }),
+            (Method::POST, "/v1/views/popular/top", Route::Query { view: "popular".into(), query: "top".into() }),
+            (Method::GET, "/v1/views/popular", Route::View { view: "popular".into() }),
+            (Method::POST, "/v1/admin/views/popular/rebuild", Route::Rebuild { view: "popular".into() }),
             (Method::GET, "/readyz", Route::Ready),
         ] {
             assert_eq!(find(&method, path).unwrap(), expected, "{method} {path}");
@@ -138,6 +155,9 @@ mod tests {
             (Method::POST, "/v1/entities/cart/c1", "HW0016"),
             (Method::GET, "/v1/topics/payments", "HW0016"),
             (Method::POST, "/v1/topics/", "HW0005"),
+            (Method::POST, "/v1/views", "HW0016"),
+            (Method::DELETE, "/v1/views/popular/top", "HW0016"),
+            (Method::GET, "/v1/admin/views/popular/rebuild", "HW0016"),
         ] {
             assert_eq!(find(&method, path).unwrap_err().code().number, number, "{method} {path}");
         }

@@ -25,9 +25,9 @@ use crate::problem::{INVALID_CURSOR, INVALID_HEADER, NOT_ACCEPTABLE, Problem, UN
 use feed::{Feed, Framing};
 use filter::Filter;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Tells proxies such as nginx to pass each event on at once.
-const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+pub(super) const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 pub(super) async fn open(gateway: &Arc<Gateway>, parts: &Parts, name: &str) -> Result<Response<Body>, Problem> {
     let service = gateway.runtime.service();

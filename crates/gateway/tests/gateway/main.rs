@@ -20,3 +20,4 @@ mod shop;
 mod stopping;
 mod streams;
 mod topics;
+mod views;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use component::hosted::{ActionHandle, CommandContext};
 use component::{
     ActionContext, ActionError, Command, Decision, Entities, Entity, EntityRef, Event, Message, Operation, Rejection, State, Tag,
-    TopicAction, Value, nothing, record, tag,
+    TopicAction, Value, View, nothing, record, tag,
 };
 use gateway::Options;
 use gateway::client::{Connection, LineStream, Response};
@@ -203,6 +203,9 @@ impl Shop {
             tasks: Arc::new(TokioTasks::current()),
             threads: Arc::new(ThreadSpawner::new()),
             snapshots: None,
+            views: vec![popular().hosted()],
+            view_folder: None,
+            notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),
         });
         runtime.begin().await.unwrap();
@@ -229,6 +232,13 @@ impl Shop {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let sent = self.client().request(method.clone(), path, header_map(headers), Bytes::copy_from_slice(body.as_bytes())).await;
         Answer::of(sent.unwrap_or_else(|error| panic!("{method} {path}: {error}")))
+    }
+
+    /// The body of an answer in another form than JSON.
+    pub(crate) async fn text(&self, path: &str, accept: &str) -> String {
+        let sent = self.client().request(Method::GET, path, header_map(&[("accept", accept)]), Bytes::new()).await.unwrap();
+        assert_eq!(sent.status, 200, "{path}: {:?}", sent.body);
+        String::from_utf8(sent.body.to_vec()).unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -266,6 +276,26 @@ impl Shop {
 
 fn open_runtime(parts: Parts) -> Arc<Runtime> {
     Arc::new(Runtime::new(parts).unwrap())
+}
+
+#[derive(Value)]
+struct Item {
+    sku: String,
+    sold: u64,
+}
+
+#[derive(Value)]
+struct AtLeast {
+    /// So many, at least.
+    count: u64,
+}
+
+fn popular() -> View {
+    View::sqlite("popular")
+        .table("CREATE TABLE item (sku TEXT PRIMARY KEY, sold INTEGER NOT NULL CHECK (sold < 1000000))")
+        .on("cart/item-added", "INSERT INTO item VALUES (:sku, :quantity) ON CONFLICT (sku) DO UPDATE SET sold = sold + :quantity")
+        .query::<(), Item>("top", "SELECT sku, sold FROM item ORDER BY sold DESC LIMIT 10")
+        .query::<AtLeast, Item>("at-least", "SELECT sku, sold FROM item WHERE sold >= :count ORDER BY sku")
 }
 
 pub(crate) fn header_map(headers: &[(&str, &str)]) -> HeaderMap {

@@ -99,6 +99,8 @@ async fn every_call_may_move_between_threads() {
     sent(&runtime.operation(transfer("a", "b", 0)));
     sent(&runtime.outcome(&key, "x"));
     sent(&runtime.state(&key, runtime::Moment::Now, false));
+    sent(&runtime.query(crate::store::asked("a/b")));
+    sent(&runtime.live(crate::store::asked("a/b"), None));
     sent(&runtime.drained());
     assert!(runtime.health().accepting);
 }

@@ -37,6 +37,9 @@ fn service(disk: &Arc<SimDisk>, snapshots: &Arc<SimDisk>, seed: u64) -> Arc<Runt
         tasks: Arc::new(TokioTasks::current()),
         threads: Arc::new(ThreadSpawner::new()),
         snapshots: Some(Arc::clone(snapshots) as Arc<dyn Disk>),
+        views: Vec::new(),
+        view_folder: None,
+        notices: Arc::new(|_| {}),
         limits: Limits { cached_entities_max: 3, snapshot_every_events: 7, ..Limits::default() },
     };
     Arc::new(Runtime::new(parts).unwrap())

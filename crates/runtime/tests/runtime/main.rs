@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 extern crate headwater_runtime as runtime;
+// The derives name `::headwater`, which is the crate that users add.
+extern crate component as headwater;
 
 mod bank;
 mod gate;
 mod rig;
+mod store;
 
 mod asynchronous;
 mod bounds;
@@ -13,6 +16,7 @@ mod cache;
 mod embedded;
 mod failures;
 mod idempotence;
+mod live;
 mod operations;
 mod races;
 mod rules;
@@ -20,3 +24,5 @@ mod snapshots;
 mod start;
 mod travel;
 mod truth;
+mod views;
+mod wrecks;

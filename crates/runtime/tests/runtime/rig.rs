@@ -79,6 +79,9 @@ impl Plan {
             tasks: Arc::new(TokioTasks::current()),
             threads: Arc::new(ThreadSpawner::new()),
             snapshots: self.disk,
+            views: Vec::new(),
+            view_folder: None,
+            notices: Arc::new(|_| {}),
             limits: self.limits,
         };
         Rig { gate, runtime: Arc::new(Runtime::new(parts).unwrap()), clock: Arc::clone(clock), decisions }

@@ -61,6 +61,9 @@ fn begin_with(
         tasks: Arc::new(TokioTasks::current()),
         threads: Arc::new(ThreadSpawner::new()),
         snapshots: None,
+        views: Vec::new(),
+        view_folder: None,
+        notices: Arc::new(|_| {}),
         limits: Limits::default(),
     };
     match Runtime::new(parts) {

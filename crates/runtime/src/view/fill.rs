@@ -1,0 +1,375 @@
+//! The filling of one file: a task reads the journal, a thread writes, and a transaction takes whatever has arrived meanwhile.
+//!
+//! What ends a round is told apart: an event that cannot be taken in stops the view there (promise 7: nothing is skipped, and since a view
+//! is in position order, nothing behind it can be taken in either); damage and a cursor of another history make the file anew; what the
+//! machine refused is tried again.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use journal::seams::Spawner;
+use journal::{Cursor, CursorError, Events, Journal, Position, Read, ReadError, ReadMode, Selection};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::fault::Fault;
+use super::plan::Plan;
+use super::request::ViewState;
+use super::store::{Opened, Store};
+use super::write::{Batch, Writer};
+use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_LET_GO_MIN, VIEW_REST};
+use crate::seams::Tasks;
+
+/// Told to an operator at once.
+pub type Notices = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What all views share.
+pub(crate) struct Surroundings {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) tasks: Arc<dyn Tasks>,
+    pub(crate) threads: Arc<dyn Spawner>,
+    pub(crate) notices: Notices,
+}
+
+/// How far a file is.
+#[derive(Clone)]
+pub(super) struct Progress {
+    pub(super) cursor: Cursor,
+    /// It has caught up once since it was begun.
+    pub(super) complete: bool,
+    pub(super) state: ViewState,
+    /// Grows with each change of a table, by its place.
+    pub(super) changes: Arc<[u64]>,
+    /// Nothing more will come.
+    pub(super) ended: bool,
+}
+
+/// The filling of one file.
+pub(super) struct Fill {
+    pub(super) plan: Arc<Plan>,
+    pub(super) store: Store,
+    pub(super) generation: u32,
+    pub(super) progress: watch::Sender<Progress>,
+    /// Why it was made again, the latest last.
+    pub(super) notes: Mutex<Vec<String>>,
+    around: Arc<Surroundings>,
+    stop: watch::Sender<bool>,
+    /// A reader met damage.
+    damage: watch::Sender<Option<String>>,
+    readers: Mutex<Readers>,
+}
+
+/// Idle connections; those of an earlier epoch may see a file that is no longer there.
+#[derive(Default)]
+struct Readers {
+    epoch: u64,
+    idle: Vec<Connection>,
+}
+
+/// Why a round ended.
+enum Ended {
+    Stopped,
+    Fault(Fault),
+}
+
+impl Fill {
+    pub(super) fn new(plan: Arc<Plan>, store: Store, generation: u32, around: Arc<Surroundings>) -> Arc<Self> {
+        let changes = vec![0; plan.tables.len()].into();
+        let progress = Progress { cursor: Cursor::BEGINNING, complete: false, state: ViewState::Opening, changes, ended: false };
+        Arc::new(Self {
+            plan,
+            store,
+            generation,
+            progress: watch::Sender::new(progress),
+            notes: Mutex::default(),
+            around,
+            stop: watch::Sender::new(false),
+            damage: watch::Sender::new(None),
+            readers: Mutex::default(),
+        })
+    }
+
+    /// Fills until it is told to stop.
+    pub(super) async fn run(self: Arc<Self>) {
+        while !*self.stop.borrow() {
+            match self.round().await {
+                Ended::Stopped => break,
+                Ended::Fault(Fault::Event(stop)) => {
+                    self.say(format!("view {}: {stop}", self.plan.view.name()));
+                    self.progress.send_modify(|progress| progress.state = ViewState::Stopped(stop));
+                    self.told_to_stop().await;
+                }
+                Ended::Fault(Fault::Machine(cause)) => self.rest(cause).await,
+                Ended::Fault(Fault::Damaged(cause) | Fault::Foreign(cause)) => self.make_anew(cause).await,
+            }
+        }
+        self.forget_readers();
+        self.progress.send_modify(|progress| progress.ended = true);
+    }
+
+    /// Tells it to stop; `ended` follows.
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Returns when nothing more will come.
+    pub(super) async fn ended(&self) {
+        let mut progress = self.progress.subscribe();
+        // The sender is in `self`.
+        let _ = progress.wait_for(|progress| progress.ended).await;
+    }
+
+    /// Says that a reader met damage.
+    pub(super) fn damaged(&self, cause: String) {
+        self.damage.send_replace(Some(cause));
+    }
+
+    /// A connection for a query, and back again.
+    pub(super) fn with_reader<T>(&self, ask: impl FnOnce(&mut Connection) -> T) -> rusqlite::Result<T> {
+        let (epoch, idle) = {
+            let mut readers = self.readers();
+            (readers.epoch, readers.idle.pop())
+        };
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.store.reader()?,
+        };
+        let answer = ask(&mut connection);
+        let mut readers = self.readers();
+        if readers.epoch == epoch && readers.idle.len() < QUERY_THREADS && !self.progress.borrow().ended {
+            readers.idle.push(connection);
+        }
+        Ok(answer)
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Readers> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget_readers(&self) {
+        let mut readers = self.readers();
+        readers.epoch += 1;
+        readers.idle.clear();
+    }
+
+    async fn told_to_stop(&self) {
+        let mut stop = self.stop.subscribe();
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    fn say(&self, words: String) {
+        (self.around.notices)(&words);
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.push(words);
+        let surplus = notes.len().saturating_sub(8);
+        notes.drain(..surplus);
+    }
+
+    async fn rest(&self, cause: String) {
+        self.progress.send_modify(|progress| progress.state = ViewState::Failing { cause });
+        tokio::select! {
+            () = self.around.tasks.sleep(VIEW_REST) => {}
+            () = self.told_to_stop() => {}
+        }
+    }
+
+    async fn make_anew(&self, cause: String) {
+        let file = self.store.file().unwrap_or("the database in memory").to_owned();
+        self.say(format!("view {}: {file} is made again from the first event: {cause}", self.plan.view.name()));
+        self.forget_readers();
+        self.damage.send_replace(None);
+        self.progress.send_modify(|progress| {
+            (progress.cursor, progress.complete, progress.state) = (Cursor::BEGINNING, false, ViewState::Opening);
+        });
+        if let Err(error) = self.store.remove() {
+            self.rest(format!("{file} cannot be removed: {error}")).await;
+        }
+    }
+
+    /// From opening the file to whatever ends it.
+    async fn round(self: &Arc<Self>) -> Ended {
+        let head = match self.around.journal.head().await {
+            Ok(head) => head.position(),
+            Err(error) => return Ended::Fault(Fault::Machine(error.to_string())),
+        };
+        let (batches, queue) = mpsc::channel(1);
+        let (open, opened) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let fill = Arc::clone(self);
+        let work = Box::new(move || {
+            let fault = fill.write(queue, open, head).err();
+            // Nobody waits any more when the task is gone.
+            let _ = end.send(fault);
+        });
+        if let Err(error) = self.around.threads.thread(&format!("view-{}", self.plan.view.name()), work) {
+            return Ended::Fault(Fault::Machine(format!("the system gives no thread: {error}")));
+        }
+        let read = match opened.await {
+            Ok(opened) => self.pump(opened.cursor, batches).await,
+            Err(_) => None,
+        };
+        match (ended.await, read) {
+            (Ok(Some(fault)), _) | (Ok(None), Some(fault)) => Ended::Fault(fault),
+            (Ok(None), None) => Ended::Stopped,
+            (Err(_), _) => Ended::Fault(Fault::Machine("the thread that writes ended without a word".to_owned())),
+        }
+    }
+
+    /// Reads the journal and hands it over in batches, until it is told to stop or the writer is gone; a fault of the reading.
+    async fn pump(&self, from: Cursor, batches: mpsc::Sender<Batch>) -> Option<Fault> {
+        let mut stop = self.stop.subscribe();
+        let mut damage = self.damage.subscribe();
+        let mut events = self.around.journal.read(Selection::Types(self.plan.selection.clone()), from, ReadMode::Live);
+        loop {
+            let next = async {
+                let Ok(permit) = batches.reserve().await else { return Ok(None) };
+                tokio::select! {
+                    batch = gather(&*self.around.journal, &mut events) => batch.map(|batch| Some((permit, batch))),
+                    () = batches.closed() => Ok(None),
+                }
+            };
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return None,
+                cause = damage.wait_for(Option::is_some) => {
+                    return Some(Fault::Damaged(cause.ok().and_then(|cause| cause.clone()).unwrap_or_default()));
+                }
+                next = next => match next {
+                    Ok(Some((permit, batch))) => permit.send(batch),
+                    Ok(None) => return None,
+                    Err(fault) => return Some(fault),
+                },
+            }
+        }
+    }
+
+    /// The thread: opens the file, writes what comes, and closes it.
+    fn write(&self, queue: mpsc::Receiver<Batch>, open: oneshot::Sender<Opened>, head: Position) -> Result<(), Fault> {
+        let (connection, opened) = self.store.writer(&self.plan)?;
+        // Before anybody is told: rows of another history must not be served for a moment.
+        if let Err(error) = self.around.journal.lineage().resolve(opened.cursor, head, 0) {
+            return Err(foreign(&error));
+        }
+        if opened.cursor == Cursor::BEGINNING && head > 0 {
+            let file = self.store.file().unwrap_or("a database in memory");
+            self.say(format!("view {}: {file} is filled from the first event, at most {head} events are to come", self.plan.view.name()));
+        }
+        self.tell(opened.cursor, opened.complete || opened.cursor.position() >= head, &[]);
+        if open.send(opened).is_err() {
+            return Ok(());
+        }
+        let written = self.write_all(&connection, queue, opened, head);
+        if !matches!(written, Err(Fault::Damaged(_))) {
+            self.forget_readers();
+            self.store.close(connection);
+        }
+        written
+    }
+
+    fn write_all(&self, connection: &Connection, mut queue: mpsc::Receiver<Batch>, opened: Opened, head: Position) -> Result<(), Fault> {
+        let lineage = self.around.journal.lineage().clone();
+        let mut writer = Writer::new(&self.plan, &lineage, connection)?;
+        let mut complete = opened.complete || opened.cursor.position() >= head;
+        let (mut kept, mut last) = (opened.cursor, opened.cursor);
+        while let Some(batch) = queue.blocking_recv() {
+            let completes = !complete && batch.cursor.position() >= head;
+            // A place without events costs no transaction, unless it is far, or says that all is there.
+            let is_far = batch.cursor.position().saturating_sub(kept.position()) > VIEW_BATCH_EVENTS_MAX as u64;
+            complete |= completes;
+            if !batch.events.is_empty() || completes || is_far {
+                writer.apply(&batch, complete).inspect_err(|_| self.tell_kept(connection))?;
+                kept = batch.cursor;
+            }
+            last = batch.cursor;
+            self.tell(last, complete, &writer.take_touched());
+            self.let_go(batch);
+        }
+        if last != kept || (complete && !opened.complete) {
+            writer.apply(&Batch { events: Vec::new(), cursor: last }, complete)?;
+        }
+        Ok(())
+    }
+
+    /// Freeing thousands of events takes a good part of the time that writing them does; another thread has it to spare.
+    fn let_go(&self, batch: Batch) {
+        if batch.events.len() >= VIEW_LET_GO_MIN {
+            self.around.threads.blocking(Box::new(move || drop(batch)));
+        }
+    }
+
+    fn tell(&self, cursor: Cursor, complete: bool, touched: &[usize]) {
+        self.progress.send_modify(|progress| {
+            progress.cursor = cursor;
+            progress.complete = complete;
+            progress.state = if complete { ViewState::Live } else { ViewState::Filling };
+            if !touched.is_empty() {
+                let mut changes = progress.changes.to_vec();
+                touched.iter().for_each(|table| changes[*table] += 1);
+                progress.changes = changes.into();
+            }
+        });
+    }
+
+    /// After a batch that was taken in as far as it could be.
+    fn tell_kept(&self, connection: &Connection) {
+        let kept = connection.query_row("SELECT cursor FROM _headwater", [], |row| row.get::<_, Option<String>>(0));
+        if let Some(cursor) = kept.ok().flatten().and_then(|text| text.parse().ok()) {
+            let all: Vec<usize> = (0..self.plan.tables.len()).collect();
+            let complete = self.progress.borrow().complete;
+            self.tell(cursor, complete, &all);
+        }
+    }
+}
+
+/// The next item, and all that is there without waiting, within bounds.
+async fn gather(journal: &dyn Journal, events: &mut Events) -> Result<Batch, Fault> {
+    let first = events.next().await;
+    let mut batch = Batch { events: Vec::new(), cursor: Cursor::BEGINNING };
+    let mut bytes = 0;
+    let mut next = first;
+    loop {
+        match next {
+            Some(Ok(Read::Event(event))) => {
+                bytes += event.payload.len();
+                batch.cursor = journal.lineage().cursor(event.position);
+                batch.events.push(event);
+            }
+            Some(Ok(Read::Progress(cursor))) => batch.cursor = cursor,
+            Some(Err(error)) => return Err(read_fault(&error)),
+            None => return Err(Fault::Machine("the journal was closed".to_owned())),
+        }
+        if batch.events.len() >= VIEW_BATCH_EVENTS_MAX || bytes >= VIEW_BATCH_BYTES_MAX {
+            return Ok(batch);
+        }
+        next = match at_once(events.next()).await {
+            // What went wrong comes again at the next read.
+            Some(Some(Ok(item))) => Some(Ok(item)),
+            Some(failed) if batch.events.is_empty() => failed,
+            _ => return Ok(batch),
+        };
+    }
+}
+
+fn read_fault(error: &ReadError) -> Fault {
+    match error {
+        ReadError::Cursor(cause) => foreign(cause),
+        error => Fault::Machine(error.to_string()),
+    }
+}
+
+fn foreign(cause: &CursorError) -> Fault {
+    Fault::Foreign(format!("its place is none of this journal ({cause})"))
+}
+
+/// The future's output when it is there without waiting; the future must be cancel-safe.
+async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|context| {
+        Poll::Ready(match future.as_mut().poll(context) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}

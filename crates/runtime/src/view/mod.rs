@@ -1,0 +1,347 @@
+//! Views: SQL tables that are filled from the journal, and queries over them.
+//!
+//! `check` makes a plan of a definition; `fill` fills one file from the journal, with `write` on a thread of its own and `store` for the
+//! file; `rows` runs queries, on the threads of `pool`; `live` runs them again when their tables have changed. This file is what the runtime
+//! calls: which file serves, and what waits for what.
+//!
+//! A view is a copy of its own on every node, in position order, without a lease. SQLite is named here and nowhere else.
+
+mod check;
+mod difference;
+mod fault;
+mod fill;
+mod functions;
+mod guard;
+mod live;
+mod payload;
+mod plan;
+mod pool;
+mod request;
+mod rows;
+mod shape;
+mod store;
+mod text;
+mod texts;
+mod trial;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use component::hosted::{EntityHandle, ViewDescription, ViewHandle};
+use journal::{Cursor, Position};
+use tokio::sync::{oneshot, watch};
+
+pub use difference::{LiveUpdate, RowChange};
+pub use fault::ViewStop;
+pub use fill::Notices;
+pub use live::{LiveEvent, LiveQuery, LiveSnapshot};
+pub use request::{QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, ViewState, ViewStatus};
+pub use rows::Rows;
+pub use store::ViewFolder;
+pub use trial::{Trial, TrialEvent};
+
+use crate::limits::{Limits, QUERIES_WAITING_MAX};
+pub(crate) use fill::Surroundings;
+use fill::{Fill, Progress};
+pub(crate) use plan::Plan;
+use plan::QueryPlan;
+use pool::Pool;
+use rows::{Bounds, RunError};
+use store::Store;
+
+/// The views of a service.
+pub(crate) struct Views {
+    hosts: Vec<Arc<Host>>,
+    around: Arc<Surroundings>,
+    pool: Pool,
+    folder: Option<ViewFolder>,
+    bounds: Bounds,
+    live: live::Runs,
+}
+
+/// One view: the file that serves, and the one that will.
+pub(crate) struct Host {
+    plan: Arc<Plan>,
+    serving: watch::Sender<Option<Arc<Fill>>>,
+    next: Mutex<Option<Arc<Fill>>>,
+}
+
+/// What a view is checked against.
+pub(crate) fn check(views: &[ViewHandle], entities: &[EntityHandle]) -> Result<Vec<Plan>, (&'static str, String)> {
+    views.iter().map(|view| check::check(view, entities, check::Strangers::Refused).map_err(|problem| (view.name(), problem))).collect()
+}
+
+impl Views {
+    pub(crate) fn new(plans: Vec<Plan>, around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> Self {
+        let host = |plan| Arc::new(Host { plan: Arc::new(plan), serving: watch::Sender::new(None), next: Mutex::default() });
+        Self {
+            hosts: plans.into_iter().map(host).collect(),
+            pool: Pool::new(Arc::clone(&around.threads)),
+            around: Arc::new(around),
+            folder,
+            bounds: Bounds { time: limits.query_time_max, rows: limits.query_rows_max },
+            live: live::Runs::default(),
+        }
+    }
+
+    /// Starts to fill. Once.
+    pub(crate) fn begin(&self) {
+        for host in &self.hosts {
+            let generation = self.generation(host);
+            let fill = self.fill(host, generation);
+            host.serving.send_replace(Some(Arc::clone(&fill)));
+            self.around.tasks.spawn(Box::pin(Arc::clone(&fill).run()));
+            if let Some(folder) = self.folder.clone() {
+                self.around.tasks.spawn(Box::pin(clear_others(folder, fill)));
+            }
+        }
+    }
+
+    fn fill(&self, host: &Host, generation: u32) -> Arc<Fill> {
+        let store = Store::new(self.folder.clone(), &host.plan, generation);
+        Fill::new(Arc::clone(&host.plan), store, generation, Arc::clone(&self.around))
+    }
+
+    /// The oldest file of this build: a younger one is a rebuild that did not come to its end, or else the older one would be gone.
+    fn generation(&self, host: &Host) -> u32 {
+        let files = self.folder.as_ref().and_then(|folder| store::files(folder, host.plan.view.name()).ok()).unwrap_or_default();
+        files.into_iter().filter(|(build, ..)| *build == host.plan.build).map(|(_, generation, _)| generation).min().unwrap_or(1)
+    }
+
+    /// Ends what fills; returns when every file is closed.
+    pub(crate) async fn end(&self) {
+        let fills: Vec<Arc<Fill>> = self.hosts.iter().flat_map(|host| host.fills()).collect();
+        fills.iter().for_each(|fill| fill.stop());
+        for fill in fills {
+            fill.ended().await;
+        }
+    }
+
+    pub(crate) fn descriptions(&self) -> Vec<&ViewDescription> {
+        self.hosts.iter().map(|host| host.plan.view.description()).collect()
+    }
+
+    fn host(&self, name: &str) -> Result<&Arc<Host>, QueryError> {
+        let found = self.hosts.iter().find(|host| host.plan.view.name() == name);
+        found.ok_or_else(|| QueryError::UnknownView {
+            name: name.to_owned(),
+            known: self.hosts.iter().map(|host| host.plan.view.name()).collect(),
+        })
+    }
+
+    fn find(&self, request: &QueryRequest) -> Result<(&Arc<Host>, usize, Vec<u8>), QueryError> {
+        let host = self.host(&request.view)?;
+        let unknown = || QueryError::UnknownQuery { name: request.query.clone(), known: host.plan.query_names() };
+        let query = host.plan.query(&request.query).ok_or_else(unknown)?;
+        let read = host.plan.queries[query].read;
+        let input = match &request.input {
+            QueryInput::Json(json) => read(json),
+            QueryInput::Texts(texts) => read(&texts::typed(&host.plan.view.description().queries[query], texts)),
+        };
+        let input = input.map_err(QueryError::Refused)?;
+        Ok((host, query, input))
+    }
+
+    /// Runs a query once its view has seen what it must have seen.
+    pub(crate) async fn query(&self, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
+        let (host, query, input) = self.find(&request)?;
+        let seen = self.place(request.seen).await?;
+        let fill = self.ready(host, seen, request.wait, request.stale).await?;
+        let plan = &host.plan.queries[query];
+        let (rows, cursor) = self.ask(&fill, query, input).await?;
+        Ok(QueryAnswer { rows, columns: plan.columns.iter().map(|column| column.name.clone()).collect(), cursor })
+    }
+
+    /// The position of a place of this service.
+    async fn place(&self, seen: Option<Cursor>) -> Result<Position, QueryError> {
+        let Some(seen) = seen else { return Ok(0) };
+        let head = self.around.journal.head().await.map_err(QueryError::Read)?;
+        let resolved = self.around.journal.lineage().resolve(seen, head.position(), 0);
+        resolved.map_err(|error| QueryError::Read(error.into()))
+    }
+
+    /// The file that serves, once it has seen a place.
+    async fn ready(&self, host: &Host, seen: Position, wait: Duration, stale: bool) -> Result<Arc<Fill>, QueryError> {
+        let mut serving = host.serving.subscribe();
+        let deadline = self.around.tasks.sleep(wait);
+        tokio::pin!(deadline);
+        loop {
+            let Some(fill) = serving.borrow_and_update().clone() else { return Err(host.behind(seen)) };
+            let mut progress = fill.progress.subscribe();
+            let answerable = host.answerable(&progress.borrow_and_update(), seen, stale);
+            if let Some(ready) = answerable {
+                return ready.map(|()| fill);
+            }
+            tokio::select! {
+                biased;
+                _ = serving.changed() => {}
+                // The fill that is looked at holds its sender.
+                _ = progress.changed() => {}
+                () = &mut deadline => return Err(host.behind(self.head_or(seen).await)),
+            }
+        }
+    }
+
+    async fn head_or(&self, seen: Position) -> Position {
+        self.around.journal.head().await.map_or(seen, |head| head.position()).max(seen)
+    }
+
+    /// Runs a query on one of its threads.
+    async fn ask(&self, fill: &Arc<Fill>, query: usize, input: Vec<u8>) -> Result<(Rows, Cursor), QueryError> {
+        let (answer, answered) = oneshot::channel();
+        let (asked, bounds, tasks) = (Arc::clone(fill), self.bounds, Arc::clone(&self.around.tasks));
+        let work = move || {
+            // Nobody waits any more when the request was given up.
+            let _ = answer.send(run(&asked, query, &input, bounds, &tasks));
+        };
+        if !self.pool.run(Box::new(work)) {
+            return Err(QueryError::Busy { limit: QUERIES_WAITING_MAX });
+        }
+        answered.await.unwrap_or(Err(QueryError::Stopping))
+    }
+
+    /// Begins to make a view's rows anew, beside those that serve; they change places when the new ones have caught up. False when one is
+    /// under way.
+    pub(crate) fn rebuild(self: &Arc<Self>, name: &str) -> Result<bool, QueryError> {
+        let host = Arc::clone(self.host(name)?);
+        let Some(old) = host.serving.borrow().clone() else { return Err(host.behind(0)) };
+        let fill = {
+            let mut next = host.next.lock().unwrap_or_else(PoisonError::into_inner);
+            if next.is_some() {
+                return Ok(false);
+            }
+            let fill = self.fill(&host, old.generation + 1);
+            *next = Some(Arc::clone(&fill));
+            fill
+        };
+        let views = Arc::clone(self);
+        self.around.tasks.spawn(Box::pin(async move { views.change_places(&host, &old, fill).await }));
+        Ok(true)
+    }
+
+    async fn change_places(&self, host: &Host, old: &Arc<Fill>, fill: Arc<Fill>) {
+        // What an earlier rebuild left is no beginning.
+        let _ = fill.store.remove();
+        self.around.tasks.spawn(Box::pin(Arc::clone(&fill).run()));
+        let mut progress = fill.progress.subscribe();
+        let settled = |progress: &Progress| progress.ended || progress.complete || matches!(progress.state, ViewState::Stopped(_));
+        let complete = progress.wait_for(settled).await.is_ok_and(|progress| progress.complete && !progress.ended);
+        // A view that is stopped has nothing better: the new rows are as far.
+        let old_is_stopped = matches!(old.progress.borrow().state, ViewState::Stopped(_));
+        let replaces = complete || (old_is_stopped && !fill.progress.borrow().ended);
+        let gone = if replaces { old } else { &fill };
+        {
+            let mut next = host.next.lock().unwrap_or_else(PoisonError::into_inner);
+            if replaces {
+                host.serving.send_replace(Some(Arc::clone(&fill)));
+            }
+            *next = None;
+        }
+        if replaces || !fill.progress.borrow().ended {
+            gone.stop();
+            gone.ended().await;
+            let _ = gone.store.remove();
+        }
+    }
+
+    /// What all views do, in a word each.
+    pub(crate) fn states(&self) -> BTreeMap<&'static str, &'static str> {
+        self.hosts.iter().map(|host| (host.plan.view.name(), host.status(0).state.word())).collect()
+    }
+
+    /// How all views are.
+    pub(crate) async fn status(&self) -> Vec<ViewStatus> {
+        let head = self.head_or(0).await;
+        self.hosts.iter().map(|host| host.status(head)).collect()
+    }
+}
+
+/// One query on the caller's thread.
+fn run(
+    fill: &Fill,
+    query: usize,
+    input: &[u8],
+    bounds: Bounds,
+    tasks: &Arc<dyn crate::seams::Tasks>,
+) -> Result<(Rows, Cursor), QueryError> {
+    let plan: &QueryPlan = &fill.plan.queries[query];
+    let told = fill.progress.borrow().cursor;
+    let deadline = tasks.elapsed() + bounds.time;
+    let clock = Arc::clone(tasks);
+    let ran = fill.with_reader(|connection| {
+        let watch = move || clock.elapsed() > deadline;
+        let watched = connection.progress_handler(crate::limits::QUERY_STEPS, Some(watch));
+        let ran = rows::run(connection, plan, input, bounds);
+        let _ = connection.progress_handler(0, None::<fn() -> bool>);
+        watched.map(|()| ran)
+    });
+    let broken = |error: rusqlite::Error| QueryError::Broken { query: plan.name, message: error.to_string() };
+    match ran.and_then(|ran| ran).map_err(broken)? {
+        // What was told was in the file before the query began.
+        Ok((rows, cursor)) => Ok((rows, cursor.filter(|cursor| cursor.position() > told.position()).unwrap_or(told))),
+        Err(RunError::Query(error)) => Err(error),
+        Err(RunError::Damaged(cause)) => {
+            fill.damaged(cause);
+            Err(QueryError::NotCaughtUp { view: fill.plan.view.name(), behind: 0 })
+        }
+    }
+}
+
+/// Removes the files of other builds, and of rebuilds that did not come to their end, once this one has caught up.
+async fn clear_others(folder: ViewFolder, fill: Arc<Fill>) {
+    let mut progress = fill.progress.subscribe();
+    if progress.wait_for(|progress| progress.complete || progress.ended).await.is_ok_and(|progress| progress.ended) {
+        return;
+    }
+    drop(progress);
+    for (_, _, name) in store::files(&folder, fill.plan.view.name()).unwrap_or_default() {
+        if fill.store.file() != Some(&name) {
+            // What stays is looked at again at the next start.
+            let _ = store::remove(&folder, &name);
+        }
+    }
+}
+
+impl Host {
+    /// Whether a query may run, and if not whether waiting helps: `None` says that it does.
+    fn answerable(&self, progress: &Progress, seen: Position, stale: bool) -> Option<Result<(), QueryError>> {
+        let is_there = progress.cursor.position() >= seen;
+        match &progress.state {
+            _ if progress.ended => Some(Err(QueryError::Stopping)),
+            ViewState::Opening | ViewState::Idle => None,
+            ViewState::Stopped(_) if stale && is_there => Some(Ok(())),
+            ViewState::Stopped(stop) => Some(Err(QueryError::Stopped { view: self.plan.view.name(), stop: stop.clone() })),
+            _ if is_there && (progress.complete || stale) => Some(Ok(())),
+            _ => None,
+        }
+    }
+
+    fn behind(&self, head: Position) -> QueryError {
+        let at = self.serving.borrow().as_ref().map_or(0, |fill| fill.progress.borrow().cursor.position());
+        QueryError::NotCaughtUp { view: self.plan.view.name(), behind: head.saturating_sub(at) }
+    }
+
+    fn fills(&self) -> Vec<Arc<Fill>> {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.serving.borrow().clone().into_iter().chain(next).collect()
+    }
+
+    fn status(&self, head: Position) -> ViewStatus {
+        let (name, build) = (self.plan.view.name(), self.plan.build.clone());
+        let Some(fill) = self.serving.borrow().clone() else {
+            let (state, cursor) = (ViewState::Idle, Cursor::BEGINNING);
+            return ViewStatus { name, build, state, cursor, behind: head, rebuild: None, file: None, notes: Vec::new() };
+        };
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let rebuild = next.map(|next| {
+            let Progress { state, cursor, .. } = next.progress.borrow().clone();
+            Rebuild { state, cursor, behind: head.saturating_sub(cursor.position()) }
+        });
+        let Progress { state, cursor, .. } = fill.progress.borrow().clone();
+        let notes = fill.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let file = fill.store.file().map(str::to_owned);
+        ViewStatus { name, build, state, cursor, behind: head.saturating_sub(cursor.position()), rebuild, file, notes }
+    }
+}

@@ -1,0 +1,128 @@
+//! A view that was checked: which statements an event runs, where their values come from, and what a query's columns are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use component::hosted::{EntityHandle, Refusal, ViewFill, ViewHandle};
+
+use super::shape::Kind;
+
+/// See the module.
+pub(crate) struct Plan {
+    pub(super) view: ViewHandle,
+    /// Sixteen hexadecimal digits; another one is another file.
+    pub(super) build: String,
+    /// `cart/item-added`, for the journal.
+    pub(super) selection: Vec<Arc<str>>,
+    /// By entity type, then by event name.
+    pub(super) events: HashMap<String, HashMap<String, EventPlan>>,
+    pub(super) tables: Vec<String>,
+    pub(super) queries: Vec<QueryPlan>,
+}
+
+/// What an event does.
+pub(super) struct EventPlan {
+    pub(super) entity: EntityHandle,
+    /// The version of its present shape; an older event is raised first.
+    pub(super) version: u16,
+    /// The fields that its statements want, each once.
+    pub(super) fields: Vec<String>,
+    pub(super) steps: Vec<Step>,
+    /// Places of the tables that it may change.
+    pub(super) touches: Vec<usize>,
+}
+
+/// One statement or one piece of code.
+pub(super) struct Step {
+    /// Its place in [`fills`](component::hosted::HostedView::fills).
+    pub(super) fill: usize,
+    /// Where the statement's values come from, in the order of its parameters.
+    pub(super) sources: Vec<Source>,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A wanted field, by its place.
+    Field(usize),
+    Known(Known),
+}
+
+/// What is known of an event beside its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    Id,
+    Type,
+    Tenant,
+    Sequence,
+    Event,
+    EventId,
+    Time,
+    TimeMicros,
+    Correlation,
+    Principal,
+    Data,
+}
+
+impl Known {
+    pub(super) const ALL: [(&'static str, Self); 11] = [
+        ("@id", Self::Id),
+        ("@type", Self::Type),
+        ("@tenant", Self::Tenant),
+        ("@sequence", Self::Sequence),
+        ("@event", Self::Event),
+        ("@event_id", Self::EventId),
+        ("@time", Self::Time),
+        ("@time_micros", Self::TimeMicros),
+        ("@correlation", Self::Correlation),
+        ("@principal", Self::Principal),
+        ("@data", Self::Data),
+    ];
+}
+
+/// A query.
+pub(super) struct QueryPlan {
+    pub(super) name: &'static str,
+    pub(super) sql: String,
+    pub(super) read: fn(&[u8]) -> Result<Vec<u8>, Refusal>,
+    /// The fields of its input, in the order of its parameters.
+    pub(super) parameters: Vec<String>,
+    pub(super) columns: Vec<Column>,
+    /// A row is the value of its one column, and not an object.
+    pub(super) bare: bool,
+    /// Places of the tables that it reads.
+    pub(super) reads: Vec<usize>,
+    /// Places of the columns that tell a row from all others, where the query shows a table's primary key.
+    pub(super) key: Option<Vec<usize>>,
+}
+
+/// A column of a query.
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+}
+
+impl Plan {
+    /// A statement for messages: `on cart/item-added`.
+    pub(super) fn fill_name(&self, fill: usize) -> String {
+        match &self.view.fills()[fill] {
+            ViewFill::Sql(statement) => format!("on {}", statement.event),
+            ViewFill::Code { kind, .. } => format!("the code for {kind}"),
+        }
+    }
+
+    pub(super) fn query(&self, name: &str) -> Option<usize> {
+        self.queries.iter().position(|query| query.name == name)
+    }
+
+    pub(super) fn query_names(&self) -> Vec<&'static str> {
+        self.queries.iter().map(|query| query.name).collect()
+    }
+}
+
+/// FNV-1a, 64 bits: stable for ever. Two definitions of one hash would share a file; nobody makes them on purpose.
+pub(super) fn build(parts: &[String]) -> String {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}
