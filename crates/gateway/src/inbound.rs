@@ -10,6 +10,7 @@ mod batch;
 mod body;
 mod command;
 mod connection;
+mod consumer;
 mod dispatch;
 mod entity;
 mod events;

@@ -17,6 +17,7 @@ mod flight;
 mod isolation;
 pub mod limits;
 mod operation;
+mod pull;
 mod request;
 mod runtime;
 pub mod seams;
@@ -34,6 +35,7 @@ pub use delivery::{
     ConsumerState, ConsumerStatus, Decision, DeliveryError, FailedRun, HeldKey, HeldSelection, OrderError, RetryPolicy, cause_group,
 };
 pub use limits::Limits;
+pub use pull::{ConsumerError, ConsumerReads, ConsumerSetup, ConsumerSight, ConsumerStart, DeliveryWord, PulledDelivery, SetUp};
 pub use request::{
     CommandError, CommandOutcome, CommandRequest, Expectation, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead,
 };

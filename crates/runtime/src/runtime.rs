@@ -16,6 +16,7 @@ use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
 use crate::operation::Operations;
+use crate::pull::{ConsumerError, ConsumerSetup, ConsumerSight, DeliveryWord, PullConsumers, PulledDelivery, SetUp};
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead};
 use crate::start::StartError;
 use crate::topic::{PublishAnswer, TopicMessage, Topics};
@@ -32,6 +33,7 @@ pub struct Runtime {
     delivery: DeliveryRoom,
     operations: Arc<Operations>,
     topics: Topics,
+    pulled: PullConsumers,
     admission: Admission,
     views: Arc<Views>,
 }
@@ -83,6 +85,7 @@ impl Runtime {
             delivery: DeliveryRoom::new(seams),
             operations: Arc::new(Operations::new(parts.operations)),
             topics,
+            pulled: PullConsumers::new(),
             admission: Admission::new(parts.limits.commands_in_flight_max),
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
         })
@@ -128,6 +131,49 @@ impl Runtime {
         self.topics.publish(topic, messages, context).await
     }
 
+    /// Sets a client's consumer up, or otherwise: what is out when it changes comes again.
+    ///
+    /// # Errors
+    /// See [`ConsumerError`].
+    pub async fn set_up_consumer(&self, name: &str, setup: ConsumerSetup, context: &Context) -> Result<SetUp, ConsumerError> {
+        let _permit = self.admission.enter().map_err(|_| ConsumerError::Stopping)?;
+        self.pulled.set_up(&self.delivery, name, setup, context).await
+    }
+
+    /// Removes a client's consumer, with its place.
+    ///
+    /// # Errors
+    /// See [`ConsumerError`].
+    pub async fn remove_consumer(&self, name: &str, context: &Context) -> Result<(), ConsumerError> {
+        let _permit = self.admission.enter().map_err(|_| ConsumerError::Stopping)?;
+        self.pulled.remove(&self.delivery, name, context).await
+    }
+
+    /// A client's consumer as it is now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn consumer_sight(&self, name: &str) -> Result<ConsumerSight, ConsumerError> {
+        self.pulled.sight(&self.delivery, name)
+    }
+
+    /// Up to `max` deliveries of a client's consumer; waits for the first one, at most so long.
+    ///
+    /// # Errors
+    /// See [`ConsumerError`].
+    pub async fn pull(&self, consumer: &str, max: usize, wait: Duration) -> Result<Vec<PulledDelivery>, ConsumerError> {
+        self.pulled.pull(&self.delivery, consumer, max, wait).await
+    }
+
+    /// Takes a client's word for deliveries; gives for how many. Those that are not out are named in the error, and the others
+    /// are done all the same.
+    ///
+    /// # Errors
+    /// See [`ConsumerError`].
+    pub fn say(&self, consumer: &str, deliveries: &[String], word: DeliveryWord) -> Result<usize, ConsumerError> {
+        self.pulled.say(consumer, deliveries, word)
+    }
+
     /// Whether the service has this entity type.
     #[must_use]
     pub fn has_entity(&self, kind: &str) -> bool {
@@ -151,6 +197,8 @@ impl Runtime {
     pub async fn begin(&self) -> Result<(), DeliveryError> {
         self.views.begin();
         self.asynchronous.resume(&self.delivery).await?;
+        let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).collect();
+        self.pulled.resume(&self.delivery, &components).await?;
         for action in &self.actions {
             let consumer = action::consumer(action, &self.entities, &self.operations);
             self.delivery.place(&consumer).await?;
@@ -336,6 +384,7 @@ impl Runtime {
     /// Takes no more commands, and no consumer takes further events; what is under way goes on. Reads go on.
     pub fn stop(&self) {
         self.admission.stop();
+        self.pulled.stop();
         self.delivery.stop();
     }
 
