@@ -20,5 +20,6 @@ pub(crate) const NAME: &str = "shop";
 /// The shop, ready to run.
 pub(crate) fn service() -> Service {
     let shop = Service::new(NAME).entity::<Cart>().entity::<Order>().entity::<Parcel>().action(PackParcel);
+    let shop = shop.topic("notices");
     shop.view(views::orders()).view(views::sales()).view(views::products())
 }
