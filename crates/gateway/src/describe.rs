@@ -5,6 +5,7 @@
 
 mod consumers;
 mod general;
+mod pulls;
 mod schemas;
 mod topics;
 mod views;
@@ -36,7 +37,8 @@ pub fn openapi(
         topics::path(topic, &mut schemas, &mut paths);
     }
     views::paths(views, &mut schemas, &mut paths);
-    consumers::paths(&mut paths);
+    consumers::paths(&mut schemas, &mut paths);
+    pulls::paths(&mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();
     let document = json!({

@@ -1,130 +1,87 @@
-//! Consumers of clients in the description.
+//! Consumers in the description: how they are, what they hold, and decisions about it.
 
 use serde_json::{Map, Value as Json, json};
 
-use super::general::{self, reference};
-use crate::limits::{
-    ACK_SECONDS_DEFAULT, ACK_SECONDS_MAX, ATTEMPTS_DEFAULT, ATTEMPTS_MAX, DELIVERIES_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, PULL_DEFAULT,
-    PULL_WAIT_SECONDS_MAX, RETRY_AFTER_SECONDS_MAX,
-};
+use super::general::{get, page, query, reference, refusals};
+use super::schemas::Schemas;
 
-pub(super) fn paths(paths: &mut Map<String, Json>) {
-    let shown = |description: &str| answer(description, &reference("schemas", "Consumer"));
-    let setup = json!({ "required": true, "content": { "application/json": { "schema": reference("schemas", "ConsumerSetup") } } });
-    let mut put =
-        operation("set-up", "Sets a consumer up, or otherwise", Some(setup), &[400, 404, 409, 410, 413, 415], shown("it is set up so"));
-    put["responses"]["201"] = shown("it is new");
-    let deleted = answer("it is no more, and its place is forgotten", &json!({ "type": "object" }));
-    paths.insert("/v1/consumers/{name}".to_owned(), json!({
-        "parameters": [json!({ "name": "name", "in": "path", "required": true, "schema": { "type": "string", "pattern": "^[a-z][a-z0-9-]{0,63}$" } })],
-        "get": operation("show", "How it is set up, and how it is", None, &[400, 404], shown("the consumer")),
-        "put": put,
-        "delete": operation("remove", "Removes it, with its place", None, &[400, 404], deleted),
-    }));
-    for (name, summary, members, required, ok) in calls() {
-        let schema = json!({ "type": "object", "additionalProperties": false, "required": required, "properties": members });
-        let body = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
-        let post = operation(name, summary, Some(body), &[400, 404, 409, 410, 413, 415], ok);
-        paths.insert(
-            format!("/v1/consumers/{{name}}/{name}"),
-            json!({
-                "parameters": [json!({ "name": "name", "in": "path", "required": true, "schema": { "type": "string" } })], "post": post,
-            }),
+pub(super) fn paths(schemas: &mut Schemas, paths: &mut Map<String, Json>) {
+    schemas.add("Consumer", &consumer());
+    schemas.add("HeldKey", &held_key());
+    let name =
+        json!({ "name": "consumer", "in": "path", "required": true, "schema": { "type": "string" }, "description": "an action's name" });
+    let all = get("How the consumers are", "admin", "consumers", &[], &[], page(reference("schemas", "Consumer"), "the consumers"));
+    let content = json!({ "application/json": { "schema": reference("schemas", "Consumer") } });
+    let one = json!({ "description": "the consumer", "content": content });
+    let one = get("How a consumer is", "admin", "consumer", std::slice::from_ref(&name), &[404], one);
+    let parameters = [
+        name.clone(),
+        query("cause", json!({ "type": "string" }), "only keys whose last failure is of this group"),
+        query("state", json!({ "enum": ["held", "parked"] }), "only these"),
+        query("group", json!({ "const": "cause" }), "groups of causes with their counts instead"),
+        query("after", json!({ "type": "string" }), "keys after this one, `type/id`"),
+        query("limit", json!({ "type": "integer", "minimum": 1 }), "items of the page, at most"),
+    ];
+    let held = page(reference("schemas", "HeldKey"), "held and parked keys, by key; or groups");
+    let held = get("What a consumer holds and has parked", "admin", "held", &parameters, &[400, 404], held);
+    paths.insert("/v1/admin/consumers".to_owned(), json!({ "get": all }));
+    paths.insert("/v1/admin/consumers/{consumer}".to_owned(), json!({ "get": one }));
+    paths.insert("/v1/admin/consumers/{consumer}/held".to_owned(), json!({ "get": held }));
+    for (act, summary, needed, fields) in ACTS {
+        let properties: Map<String, Json> = fields.iter().map(|field| ((*field).to_owned(), field_schema(field))).collect();
+        let schema = json!({ "type": "object", "required": needed, "properties": properties, "additionalProperties": false });
+        let mut responses = refusals(&[400, 404, 409, 413, 415]);
+        responses.insert(
+            "200".to_owned(),
+            json!({ "description": "done", "content": { "application/json": { "schema": { "type": "object" } } } }),
         );
+        let post = json!({ "tags": ["admin"], "operationId": format!("consumer.{act}"), "summary": summary, "parameters": [name],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": schema } } }, "responses": responses });
+        paths.insert(format!("/v1/admin/consumers/{{consumer}}/{act}"), json!({ "post": post }));
     }
 }
 
-fn calls() -> [(&'static str, &'static str, Json, Json, Json); 4] {
-    let ids = || json!({ "type": "array", "minItems": 1, "maxItems": DELIVERIES_MAX, "items": { "type": "string" } });
-    let counted = || {
-        answer(
-            "all of them",
-            &json!({ "type": "object", "required": ["deliveries"], "properties": { "deliveries": { "type": "integer" } } }),
-        )
-    };
-    let delivery = json!({ "type": "object", "required": ["delivery", "attempt", "event"], "properties": {
-        "delivery": { "type": "string", "description": "what you name it by; each attempt has its own" },
-        "attempt": { "type": "integer", "minimum": 1 }, "event": { "type": "object", "description": "a CloudEvent" },
-    } });
-    let pulled =
-        json!({ "type": "object", "required": ["deliveries"], "properties": { "deliveries": { "type": "array", "items": delivery } } });
-    [
-        (
-            "pull",
-            "Gives deliveries to this client, to be acknowledged",
-            json!({
-                "max": whole(1, DELIVERIES_MAX as u64, PULL_DEFAULT), "wait_seconds": whole(0, PULL_WAIT_SECONDS_MAX, 0),
-            }),
-            json!([]),
-            answer("what there is, in order per key; none when nothing came in time", &pulled),
-        ),
-        ("ack", "These are done", json!({ "deliveries": ids() }), json!(["deliveries"]), counted()),
-        (
-            "nack",
-            "These failed: they come again, and their keys are parked after the last attempt",
-            json!({
-                "deliveries": ids(), "cause": { "type": "string", "minLength": 1 },
-                "retry_after_seconds": { "type": "integer", "minimum": 0, "maximum": RETRY_AFTER_SECONDS_MAX },
-            }),
-            json!(["deliveries", "cause"]),
-            counted(),
-        ),
-        (
-            "extend",
-            "These need more time, from now on",
-            json!({
-                "deliveries": ids(), "seconds": { "type": "integer", "minimum": 1, "maximum": ACK_SECONDS_MAX },
-            }),
-            json!(["deliveries", "seconds"]),
-            counted(),
-        ),
-    ]
-}
+type Act = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
 
-fn operation(name: &str, summary: &str, body: Option<Json>, refused: &[u16], ok: Json) -> Json {
-    let mut responses = general::refusals(refused);
-    responses.insert("200".to_owned(), ok);
-    let mut operation =
-        json!({ "tags": ["consumers"], "operationId": format!("consumer.{name}"), "summary": summary, "responses": responses });
-    if let Some(body) = body {
-        operation["requestBody"] = body;
+const ACTS: [Act; 5] = [
+    ("redrive", "Runs held and parked keys again: one, those of a cause, or all", &[], &["type", "id", "cause", "per_second"]),
+    ("dry-run", "What the next run of a held key would send", &["type", "id"], &["type", "id", "payload"]),
+    ("discard", "Lets a key go on behind the event that holds it", &["type", "id", "event", "reason"], &["type", "id", "event", "reason"]),
+    (
+        "edit",
+        "Runs the event that holds a key with another payload",
+        &["type", "id", "event", "payload"],
+        &["type", "id", "event", "payload", "reason"],
+    ),
+    ("place", "Lets a consumer go on from another place", &["at"], &["at", "reason"]),
+];
+
+fn field_schema(field: &str) -> Json {
+    match field {
+        "payload" => json!({}),
+        "per_second" => json!({ "type": "integer", "minimum": 1 }),
+        "at" => json!({ "type": "string", "description": "`first`, `now`, a cursor, or a time" }),
+        _ => json!({ "type": "string" }),
     }
-    operation
 }
 
-fn answer(description: &str, schema: &Json) -> Json {
-    json!({ "description": description, "content": { "application/json": { "schema": schema } } })
+fn consumer() -> Json {
+    json!({ "type": "object", "required": ["consumer", "state", "under_way", "held", "parked"], "properties": {
+        "consumer": { "type": "string" }, "state": { "enum": ["starting", "working", "waiting", "unplaced", "stopped"] },
+        "cause": { "type": ["string", "null"] }, "cursor": { "type": ["string", "null"] }, "under_way": { "type": "integer" },
+        "held": { "type": "integer" }, "parked": { "type": "integer" },
+    } })
 }
 
-fn whole(least: u64, most: u64, default: u64) -> Json {
-    json!({ "type": "integer", "minimum": least, "maximum": most, "default": default })
-}
-
-/// How a consumer is set up, and how it is shown.
-pub(super) fn schemas(schemas: &mut Map<String, Json>) {
+fn held_key() -> Json {
     let text = || json!({ "type": "string" });
-    let mut members = json!({
-        "topic": { "type": "string", "description": "the messages of this topic; this or `types`" },
-        "types": { "type": "array", "items": text(), "description": "events such as `cart/item-added` or `cart`" },
-        "start": { "description": "where a new one begins", "default": "first", "oneOf": [
-            { "enum": ["first", "now"] },
-            { "type": "object", "required": ["cursor"], "properties": { "cursor": reference("schemas", "Cursor") } },
-            { "type": "object", "required": ["time"], "properties": { "time": { "type": "string", "format": "date-time" } } },
-        ] },
-        "ack_seconds": whole(1, ACK_SECONDS_MAX.into(), ACK_SECONDS_DEFAULT.into()),
-        "attempts_max": whole(1, ATTEMPTS_MAX.into(), ATTEMPTS_DEFAULT.into()),
-        "in_flight_max": whole(1, IN_FLIGHT_MAX.into(), IN_FLIGHT_DEFAULT.into()),
-    });
-    let setup = json!({ "type": "object", "additionalProperties": false, "properties": members.clone() });
-    schemas.insert("ConsumerSetup".to_owned(), setup);
-    members["name"] = text();
-    members["state"] = json!({ "enum": ["starting", "working", "waiting", "unplaced", "stopped"] });
-    members["cause"] = text();
-    members["cursor"] = json!({ "type": ["string", "null"], "description": "everything up to here has ended" });
-    for (name, what) in
-        [("waiting", "wait to be pulled"), ("in_flight", "are out"), ("held", "keys are tried again"), ("parked", "keys wait for a person")]
-    {
-        members[name] = json!({ "type": "integer", "description": what });
-    }
-    schemas.insert("Consumer".to_owned(), json!({ "type": "object", "properties": members }));
+    json!({ "type": "object", "required": ["type", "id", "state", "event", "event_type", "sequence", "attempts", "cause", "failures"],
+        "properties": {
+            "type": text(), "id": text(), "state": { "enum": ["held", "parked"] }, "event": text(), "event_type": text(),
+            "sequence": { "type": "integer" }, "cursor": text(), "attempts": { "type": "integer" }, "deaths": { "type": "integer" },
+            "edited": { "type": "boolean" }, "since": text(), "due": { "type": ["string", "null"] }, "cause": text(),
+            "group": { "type": "string", "description": "the cause, with `#` for its numbers" },
+            "failures": { "type": "array", "items": { "type": "object", "properties": {
+                "time": text(), "attempt": { "type": "integer" }, "cause": text() } } },
+    } })
 }

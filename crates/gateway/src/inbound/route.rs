@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use http::{Method, header};
 
+use super::admin::Act;
 use super::consumer::Call;
 use super::path::decode;
 use crate::problem::{INVALID_PATH, METHOD_NOT_ALLOWED, Problem, UNKNOWN_ROUTE};
@@ -23,13 +24,17 @@ pub(super) enum Route<'a> {
     Operation { name: Text<'a> },
     Stream { name: Text<'a> },
     Topic { name: Text<'a> },
-    Consumer { name: Text<'a> },
+    ClientConsumer { name: Text<'a> },
     ConsumerChange { name: Text<'a> },
     ConsumerCall { name: Text<'a>, call: Call },
     Query { view: Text<'a>, query: Text<'a> },
     View { view: Text<'a> },
     Views,
     Rebuild { view: Text<'a> },
+    Consumers,
+    Consumer { consumer: Text<'a> },
+    Held { consumer: Text<'a> },
+    Decide { consumer: Text<'a>, act: Act },
     Live,
     Ready,
     OpenApi,
@@ -44,6 +49,7 @@ impl Route<'_> {
                 | Self::Batch { .. }
                 | Self::Operation { .. }
                 | Self::Rebuild { .. }
+                | Self::Decide { .. }
                 | Self::Topic { .. }
                 | Self::ConsumerChange { .. }
                 | Self::ConsumerCall { .. }
@@ -78,7 +84,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "operations", name] => (Route::Operation { name: segment("operation", name)? }, POST),
         ["v1", "streams", name] => (Route::Stream { name: segment("stream", name)? }, GET),
         ["v1", "topics", name] => (Route::Topic { name: segment("topic", name)? }, POST),
-        ["v1", "consumers", name] if read => (Route::Consumer { name: segment("consumer", name)? }, GET),
+        ["v1", "consumers", name] if read => (Route::ClientConsumer { name: segment("consumer", name)? }, GET),
         ["v1", "consumers", name] => (Route::ConsumerChange { name: segment("consumer", name)? }, CHANGE),
         ["v1", "consumers", name, call] => {
             let call = consumer_call(call).ok_or_else(|| unknown(path))?;
@@ -88,6 +94,10 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
+        ["v1", "admin", "consumers"] => (Route::Consumers, GET),
+        ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
+        ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
+        ["v1", "admin", "consumers", consumer, act] => (decide(path, consumer, act)?, POST),
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),
         ["openapi.json"] => (Route::OpenApi, GET),
@@ -120,6 +130,18 @@ fn consumer_call(name: &str) -> Option<Call> {
     [("pull", Call::Pull), ("ack", Call::Ack), ("nack", Call::Nack), ("extend", Call::Extend)]
         .into_iter()
         .find_map(|(known, call)| (known == name).then_some(call))
+}
+
+fn decide<'a>(path: &str, consumer: &'a str, act: &str) -> Result<Route<'a>, Problem> {
+    let act = match act {
+        "redrive" => Act::Redrive,
+        "dry-run" => Act::DryRun,
+        "discard" => Act::Discard,
+        "edit" => Act::Edit,
+        "place" => Act::Place,
+        _ => return Err(unknown(path)),
+    };
+    Ok(Route::Decide { consumer: segment("consumer", consumer)?, act })
 }
 
 fn segment<'a>(what: &str, text: &'a str) -> Result<Text<'a>, Problem> {
@@ -160,6 +182,7 @@ mod tests {
             (Method::POST, "/v1/views/popular/top", Route::Query { view: "popular".into(), query: "top".into() }),
             (Method::GET, "/v1/views/popular", Route::View { view: "popular".into() }),
             (Method::POST, "/v1/admin/views/popular/rebuild", Route::Rebuild { view: "popular".into() }),
+            (Method::POST, "/v1/admin/consumers/%24commands/redrive", Route::Decide { consumer: "$commands".into(), act: Act::Redrive }),
             (Method::GET, "/readyz", Route::Ready),
         ] {
             assert_eq!(find(&method, path).unwrap(), expected, "{method} {path}");
@@ -173,6 +196,7 @@ mod tests {
             (Method::GET, "/v2/entities/cart", "HW0010"),
             (Method::GET, "/v1/entities/cart/c1/commands/k/more", "HW0010"),
             (Method::GET, "/a/b/c/d/e/f/g/h/i/j", "HW0010"),
+            (Method::POST, "/v1/admin/consumers/a/fly", "HW0010"),
             (Method::GET, "/v1/entities/cart/", "HW0005"),
             (Method::POST, "/v1/entities/cart//add-item", "HW0005"),
             (Method::POST, "/v1/entities/cart/%zz/add-item", "HW0005"),
