@@ -25,5 +25,6 @@ pub(crate) fn carts() -> Service {
 /// The shop, ready to run.
 pub(crate) fn service() -> Service {
     let shop = Service::new(NAME).entity::<Cart>().entity::<Order>().entity::<Parcel>().action(PackParcel);
+    let shop = shop.topic("notices");
     shop.view(views::orders()).view(views::sales()).view(views::products())
 }

@@ -11,6 +11,7 @@ mod batch;
 mod body;
 mod command;
 mod connection;
+mod consumer;
 mod dispatch;
 mod entity;
 mod events;
@@ -23,6 +24,7 @@ mod refusal;
 mod route;
 mod server;
 mod stream;
+mod topic;
 mod view;
 
 use std::sync::atomic::{AtomicBool, Ordering};

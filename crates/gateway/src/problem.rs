@@ -77,6 +77,10 @@ codes! {
     JOURNAL_STOPPED = "HW0043" "journal-stopped" 503;
     ENGINE_UNAVAILABLE = "HW0044" "engine-unavailable" 503 retry 5;
     OUTCOME_UNKNOWN = "HW0045" "outcome-unknown" 504;
+    UNKNOWN_TOPIC = "HW0046" "unknown-topic" 404;
+    CONSUMER_CONFLICT = "HW0047" "consumer-conflict" 409;
+    CONSUMER_UNPLACED = "HW0048" "consumer-unplaced" 409;
+    DELIVERY_STALE = "HW0049" "delivery-stale" 410;
     INTERNAL = "HW0050" "internal" 500;
     UNREADABLE = "HW0051" "unreadable" 500;
     DAMAGED = "HW0052" "damaged" 500;

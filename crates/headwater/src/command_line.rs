@@ -12,6 +12,7 @@ mod flags;
 pub(crate) mod run;
 pub(crate) mod send;
 mod table;
+pub(crate) mod topic;
 pub(crate) mod verify;
 pub(crate) mod view;
 
@@ -57,6 +58,9 @@ pub enum Command {
     /// Look at entities
     #[command(subcommand)]
     Entity(entity::Command),
+    /// Publish messages to a topic
+    #[command(subcommand)]
+    Topic(topic::Command),
     /// Ask views, and look at them
     #[command(subcommand)]
     View(view::Command),
@@ -116,6 +120,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Events(command) => events::run(command, service.name(), settings, flags.json),
         Command::Consumer(command) => consumer::run(command, settings, flags.json),
         Command::Entity(command) => entity::run(command, settings, flags.json),
+        Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),
         Command::Verify => verify::run(settings, flags.json),
         Command::Config(config::Command::Show) => config::show(settings, flags.json),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use component::hosted::{ActionHandle, CommandContext};
 use component::{
-    Action, ActionContext, ActionError, Command, Decision, Entities, Entity, EntityRef, Event, Operation, Recorded, Rejection, State, Tag,
-    Value, View, nothing, record, tag,
+    Action, ActionContext, ActionError, Command, Decision, Entities, Entity, EntityRef, Event, Message, Operation, Recorded, Rejection,
+    State, Tag, TopicAction, Value, View, nothing, record, tag,
 };
 use gateway::Options;
 use gateway::client::{Connection, LineStream, Response};
@@ -155,6 +155,29 @@ impl Operation for Share {
     }
 }
 
+/// What a message of the topic `payments` says; `notes` may say anything.
+#[derive(Value)]
+pub(crate) struct Payment {
+    order: String,
+    cents: u64,
+}
+
+/// Puts what was paid for an order into a cart.
+struct BookPayment;
+
+impl TopicAction for BookPayment {
+    const NAME: &'static str = "book-payment";
+    const TOPIC: &'static str = "payments";
+    type Message = Payment;
+
+    async fn run(&self, message: Message<Payment>, ctx: &ActionContext) -> Result<(), ActionError> {
+        let Payment { order, cents } = message.data;
+        let quantity = u32::try_from(cents)?;
+        ctx.command::<Cart>(format!("paid-{order}"), CartCommand::AddItem { sku: message.id, quantity }).await?;
+        Ok(())
+    }
+}
+
 /// A running service.
 pub(crate) struct Shop {
     pub(crate) address: SocketAddr,
@@ -182,6 +205,13 @@ impl Shop {
         Self::assembled(journal, options, Vec::new()).await
     }
 
+    /// With an action over the topic `payments`, whose consumer leaves an event of its own in the journal.
+    pub(crate) async fn open_with_action() -> Self {
+        let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
+        let journal = Arc::new(ModelJournal::new(Arc::new(SystemClock), random));
+        Self::assembled(journal, Options::default(), vec![component::hosted_topic_action(BookPayment)]).await
+    }
+
     async fn assembled<J: Journal + Registers>(journal: Arc<J>, options: Options, actions: Vec<ActionHandle>) -> Self {
         let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
         let clock = Arc::new(SystemClock);
@@ -192,6 +222,7 @@ impl Shop {
             entities: vec![component::hosted::<Cart>()],
             operations: vec![component::hosted_operation::<Share>()],
             actions,
+            topics: vec![component::hosted_topic_of::<Payment>("payments"), component::hosted_topic("notes")],
             clock,
             random,
             tasks: Arc::new(TokioTasks::current()),
