@@ -21,6 +21,8 @@ mod request;
 mod runtime;
 pub mod seams;
 mod start;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod view;
 
 use std::sync::Arc;

@@ -7,12 +7,20 @@ use runtime::{CommandError, QueryError, Runtime, StateError};
 
 use crate::nearest;
 use crate::problem::{
-    BUSY, COMMIT_TOO_LARGE, CONTENDED, DAMAGED, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED,
+    BUSY, COMMIT_TOO_LARGE, CONTENDED, Code, DAMAGED, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED,
     IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH,
     JOURNAL_STOPPED, MALFORMED_JSON, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, QUERY_TOO_SLOW, REJECTED, REPLY_GONE,
     SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_VIEW,
     UNREADABLE, VIEW_BEHIND, VIEW_STOPPED,
 };
+
+/// What a command to an entity or an operation is told over HTTP when it has no outcome: the code, and what it is about. For doors beside
+/// HTTP that say the same.
+#[must_use]
+pub fn told(error: CommandError, name: &str, is_operation: bool) -> (Code, String) {
+    let problem = if is_operation { operation(error, name) } else { command(error, name) };
+    (problem.code(), problem.detail().to_owned())
+}
 
 /// Why a command to an entity has no outcome.
 pub(super) fn command(error: CommandError, command: &str) -> Problem {

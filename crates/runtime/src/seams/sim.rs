@@ -140,7 +140,7 @@ impl SimTasks {
     }
 
     /// Moves to what is due next, and wakes it; false when nothing is until then.
-    fn wake_next(&self, until: Duration) -> bool {
+    pub fn wake_next(&self, until: Duration) -> bool {
         let Some(waker) = self.move_to_next(until) else { return false };
         if let Some(waker) = waker {
             waker.wake();
