@@ -3,6 +3,7 @@
 //! One path an entity type and command, with the schemas of body, reply, state, events and rejections; one an operation; one a
 //! query; and the general routes. Paths, components and members come in a fixed order, so that a changed description is a readable diff.
 
+mod consumers;
 mod general;
 mod schemas;
 mod views;
@@ -25,6 +26,7 @@ pub fn openapi(service: &str, entities: &[&EntityDescription], operations: &[&Op
         operation_path(operation, &mut schemas, &mut paths);
     }
     views::paths(views, &mut schemas, &mut paths);
+    consumers::paths(&mut schemas, &mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();
     let document = json!({

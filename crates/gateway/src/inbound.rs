@@ -5,6 +5,7 @@
 //!
 //! What it is not: it keeps no session and no queue; what waits, waits in the runtime (bounded) or on the socket.
 
+mod admin;
 mod answer;
 mod batch;
 mod body;

@@ -31,6 +31,7 @@ use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ViewHandle}
 use journal::seams::{Clock, Disk, Random, Spawner};
 use journal::{Journal, Registers};
 
+pub use action::{DryRun, DrySend};
 pub use delivery::{
     ConsumerState, ConsumerStatus, Decision, DeliveryError, FailedRun, HeldKey, HeldSelection, OrderError, RetryPolicy, cause_group,
 };

@@ -8,6 +8,7 @@ use component::hosted::{ActionHandle, EntityDescription, OperationDescription, V
 use journal::{CommandId, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
 use serde_json::Value as Json;
 
+use crate::action::DryRun;
 use crate::admission::Admission;
 use crate::asked::{Mint, checked};
 use crate::asynchronous::Asynchronous;
@@ -195,6 +196,24 @@ impl Runtime {
     /// See [`OrderError`].
     pub async fn edit(&self, consumer: &str, key: EntityKey, event: String, payload: Json, why: Decision) -> Result<(), OrderError> {
         self.delivery.edit(consumer, key, event, payload, why).await
+    }
+
+    /// What the next run of a held key would do, with its own payload or another one: nothing takes effect.
+    ///
+    /// # Errors
+    /// See [`OrderError`]; consumers that are no actions have no dry run.
+    pub async fn dry_run(&self, consumer: &str, key: &EntityKey, payload: Option<&Json>) -> Result<DryRun, OrderError> {
+        let held = self.delivery.held(consumer).await?;
+        let held = held.into_iter().find(|held| held.kind == key.kind() && held.id == key.id()).ok_or(OrderError::NotHeld)?;
+        let action = self.actions.iter().find(|action| action.description().name == consumer);
+        let action = action.ok_or(OrderError::NotWorking { cause: "only actions have a dry run".into() })?;
+        let failed = |cause: String| OrderError::Failed { cause };
+        let event = self.history(key, held.sequence).next_event().await.transpose().map_err(|error| failed(error.to_string()))?;
+        let mut event = (*event.ok_or(OrderError::NotHeld)?).clone();
+        if let Some(payload) = payload {
+            event.payload = payload.to_string().into_bytes().into();
+        }
+        Ok(action::dry_run(action, &event).await)
     }
 
     /// Lets a consumer go on from another place, once what it has under way has ended: back, so that it meets events again, or

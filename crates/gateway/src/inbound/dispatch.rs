@@ -14,7 +14,7 @@ use super::answer;
 use super::body::{Body, RequestBody};
 use super::connection::Busy;
 use super::route::{self, Route};
-use super::{Gateway, batch, command, entity, events, headers, health, stream, view};
+use super::{Gateway, admin, batch, command, entity, events, headers, health, stream, view};
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
 
@@ -61,6 +61,10 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::View { view } => Box::pin(view::status(gateway, parts, &view)).await,
         Route::Views => Box::pin(view::list(gateway, parts)).await,
         Route::Rebuild { view } => view::rebuild(gateway, parts, &view),
+        Route::Consumers => Box::pin(admin::list(gateway, parts)).await,
+        Route::Consumer { consumer } => admin::status(gateway, parts, &consumer),
+        Route::Held { consumer } => Box::pin(admin::held(gateway, parts, &consumer)).await,
+        Route::Decide { consumer, act } => Box::pin(admin::act(gateway, parts, body, &consumer, act)).await,
         Route::Live => health::live(parts),
         Route::Ready => health::ready(gateway, parts),
         Route::OpenApi => health::description(gateway, parts),

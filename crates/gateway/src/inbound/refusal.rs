@@ -3,15 +3,15 @@
 use component::hosted::{Refusal, Rejected};
 use http::header;
 use journal::{CursorError, InvalidError, ReadError};
-use runtime::{CommandError, QueryError, Runtime, StateError};
+use runtime::{CommandError, OrderError, QueryError, Runtime, StateError};
 
 use crate::nearest;
 use crate::problem::{
-    BUSY, COMMIT_TOO_LARGE, CONTENDED, Code, DAMAGED, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED,
-    IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH,
-    JOURNAL_STOPPED, MALFORMED_JSON, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, QUERY_TOO_SLOW, REJECTED, REPLY_GONE,
-    SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_VIEW,
-    UNREADABLE, VIEW_BEHIND, VIEW_STOPPED,
+    BUSY, COMMIT_TOO_LARGE, CONSUMER_NOT_WORKING, CONTENDED, Code, DAMAGED, DECISION_STALE, DISK_FULL, ENGINE_UNAVAILABLE,
+    ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED, IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY,
+    INVALID_PARAMETER, INVALID_PATH, JOURNAL_STOPPED, MALFORMED_JSON, NOT_HELD, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem,
+    QUERY_TOO_SLOW, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_CONSUMER,
+    UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_VIEW, UNREADABLE, VIEW_BEHIND, VIEW_STOPPED,
 };
 
 /// What a command to an entity or an operation is told over HTTP when it has no outcome: the code, and what it is about. For doors beside
@@ -91,6 +91,26 @@ fn machine(error: &CommandError) -> Problem {
         CommandError::Unknown { id, .. } => problem.member("key", id.as_str()).header(super::headers::IDEMPOTENCY_KEY, id),
         _ => problem,
     }
+}
+
+/// Why a decision about a consumer was not carried out.
+pub(super) fn order(error: OrderError, consumer: &str) -> Problem {
+    match error {
+        OrderError::UnknownConsumer { known } => unknown_consumer(consumer, &known),
+        OrderError::NotHeld => Problem::new(NOT_HELD, error),
+        OrderError::OtherEvent { ref event } => {
+            let event = event.clone();
+            Problem::new(DECISION_STALE, error).member("event", event)
+        }
+        OrderError::Running => Problem::new(DECISION_STALE, error),
+        OrderError::NotWorking { .. } | OrderError::Failed { .. } => Problem::new(CONSUMER_NOT_WORKING, error),
+    }
+}
+
+/// A consumer that the service does not have.
+pub(super) fn unknown_consumer(name: &str, known: &[String]) -> Problem {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    Problem::new(UNKNOWN_CONSUMER, format!("this service has no consumer `{name}`; {}", nearest::hint(name, &known)))
 }
 
 /// Why a state could not be read.

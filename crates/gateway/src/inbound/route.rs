@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use http::{Method, header};
 
+use super::admin::Act;
 use super::path::decode;
 use crate::problem::{INVALID_PATH, METHOD_NOT_ALLOWED, Problem, UNKNOWN_ROUTE};
 
@@ -25,6 +26,10 @@ pub(super) enum Route<'a> {
     View { view: Text<'a> },
     Views,
     Rebuild { view: Text<'a> },
+    Consumers,
+    Consumer { consumer: Text<'a> },
+    Held { consumer: Text<'a> },
+    Decide { consumer: Text<'a>, act: Act },
     Live,
     Ready,
     OpenApi,
@@ -33,7 +38,7 @@ pub(super) enum Route<'a> {
 impl Route<'_> {
     /// Whether a request may change something.
     pub(super) fn changes_state(&self) -> bool {
-        matches!(self, Self::Command { .. } | Self::Batch { .. } | Self::Operation { .. } | Self::Rebuild { .. })
+        matches!(self, Self::Command { .. } | Self::Batch { .. } | Self::Operation { .. } | Self::Rebuild { .. } | Self::Decide { .. })
     }
 }
 
@@ -66,6 +71,10 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
+        ["v1", "admin", "consumers"] => (Route::Consumers, GET),
+        ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
+        ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
+        ["v1", "admin", "consumers", consumer, act] => (decide(path, consumer, act)?, POST),
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),
         ["openapi.json"] => (Route::OpenApi, GET),
@@ -91,6 +100,18 @@ fn history<'a>(kind: &'a str, id: &'a str) -> Result<Route<'a>, Problem> {
 
 fn outcome<'a>(kind: &'a str, id: &'a str, key: &'a str) -> Result<Route<'a>, Problem> {
     Ok(Route::Outcome { kind: segment("type", kind)?, id: segment("id", id)?, key: segment("key", key)? })
+}
+
+fn decide<'a>(path: &str, consumer: &'a str, act: &str) -> Result<Route<'a>, Problem> {
+    let act = match act {
+        "redrive" => Act::Redrive,
+        "dry-run" => Act::DryRun,
+        "discard" => Act::Discard,
+        "edit" => Act::Edit,
+        "place" => Act::Place,
+        _ => return Err(unknown(path)),
+    };
+    Ok(Route::Decide { consumer: segment("consumer", consumer)?, act })
 }
 
 fn segment<'a>(what: &str, text: &'a str) -> Result<Text<'a>, Problem> {
@@ -130,6 +151,7 @@ mod tests {
             (Method::POST, "/v1/views/popular/top", Route::Query { view: "popular".into(), query: "top".into() }),
             (Method::GET, "/v1/views/popular", Route::View { view: "popular".into() }),
             (Method::POST, "/v1/admin/views/popular/rebuild", Route::Rebuild { view: "popular".into() }),
+            (Method::POST, "/v1/admin/consumers/%24commands/redrive", Route::Decide { consumer: "$commands".into(), act: Act::Redrive }),
             (Method::GET, "/readyz", Route::Ready),
         ] {
             assert_eq!(find(&method, path).unwrap(), expected, "{method} {path}");
@@ -143,6 +165,7 @@ mod tests {
             (Method::GET, "/v2/entities/cart", "HW0010"),
             (Method::GET, "/v1/entities/cart/c1/commands/k/more", "HW0010"),
             (Method::GET, "/a/b/c/d/e/f/g/h/i/j", "HW0010"),
+            (Method::POST, "/v1/admin/consumers/a/fly", "HW0010"),
             (Method::GET, "/v1/entities/cart/", "HW0005"),
             (Method::POST, "/v1/entities/cart//add-item", "HW0005"),
             (Method::POST, "/v1/entities/cart/%zz/add-item", "HW0005"),

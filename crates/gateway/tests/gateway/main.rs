@@ -12,6 +12,7 @@ mod bad_input;
 mod batches;
 mod bounds;
 mod commands;
+mod consumers;
 mod described;
 mod failures;
 mod later;
