@@ -42,7 +42,7 @@ enum CartEvent {
 }
 
 /// Why a cart says no.
-#[derive(Rejection)]
+#[derive(Debug, Rejection)]
 enum CartRejection {
     /// A paid cart does not change.
     #[rejection("already-paid", "the cart is paid")]
@@ -75,12 +75,18 @@ impl Entity for Cart {
     }
 }
 
+fn service() -> Service {
+    Service::new("shop").entity::<Cart>()
+}
+
 fn main() -> headwater::Exit {
-    Service::new("shop").entity::<Cart>().run()
+    service().run()
 }
 
 #[cfg(test)]
 mod tests {
+    use headwater::testkit::Testkit;
+
     use super::*;
 
     #[test]
@@ -93,5 +99,18 @@ mod tests {
     #[test]
     fn a_paid_cart_does_not_change() {
         given::<Cart>([CartEvent::Paid]).when(CartCommand::Pay).rejected(CartRejection::AlreadyPaid);
+    }
+
+    /// The whole service in memory: what it has taken is still there after its process has ended.
+    #[test]
+    fn a_cart_outlives_its_process() {
+        let shop = Testkit::new(service);
+        for quantity in [2, 3] {
+            shop.send::<Cart>("c1", CartCommand::AddItem { sku: "mug".into(), quantity }).expect("the cart is not paid");
+        }
+        shop.crash();
+        shop.send::<Cart>("c1", CartCommand::Pay).expect("the cart is not paid");
+        let cart = shop.state::<Cart>("c1").expect("the cart has events");
+        assert_eq!((cart.items["mug"], cart.paid), (5, true));
     }
 }

@@ -38,7 +38,7 @@ enum StockEvent {
 }
 
 /// Why the store says no.
-#[derive(Rejection)]
+#[derive(Debug, Rejection)]
 enum StockRejection {
     /// A quantity of nothing.
     #[rejection("no-quantity", "ask for at least 1")]
@@ -88,12 +88,19 @@ impl Entity for Stock {
     }
 }
 
+fn service() -> Service {
+    Service::new("stock").entity::<Stock>()
+}
+
 fn main() -> headwater::Exit {
-    Service::new("stock").entity::<Stock>().run()
+    service().run()
 }
 
 #[cfg(test)]
 mod tests {
+    use headwater::SendError;
+    use headwater::testkit::Testkit;
+
     use super::*;
 
     #[test]
@@ -117,5 +124,17 @@ mod tests {
         given::<Stock>([StockEvent::Received { quantity: u32::MAX }])
             .when(StockCommand::Receive { quantity: 1 })
             .rejected(StockRejection::Full { room: 0 });
+    }
+
+    /// A sender that heard no answer asks again under the same key, and gets the first one.
+    #[test]
+    fn a_reply_is_given_again_and_a_refusal_is_typed() {
+        let store = Testkit::new(service);
+        store.send::<Stock>("mug", StockCommand::Receive { quantity: 3 }).expect("there is room");
+        let reserve = |key, quantity| store.keyed(key).send::<Stock>("mug", StockCommand::Reserve { quantity });
+        assert_eq!(reserve("first", 2).ok(), Some(Left { available: 1 }));
+        assert_eq!(reserve("first", 2).ok(), Some(Left { available: 1 }));
+        let Err(SendError::Rejected(StockRejection::NotEnough { wanted, available })) = reserve("second", 2) else { panic!("one is left") };
+        assert_eq!((wanted, available), (2, 1));
     }
 }

@@ -34,7 +34,7 @@ enum AccountEvent {
 }
 
 /// Why money does not move.
-#[derive(Rejection)]
+#[derive(Debug, Rejection)]
 enum MoneyRejection {
     /// Nothing, or less.
     #[rejection("no-amount", "the amount must be above zero")]
@@ -114,12 +114,18 @@ impl Operation for Transfer {
     }
 }
 
+fn service() -> Service {
+    Service::new("bank").entity::<Account>().operation::<Transfer>()
+}
+
 fn main() -> headwater::Exit {
-    Service::new("bank").entity::<Account>().operation::<Transfer>().run()
+    service().run()
 }
 
 #[cfg(test)]
 mod tests {
+    use headwater::testkit::{Testkit, seeds};
+
     use super::*;
 
     fn transfer(amount: i32) -> TransferInput {
@@ -153,5 +159,17 @@ mod tests {
         let to_itself = TransferInput { to: "a1".into(), ..transfer(1) };
         given_entities().when::<Transfer>(to_itself).rejected(MoneyRejection::SameAccount);
         given::<Account>([]).when(AccountCommand::Deposit { amount: Decimal::ZERO }).rejected(MoneyRejection::NoAmount);
+    }
+
+    /// Whenever the process ends: both accounts have moved, or neither has.
+    #[test]
+    fn money_is_neither_made_nor_lost() {
+        for seed in seeds(20) {
+            let bank = Testkit::new(service).seed(seed).duplicates().delays().crashes(0.05);
+            bank.send::<Account>("a1", AccountCommand::Deposit { amount: 100.into() }).expect("an amount");
+            let moved = (0..4).filter(|_| bank.operation::<Transfer>(transfer(30)).is_ok()).count();
+            let balance = |id| bank.state::<Account>(id).expect("the account has events").balance;
+            assert_eq!((moved, balance("a1"), balance("a2")), (3, 10.into(), 90.into()), "the fourth is not covered");
+        }
     }
 }

@@ -41,7 +41,7 @@ enum UserEvent {
 }
 
 /// Why a user does not leave.
-#[derive(Rejection)]
+#[derive(Debug, Rejection)]
 enum UserRejection {
     /// There is nobody here.
     #[rejection("no-user", "there is no such user")]
@@ -93,7 +93,7 @@ struct Registration {
 }
 
 /// Why a user cannot register.
-#[derive(Rejection)]
+#[derive(Debug, Rejection)]
 enum RegistrationRejection {
     /// The user is there already.
     #[rejection("user-taken", "this user is registered already")]
@@ -155,12 +155,18 @@ impl Rule for UniqueEmail {
     }
 }
 
+fn service() -> Service {
+    Service::new("users").entity::<User>().rule::<UniqueEmail>()
+}
+
 fn main() -> headwater::Exit {
-    Service::new("users").entity::<User>().rule::<UniqueEmail>().run()
+    service().run()
 }
 
 #[cfg(test)]
 mod tests {
+    use headwater::testkit::Testkit;
+
     use super::*;
 
     fn registration() -> Registration {
@@ -204,5 +210,15 @@ mod tests {
     fn a_user_leaves_once() {
         given::<User>([registered("u1")]).when(UserCommand::Close).then([closed("u1")]);
         given::<User>([]).when(UserCommand::Close).rejected(UserRejection::NoUser);
+    }
+
+    #[test]
+    fn an_address_goes_from_one_user_to_the_next() {
+        let users = Testkit::new(service).duplicates().crashes(0.02);
+        let register = |user: &str| users.rule::<UniqueEmail>(Registration { user: user.into(), ..registration() }).is_ok();
+        assert!(register("u1") && !register("u2"));
+        users.send::<User>("u1", UserCommand::Close).expect("the user is there");
+        assert!(register("u2") && !register("u3"));
+        assert_eq!((users.events::<User>("u1").len(), users.events::<User>("u2").len()), (2, 1));
     }
 }

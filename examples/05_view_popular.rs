@@ -96,12 +96,18 @@ fn popular() -> View {
         .query::<InCart, Line>("in-cart", "SELECT sku, pieces FROM line WHERE cart = :cart ORDER BY sku")
 }
 
+fn service() -> Service {
+    Service::new("view-popular").entity::<Cart>().view(popular())
+}
+
 fn main() -> headwater::Exit {
-    Service::new("view-popular").entity::<Cart>().view(popular()).run()
+    service().run()
 }
 
 #[cfg(test)]
 mod tests {
+    use headwater::testkit::Testkit;
+
     use super::*;
 
     fn price() -> Decimal {
@@ -130,5 +136,19 @@ mod tests {
             .events::<Cart>("c1", [added("mug", 1), added("cup", 2), CartEvent::ItemRemoved { sku: "mug".into() }])
             .query("in-cart", InCart { cart: "c1".into() })
             .rows([Line { sku: "cup".into(), pieces: 2 }]);
+    }
+
+    /// A query sees what was recorded before it, and the rows are made again when their process is gone.
+    #[test]
+    fn rows_follow_the_commands() {
+        let shop = Testkit::new(service);
+        for quantity in [1, 2] {
+            let add = CartCommand::AddItem { sku: "mug".into(), quantity, price: price() };
+            shop.send::<Cart>("c1", add).expect("a cart takes everything");
+        }
+        let pieces = || shop.query::<_, Line>("popular", "in-cart", InCart { cart: "c1".into() })[0].pieces;
+        assert_eq!(pieces(), 3);
+        shop.crash();
+        assert_eq!(pieces(), 3);
     }
 }

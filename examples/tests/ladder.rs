@@ -1,6 +1,9 @@
 //! The tests of every example, in one binary: an example is a program, and here a module.
 
 #[allow(dead_code, unreachable_pub)]
+#[path = "../06_action.rs"]
+mod action;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../01_cart.rs"]
 mod cart;
 #[allow(dead_code, unreachable_pub)]

@@ -9,6 +9,7 @@ mod parcel;
 mod views;
 
 use headwater::Service;
+use headwater::prelude::Action;
 
 pub(crate) use cart::Cart;
 pub(crate) use order::Order;
@@ -24,7 +25,84 @@ pub(crate) fn carts() -> Service {
 
 /// The shop, ready to run.
 pub(crate) fn service() -> Service {
-    let shop = Service::new(NAME).entity::<Cart>().entity::<Order>().entity::<Parcel>().action(PackParcel);
-    let shop = shop.topic("notices");
+    service_with(PackParcel)
+}
+
+fn service_with(packing: impl Action) -> Service {
+    let shop = Service::new(NAME).entity::<Cart>().entity::<Order>().entity::<Parcel>().action(packing).topic("notices");
     shop.view(views::orders()).view(views::sales()).view(views::products())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use headwater::prelude::*;
+    use headwater::testkit::{Testkit, seeds};
+
+    use super::cart::{CartCommand, CartEvent};
+    use super::parcel::{ParcelCommand, ParcelEvent};
+    use super::*;
+
+    const CARTS: u32 = 8;
+
+    /// Fills some carts, checks every other one out, and looks at the parcels.
+    fn check_out_every_other_cart(shop: &Testkit) {
+        for cart in 0..CARTS {
+            let id = format!("c{cart}");
+            let add = CartCommand::AddItem { sku: "mug".into(), quantity: cart + 1 };
+            shop.send::<Cart>(&id, add).expect("the cart is open");
+            if cart % 2 == 0 {
+                shop.send::<Cart>(&id, CartCommand::CheckOut).expect("the cart is filled");
+            }
+        }
+        shop.settle();
+        for cart in 0..CARTS {
+            let packed = if cart % 2 == 0 { vec![ParcelEvent::Packed { pieces: cart + 1 }] } else { Vec::new() };
+            assert_eq!(shop.events::<Parcel>(&format!("c{cart}")), packed, "cart {cart}");
+        }
+    }
+
+    #[test]
+    fn each_cart_that_is_checked_out_is_packed_once() {
+        let mut crashes = 0;
+        for seed in seeds(50) {
+            let shop = Testkit::new(service).seed(seed).duplicates().delays().reorder().crashes(0.02);
+            check_out_every_other_cart(&shop);
+            crashes += shop.crash_count();
+        }
+        // Without crashes this would test something else.
+        assert!(crashes > 0);
+    }
+
+    /// Packs under a new key in each run, as a call to somebody who knows no keys would.
+    #[derive(Clone, Default)]
+    struct PackEachRun(Arc<AtomicU64>);
+
+    impl Action for PackEachRun {
+        const NAME: &'static str = PackParcel::NAME;
+        const ENTITY: &'static str = PackParcel::ENTITY;
+        type Event = CartEvent;
+
+        async fn run(&self, event: Recorded<CartEvent>, ctx: &ActionContext) -> Result<(), ActionError> {
+            if let CartEvent::CheckedOut { pieces } = event.event {
+                let run = self.0.fetch_add(1, Relaxed);
+                ctx.keyed(run).command::<Parcel>(event.entity_id, ParcelCommand::Pack { pieces }).await?;
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_parcel_that_is_packed_in_each_run_is_found_out() {
+        let caught = (0..10).filter(|seed| {
+            let packing = PackEachRun::default();
+            let shop = Testkit::new(move || service_with(packing.clone())).seed(*seed).duplicates();
+            catch_unwind(AssertUnwindSafe(|| check_out_every_other_cart(&shop))).is_err()
+        });
+        let caught = caught.count();
+        assert!(caught >= 5, "only {caught} of 10 seeds");
+    }
 }

@@ -38,6 +38,7 @@ use tokio::sync::watch;
 use crate::limits;
 
 pub(crate) use path::encode;
+pub use refusal::told;
 pub use server::serve;
 
 /// The bounds of a server that a service may set.

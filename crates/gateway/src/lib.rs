@@ -20,4 +20,6 @@ mod nearest;
 pub mod problem;
 
 pub use describe::openapi;
+#[doc(hidden)]
+pub use inbound::told;
 pub use inbound::{Options, serve};

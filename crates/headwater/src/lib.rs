@@ -64,6 +64,8 @@ pub mod prelude;
 mod running;
 mod service;
 mod signals;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 #[doc(hidden)]
 pub mod threads;
 

@@ -5,7 +5,9 @@
 mod disk;
 mod real;
 
+use std::future::Future;
 use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 pub use disk::{AlignedBuffer, BLOCK_BYTES, Disk, DiskFile, DiskLock};
@@ -35,6 +37,18 @@ pub trait Spawner: Send + Sync + 'static {
 
     /// Runs short blocking work (a few reads) off the caller's async task.
     fn blocking(&self, work: Box<dyn FnOnce() + Send>);
+
+    /// Waits on a thread of [`thread`](Self::thread) until a future is there. Whoever owns the threads may let others run meanwhile.
+    fn wait(&self, future: Pin<&mut dyn Future<Output = ()>>) {
+        real::wait(future);
+    }
+}
+
+/// What a future gives, for whoever has a thread to wait on: see [`Spawner::wait`].
+pub fn wait_for<T>(threads: &dyn Spawner, future: impl Future<Output = T>) -> T {
+    let mut output = None;
+    threads.wait(pin!(async { output = Some(future.await) }));
+    output.expect("a spawner waits until the future is there")
 }
 
 /// How long an idle pipeline waits before it writes its marker. Never on the path of an acknowledgement.

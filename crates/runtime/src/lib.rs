@@ -22,6 +22,8 @@ mod request;
 mod runtime;
 pub mod seams;
 mod start;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod topic;
 mod view;
 

@@ -4,12 +4,15 @@
 //! no page cache, no second sync. Where it does not (another system, odd block sizes), it writes and then syncs data.
 
 use std::fs::{DirBuilder, File, OpenOptions};
+use std::future::Future;
 use std::io;
 #[cfg(unix)]
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Wake, Waker};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::disk::{AlignedBuffer, Disk, DiskFile, DiskLock};
@@ -264,5 +267,22 @@ fn run_background(receiver: &Mutex<Receiver<Work>>) {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(work) = next else { return };
         work();
+    }
+}
+
+/// Parks the thread until the future is there.
+pub(super) fn wait(mut future: Pin<&mut dyn Future<Output = ()>>) {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    while future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+        // A wake that came meanwhile lets it go on at once; a park that ends for nothing costs a look.
+        std::thread::park();
+    }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }

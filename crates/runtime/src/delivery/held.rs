@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use super::handler::Failure;
 use crate::limits::{FAILURE_CAUSE_BYTES_MAX, FAILURES_KEPT_MAX};
 
+/// What the names of all these registers begin with.
+pub(super) const PREFIX: &str = "held/";
+
 /// A key whose event failed, as its register has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldKey {
@@ -155,7 +158,7 @@ pub(super) struct HeldRegisters {
 
 impl HeldRegisters {
     pub(super) fn new(registers: &Arc<dyn Registers>, consumer: &str) -> Self {
-        Self { registers: Arc::clone(registers), prefix: format!("held/{consumer}/") }
+        Self { registers: Arc::clone(registers), prefix: format!("{PREFIX}{consumer}/") }
     }
 
     /// All of them.
@@ -180,7 +183,7 @@ impl HeldRegisters {
     }
 }
 
-fn read(register: &Register) -> Result<(Revision, HeldKey), RegisterError> {
+pub(super) fn read(register: &Register) -> Result<(Revision, HeldKey), RegisterError> {
     let held = serde_json::from_slice(&register.value).map_err(|error| RegisterError::Unavailable {
         cause: format!("register {} is not readable by this version: {error}", register.name),
     })?;

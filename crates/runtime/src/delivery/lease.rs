@@ -18,6 +18,9 @@ use bytes::Bytes;
 use journal::{Cursor, Register, RegisterError, RegisterExpect, Registers, Revision, epoch_of};
 use serde::{Deserialize, Serialize};
 
+/// What the names of all leases begin with.
+pub(super) const PREFIX: &str = "consumer/";
+
 /// Where a consumer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -53,7 +56,7 @@ pub(super) struct Lease {
 impl Lease {
     /// The register of a consumer.
     pub(super) fn register(consumer: &str) -> String {
-        format!("consumer/{consumer}")
+        format!("{PREFIX}{consumer}")
     }
 
     /// Takes the lease over; `None` when there is no register.
@@ -114,7 +117,7 @@ fn encode(epoch: u64, place: &Place) -> Bytes {
     bytes.into()
 }
 
-fn decode(register: &Register) -> Result<(u64, Place), RegisterError> {
+pub(super) fn decode(register: &Register) -> Result<(u64, Place), RegisterError> {
     let read = || -> Option<(u64, Place)> {
         let epoch = epoch_of(&register.value)?;
         let stored: Stored = serde_json::from_slice(register.value.get(8..)?).ok()?;

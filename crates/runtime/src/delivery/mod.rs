@@ -272,6 +272,21 @@ impl Drop for AtWork {
     }
 }
 
+/// How many processes the event that has ended most of them has ended, as far as the registers know. One that ends fewer than
+/// [`DEATHS_MAX`](crate::limits::DEATHS_MAX) is tried again.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) async fn blame(registers: &dyn Registers) -> Result<u32, DeliveryError> {
+    let mut most = 0;
+    for register in registers.list(lease::PREFIX).await? {
+        most = most.max(lease::decode(&register)?.1.suspect.map_or(0, |suspect| suspect.runs));
+    }
+    for register in registers.list(held::PREFIX).await? {
+        let (_, held) = held::read(&register)?;
+        most = most.max(if held.running { held.deaths } else { 0 });
+    }
+    Ok(most)
+}
+
 /// One session after the other, until a stop.
 async fn consume(consumer: Arc<Consumer>, seams: Arc<Seams>, status: Arc<StatusCell>, orders: Orders, mut stop: watch::Receiver<bool>) {
     let (mut careful, mut wait) = (true, ENGINE_RETRY_MIN);

@@ -503,6 +503,10 @@ impl Session {
     }
 
     async fn checkpoint_if_due(&mut self) -> Result<(), DeliveryError> {
+        // The last event that ran alone has ended: a process that ends from here on did not end over it.
+        if self.lease.place().suspect.is_some() && self.window.is_empty() && !self.is_careful() {
+            return self.write_place(self.place()).await;
+        }
         // A consumer that nothing is for goes on, too, so that it does not read the same journal again after a restart.
         let behind = self.window.done().saturating_sub(self.lease.place().cursor.position());
         if self.ended_since_checkpoint == 0 && behind < CHECKPOINT_POSITIONS {

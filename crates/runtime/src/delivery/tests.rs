@@ -350,6 +350,21 @@ fn an_event_that_ends_its_process_is_parked_after_three() {
 }
 
 #[test]
+fn an_event_that_has_ended_is_not_blamed_for_processes_that_end_later() {
+    let (world, log) = (World::new(), Log::default());
+    let writer = SimTasks::new(Arc::clone(&world.clock), 0);
+    world.append(&writer, "a");
+    // No time passes, so that no cursor is written for its age.
+    for life in 1..=6 {
+        let process = world.process(life, &log, always_ok());
+        process.tasks.run_ready();
+        assert_eq!(process.status().parked, 0, "life {life}");
+        process.die();
+    }
+    assert_eq!(runs_of(&log, "a"), [1, 1], "the first process left no word of it, the second did");
+}
+
+#[test]
 fn a_held_key_that_ends_its_process_is_parked_after_three_as_well() {
     let (world, log) = (World::new(), Log::default());
     let deadly: fn() -> Script = || Box::new(|_, before| if before == 0 { retry("first") } else { Box::pin(std::future::pending()) });

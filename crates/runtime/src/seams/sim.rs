@@ -1,7 +1,10 @@
 //! Tasks under virtual time: an executor of one thread that picks among what is ready by a seed, and a clock that moves only
-//! when it is told to. One seed replays a run, as long as nothing real (a file, a thread) takes part.
+//! when it is told to. One seed replays a run, as long as nothing real (a file, a thread of the system's own) takes part; the threads of
+//! `threads` take turns with the tasks.
 
-use std::collections::{BTreeMap, HashMap};
+mod threads;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +15,7 @@ use journal::BoxFuture;
 use journal::sim::{SimClock, SimRandom};
 
 use super::Tasks;
+pub use threads::SimThreads;
 
 /// How long a future may wait for something real before it is called stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -23,6 +27,24 @@ pub struct SimTasks {
     shared: Arc<Shared>,
     clock: Arc<SimClock>,
     random: SimRandom,
+    /// Threads that run only while no task does.
+    threads: Option<Arc<SimThreads>>,
+    /// Whether the process ends before the next step.
+    ends: Option<Ends>,
+}
+
+/// Asked before each step.
+type Ends = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// How the driving of a future ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Driven<T> {
+    /// It is there.
+    Done(T),
+    /// The process ended: every task is gone, and so is the future.
+    Ended,
+    /// It waits, and nothing that is due within the time brings it.
+    Stuck,
 }
 
 #[derive(Default)]
@@ -36,8 +58,9 @@ struct State {
     now: Duration,
     next_id: u64,
     /// Absent while it is polled.
-    tasks: HashMap<u64, BoxFuture<'static, ()>>,
-    ready: Vec<u64>,
+    tasks: BTreeMap<u64, BoxFuture<'static, ()>>,
+    /// A set: the order in which tasks were woken is not always the seed's (the channels of tokio throw dice of their own).
+    ready: BTreeSet<u64>,
     sleepers: BTreeMap<(Duration, u64), Option<Waker>>,
 }
 
@@ -47,7 +70,96 @@ impl SimTasks {
     pub fn new(clock: Arc<SimClock>, seed: u64) -> Self {
         let shared = Arc::new(Shared::default());
         shared.lock().next_id = MAIN + 1;
-        Self { shared, clock, random: SimRandom::new(seed) }
+        Self { shared, clock, random: SimRandom::new(seed), threads: None, ends: None }
+    }
+
+    /// Lets these threads take turns with the tasks.
+    #[must_use]
+    pub fn with_threads(mut self, threads: Arc<SimThreads>) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Asks before each step whether the process ends there. [`drive`](Self::drive), [`rest`](Self::rest) and [`pass`](Self::pass) say so.
+    #[must_use]
+    pub fn ending_when(mut self, ends: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.ends = Some(Box::new(ends));
+        self
+    }
+
+    /// Drives a future, and all tasks beside it. While nothing can go on, time moves to what is due next, by `patience` at most.
+    pub fn drive<T>(&self, future: impl Future<Output = T>, patience: Duration) -> Driven<T> {
+        let mut future = pin!(future);
+        let (waker, until) = (self.waker(MAIN), self.elapsed() + patience);
+        waker.wake_by_ref();
+        loop {
+            if self.shared.lock().take_main() {
+                if self.has_ended() {
+                    return Driven::Ended;
+                }
+                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    return Driven::Done(output);
+                }
+            }
+            if !self.rest() {
+                return Driven::Ended;
+            }
+            if self.shared.lock().ready.is_empty() && !self.wake_next(until) {
+                return Driven::Stuck;
+            }
+        }
+    }
+
+    /// Polls tasks until none is ready; false when the process ended before.
+    pub fn rest(&self) -> bool {
+        self.run_threads();
+        while let Some((id, mut task)) = self.pick() {
+            if self.has_ended() {
+                return false;
+            }
+            let waker = self.waker(id);
+            if task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+                self.shared.lock().tasks.insert(id, task);
+            }
+            self.run_threads();
+        }
+        true
+    }
+
+    /// Moves time on to a moment, stopping wherever something is due; false when the process ended before.
+    pub fn pass(&self, until: Duration) -> bool {
+        loop {
+            if !self.rest() {
+                return false;
+            }
+            if !self.wake_next(until) {
+                self.move_to(until);
+                return self.rest();
+            }
+        }
+    }
+
+    /// Moves to what is due next, and wakes it; false when nothing is until then.
+    pub fn wake_next(&self, until: Duration) -> bool {
+        let Some(waker) = self.move_to_next(until) else { return false };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    fn has_ended(&self) -> bool {
+        let ends = self.ends.as_ref().is_some_and(|ends| ends());
+        if ends {
+            self.abandon();
+        }
+        ends
+    }
+
+    fn run_threads(&self) {
+        if let Some(threads) = &self.threads {
+            threads.run();
+        }
     }
 
     /// Drives a future, and all tasks beside it, until it is there. Time stands still.
@@ -71,26 +183,12 @@ impl SimTasks {
 
     /// Polls tasks until none is ready.
     pub fn run_ready(&self) {
-        while let Some((id, mut task)) = self.pick() {
-            let waker = self.waker(id);
-            if task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
-                self.shared.lock().tasks.insert(id, task);
-            }
-        }
+        self.rest();
     }
 
     /// Moves time on, stopping wherever something is due.
     pub fn advance(&self, time: Duration) {
-        let target = self.shared.lock().now + time;
-        loop {
-            self.run_ready();
-            let Some(waker) = self.move_to_next(target) else { break };
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-        self.move_to(target);
-        self.run_ready();
+        self.pass(self.elapsed() + time);
     }
 
     /// How long until something is due; `None` when nothing ever will be.
@@ -104,6 +202,7 @@ impl SimTasks {
     pub fn abandon(&self) {
         let tasks = std::mem::take(&mut self.shared.lock().tasks);
         drop(tasks);
+        self.run_threads();
         let mut state = self.shared.lock();
         state.ready.clear();
         state.sleepers.clear();
@@ -127,9 +226,10 @@ impl SimTasks {
         let mut state = self.shared.lock();
         loop {
             // The main future is not ours to poll here.
-            let ready: Vec<usize> = (0..state.ready.len()).filter(|place| state.ready[*place] != MAIN).collect();
-            let place = *ready.get(usize::try_from(self.random.roll()).unwrap_or(usize::MAX) % ready.len().max(1))?;
-            let id = state.ready.swap_remove(place);
+            let ready = state.ready.iter().filter(|id| **id != MAIN);
+            let place = usize::try_from(self.random.roll()).unwrap_or(usize::MAX) % ready.clone().count().max(1);
+            let id = *ready.clone().nth(place)?;
+            state.ready.remove(&id);
             // A task may have been woken once more than it was there.
             if let Some(task) = state.tasks.remove(&id) {
                 return Some((id, task));
@@ -174,11 +274,7 @@ impl Shared {
     }
 
     fn wake(&self, id: u64) {
-        let mut state = self.lock();
-        if !state.ready.contains(&id) {
-            state.ready.push(id);
-        }
-        drop(state);
+        self.lock().ready.insert(id);
         self.woken.notify_all();
     }
 
@@ -191,9 +287,7 @@ impl Shared {
 
 impl State {
     fn take_main(&mut self) -> bool {
-        let before = self.ready.len();
-        self.ready.retain(|id| *id != MAIN);
-        self.ready.len() < before
+        self.ready.remove(&MAIN)
     }
 }
 
@@ -269,6 +363,32 @@ mod tests {
         let (tell, told) = tokio::sync::oneshot::channel();
         tasks.spawn(Box::pin(async move { tell.send(7).unwrap() }));
         assert_eq!(tasks.block_on(told), Ok(7));
+    }
+
+    #[test]
+    fn a_driven_future_moves_time_as_far_as_it_needs_to() {
+        let tasks = SimTasks::new(Arc::new(SimClock::new()), 1);
+        assert_eq!(tasks.drive(tasks.sleep(Duration::from_secs(5)), Duration::from_secs(9)), Driven::Done(()));
+        assert_eq!(tasks.elapsed(), Duration::from_secs(5));
+        assert_eq!(tasks.drive(tasks.sleep(Duration::from_secs(5)), Duration::from_secs(4)), Driven::Stuck);
+        assert_eq!(tasks.elapsed(), Duration::from_secs(5), "nothing was due");
+    }
+
+    #[test]
+    fn a_process_ends_between_two_steps() {
+        let steps = Arc::new(AtomicU32::new(0));
+        let asked = Arc::clone(&steps);
+        let tasks = SimTasks::new(Arc::new(SimClock::new()), 1).ending_when(move || asked.fetch_add(1, SeqCst) == 2);
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
+        tasks.spawn(Box::pin(async move {
+            let _kept = tell;
+            std::future::pending::<()>().await;
+        }));
+        let two = async { assert!(told.await.is_err(), "the task is gone") };
+        assert_eq!(tasks.drive(two, Duration::ZERO), Driven::Stuck);
+        tasks.spawn(Box::pin(async {}));
+        assert!(!tasks.rest());
+        assert_eq!(steps.load(SeqCst), 3);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use journal::seams::Spawner;
+use journal::seams::{Spawner, wait_for};
 use journal::{Cursor, CursorError, Events, Journal, Position, Read, ReadError, ReadMode, Selection};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -170,6 +170,7 @@ impl Fill {
     async fn rest(&self, cause: String) {
         self.progress.send_modify(|progress| progress.state = ViewState::Failing { cause });
         tokio::select! {
+            biased;
             () = self.around.tasks.sleep(VIEW_REST) => {}
             () = self.told_to_stop() => {}
         }
@@ -226,11 +227,13 @@ impl Fill {
             let next = async {
                 let Ok(permit) = batches.reserve().await else { return Ok(None) };
                 tokio::select! {
+                    biased;
                     batch = gather(&*self.around.journal, &mut events) => batch.map(|batch| Some((permit, batch))),
                     () = batches.closed() => Ok(None),
                 }
             };
             tokio::select! {
+                biased;
                 _ = stop.wait_for(|stop| *stop) => return None,
                 cause = damage.wait_for(Option::is_some) => {
                     return Some(Fault::Damaged(cause.ok().and_then(|cause| cause.clone()).unwrap_or_default()));
@@ -272,7 +275,7 @@ impl Fill {
         let mut writer = Writer::new(&self.plan, &lineage, connection)?;
         let mut complete = opened.complete || opened.cursor.position() >= head;
         let (mut kept, mut last) = (opened.cursor, opened.cursor);
-        while let Some(batch) = queue.blocking_recv() {
+        while let Some(batch) = wait_for(&*self.around.threads, queue.recv()) {
             let completes = !complete && batch.cursor.position() >= head;
             // A place without events costs no transaction, unless it is far, or says that all is there.
             let is_far = batch.cursor.position().saturating_sub(kept.position()) > VIEW_BATCH_EVENTS_MAX as u64;

@@ -1,9 +1,9 @@
 //! A few threads for queries, off the async ones: a query may take seconds, and the threads that read the journal must not wait for it.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
-use journal::seams::Spawner;
+use journal::seams::{Spawner, wait_for};
+use tokio::sync::{Mutex, mpsc};
 
 use crate::limits::{QUERIES_WAITING_MAX, QUERY_THREADS};
 
@@ -12,7 +12,7 @@ type Work = Box<dyn FnOnce() + Send>;
 /// Threads that start at the first query and end with the pool.
 pub(super) struct Pool {
     threads: Arc<dyn Spawner>,
-    queue: OnceLock<SyncSender<Work>>,
+    queue: OnceLock<mpsc::Sender<Work>>,
 }
 
 impl Pool {
@@ -22,29 +22,23 @@ impl Pool {
 
     /// Queues work; false when too much waits already, or no thread could be had.
     pub(super) fn run(&self, work: Work) -> bool {
-        let queue = self.queue.get_or_init(|| start(&*self.threads));
-        match queue.try_send(work) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        }
+        self.queue.get_or_init(|| start(&self.threads)).try_send(work).is_ok()
     }
 }
 
-fn start(threads: &dyn Spawner) -> SyncSender<Work> {
-    let (sender, receiver) = sync_channel(QUERIES_WAITING_MAX);
+fn start(threads: &Arc<dyn Spawner>) -> mpsc::Sender<Work> {
+    let (sender, receiver) = mpsc::channel(QUERIES_WAITING_MAX);
     let receiver = Arc::new(Mutex::new(receiver));
     for index in 0..QUERY_THREADS {
-        let receiver = Arc::clone(&receiver);
+        let (receiver, waiting) = (Arc::clone(&receiver), Arc::clone(threads));
         // The system may refuse some; with none of them the queue is closed, and queries are told so.
-        drop(threads.thread(&format!("view-query-{index}"), Box::new(move || work_off(&receiver))));
+        drop(threads.thread(&format!("view-query-{index}"), Box::new(move || work_off(&*waiting, &receiver))));
     }
     sender
 }
 
-fn work_off(queue: &Mutex<Receiver<Work>>) {
-    loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(work) = next else { return };
+fn work_off(threads: &dyn Spawner, queue: &Mutex<mpsc::Receiver<Work>>) {
+    while let Some(work) = wait_for(threads, async { queue.lock().await.recv().await }) {
         work();
     }
 }

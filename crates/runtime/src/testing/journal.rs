@@ -1,0 +1,95 @@
+//! The engine of a simulation: the model, which answers late.
+//!
+//! A commit takes its place, and is durable and visible, inside the call of `append`, as the contract allows; what comes late is the
+//! answer. A process that ends meanwhile has left a commit whose sender was never told.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use journal::model::ModelJournal;
+use journal::{
+    AppendError, BoxFuture, Capabilities, CommandId, Commit, Committed, Cursor, EntityKey, EntityType, Events, FoundCommand, Head, Journal,
+    Keys, Lineage, ReadError, ReadMode, Register, RegisterError, RegisterExpect, RegisterWatch, Registers, Revision, Selection, Timestamp,
+};
+
+use super::pace::Pace;
+
+/// See the module.
+pub(super) struct Slow {
+    pub(super) model: Arc<ModelJournal>,
+    pub(super) pace: Arc<Pace>,
+}
+
+impl Slow {
+    /// An answer that is there already.
+    fn late<'a, T: Send + 'a>(&'a self, answer: BoxFuture<'a, T>) -> BoxFuture<'a, T> {
+        Box::pin(async move {
+            self.pace.engine().await;
+            answer.await
+        })
+    }
+}
+
+impl Journal for Slow {
+    fn lineage(&self) -> &Lineage {
+        self.model.lineage()
+    }
+
+    fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, AppendError>> {
+        self.late(self.model.append(commit))
+    }
+
+    fn read(&self, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
+        self.model.read(selection, from, mode)
+    }
+
+    fn entity_head(&self, entity: &EntityKey) -> BoxFuture<'_, Result<Option<Head>, ReadError>> {
+        self.model.entity_head(entity)
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Cursor, ReadError>> {
+        self.model.head()
+    }
+
+    fn entities(&self, kind: &EntityType, after: Option<EntityKey>) -> Keys {
+        self.model.entities(kind, after)
+    }
+
+    fn cursor_at(&self, time: Timestamp) -> BoxFuture<'_, Result<Cursor, ReadError>> {
+        self.model.cursor_at(time)
+    }
+
+    fn find_command(&self, entity: &EntityKey, id: CommandId) -> BoxFuture<'_, Result<Option<FoundCommand>, ReadError>> {
+        self.model.find_command(entity, id)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.model.capabilities()
+    }
+
+    fn poisoned(&self) -> Option<String> {
+        self.model.poisoned()
+    }
+}
+
+impl Registers for Slow {
+    fn get(&self, name: &str) -> BoxFuture<'_, Result<Option<Register>, RegisterError>> {
+        self.late(self.model.get(name))
+    }
+
+    fn put(&self, name: &str, expect: RegisterExpect, value: Bytes) -> BoxFuture<'_, Result<Revision, RegisterError>> {
+        self.late(self.model.put(name, expect, value))
+    }
+
+    fn delete(&self, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
+        self.late(self.model.delete(name, revision))
+    }
+
+    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<Register>, RegisterError>> {
+        self.late(self.model.list(prefix))
+    }
+
+    fn watch(&self, prefix: &str) -> Box<dyn RegisterWatch> {
+        self.model.watch(prefix)
+    }
+}
