@@ -38,6 +38,8 @@ pub use request::{
 };
 pub use runtime::{Health, Runtime};
 pub use start::StartError;
+#[cfg(feature = "probe")]
+pub use view::probe as view_probe;
 pub use view::{
     LiveEvent, LiveQuery, LiveSnapshot, LiveUpdate, Notices, QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, RowChange, Rows,
     Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop,

@@ -17,6 +17,8 @@ mod live;
 mod payload;
 mod plan;
 mod pool;
+#[cfg(feature = "probe")]
+pub mod probe;
 mod request;
 mod rows;
 mod shape;
