@@ -10,6 +10,9 @@ mod operation_transfer;
 #[path = "../04_rule_unique_email.rs"]
 mod rule_unique_email;
 #[allow(dead_code, unreachable_pub)]
+#[path = "../07_topic.rs"]
+mod topic;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../02_typed_rejections.rs"]
 mod typed_rejections;
 #[allow(dead_code, unreachable_pub)]

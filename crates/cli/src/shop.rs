@@ -17,8 +17,14 @@ use parcel::{PackParcel, Parcel};
 /// The service's name, which is also its stream's.
 pub(crate) const NAME: &str = "shop";
 
+/// Its carts alone, for what is measured of commands: nothing follows from their events.
+pub(crate) fn carts() -> Service {
+    Service::new(NAME).entity::<Cart>()
+}
+
 /// The shop, ready to run.
 pub(crate) fn service() -> Service {
     let shop = Service::new(NAME).entity::<Cart>().entity::<Order>().entity::<Parcel>().action(PackParcel);
+    let shop = shop.topic("notices");
     shop.view(views::orders()).view(views::sales()).view(views::products())
 }

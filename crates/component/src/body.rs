@@ -26,11 +26,22 @@ pub(crate) fn read_input<T: Value>(body: &[u8]) -> Result<T, Refusal> {
     read(Seed::<T>::new(Reading::Strict), body)
 }
 
-fn read<'de, S: DeserializeSeed<'de> + Copy>(seed: S, body: &'de [u8]) -> Result<S::Value, Refusal> {
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    if depth::exceeds(body, BODY_DEPTH_MAX) {
+/// Whether the data of a message fits a type; what the type does not know is passed over.
+pub(crate) fn read_message<T: Value>(json: &[u8]) -> Result<(), Refusal> {
+    read(Seed::<T>::new(Reading::Tolerant), json).map(drop)
+}
+
+/// That a text of JSON nests no deeper than a body may.
+pub(crate) fn check_depth(json: &[u8]) -> Result<(), Refusal> {
+    if depth::exceeds(json, BODY_DEPTH_MAX) {
         return Err(invalid(String::new(), format!("nests deeper than {BODY_DEPTH_MAX} levels")));
     }
+    Ok(())
+}
+
+fn read<'de, S: DeserializeSeed<'de> + Copy>(seed: S, body: &'de [u8]) -> Result<S::Value, Refusal> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    check_depth(body)?;
     decode_seed(seed, body).map_err(|error| refusal(seed, body, &error))
 }
 

@@ -8,9 +8,11 @@ mod entity;
 mod operation;
 pub(crate) mod recording;
 mod rule;
+mod topic;
 
 pub use action::hosted_action;
 pub(crate) use entity::Live;
 pub use entity::hosted;
 pub use operation::hosted_operation;
 pub use rule::hosted_rule;
+pub use topic::{hosted_topic, hosted_topic_action, hosted_topic_of};

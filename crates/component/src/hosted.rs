@@ -264,7 +264,7 @@ pub trait HostedAction: Send + Sync + 'static {
 pub struct ActionDescription {
     /// Its durable name.
     pub name: &'static str,
-    /// The entity type whose events it reads.
+    /// The entity type whose events it reads; [`TOPIC_TYPE`] for an action over a topic.
     pub entity: &'static str,
     /// The names of these events.
     pub events: &'static [&'static str],
@@ -365,6 +365,30 @@ pub enum SendFailure {
     },
 }
 
+/// The platform's entity type that carries the messages of topics; the event's name is the topic's.
+pub const TOPIC_TYPE: &str = "$topic";
+
+/// A topic that a service has declared.
+pub trait HostedTopic: Send + Sync {
+    /// What it is.
+    fn description(&self) -> &TopicDescription;
+
+    /// Whether the data of a message fits; `None` for data that is not JSON.
+    ///
+    /// # Errors
+    /// A refusal whose pointer begins at the data.
+    fn check(&self, json: Option<&[u8]>) -> Result<(), Refusal>;
+}
+
+/// A topic, for OpenAPI and for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicDescription {
+    /// Its name.
+    pub name: &'static str,
+    /// The schema of its data; `None` when a message may hold anything.
+    pub schema: Option<Json>,
+}
+
 /// One command, event, rejection or reply, for descriptions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShapeDescription {
@@ -412,6 +436,8 @@ pub struct OperationDescription {
 pub type EntityHandle = Arc<dyn HostedEntity>;
 /// Shared handles, as a service registers them.
 pub type ActionHandle = Arc<dyn HostedAction>;
+/// Shared handles, as a service registers them.
+pub type TopicHandle = Arc<dyn HostedTopic>;
 /// Shared handles, as a service registers them.
 pub type OperationHandle = Arc<dyn HostedOperation>;
 /// Shared handles, as a service registers them.

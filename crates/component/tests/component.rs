@@ -19,5 +19,7 @@ mod given;
 mod operations;
 #[path = "component/rules.rs"]
 mod rules;
+#[path = "component/topics.rs"]
+mod topics;
 #[path = "component/values.rs"]
 mod values;

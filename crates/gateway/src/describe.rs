@@ -3,11 +3,14 @@
 //! One path an entity type and command, with the schemas of body, reply, state, events and rejections; one an operation; one a
 //! query; and the general routes. Paths, components and members come in a fixed order, so that a changed description is a readable diff.
 
+mod consumers;
 mod general;
+mod pulls;
 mod schemas;
+mod topics;
 mod views;
 
-use component::hosted::{EntityDescription, OperationDescription, ShapeDescription, ViewDescription};
+use component::hosted::{EntityDescription, OperationDescription, ShapeDescription, TopicDescription, ViewDescription};
 use serde_json::{Map, Value as Json, json};
 
 use crate::problem::REJECTED;
@@ -15,7 +18,13 @@ use schemas::Schemas;
 
 /// The OpenAPI 3.1 document of a service, as JSON text.
 #[must_use]
-pub fn openapi(service: &str, entities: &[&EntityDescription], operations: &[&OperationDescription], views: &[&ViewDescription]) -> String {
+pub fn openapi(
+    service: &str,
+    entities: &[&EntityDescription],
+    operations: &[&OperationDescription],
+    declared: &[&TopicDescription],
+    views: &[&ViewDescription],
+) -> String {
     let mut schemas = Schemas::new();
     let mut paths = Map::new();
     for entity in entities {
@@ -24,7 +33,12 @@ pub fn openapi(service: &str, entities: &[&EntityDescription], operations: &[&Op
     for operation in operations {
         operation_path(operation, &mut schemas, &mut paths);
     }
+    for topic in declared {
+        topics::path(topic, &mut schemas, &mut paths);
+    }
     views::paths(views, &mut schemas, &mut paths);
+    consumers::paths(&mut schemas, &mut paths);
+    pulls::paths(&mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();
     let document = json!({

@@ -5,11 +5,13 @@
 //!
 //! What it is not: it keeps no session and no queue; what waits, waits in the runtime (bounded) or on the socket.
 
+mod admin;
 mod answer;
 mod batch;
 mod body;
 mod command;
 mod connection;
+mod consumer;
 mod dispatch;
 mod entity;
 mod events;
@@ -22,6 +24,7 @@ mod refusal;
 mod route;
 mod server;
 mod stream;
+mod topic;
 mod view;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -57,6 +57,34 @@ pub(crate) fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
+/// The bytes of canonical base64 (RFC 4648 section 4, padded); `None` for anything else.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let letters = text.trim_end_matches('=');
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    for chunk in letters.as_bytes().chunks(4) {
+        let mut word = 0u32;
+        for (index, letter) in chunk.iter().enumerate() {
+            word |= letter_value(*letter)? << (18 - 6 * index);
+        }
+        bytes.extend_from_slice(&word.to_be_bytes()[1..chunk.len()]);
+    }
+    // What is written otherwise than we would, padding and last bits included, is not canonical.
+    let mut again = Vec::with_capacity(text.len() + 2);
+    base64(&mut again, &bytes);
+    (again[1..again.len() - 1] == *text.as_bytes()).then_some(bytes)
+}
+
+fn letter_value(letter: u8) -> Option<u32> {
+    Some(u32::from(match letter {
+        b'A'..=b'Z' => letter - b'A',
+        b'a'..=b'z' => letter - b'a' + 26,
+        b'0'..=b'9' => letter - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +107,10 @@ mod tests {
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")];
         for (plain, encoded) in vectors {
             assert_eq!(written(|out| base64(out, plain.as_bytes())), format!("\"{encoded}\""));
+            assert_eq!(from_base64(encoded).as_deref(), Some(plain.as_bytes()));
+        }
+        for bad in ["Z", "Zg", "Zg=", "Zh==", "Zg==Zg==", "Zm9v=", "Zm 9", "====", "A"] {
+            assert_eq!(from_base64(bad), None, "{bad}");
         }
     }
 

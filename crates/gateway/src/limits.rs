@@ -47,6 +47,43 @@ pub const BATCH_LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Commands of one batch under way, at most.
 pub const BATCH_IN_FLIGHT_MAX: usize = 256;
 
+/// Messages of one batch for a topic, at most.
+pub const TOPIC_BATCH_MESSAGES_MAX: usize = 1_000;
+/// Bytes of one batch for a topic, at most.
+pub const TOPIC_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of the body of a call to a consumer, at most.
+pub const CONSUMER_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Event types that one consumer reads, at most.
+pub const CONSUMER_TYPES_MAX: usize = 64;
+/// How long a client has to acknowledge a delivery, when it does not say.
+pub const ACK_SECONDS_DEFAULT: u32 = 30;
+/// How long it may have, and by how much it may extend it, at most.
+pub const ACK_SECONDS_MAX: u32 = 3_600;
+/// Attempts before a key is parked, when a client does not say.
+pub const ATTEMPTS_DEFAULT: u32 = 12;
+/// Attempts before a key is parked, at most.
+pub const ATTEMPTS_MAX: u32 = 1_000;
+/// Deliveries of a consumer that are out at once, when a client does not say.
+pub const IN_FLIGHT_DEFAULT: u32 = 256;
+/// Deliveries of a consumer that are out at once, at most.
+pub const IN_FLIGHT_MAX: u32 = 1_024;
+/// Deliveries in one answer or one call, at most.
+pub const DELIVERIES_MAX: usize = 256;
+/// Deliveries in the answer to a pull that does not say how many.
+pub const PULL_DEFAULT: u64 = 16;
+/// How long a pull waits for a first delivery, at most.
+pub const PULL_WAIT_SECONDS_MAX: u64 = 20;
+/// How long a client may have a failed delivery wait, at most.
+pub const RETRY_AFTER_SECONDS_MAX: u64 = 86_400;
+/// Bytes of a failure's cause, at most.
+pub const FAILURE_CAUSE_BYTES_MAX: usize = 1_024;
+/// Attributes of a message, at most.
+pub const ATTRIBUTES_MAX: usize = 64;
+/// Bytes of an attribute's name, at most.
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 64;
+/// Bytes of an attribute's value, at most.
+pub const ATTRIBUTE_BYTES_MAX: usize = 8 * 1024;
+
 /// Items of a page when the request names no limit.
 pub const PAGE_ITEMS_DEFAULT: u64 = 100;
 /// Items of a page, at most.
@@ -78,6 +115,8 @@ pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const CLIENT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const _: () = assert!(URI_BYTES_MAX + HEADER_BYTES_MAX < HEAD_BUFFER_BYTES, "our own refusal comes before hyper's bare one");
+const _: () = assert!(PULL_WAIT_SECONDS_MAX < CLIENT_ANSWER_MAX.as_secs(), "our own client waits longer than a pull");
+const _: () = assert!(IN_FLIGHT_MAX as usize <= runtime::limits::WINDOW_EVENTS_MAX);
 const _: () = assert!(BODY_BYTES_MAX <= REFUSED_BODY_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
 const _: () = assert!(journal::limits::EVENT_BYTES_MAX * 4 / 3 < CLIENT_LINE_BYTES_MAX, "the largest event fits a line, as base64 too");

@@ -50,6 +50,7 @@ codes! {
     METHOD_NOT_ALLOWED = "HW0016" "method-not-allowed" 405;
     UNKNOWN_VIEW = "HW0017" "unknown-view" 404;
     UNKNOWN_QUERY = "HW0018" "unknown-query" 404;
+    UNKNOWN_CONSUMER = "HW0019" "unknown-consumer" 404;
     CONTENDED = "HW0020" "contended" 409;
     HISTORY_DIVERGED = "HW0021" "history-diverged" 409;
     GONE = "HW0022" "gone" 410;
@@ -76,9 +77,16 @@ codes! {
     JOURNAL_STOPPED = "HW0043" "journal-stopped" 503;
     ENGINE_UNAVAILABLE = "HW0044" "engine-unavailable" 503 retry 5;
     OUTCOME_UNKNOWN = "HW0045" "outcome-unknown" 504;
+    UNKNOWN_TOPIC = "HW0046" "unknown-topic" 404;
+    CONSUMER_CONFLICT = "HW0047" "consumer-conflict" 409;
+    CONSUMER_UNPLACED = "HW0048" "consumer-unplaced" 409;
+    DELIVERY_STALE = "HW0049" "delivery-stale" 410;
     INTERNAL = "HW0050" "internal" 500;
     UNREADABLE = "HW0051" "unreadable" 500;
     DAMAGED = "HW0052" "damaged" 500;
+    NOT_HELD = "HW0080" "not-held" 404;
+    DECISION_STALE = "HW0081" "decision-stale" 409;
+    CONSUMER_NOT_WORKING = "HW0082" "consumer-not-working" 503 retry 1;
 }
 
 /// Where a code's page stands; the code's number follows.

@@ -4,12 +4,15 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod consumer;
 pub(crate) mod entity;
 pub(crate) mod events;
 pub(crate) mod explain;
 mod flags;
 pub(crate) mod run;
 pub(crate) mod send;
+mod table;
+pub(crate) mod topic;
 pub(crate) mod verify;
 pub(crate) mod view;
 
@@ -49,9 +52,15 @@ pub enum Command {
     /// Read events, or move all of them to and from files
     #[command(subcommand)]
     Events(events::Command),
+    /// Look at consumers, and decide about keys that they hold or have parked
+    #[command(subcommand)]
+    Consumer(consumer::Command),
     /// Look at entities
     #[command(subcommand)]
     Entity(entity::Command),
+    /// Publish messages to a topic
+    #[command(subcommand)]
+    Topic(topic::Command),
     /// Ask views, and look at them
     #[command(subcommand)]
     View(view::Command),
@@ -109,7 +118,9 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Run => run::run(service, settings, flags.json),
         Command::Send(arguments) => send::run(arguments, settings, flags.json),
         Command::Events(command) => events::run(command, service.name(), settings, flags.json),
+        Command::Consumer(command) => consumer::run(command, settings, flags.json),
         Command::Entity(command) => entity::run(command, settings, flags.json),
+        Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),
         Command::Verify => verify::run(settings, flags.json),
         Command::Config(config::Command::Show) => config::show(settings, flags.json),

@@ -1,7 +1,10 @@
 //! A service as it is put together: its name and its components.
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ViewHandle};
-use component::{Action, Entity, Operation, Rule, View, hosted, hosted_action, hosted_operation, hosted_rule};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle, ViewHandle};
+use component::{
+    Action, Entity, Operation, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_rule, hosted_topic,
+    hosted_topic_action, hosted_topic_of,
+};
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -23,6 +26,7 @@ pub struct Service {
     entities: Vec<EntityHandle>,
     operations: Vec<OperationHandle>,
     actions: Vec<ActionHandle>,
+    topics: Vec<TopicHandle>,
     views: Vec<ViewHandle>,
     flags: Flags,
 }
@@ -30,8 +34,15 @@ pub struct Service {
 impl Service {
     /// A service of this name, `[a-z][a-z0-9-]{0,63}`: the name of its stream and the source of its events. It is checked at start.
     pub fn new(name: impl Into<String>) -> Self {
-        let (entities, operations, actions, views) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { name: name.into(), entities, operations, actions, views, flags: Flags::default() }
+        Self {
+            name: name.into(),
+            entities: Vec::new(),
+            operations: Vec::new(),
+            actions: Vec::new(),
+            topics: Vec::new(),
+            views: Vec::new(),
+            flags: Flags::default(),
+        }
     }
 
     /// Adds a type of entity.
@@ -55,6 +66,24 @@ impl Service {
     /// Adds an action: a reaction to the events of an entity type.
     pub fn action<A: Action>(mut self, action: A) -> Self {
         self.actions.push(hosted_action(action));
+        self
+    }
+
+    /// Adds a topic: a named channel for messages from outside, whatever they hold.
+    pub fn topic(mut self, name: &'static str) -> Self {
+        self.topics.push(hosted_topic(name));
+        self
+    }
+
+    /// Adds a topic whose messages hold JSON of this shape; others are refused at the door.
+    pub fn topic_of<T: Value>(mut self, name: &'static str) -> Self {
+        self.topics.push(hosted_topic_of::<T>(name));
+        self
+    }
+
+    /// Adds an action over a topic: a reaction to its messages.
+    pub fn topic_action<A: TopicAction>(mut self, action: A) -> Self {
+        self.actions.push(hosted_topic_action(action));
         self
     }
 
@@ -107,6 +136,10 @@ impl Service {
 
     pub(crate) fn actions(&self) -> &[ActionHandle] {
         &self.actions
+    }
+
+    pub(crate) fn topics(&self) -> &[TopicHandle] {
+        &self.topics
     }
 
     pub(crate) fn operations(&self) -> &[OperationHandle] {

@@ -17,27 +17,32 @@ mod flight;
 mod isolation;
 pub mod limits;
 mod operation;
+mod pull;
 mod request;
 mod runtime;
 pub mod seams;
 mod start;
+mod topic;
 mod view;
 
 use std::sync::Arc;
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ViewHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle, ViewHandle};
 use journal::seams::{Clock, Disk, Random, Spawner};
 use journal::{Journal, Registers};
 
+pub use action::{DryRun, DrySend};
 pub use delivery::{
     ConsumerState, ConsumerStatus, Decision, DeliveryError, FailedRun, HeldKey, HeldSelection, OrderError, RetryPolicy, cause_group,
 };
 pub use limits::Limits;
+pub use pull::{ConsumerError, ConsumerReads, ConsumerSetup, ConsumerSight, ConsumerStart, DeliveryWord, PulledDelivery, SetUp};
 pub use request::{
     CommandError, CommandOutcome, CommandRequest, Expectation, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead,
 };
 pub use runtime::{Health, Runtime};
 pub use start::StartError;
+pub use topic::{MessageData, PublishAnswer, Published, TopicMessage};
 #[cfg(feature = "probe")]
 pub use view::probe as view_probe;
 pub use view::{
@@ -59,6 +64,8 @@ pub struct Parts {
     pub operations: Vec<OperationHandle>,
     /// The actions.
     pub actions: Vec<ActionHandle>,
+    /// The topics.
+    pub topics: Vec<TopicHandle>,
     /// The views.
     pub views: Vec<ViewHandle>,
     /// The wall clock.

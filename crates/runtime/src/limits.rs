@@ -102,6 +102,24 @@ pub const LIVE_UPDATES_MAX: usize = 64;
 /// Changed rows from which on a live query sends all rows instead.
 pub const LIVE_CHANGES_MAX: usize = 1_000;
 
+/// Consumers that clients have set up, at most.
+pub const CLIENT_CONSUMERS_MAX: usize = 256;
+/// Clients that wait for deliveries of one consumer at once, at most.
+pub const PULLS_WAITING_MAX: usize = 256;
+/// Bytes of payloads in the answer to one pull, at most; a single event has the journal's own bound.
+pub const PULL_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Messages of a topic that share one commit, at most.
+pub const PUBLISH_MESSAGES_MAX: usize = 250;
+/// Bytes of payloads that share one commit of a topic, at most; a single message has the journal's own bound.
+pub const PUBLISH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+// Each message has two command records, whose keys, names and contexts come on top of its payload.
+const _: () = assert!(PUBLISH_MESSAGES_MAX * 2 <= journal::limits::COMMIT_COMMANDS_MAX);
+const _: () = assert!(
+    PUBLISH_BYTES_MAX + PUBLISH_MESSAGES_MAX * 2 * (1_024 + 5 * journal::limits::CONTEXT_TEXT_BYTES_MAX) + journal::limits::EVENT_BYTES_MAX
+        <= journal::limits::COMMIT_BYTES_MAX
+);
 const _: () = assert!(DEATHS_MAX > 1, "the first death is nobody's in particular");
 const _: () = assert!(
     FAILURES_KEPT_MAX * FAILURE_CAUSE_BYTES_MAX * 6 + 8_192 <= journal::limits::REGISTER_BYTES_MAX,

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use component::hosted::{ActionHandle, EntityDescription, OperationDescription, ViewDescription};
-use journal::{CommandId, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
+use component::hosted::{ActionHandle, EntityDescription, OperationDescription, TopicDescription, ViewDescription};
+use journal::{CommandId, Context, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
 use serde_json::Value as Json;
 
+use crate::action::DryRun;
 use crate::admission::Admission;
 use crate::asked::{Mint, checked};
 use crate::asynchronous::Asynchronous;
@@ -16,8 +17,10 @@ use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
 use crate::operation::Operations;
+use crate::pull::{ConsumerError, ConsumerSetup, ConsumerSight, DeliveryWord, PullConsumers, PulledDelivery, SetUp};
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead};
 use crate::start::StartError;
+use crate::topic::{PublishAnswer, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
 use crate::{Parts, action, start};
 
@@ -30,6 +33,8 @@ pub struct Runtime {
     actions: Vec<ActionHandle>,
     delivery: DeliveryRoom,
     operations: Arc<Operations>,
+    topics: Topics,
+    pulled: PullConsumers,
     admission: Admission,
     views: Arc<Views>,
 }
@@ -71,6 +76,7 @@ impl Runtime {
         let around =
             Surroundings { journal: Arc::clone(&parts.journal), tasks: parts.tasks, threads: parts.threads, notices: parts.notices };
         let mint = Mint { clock: parts.clock, random: parts.random };
+        let topics = Topics::new(Arc::clone(&parts.journal), parts.topics);
         let entities = Arc::new(Entities::new(parts.journal, mint, kinds, snapshots, parts.limits));
         Ok(Self {
             service: parts.service,
@@ -79,6 +85,8 @@ impl Runtime {
             entities,
             delivery: DeliveryRoom::new(seams),
             operations: Arc::new(Operations::new(parts.operations)),
+            topics,
+            pulled: PullConsumers::new(),
             admission: Admission::new(parts.limits.commands_in_flight_max),
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
         })
@@ -108,6 +116,65 @@ impl Runtime {
         self.operations.descriptions()
     }
 
+    /// The topics, in the order of registration.
+    #[must_use]
+    pub fn topic_descriptions(&self) -> Vec<&TopicDescription> {
+        self.topics.descriptions()
+    }
+
+    /// Takes messages for a topic, in their order, and gives an answer for each: one that is refused does not touch the others,
+    /// and one that is there already is not taken again. A caller that goes away does not undo it.
+    ///
+    /// # Errors
+    /// When there is no such topic, or nothing is taken now.
+    pub async fn publish(&self, topic: &str, messages: Vec<TopicMessage>, context: &Context) -> Result<Vec<PublishAnswer>, CommandError> {
+        let _permit = self.admission.enter()?;
+        self.topics.publish(topic, messages, context).await
+    }
+
+    /// Sets a client's consumer up, or otherwise: what is out when it changes comes again.
+    ///
+    /// # Errors
+    /// See [`ConsumerError`].
+    pub async fn set_up_consumer(&self, name: &str, setup: ConsumerSetup, context: &Context) -> Result<SetUp, ConsumerError> {
+        let _permit = self.admission.enter().map_err(|_| ConsumerError::Stopping)?;
+        self.pulled.set_up(&self.delivery, name, setup, context).await
+    }
+
+    /// Removes a client's consumer, with its place.
+    ///
+    /// # Errors
+    /// See [`ConsumerError`].
+    pub async fn remove_consumer(&self, name: &str, context: &Context) -> Result<(), ConsumerError> {
+        let _permit = self.admission.enter().map_err(|_| ConsumerError::Stopping)?;
+        self.pulled.remove(&self.delivery, name, context).await
+    }
+
+    /// A client's consumer as it is now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn consumer_sight(&self, name: &str) -> Result<ConsumerSight, ConsumerError> {
+        self.pulled.sight(&self.delivery, name)
+    }
+
+    /// Up to `max` deliveries of a client's consumer; waits for the first one, at most so long.
+    ///
+    /// # Errors
+    /// See [`ConsumerError`].
+    pub async fn pull(&self, consumer: &str, max: usize, wait: Duration) -> Result<Vec<PulledDelivery>, ConsumerError> {
+        self.pulled.pull(&self.delivery, consumer, max, wait).await
+    }
+
+    /// Takes a client's word for deliveries; gives for how many. Those that are not out are named in the error, and the others
+    /// are done all the same.
+    ///
+    /// # Errors
+    /// See [`ConsumerError`].
+    pub fn say(&self, consumer: &str, deliveries: &[String], word: DeliveryWord) -> Result<usize, ConsumerError> {
+        self.pulled.say(consumer, deliveries, word)
+    }
+
     /// Whether the service has this entity type.
     #[must_use]
     pub fn has_entity(&self, kind: &str) -> bool {
@@ -131,6 +198,8 @@ impl Runtime {
     pub async fn begin(&self) -> Result<(), DeliveryError> {
         self.views.begin();
         self.asynchronous.resume(&self.delivery).await?;
+        let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).collect();
+        self.pulled.resume(&self.delivery, &components).await?;
         for action in &self.actions {
             let consumer = action::consumer(action, &self.entities, &self.operations);
             self.delivery.place(&consumer).await?;
@@ -195,6 +264,24 @@ impl Runtime {
     /// See [`OrderError`].
     pub async fn edit(&self, consumer: &str, key: EntityKey, event: String, payload: Json, why: Decision) -> Result<(), OrderError> {
         self.delivery.edit(consumer, key, event, payload, why).await
+    }
+
+    /// What the next run of a held key would do, with its own payload or another one: nothing takes effect.
+    ///
+    /// # Errors
+    /// See [`OrderError`]; consumers that are no actions have no dry run.
+    pub async fn dry_run(&self, consumer: &str, key: &EntityKey, payload: Option<&Json>) -> Result<DryRun, OrderError> {
+        let held = self.delivery.held(consumer).await?;
+        let held = held.into_iter().find(|held| held.kind == key.kind() && held.id == key.id()).ok_or(OrderError::NotHeld)?;
+        let action = self.actions.iter().find(|action| action.description().name == consumer);
+        let action = action.ok_or(OrderError::NotWorking { cause: "only actions have a dry run".into() })?;
+        let failed = |cause: String| OrderError::Failed { cause };
+        let event = self.history(key, held.sequence).next_event().await.transpose().map_err(|error| failed(error.to_string()))?;
+        let mut event = (*event.ok_or(OrderError::NotHeld)?).clone();
+        if let Some(payload) = payload {
+            event.payload = payload.to_string().into_bytes().into();
+        }
+        Ok(action::dry_run(action, &event).await)
     }
 
     /// Lets a consumer go on from another place, once what it has under way has ended: back, so that it meets events again, or
@@ -316,6 +403,7 @@ impl Runtime {
     /// Takes no more commands, and no consumer takes further events; what is under way goes on. Reads go on.
     pub fn stop(&self) {
         self.admission.stop();
+        self.pulled.stop();
         self.delivery.stop();
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use component::hosted::{EntityHandle, OperationHandle};
+use component::hosted::{EntityHandle, OperationHandle, TOPIC_TYPE};
 use journal::{Capability, EntityType, Journal};
 
 use crate::Parts;
@@ -59,7 +59,8 @@ impl fmt::Display for StartError {
             Self::InvalidName { what, name } => write!(formatter, "the {what} name `{name}` must match [a-z][a-z0-9-]{{0,63}}"),
             Self::DuplicateName { what, name } => write!(formatter, "there are two of the {what} `{name}`; give one another name"),
             Self::UnknownSource { what, name, source, known } => {
-                write!(formatter, "the {what} `{name}` reads `{source}`, which this service does not record; it has: {}", known.join(", "))
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                write!(formatter, "the {what} `{name}` reads `{source}`, which this service does not have; it has: {known}")
             }
             Self::MissingCapability { capability, operation } => {
                 write!(formatter, "the engine has no {capability}, which the operation `{operation}` needs; choose another engine")
@@ -79,6 +80,7 @@ pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
     check_names("entity", parts.entities.iter().map(|entity: &EntityHandle| entity.name()))?;
     check_names("operation", parts.operations.iter().map(|operation: &OperationHandle| operation.name()))?;
     check_names("action", parts.actions.iter().map(|action| action.description().name))?;
+    check_names("topic", parts.topics.iter().map(|topic| topic.description().name))?;
     check_names("view", parts.views.iter().map(|view| view.name()))?;
     check_sources(parts)?;
     check_capabilities(&*parts.journal, &parts.operations)?;
@@ -108,6 +110,13 @@ fn check_name(what: &'static str, name: &str) -> Result<(), StartError> {
 fn check_sources(parts: &Parts) -> Result<(), StartError> {
     for action in parts.actions.iter().map(|action| action.description()) {
         let unknown = |source: String, known| StartError::UnknownSource { what: "action", name: action.name, source, known };
+        if action.entity == TOPIC_TYPE {
+            let topics: Vec<&str> = parts.topics.iter().map(|topic| topic.description().name).collect();
+            if let Some(topic) = action.events.iter().find(|topic| !topics.contains(*topic)) {
+                return Err(unknown(format!("{TOPIC_TYPE}/{topic}"), topics));
+            }
+            continue;
+        }
         let Some(entity) = parts.entities.iter().find(|entity| entity.name() == action.entity) else {
             return Err(unknown(action.entity.to_owned(), parts.entities.iter().map(|entity| entity.name()).collect()));
         };

@@ -1,4 +1,4 @@
-//! Durable commands over HTTP, beside an echo on the same threads under the same load.
+//! Durable commands over HTTP to carts that nothing reacts to, beside an echo on the same threads under the same load.
 
 use std::net::SocketAddr;
 
@@ -35,7 +35,7 @@ fn add_item(cart: usize) -> (String, String) {
 async fn measure(case: Case, arguments: &Arguments, workspace: &Workspace) -> Result<Figure, Failure> {
     let shape = Shape { connections: case.0, entities: case.1, request: add_item };
     let data = workspace.path("shop").display().to_string();
-    let shop = shop::service().listen("127.0.0.1:0").data(data).start().await?;
+    let shop = shop::carts().listen("127.0.0.1:0").data(data).start().await?;
     let address = shop.url().trim_start_matches("http://").parse().map_err(|_| failed("the shop has no address"))?;
     let (echo, stop) = echo().await?;
     // Warm: every entity is in memory, and both servers have seen every connection once.

@@ -2,8 +2,6 @@
 
 use headwater::prelude::*;
 
-use super::cart::CartEvent;
-
 /// What a parcel holds.
 #[derive(Debug, Default, State)]
 pub(crate) struct Parcel {
@@ -52,6 +50,17 @@ impl Entity for Parcel {
     }
 }
 
+/// What of a cart sets the packers off; the action does not run for anything else.
+#[derive(Event)]
+pub(crate) enum CartClosed {
+    /// The shopping ended.
+    #[event("checked-out")]
+    CheckedOut {
+        /// How many pieces were in the cart.
+        pieces: u32,
+    },
+}
+
 /// Packs a parcel of its own for each cart that is checked out. The rule of a parcel would take a second box: that there is one
 /// is the delivery's promise.
 pub(crate) struct PackParcel;
@@ -59,12 +68,11 @@ pub(crate) struct PackParcel;
 impl Action for PackParcel {
     const NAME: &'static str = "pack-parcel";
     const ENTITY: &'static str = "cart";
-    type Event = CartEvent;
+    type Event = CartClosed;
 
-    async fn run(&self, event: Recorded<CartEvent>, ctx: &ActionContext) -> Result<(), ActionError> {
-        if let CartEvent::CheckedOut { pieces } = event.event {
-            ctx.command::<Parcel>(event.entity_id, ParcelCommand::Pack { pieces }).await?;
-        }
+    async fn run(&self, event: Recorded<CartClosed>, ctx: &ActionContext) -> Result<(), ActionError> {
+        let CartClosed::CheckedOut { pieces } = event.event;
+        ctx.command::<Parcel>(event.entity_id, ParcelCommand::Pack { pieces }).await?;
         Ok(())
     }
 }
@@ -73,21 +81,16 @@ impl Action for PackParcel {
 mod tests {
     use headwater::prelude::*;
 
-    use super::{CartEvent, PackParcel, Parcel, ParcelCommand};
+    use super::{CartClosed, PackParcel, Parcel, ParcelCommand};
 
     #[test]
     fn a_checked_out_cart_is_packed() {
         let packed = command_to::<Parcel>("c1", ParcelCommand::Pack { pieces: 5 });
-        given_action(PackParcel).when("c1", CartEvent::CheckedOut { pieces: 5 }).sends([packed]);
-    }
-
-    #[test]
-    fn a_cart_that_is_filled_is_not() {
-        given_action(PackParcel).when("c1", CartEvent::ItemAdded { sku: "mug".into(), quantity: 2 }).sends([]);
+        given_action(PackParcel).when("c1", CartClosed::CheckedOut { pieces: 5 }).sends([packed]);
     }
 
     #[test]
     fn what_cannot_be_decided_now_is_tried_again() {
-        given_action(PackParcel).fails("the disk is full").when("c1", CartEvent::CheckedOut { pieces: 5 }).retries();
+        given_action(PackParcel).fails("the disk is full").when("c1", CartClosed::CheckedOut { pieces: 5 }).retries();
     }
 }

@@ -137,6 +137,27 @@ fn a_command_is_sent_for_later_and_its_outcome_asked_for() {
 }
 
 #[test]
+fn consumers_are_listed_and_placed() {
+    let directory = Directory::new();
+    let shop = Shop::start(&directory, &["--empty"]);
+    let consumer = |arguments: &[&str]| run(&directory, [&["consumer"], arguments, &["--url", shop.url.as_str()]].concat());
+    let list = consumer(&["list"]);
+    check_code(&list, 0);
+    assert!(stdout(&list).starts_with("CONSUMER") && stdout(&list).contains("pack-parcel"), "{}", stdout(&list));
+    let held = consumer(&["held", "pack-parcel", "--json"]);
+    check_code(&held, 0);
+    assert!(stdout(&held).is_empty());
+    check_code(&consumer(&["place", "pack-parcel", "first", "--reason", "a test"]), 0);
+    check_code(&consumer(&["place", "pack-parcel", "somewhere"]), 1);
+    check_code(&consumer(&["redrive", "pack-parcel", "--per-second", "5"]), 0);
+    let nothing_held = consumer(&["discard", "pack-parcel", "cart", "c1", "--event", "e", "--reason", "r"]);
+    check_code(&nothing_held, 4);
+    assert!(stderr(&nothing_held).contains("HW0080"), "{}", stderr(&nothing_held));
+    check_code(&consumer(&["held", "nobody"]), 4);
+    check_code(&consumer(&["edit", "pack-parcel", "cart", "c1", "{", "--event", "e"]), 2);
+}
+
+#[test]
 fn commands_are_sent_states_are_shown_and_events_are_read() {
     let directory = Directory::new();
     let shop = Shop::start(&directory, &["--empty"]);

@@ -7,4 +7,5 @@ mod kill;
 mod process;
 mod retail;
 mod stop;
+mod topics;
 mod views;

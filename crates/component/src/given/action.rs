@@ -14,7 +14,7 @@ use crate::action::Action;
 use crate::entity::Entity;
 use crate::host::hosted_action;
 use crate::host::recording::rejected;
-use crate::hosted::{ActionDoor, ActionOutcome, ActionTarget, BoxedFuture, DeliveredEvent, SendFailure, SentCommand};
+use crate::hosted::{ActionDoor, ActionHandle, ActionOutcome, ActionTarget, BoxedFuture, DeliveredEvent, SendFailure, SentCommand};
 use crate::operation::Operation;
 use crate::rule::Rule;
 use crate::value::{Value, encode};
@@ -64,10 +64,13 @@ impl Sending {
     }
 }
 
+/// What the next thing that is sent is told.
+pub(super) type Answer = Result<Vec<u8>, SendFailure>;
+
 /// See [`given_action`].
 pub struct GivenAction<A> {
     action: A,
-    answers: Vec<Result<Vec<u8>, SendFailure>>,
+    answers: Vec<Answer>,
 }
 
 /// An action in a test, after an event.
@@ -124,15 +127,20 @@ impl<A: Action> GivenAction<A> {
             time_micros: TEST_TIME_MICROS,
             correlation_id: None,
         };
-        let answers = self.answers.into_iter().rev().collect();
-        let door = Arc::new(Door { answers: Mutex::new(answers), sent: Mutex::default() });
-        let mut run = pin!(hosted_action(self.action).run(delivered, Arc::clone(&door) as Arc<dyn ActionDoor>, 1));
-        let Poll::Ready(outcome) = run.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
-            panic!("{text}\n\nthe action waits for something that a test of one action does not have; test the whole service")
-        };
-        let sent = std::mem::take(&mut *door.sent.lock().unwrap_or_else(PoisonError::into_inner));
-        WhenAction { event: text, sent, outcome }
+        run_once(&hosted_action(self.action), text, delivered, self.answers)
     }
+}
+
+/// Runs an action for one event, against scripted answers.
+#[track_caller]
+pub(super) fn run_once(action: &ActionHandle, text: String, event: DeliveredEvent, answers: Vec<Answer>) -> WhenAction {
+    let door = Arc::new(Door { answers: Mutex::new(answers.into_iter().rev().collect()), sent: Mutex::default() });
+    let mut run = pin!(action.run(event, Arc::clone(&door) as Arc<dyn ActionDoor>, 1));
+    let Poll::Ready(outcome) = run.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("{text}\n\nthe action waits for something that a test of one action does not have; test the whole service")
+    };
+    let sent = std::mem::take(&mut *door.sent.lock().unwrap_or_else(PoisonError::into_inner));
+    WhenAction { event: text, sent, outcome }
 }
 
 impl WhenAction {
@@ -197,7 +205,7 @@ fn outcome_text(outcome: &ActionOutcome) -> String {
 /// Remembers what goes through it.
 struct Door {
     /// The next one is the last.
-    answers: Mutex<Vec<Result<Vec<u8>, SendFailure>>>,
+    answers: Mutex<Vec<Answer>>,
     sent: Mutex<Vec<Sending>>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::action::{Action, ActionContext, Recorded, Verdict};
+use crate::action::{Action, ActionContext, ActionError, Recorded, Verdict};
 use crate::hosted::{ActionDescription, ActionDoor, ActionHandle, ActionOutcome, BoxedFuture, DeliveredEvent, HostedAction, StoredEvent};
 use crate::limits::is_name;
 use crate::variants::{Variants as _, decode_event};
@@ -37,14 +37,17 @@ impl<A: Action> HostedAction for ActionType<A> {
             let DeliveredEvent { id, entity_id, tenant, sequence, time_micros, correlation_id, .. } = event;
             let recorded = Recorded { event: decoded, id, entity_id, tenant, sequence, time_micros, correlation_id };
             let ctx = ActionContext::new(door, attempt);
-            match action.run(recorded, &ctx).await {
-                Ok(()) => ActionOutcome::Done,
-                Err(error) => match error.0 {
-                    Verdict::Retry(cause) => ActionOutcome::Retry { cause },
-                    Verdict::Park(cause) => ActionOutcome::Park { cause },
-                    Verdict::Skip(reason) => ActionOutcome::Skip { reason },
-                },
-            }
+            outcome(action.run(recorded, &ctx).await)
         })
+    }
+}
+
+/// How a run ended, in the words of the erased contract.
+pub(super) fn outcome(ended: Result<(), ActionError>) -> ActionOutcome {
+    match ended {
+        Ok(()) => ActionOutcome::Done,
+        Err(ActionError(Verdict::Retry(cause))) => ActionOutcome::Retry { cause },
+        Err(ActionError(Verdict::Park(cause))) => ActionOutcome::Park { cause },
+        Err(ActionError(Verdict::Skip(reason))) => ActionOutcome::Skip { reason },
     }
 }

@@ -183,6 +183,8 @@ fn stream() -> Json {
 pub(super) fn components(mut schemas: Map<String, Json>) -> Json {
     schemas.insert("Problem".to_owned(), problem());
     schemas.insert("CloudEvent".to_owned(), cloud_event());
+    super::pulls::schemas(&mut schemas);
+    schemas.insert("Message".to_owned(), super::topics::message());
     schemas.insert("Cursor".to_owned(), json!({ "type": "string", "description": "a place in the service's events; opaque" }));
     schemas.insert(
         "Sequence".to_owned(),

@@ -12,7 +12,7 @@ use crate::json;
 use crate::problem::Problem;
 
 const CURSOR: HeaderName = HeaderName::from_static("headwater-cursor");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const NDJSON: &str = "application/x-ndjson";

@@ -102,6 +102,11 @@ pub(super) fn too_large(bytes_max: usize, bound: &str) -> Problem {
     Problem::new(BODY_TOO_LARGE, format!("the body is larger than {bytes_max} bytes, which is the bound ({bound})"))
 }
 
+/// A bound that is not one of bytes.
+pub(super) fn too_large_for(rule: String) -> Problem {
+    Problem::new(BODY_TOO_LARGE, rule)
+}
+
 pub(super) fn too_slow(time_max: Duration) -> Problem {
     Problem::new(
         REQUEST_TIMEOUT,

@@ -14,7 +14,7 @@ use super::answer;
 use super::body::{Body, RequestBody};
 use super::connection::Busy;
 use super::route::{self, Route};
-use super::{Gateway, batch, command, entity, events, headers, health, stream, view};
+use super::{Gateway, admin, batch, command, consumer, entity, events, headers, health, stream, topic, view};
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
 
@@ -53,6 +53,10 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::State { kind, id } => entity::state(gateway, parts, &kind, &id).await,
         // Rare or long: boxed, so that the future of the common ones stays small.
         Route::Outcome { kind, id, key } => Box::pin(command::outcome(gateway, parts, &kind, &id, &key)).await,
+        Route::Topic { name } => Box::pin(topic::publish(gateway, parts, body, &name)).await,
+        Route::ClientConsumer { name } => consumer::show(gateway, parts, &name),
+        Route::ConsumerChange { name } => Box::pin(consumer::change(gateway, parts, body, &name)).await,
+        Route::ConsumerCall { name, call } => Box::pin(consumer::call(gateway, parts, body, (&name, call))).await,
         Route::Batch { kind } => batch::run(gateway, parts, body, &kind),
         Route::Ids { kind } => Box::pin(entity::ids(gateway, parts, &kind)).await,
         Route::History { kind, id } => Box::pin(events::history(gateway, parts, &kind, &id)).await,
@@ -61,6 +65,10 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::View { view } => Box::pin(view::status(gateway, parts, &view)).await,
         Route::Views => Box::pin(view::list(gateway, parts)).await,
         Route::Rebuild { view } => view::rebuild(gateway, parts, &view),
+        Route::Consumers => Box::pin(admin::list(gateway, parts)).await,
+        Route::Consumer { consumer } => admin::status(gateway, parts, &consumer),
+        Route::Held { consumer } => Box::pin(admin::held(gateway, parts, &consumer)).await,
+        Route::Decide { consumer, act } => Box::pin(admin::act(gateway, parts, body, &consumer, act)).await,
         Route::Live => health::live(parts),
         Route::Ready => health::ready(gateway, parts),
         Route::OpenApi => health::description(gateway, parts),

@@ -106,7 +106,7 @@ fn command_id(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 }
 
 /// The text of a structured field's string (RFC 9651 section 3.3.3), without parameters.
-fn unquoted(text: &str) -> Option<String> {
+pub(super) fn unquoted(text: &str) -> Option<String> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     let mut plain = String::with_capacity(inner.len());
     let mut letters = inner.chars();
@@ -183,11 +183,7 @@ fn is_traceparent(text: &str) -> bool {
 
 /// Checks that a body is what a route takes. A body may be absent, and its type with it.
 pub(super) fn check_media_type(headers: &HeaderMap, expected: &str, has_body: bool) -> Result<(), Problem> {
-    if let Some(coding) = headers.get(header::CONTENT_ENCODING)
-        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        return Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, "content-encoding: bodies are taken as they are; send this one without a coding"));
-    }
+    check_coding(headers)?;
     match single(headers, &header::CONTENT_TYPE, INVALID_HEADER)? {
         None if !has_body => Ok(()),
         Some(text) if is_media_type(text, expected) => Ok(()),
@@ -198,7 +194,17 @@ pub(super) fn check_media_type(headers: &HeaderMap, expected: &str, has_body: bo
     }
 }
 
-fn is_media_type(text: &str, expected: &str) -> bool {
+/// That a body is not compressed.
+pub(super) fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    if let Some(coding) = headers.get(header::CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, "content-encoding: bodies are taken as they are; send this one without a coding"));
+    }
+    Ok(())
+}
+
+pub(super) fn is_media_type(text: &str, expected: &str) -> bool {
     let mut parts = text.split(';').map(str::trim);
     let fits = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(expected));
     let charset = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("charset"));

@@ -3,15 +3,17 @@
 use component::hosted::{Refusal, Rejected};
 use http::header;
 use journal::{CursorError, InvalidError, ReadError};
-use runtime::{CommandError, QueryError, Runtime, StateError};
+use runtime::{CommandError, ConsumerError, OrderError, QueryError, Runtime, StateError};
 
+use super::Gateway;
 use crate::nearest;
 use crate::problem::{
-    BUSY, COMMIT_TOO_LARGE, CONTENDED, DAMAGED, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED,
-    IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH,
-    JOURNAL_STOPPED, MALFORMED_JSON, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, QUERY_TOO_SLOW, REJECTED, REPLY_GONE,
-    SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_VIEW,
-    UNREADABLE, VIEW_BEHIND, VIEW_STOPPED,
+    BUSY, COMMIT_TOO_LARGE, CONSUMER_CONFLICT, CONSUMER_NOT_WORKING, CONSUMER_UNPLACED, CONTENDED, DAMAGED, DECISION_STALE, DELIVERY_STALE,
+    DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED, IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR,
+    INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH, JOURNAL_STOPPED, MALFORMED_JSON, NOT_HELD, OUTCOME_UNKNOWN,
+    PRECONDITION_FAILED, Problem, QUERY_TOO_SLOW, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND,
+    UNKNOWN_CONSUMER, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_TOPIC, UNKNOWN_VIEW, UNREADABLE, VIEW_BEHIND,
+    VIEW_STOPPED,
 };
 
 /// Why a command to an entity has no outcome.
@@ -83,6 +85,26 @@ fn machine(error: &CommandError) -> Problem {
         CommandError::Unknown { id, .. } => problem.member("key", id.as_str()).header(super::headers::IDEMPOTENCY_KEY, id),
         _ => problem,
     }
+}
+
+/// Why a decision about a consumer was not carried out.
+pub(super) fn order(error: OrderError, consumer: &str) -> Problem {
+    match error {
+        OrderError::UnknownConsumer { known } => unknown_consumer(consumer, &known),
+        OrderError::NotHeld => Problem::new(NOT_HELD, error),
+        OrderError::OtherEvent { ref event } => {
+            let event = event.clone();
+            Problem::new(DECISION_STALE, error).member("event", event)
+        }
+        OrderError::Running => Problem::new(DECISION_STALE, error),
+        OrderError::NotWorking { .. } | OrderError::Failed { .. } => Problem::new(CONSUMER_NOT_WORKING, error),
+    }
+}
+
+/// A consumer that the service does not have.
+pub(super) fn unknown_consumer(name: &str, known: &[String]) -> Problem {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    Problem::new(UNKNOWN_CONSUMER, format!("this service has no consumer `{name}`; {}", nearest::hint(name, &known)))
 }
 
 /// Why a state could not be read.
@@ -158,6 +180,45 @@ pub(super) fn cursor(error: &CursorError) -> Problem {
 /// An entity type that the service does not have.
 pub(super) fn unknown_entity_type(name: &str, known: &[&str]) -> Problem {
     Problem::new(UNKNOWN_ENTITY_TYPE, format!("this service has no entity type `{name}`; {}", nearest::hint(name, known)))
+}
+
+/// Why a consumer does not do what a client wants.
+pub(super) fn consumer(gateway: &Gateway, error: ConsumerError, name: &str) -> Problem {
+    let of_it = |code| Problem::new(code, format!("the consumer `{name}`: {error}"));
+    match &error {
+        ConsumerError::Unknown { known } => {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            Problem::new(UNKNOWN_CONSUMER, format!("no client has set up a consumer `{name}`; {}", nearest::hint(name, &known)))
+        }
+        ConsumerError::Taken | ConsumerError::StartOfExisting | ConsumerError::TooMany { .. } => of_it(CONSUMER_CONFLICT),
+        ConsumerError::Unplaced => of_it(CONSUMER_UNPLACED),
+        ConsumerError::Stale { deliveries } => of_it(DELIVERY_STALE).member("deliveries", deliveries.clone()),
+        ConsumerError::Busy { .. } => of_it(BUSY),
+        ConsumerError::Failed { .. } => of_it(ENGINE_UNAVAILABLE),
+        ConsumerError::Stopping => of_it(STOPPING),
+        ConsumerError::Read(error) => read(&gateway.runtime, error),
+    }
+}
+
+/// A topic that the service has not declared.
+pub(super) fn unknown_topic(name: &str, known: &[&str]) -> Problem {
+    Problem::new(UNKNOWN_TOPIC, format!("this service has no topic `{name}`; {}", nearest::hint(name, known)))
+}
+
+/// Why a message was not taken; `place` is the pointer to it within the body.
+pub(super) fn message(error: CommandError, source: &str, id: &str, place: &str) -> Problem {
+    let named = || format!("the message `{id}` of `{source}`");
+    match error {
+        CommandError::Refused(Refusal::Invalid { pointer, message }) => invalid_field(&format!("{place}{pointer}"), &message),
+        CommandError::Mismatch => {
+            Problem::new(IDEMPOTENCY_KEY_REUSED, format!("{} was taken before with another content; give a new message a new id", named()))
+                .at(&format!("{place}/id"), "was used before with another content")
+        }
+        CommandError::Unknown { cause, .. } => {
+            Problem::new(OUTCOME_UNKNOWN, format!("the outcome of {} is unknown ({cause}); send it again as it is", named()))
+        }
+        other => command(other, "publish"),
+    }
 }
 
 fn unknown_operation(name: &str, known: &[&str]) -> Problem {

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use http::{Method, header};
 
+use super::admin::Act;
+use super::consumer::Call;
 use super::path::decode;
 use crate::problem::{INVALID_PATH, METHOD_NOT_ALLOWED, Problem, UNKNOWN_ROUTE};
 
@@ -21,10 +23,18 @@ pub(super) enum Route<'a> {
     Batch { kind: Text<'a> },
     Operation { name: Text<'a> },
     Stream { name: Text<'a> },
+    Topic { name: Text<'a> },
+    ClientConsumer { name: Text<'a> },
+    ConsumerChange { name: Text<'a> },
+    ConsumerCall { name: Text<'a>, call: Call },
     Query { view: Text<'a>, query: Text<'a> },
     View { view: Text<'a> },
     Views,
     Rebuild { view: Text<'a> },
+    Consumers,
+    Consumer { consumer: Text<'a> },
+    Held { consumer: Text<'a> },
+    Decide { consumer: Text<'a>, act: Act },
     Live,
     Ready,
     OpenApi,
@@ -33,7 +43,17 @@ pub(super) enum Route<'a> {
 impl Route<'_> {
     /// Whether a request may change something.
     pub(super) fn changes_state(&self) -> bool {
-        matches!(self, Self::Command { .. } | Self::Batch { .. } | Self::Operation { .. } | Self::Rebuild { .. })
+        matches!(
+            self,
+            Self::Command { .. }
+                | Self::Batch { .. }
+                | Self::Operation { .. }
+                | Self::Rebuild { .. }
+                | Self::Decide { .. }
+                | Self::Topic { .. }
+                | Self::ConsumerChange { .. }
+                | Self::ConsumerCall { .. }
+        )
     }
 }
 
@@ -41,6 +61,7 @@ const SEGMENTS_MAX: usize = 7;
 const GET: &str = "GET, HEAD";
 const POST: &str = "POST";
 const EITHER: &str = "GET, HEAD, POST";
+const CHANGE: &str = "GET, HEAD, PUT, DELETE";
 
 /// The route of a method and a path.
 pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Problem> {
@@ -62,10 +83,21 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "entities", kind, id, "commands", key] => (outcome(kind, id, key)?, GET),
         ["v1", "operations", name] => (Route::Operation { name: segment("operation", name)? }, POST),
         ["v1", "streams", name] => (Route::Stream { name: segment("stream", name)? }, GET),
+        ["v1", "topics", name] => (Route::Topic { name: segment("topic", name)? }, POST),
+        ["v1", "consumers", name] if read => (Route::ClientConsumer { name: segment("consumer", name)? }, GET),
+        ["v1", "consumers", name] => (Route::ConsumerChange { name: segment("consumer", name)? }, CHANGE),
+        ["v1", "consumers", name, call] => {
+            let call = consumer_call(call).ok_or_else(|| unknown(path))?;
+            (Route::ConsumerCall { name: segment("consumer", name)?, call }, POST)
+        }
         ["v1", "views", view, query] => (Route::Query { view: segment("view", view)?, query: segment("query", query)? }, EITHER),
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
+        ["v1", "admin", "consumers"] => (Route::Consumers, GET),
+        ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
+        ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
+        ["v1", "admin", "consumers", consumer, act] => (decide(path, consumer, act)?, POST),
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),
         ["openapi.json"] => (Route::OpenApi, GET),
@@ -75,6 +107,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
     let fits = match &route {
         Route::History { .. } => read,
         Route::Query { .. } => read || posts,
+        Route::ConsumerChange { .. } => method == Method::PUT || method == Method::DELETE,
         _ if allowed == GET => read,
         _ => posts,
     };
@@ -91,6 +124,24 @@ fn history<'a>(kind: &'a str, id: &'a str) -> Result<Route<'a>, Problem> {
 
 fn outcome<'a>(kind: &'a str, id: &'a str, key: &'a str) -> Result<Route<'a>, Problem> {
     Ok(Route::Outcome { kind: segment("type", kind)?, id: segment("id", id)?, key: segment("key", key)? })
+}
+
+fn consumer_call(name: &str) -> Option<Call> {
+    [("pull", Call::Pull), ("ack", Call::Ack), ("nack", Call::Nack), ("extend", Call::Extend)]
+        .into_iter()
+        .find_map(|(known, call)| (known == name).then_some(call))
+}
+
+fn decide<'a>(path: &str, consumer: &'a str, act: &str) -> Result<Route<'a>, Problem> {
+    let act = match act {
+        "redrive" => Act::Redrive,
+        "dry-run" => Act::DryRun,
+        "discard" => Act::Discard,
+        "edit" => Act::Edit,
+        "place" => Act::Place,
+        _ => return Err(unknown(path)),
+    };
+    Ok(Route::Decide { consumer: segment("consumer", consumer)?, act })
 }
 
 fn segment<'a>(what: &str, text: &'a str) -> Result<Text<'a>, Problem> {
@@ -126,10 +177,12 @@ mod tests {
             (Method::GET, "/v1/entities/cart", Route::Ids { kind: "cart".into() }),
             (Method::POST, "/v1/entities/cart:batch", Route::Batch { kind: "cart".into() }),
             (Method::GET, "/v1/entities/cart/c1/commands/k", Route::Outcome { kind: "cart".into(), id: "c1".into(), key: "k".into() }),
+            (Method::POST, "/v1/topics/payments", Route::Topic { name: "payments".into() }),
             (Method::GET, "/v1/views/popular/top", Route::Query { view: "popular".into(), query: "top".into() }),
             (Method::POST, "/v1/views/popular/top", Route::Query { view: "popular".into(), query: "top".into() }),
             (Method::GET, "/v1/views/popular", Route::View { view: "popular".into() }),
             (Method::POST, "/v1/admin/views/popular/rebuild", Route::Rebuild { view: "popular".into() }),
+            (Method::POST, "/v1/admin/consumers/%24commands/redrive", Route::Decide { consumer: "$commands".into(), act: Act::Redrive }),
             (Method::GET, "/readyz", Route::Ready),
         ] {
             assert_eq!(find(&method, path).unwrap(), expected, "{method} {path}");
@@ -143,6 +196,7 @@ mod tests {
             (Method::GET, "/v2/entities/cart", "HW0010"),
             (Method::GET, "/v1/entities/cart/c1/commands/k/more", "HW0010"),
             (Method::GET, "/a/b/c/d/e/f/g/h/i/j", "HW0010"),
+            (Method::POST, "/v1/admin/consumers/a/fly", "HW0010"),
             (Method::GET, "/v1/entities/cart/", "HW0005"),
             (Method::POST, "/v1/entities/cart//add-item", "HW0005"),
             (Method::POST, "/v1/entities/cart/%zz/add-item", "HW0005"),
@@ -150,6 +204,11 @@ mod tests {
             (Method::DELETE, "/v1/entities/cart/c1/events", "HW0016"),
             (Method::GET, "/v1/entities/cart:batch", "HW0016"),
             (Method::POST, "/v1/entities/cart/c1", "HW0016"),
+            (Method::GET, "/v1/topics/payments", "HW0016"),
+            (Method::POST, "/v1/consumers/c", "HW0016"),
+            (Method::GET, "/v1/consumers/c/pull", "HW0016"),
+            (Method::POST, "/v1/consumers/c/push", "HW0010"),
+            (Method::POST, "/v1/topics/", "HW0005"),
             (Method::POST, "/v1/views", "HW0016"),
             (Method::DELETE, "/v1/views/popular/top", "HW0016"),
             (Method::GET, "/v1/admin/views/popular/rebuild", "HW0016"),

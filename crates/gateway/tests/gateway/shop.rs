@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use component::hosted::CommandContext;
+use component::hosted::{ActionHandle, CommandContext};
 use component::{
-    Command, Decision, Entities, Entity, EntityRef, Event, Operation, Rejection, State, Tag, Value, View, nothing, record, tag,
+    Action, ActionContext, ActionError, Command, Decision, Entities, Entity, EntityRef, Event, Message, Operation, Recorded, Rejection,
+    State, Tag, TopicAction, Value, View, nothing, record, tag,
 };
 use gateway::Options;
 use gateway::client::{Connection, LineStream, Response};
@@ -102,6 +103,27 @@ impl Entity for Cart {
     }
 }
 
+/// Puts a sample into the cart `samples` for each cart that is paid; articles named `poison` cannot be delivered.
+pub(crate) struct Sample;
+
+impl Action for Sample {
+    const NAME: &'static str = "sample";
+    const ENTITY: &'static str = "cart";
+    type Event = CartEvent;
+
+    async fn run(&self, event: Recorded<CartEvent>, ctx: &ActionContext) -> Result<(), ActionError> {
+        match event.event {
+            CartEvent::ItemAdded { sku, .. } if sku.starts_with("poison") => Err(ActionError::park(format!("{sku} 17 is poison"))),
+            CartEvent::ItemAdded { .. } => Ok(()),
+            CartEvent::Paid => {
+                let sample = CartCommand::AddItem { sku: event.entity_id, quantity: 1 };
+                ctx.command::<Cart>("samples", sample).await?;
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Adds the same item to two carts at once.
 pub(crate) struct Share;
 
@@ -133,6 +155,29 @@ impl Operation for Share {
     }
 }
 
+/// What a message of the topic `payments` says; `notes` may say anything.
+#[derive(Value)]
+pub(crate) struct Payment {
+    order: String,
+    cents: u64,
+}
+
+/// Puts what was paid for an order into a cart.
+struct BookPayment;
+
+impl TopicAction for BookPayment {
+    const NAME: &'static str = "book-payment";
+    const TOPIC: &'static str = "payments";
+    type Message = Payment;
+
+    async fn run(&self, message: Message<Payment>, ctx: &ActionContext) -> Result<(), ActionError> {
+        let Payment { order, cents } = message.data;
+        let quantity = u32::try_from(cents)?;
+        ctx.command::<Cart>(format!("paid-{order}"), CartCommand::AddItem { sku: message.id, quantity }).await?;
+        Ok(())
+    }
+}
+
 /// A running service.
 pub(crate) struct Shop {
     pub(crate) address: SocketAddr,
@@ -147,12 +192,27 @@ impl Shop {
     }
 
     pub(crate) async fn open_with(options: Options) -> Self {
-        let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
-        Self::over(Arc::new(ModelJournal::new(Arc::new(SystemClock), random)), options).await
+        Self::over(model(), options).await
+    }
+
+    /// The shop with the action [`Sample`].
+    pub(crate) async fn with_samples() -> Self {
+        Self::assembled(model(), Options::default(), vec![component::hosted_action(Sample)]).await
     }
 
     /// The same service over another engine, or over a journal that is not empty.
     pub(crate) async fn over<J: Journal + Registers>(journal: Arc<J>, options: Options) -> Self {
+        Self::assembled(journal, options, Vec::new()).await
+    }
+
+    /// With an action over the topic `payments`, whose consumer leaves an event of its own in the journal.
+    pub(crate) async fn open_with_action() -> Self {
+        let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
+        let journal = Arc::new(ModelJournal::new(Arc::new(SystemClock), random));
+        Self::assembled(journal, Options::default(), vec![component::hosted_topic_action(BookPayment)]).await
+    }
+
+    async fn assembled<J: Journal + Registers>(journal: Arc<J>, options: Options, actions: Vec<ActionHandle>) -> Self {
         let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
         let clock = Arc::new(SystemClock);
         let runtime = open_runtime(Parts {
@@ -161,7 +221,8 @@ impl Shop {
             registers: journal.clone(),
             entities: vec![component::hosted::<Cart>()],
             operations: vec![component::hosted_operation::<Share>()],
-            actions: Vec::new(),
+            actions,
+            topics: vec![component::hosted_topic_of::<Payment>("payments"), component::hosted_topic("notes")],
             clock,
             random,
             tasks: Arc::new(TokioTasks::current()),
@@ -236,6 +297,11 @@ impl Shop {
     pub(crate) async fn stopped(self) {
         self.served.await.unwrap().unwrap();
     }
+}
+
+fn model() -> Arc<ModelJournal> {
+    let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
+    Arc::new(ModelJournal::new(Arc::new(SystemClock), random))
 }
 
 fn open_runtime(parts: Parts) -> Arc<Runtime> {

@@ -89,7 +89,7 @@ fn exit_of(code: &gateway::problem::Code) -> Exit {
         "outcome-unknown" => Exit::Unknown,
         "damaged" => Exit::Damaged,
         "sequence-beyond-head" => Exit::NotFound,
-        title if title.starts_with("unknown-") || title.ends_with("-not-found") => Exit::NotFound,
+        title if title.starts_with("unknown-") || title.ends_with("-not-found") || title == "not-held" => Exit::NotFound,
         _ if code.retry_after_seconds.is_some() => Exit::Unknown,
         _ => Exit::Failed,
     }

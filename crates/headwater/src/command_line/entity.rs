@@ -112,7 +112,8 @@ async fn outcome(name: &Name, key: &str, url: &str, as_json: bool) -> Result<Exi
     Ok(exit)
 }
 
-async fn get(url: &str, path: &str) -> Result<Json, Failure> {
+/// What a path of the service answers.
+pub(super) async fn get(url: &str, path: &str) -> Result<Json, Failure> {
     let answer = connection(url)?.request(Method::GET, path, HeaderMap::new(), bytes::Bytes::new()).await;
     let response = accepted(answer.map_err(|error| failed(url, &error))?)?;
     serde_json::from_slice(&response.body).map_err(|error| Failure::plain(Exit::Failed, format!("the answer is not JSON: {error}")))

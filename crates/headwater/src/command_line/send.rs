@@ -67,7 +67,7 @@ fn etag(sequence: u64) -> HeaderValue {
     HeaderValue::try_from(format!("\"{sequence}\"")).expect("digits and quotes fit a header")
 }
 
-fn body(text: Option<&str>) -> Result<Bytes, Failure> {
+pub(super) fn body(text: Option<&str>) -> Result<Bytes, Failure> {
     match text {
         Some("-") => standard_input(),
         text => Ok(Bytes::from(text.unwrap_or("{}").to_owned())),

@@ -6,6 +6,8 @@
 //!
 //! What it is not: a fence for calls to the outside; these are at least once.
 
+mod preview;
+
 use std::sync::Arc;
 
 use component::hosted::{
@@ -20,6 +22,9 @@ use crate::delivery::{self, Consumer, Delivery, Failure, Handler, RetryPolicy};
 use crate::entity::Entities;
 use crate::operation::Operations;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation, OperationRequest};
+
+pub(crate) use preview::dry_run;
+pub use preview::{DryRun, DrySend};
 
 /// The consumer of an action.
 pub(crate) fn consumer(action: &ActionHandle, entities: &Arc<Entities>, operations: &Arc<Operations>) -> Consumer {

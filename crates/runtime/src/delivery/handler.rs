@@ -1,6 +1,7 @@
 //! What stands behind a consumer: it runs an event, and says how that went.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use journal::{BoxFuture, Recorded};
 
@@ -21,6 +22,15 @@ pub(crate) enum Failure {
         /// Why it failed.
         cause: String,
     },
+    /// It may succeed once this time has passed.
+    RetryAfter {
+        /// Why it failed.
+        cause: String,
+        /// How long it is left alone, instead of the policy's wait.
+        wait: Duration,
+    },
+    /// It has not been run, and will not be in this session: nothing is known of it and nothing is counted.
+    Withdrawn,
     /// It will not: the key is parked at once.
     Park {
         /// Why.
@@ -30,8 +40,10 @@ pub(crate) enum Failure {
 
 impl Failure {
     pub(crate) fn cause(&self) -> &str {
-        let (Self::Retry { cause } | Self::Park { cause }) = self;
-        cause
+        match self {
+            Self::Retry { cause } | Self::RetryAfter { cause, .. } | Self::Park { cause } => cause,
+            Self::Withdrawn => "withdrawn",
+        }
     }
 }
 
@@ -39,4 +51,18 @@ impl Failure {
 pub(crate) trait Handler: Send + Sync + 'static {
     /// Runs an event. Runs of different keys overlap; runs of one key never do.
     fn run(&self, delivery: Delivery) -> BoxFuture<'static, Result<(), Failure>>;
+
+    /// Whether runs happen outside of this process, when somebody comes for them. Then
+    /// - they have their own time: how long one waits until somebody comes is nobody's failure, and no timeout cuts it;
+    /// - an event counts as run once somebody took it, and never because this process ended while it waited;
+    /// - they end without having run (`Withdrawn`) from [`let_go`](Self::let_go) on.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
+
+    /// A session begins.
+    fn open(&self) {}
+
+    /// The session ends: who runs elsewhere hands nothing out any more and takes back what is out.
+    fn let_go(&self) {}
 }

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! $consumer/{name}   consumer-created { start } · consumer-placed { cursor, reason }
+//!                    consumer-set-up { .. how .. } · consumer-removed {}
 //!                    event-edited { event, payload, reason } · event-discarded { event, reason }
 //! ```
 
 use journal::{
-    AppendError, CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Journal, ReadError,
-    ReadMode, Selection,
+    AppendError, CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EntityType, EventData, EventFlags, Journal,
+    ReadError, ReadMode, Selection,
 };
 use serde_json::{Value as Json, json};
 
@@ -15,6 +16,23 @@ use super::session::DeliveryError;
 
 /// The platform's entity type for consumers.
 const CONSUMER: &str = "$consumer";
+
+const SET_UP: &str = "consumer-set-up";
+const REMOVED: &str = "consumer-removed";
+
+/// The consumers that people have set up, and how.
+pub(super) async fn setups(journal: &dyn Journal) -> Result<Vec<(String, Json)>, DeliveryError> {
+    let kind = EntityType::new(CONSUMER).expect("a name of ours");
+    let (mut keys, mut setups) = (journal.entities(&kind, None), Vec::new());
+    while let Some(key) = keys.next().await {
+        let entity = key?;
+        let name = entity.id().to_owned();
+        if let Some(setup) = (Memory { journal, entity }).setup().await? {
+            setups.push((name, setup));
+        }
+    }
+    Ok(setups)
+}
 
 /// See the module.
 pub(super) struct Memory<'a> {
@@ -41,6 +59,29 @@ impl<'a> Memory<'a> {
         let sequence = self.journal.entity_head(&self.entity).await?.map_or(0, |head| head.sequence);
         let payload = json!({ "cursor": cursor.to_string(), "reason": why.reason });
         self.append(id(&format!("placed {sequence}")), "consumer-placed", &payload, &why.context).await
+    }
+
+    /// How people want a consumer of theirs; `None` when they want it no more.
+    pub(super) async fn set_up(&self, config: Option<&Json>, context: &Context) -> Result<(), DeliveryError> {
+        let sequence = self.journal.entity_head(&self.entity).await?.map_or(0, |head| head.sequence);
+        let (name, payload) = config.map_or((REMOVED, json!({})), |config| (SET_UP, config.clone()));
+        self.append(id(&format!("set up {sequence}")), name, &payload, context).await
+    }
+
+    /// How people want it now; `None` for one that they did not set up, or removed.
+    async fn setup(&self) -> Result<Option<Json>, DeliveryError> {
+        let selection = Selection::Entity { entity: self.entity.clone(), from_sequence: 1 };
+        let mut events = self.journal.read(selection, Cursor::BEGINNING, ReadMode::ToHead);
+        let mut setup = None;
+        while let Some(event) = events.next_event().await {
+            let event = event?;
+            match &*event.name {
+                SET_UP => setup = serde_json::from_slice(&event.payload).ok(),
+                REMOVED => setup = None,
+                _ => {}
+            }
+        }
+        Ok(setup)
     }
 
     pub(super) async fn discarded(&self, event: &str, why: &Decision) -> Result<(), DeliveryError> {

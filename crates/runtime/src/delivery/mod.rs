@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::seams::{Clock, Random};
-use journal::{Cursor, EntityKey, Journal, Registers, Selection, Timestamp};
+use journal::{Context, Cursor, EntityKey, Journal, Registers, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -58,6 +58,8 @@ pub(crate) enum Start {
     Now,
     /// At the first event of this time or later.
     At(Timestamp),
+    /// Behind this place.
+    Behind(Cursor),
 }
 
 /// A durable, named reader.
@@ -87,6 +89,9 @@ pub(crate) struct Seams {
 struct AtWorkConsumer {
     status: Arc<StatusCell>,
     orders: mpsc::Sender<Order>,
+    stop: watch::Sender<bool>,
+    /// Closed once it has ended.
+    ended: watch::Receiver<()>,
 }
 
 /// All consumers of a service.
@@ -121,14 +126,62 @@ impl DeliveryRoom {
     pub(crate) fn begin(&self, consumer: Consumer) {
         let status = Arc::new(StatusCell::new(&consumer.name));
         let (orders, receiver) = mpsc::channel(ORDERS_MAX);
-        self.lock().push(AtWorkConsumer { status: Arc::clone(&status), orders });
+        let (stop, stopped) = watch::channel(false);
+        let (ending, ended) = watch::channel(());
+        self.lock().push(AtWorkConsumer { status: Arc::clone(&status), orders, stop: stop.clone(), ended });
+        // Who comes after the stop stops as well.
+        stop.send_replace(*self.stop.borrow());
         let orders = Arc::new(tokio::sync::Mutex::new(receiver));
-        let (seams, stop) = (Arc::clone(&self.seams), self.stop.subscribe());
+        let seams = Arc::clone(&self.seams);
         let at_work = AtWork::new(&self.working);
         self.seams.tasks.spawn(Box::pin(async move {
-            consume(Arc::new(consumer), seams, status, orders, stop).await;
-            drop(at_work);
+            consume(Arc::new(consumer), seams, status, orders, stopped).await;
+            drop((at_work, ending));
         }));
+    }
+
+    /// Stops one consumer, waits until what it has begun has ended, and knows it no longer.
+    pub(crate) async fn end(&self, consumer: &str) {
+        let ended = {
+            let mut consumers = self.lock();
+            let Some(at) = consumers.iter().position(|other| other.status.get().name == consumer) else { return };
+            let consumer = consumers.remove(at);
+            consumer.stop.send_replace(true);
+            consumer.ended
+        };
+        let mut ended = ended;
+        while ended.changed().await.is_ok() {}
+    }
+
+    /// Gives a consumer that does not work another place, and forgets the keys that it held; without a place, forgets it.
+    pub(crate) async fn replace(&self, consumer: &str, place: Option<Cursor>) -> Result<(), DeliveryError> {
+        let (registers, held) = (&self.seams.registers, HeldRegisters::new(&self.seams.registers, consumer));
+        for (revision, record) in held.list().await? {
+            held.delete(&record.key()?, revision).await?;
+        }
+        if let Some(register) = registers.get(&Lease::register(consumer)).await? {
+            registers.delete(&register.name, register.revision).await?;
+        }
+        if let Some(cursor) = place {
+            Lease::create(registers, consumer, cursor).await?;
+            // From here on it has had a place: without a register it has lost it.
+            Memory::new(&*self.seams.journal, consumer).created(cursor).await?;
+        }
+        Ok(())
+    }
+
+    /// Remembers what a person wants of a consumer: how it is set up, or that it is no more.
+    pub(crate) async fn set_up(&self, consumer: &str, config: Option<&Json>, context: &Context) -> Result<(), DeliveryError> {
+        Memory::new(&*self.seams.journal, consumer).set_up(config, context).await
+    }
+
+    /// The consumers that people have set up, and how.
+    pub(crate) async fn setups(&self) -> Result<Vec<(String, Json)>, DeliveryError> {
+        memory::setups(&*self.seams.journal).await
+    }
+
+    pub(crate) fn seams(&self) -> &Seams {
+        &self.seams
     }
 
     pub(crate) fn tasks(&self) -> &Arc<dyn Tasks> {
@@ -138,6 +191,9 @@ impl DeliveryRoom {
     /// No consumer takes further events; what has begun ends.
     pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
+        for consumer in self.lock().iter() {
+            consumer.stop.send_replace(true);
+        }
     }
 
     /// Returns when every consumer has stopped.
@@ -293,6 +349,7 @@ async fn place(consumer: &Consumer, seams: &Seams) -> Result<Option<Lease>, Deli
                 Start::First => Cursor::BEGINNING,
                 Start::Now => seams.journal.head().await?,
                 Start::At(time) => seams.journal.cursor_at(time).await?,
+                Start::Behind(cursor) => cursor,
             };
             Lease::create(&seams.registers, &consumer.name, start).await?
         }

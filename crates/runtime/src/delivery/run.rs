@@ -7,13 +7,17 @@ use super::handler::{Delivery, Failure};
 use crate::isolation::{isolated, isolated_future};
 use crate::seams::Tasks;
 
-/// Runs an event within the consumer's time. Code that blocks its thread without an await cannot be cut.
+/// Runs an event within the consumer's time, or within its own when it runs elsewhere. Code that blocks its thread without an await cannot be cut.
 pub(super) async fn run(consumer: &Consumer, tasks: &Arc<dyn Tasks>, delivery: Delivery) -> Result<(), Failure> {
     let panicked = |message: String| Failure::Retry { cause: message };
     let begun = isolated(|| consumer.handler.run(delivery)).map_err(|panic| panicked(panic.during("the handler")))?;
+    let ended = async { isolated_future(begun).await.unwrap_or_else(|panic| Err(panicked(panic.during("the handler")))) };
+    if consumer.handler.is_elsewhere() {
+        return ended.await;
+    }
     tokio::select! {
         biased;
-        ended = isolated_future(begun) => ended.unwrap_or_else(|panic| Err(panicked(panic.during("the handler")))),
+        ended = ended => ended,
         () = tasks.sleep(consumer.run_timeout) => {
             Err(Failure::Retry { cause: format!("no answer within {} seconds; the run was cut", consumer.run_timeout.as_secs_f64()) })
         }

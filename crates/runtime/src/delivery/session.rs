@@ -128,7 +128,7 @@ impl Session {
         let (tell, ended) = mpsc::unbounded_channel();
         let mut session = Self {
             window: Window::new(done),
-            careful_until: if careful { reached } else { 0 },
+            careful_until: if careful && !consumer.handler.is_elsewhere() { reached } else { 0 },
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             running: 0,
@@ -147,6 +147,7 @@ impl Session {
             tell,
         };
         session.load_held().await?;
+        session.consumer.handler.open();
         Ok(session)
     }
 
@@ -353,6 +354,8 @@ impl Session {
                 self.running -= 1;
                 match result {
                     Ok(()) => self.succeed(&event),
+                    // The session is ending, and the cursor stays before the event.
+                    Err(Failure::Withdrawn) => {}
                     Err(failure) => self.fail(&event, 1, &failure).await?,
                 }
                 Ok(())
@@ -518,6 +521,7 @@ impl Session {
     /// Waits for what has begun, and writes a place at which nothing is under way.
     async fn drain(&mut self) -> Result<(), DeliveryError> {
         let mut worst = Ok(());
+        self.consumer.handler.let_go();
         self.ready.clear();
         while self.running > 0 || self.held.values().any(|held| held.running) {
             let Some(ended) = self.ended.recv().await else { break };

@@ -87,6 +87,10 @@ impl World {
     }
 
     fn process_with(&self, seed: u64, log: &Log, script: Script, attempts_max: u32) -> Process {
+        self.process_of(seed, Arc::new(Scripted { log: Arc::clone(log), script }), attempts_max)
+    }
+
+    fn process_of(&self, seed: u64, handler: Arc<dyn Handler>, attempts_max: u32) -> Process {
         let tasks = Arc::new(SimTasks::new(Arc::clone(&self.clock), seed));
         let room = DeliveryRoom::new(Seams {
             journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
@@ -102,7 +106,7 @@ impl World {
             retry: RetryPolicy { attempts_max, backoff_min: Duration::from_secs(1), backoff_max: Duration::from_secs(60) },
             run_timeout: Duration::from_secs(30),
             runs_max: 4,
-            handler: Arc::new(Scripted { log: Arc::clone(log), script }),
+            handler,
         });
         Process { tasks, room }
     }
@@ -558,4 +562,131 @@ fn a_stop_waits_for_what_runs() {
     let process = world.process(2, &log, always_ok());
     process.seconds(5);
     assert_eq!(runs_of(&log, "slow"), [1, 1], "it was held, and is tried again");
+}
+
+/// What a handler elsewhere was offered, and how it is answered.
+type Offered = (String, u64, u32, oneshot::Sender<Result<(), Failure>>);
+
+/// A handler whose runs end when the test says so.
+#[derive(Default)]
+struct Elsewhere(Mutex<Vec<Offered>>);
+
+impl Handler for Elsewhere {
+    fn run(&self, delivery: Delivery) -> Verdict {
+        let (answer, answered) = oneshot::channel();
+        let Delivery { event, attempt } = delivery;
+        self.0.lock().unwrap().push((event.entity.id().to_owned(), event.sequence, attempt, answer));
+        Box::pin(async move { answered.await.unwrap_or(Err(Failure::Withdrawn)) })
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        true
+    }
+
+    fn let_go(&self) {
+        self.0.lock().unwrap().clear();
+    }
+}
+
+impl Elsewhere {
+    fn offered(&self) -> Vec<(String, u64, u32)> {
+        let mut offered: Vec<_> =
+            self.0.lock().unwrap().iter().map(|(key, sequence, attempt, _)| (key.clone(), *sequence, *attempt)).collect();
+        offered.sort();
+        offered
+    }
+
+    fn answer(&self, process: &Process, key: &str, result: Result<(), Failure>) {
+        let mut offers = self.0.lock().unwrap();
+        let at = offers.iter().position(|(other, ..)| other == key).unwrap();
+        let (.., answer) = offers.remove(at);
+        drop(offers);
+        answer.send(result).unwrap();
+        process.tasks.run_ready();
+    }
+}
+
+fn elsewhere(world: &World, seed: u64) -> (Process, Arc<Elsewhere>) {
+    let handler = Arc::new(Elsewhere::default());
+    let process = world.process_of(seed, Arc::clone(&handler) as Arc<dyn Handler>, 3);
+    process.tasks.run_ready();
+    (process, handler)
+}
+
+fn offer(key: &str, sequence: u64, attempt: u32) -> (String, u64, u32) {
+    (key.to_owned(), sequence, attempt)
+}
+
+#[test]
+fn what_runs_elsewhere_has_its_own_time_and_ends_no_process() {
+    let world = World::new();
+    let (process, handler) = elsewhere(&world, 1);
+    for key in ["a", "b", "a"] {
+        world.append(&process.tasks, key);
+    }
+    process.seconds(3_600);
+    assert_eq!(handler.offered(), [offer("a", 1, 1), offer("b", 1, 1)], "no timeout cuts what nobody has come for");
+    process.die();
+    for seed in 2..7 {
+        let (process, handler) = elsewhere(&world, seed);
+        assert_eq!(handler.offered(), [offer("a", 1, 1), offer("b", 1, 1)], "side by side, and as the first attempt");
+        assert_eq!((process.status().held, process.status().parked), (0, 0));
+        process.die();
+    }
+    let (process, handler) = elsewhere(&world, 7);
+    handler.answer(&process, "a", Ok(()));
+    assert_eq!(handler.offered(), [offer("a", 2, 1), offer("b", 1, 1)]);
+}
+
+#[test]
+fn an_attempt_elsewhere_counts_when_it_has_failed() {
+    let world = World::new();
+    let (process, handler) = elsewhere(&world, 1);
+    (0..2).for_each(|_| world.append(&process.tasks, "a"));
+    process.tasks.run_ready();
+    handler.answer(&process, "a", Err(Failure::RetryAfter { cause: "not now".into(), wait: Duration::from_secs(500) }));
+    process.seconds(499);
+    assert_eq!(handler.offered(), []);
+    process.seconds(2);
+    assert_eq!(handler.offered(), [offer("a", 1, 2)], "it waits as long as it was told");
+    process.die();
+    for seed in 2..7 {
+        let (process, handler) = elsewhere(&world, seed);
+        process.seconds(1);
+        assert_eq!((handler.offered(), process.held()[0].attempts), (vec![offer("a", 1, 2)], 1), "an offer is no attempt");
+        process.die();
+    }
+    let (process, handler) = elsewhere(&world, 7);
+    process.seconds(1);
+    for attempt in 2..=3 {
+        assert_eq!(handler.offered(), [offer("a", 1, attempt)]);
+        handler.answer(&process, "a", Err(Failure::RetryAfter { cause: "never".into(), wait: Duration::ZERO }));
+        process.seconds(1);
+    }
+    assert_eq!((handler.offered(), process.status().parked), (vec![], 1), "the last attempt parks the key");
+}
+
+#[test]
+fn a_stop_takes_back_what_is_elsewhere() {
+    let world = World::new();
+    let (process, handler) = elsewhere(&world, 1);
+    for key in ["a", "b"] {
+        world.append(&process.tasks, key);
+    }
+    process.tasks.run_ready();
+    handler.answer(&process, "b", Err(Failure::RetryAfter { cause: "again".into(), wait: Duration::ZERO }));
+    process.seconds(1);
+    assert_eq!(handler.offered(), [offer("a", 1, 1), offer("b", 1, 2)]);
+    process.room.stop();
+    process.tasks.run_ready();
+    process.tasks.block_on(process.room.drained());
+    assert_eq!(process.status().state, ConsumerState::Stopped, "nobody is waited for");
+    process.die();
+    let (process, handler) = elsewhere(&world, 2);
+    process.seconds(1);
+    assert_eq!(handler.offered(), [offer("a", 1, 1), offer("b", 1, 2)]);
+    // To go on elsewhere waits for nobody either.
+    process.tasks.block_on(process.room.place_at("watcher", Cursor::BEGINNING, why("once more"))).unwrap();
+    process.seconds(1);
+    assert_eq!(handler.offered(), [offer("a", 1, 1), offer("b", 1, 2)]);
 }

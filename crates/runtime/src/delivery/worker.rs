@@ -53,14 +53,25 @@ pub(super) async fn work(
         if !consumer.wants(&event) {
             continue;
         }
-        if held.sequence != event.sequence {
+        let goes_on = held.sequence != event.sequence;
+        if goes_on {
             held.go_to(&event, seams.journal.lineage().cursor(event.position));
         }
-        (held.attempts, held.running) = (held.attempts.saturating_add(1), true);
-        revision = registers.put(&key, Some(revision), &held).await?;
+        let attempt = held.attempts.saturating_add(1);
+        // What runs elsewhere has not begun before somebody comes for it, and cannot end this process.
+        let is_here = !consumer.handler.is_elsewhere();
+        if is_here {
+            (held.attempts, held.running) = (attempt, true);
+        }
+        if is_here || goes_on {
+            revision = registers.put(&key, Some(revision), &held).await?;
+        }
         let event = with_edit(consumer, seams, &held, event).await?;
-        let delivery = Delivery { event, attempt: held.attempts };
-        if let Err(failure) = run(consumer, &seams.tasks, delivery).await {
+        if let Err(failure) = run(consumer, &seams.tasks, Delivery { event, attempt }).await {
+            if failure == Failure::Withdrawn {
+                return Ok(ErrandEnd::Failed { held, revision });
+            }
+            held.attempts = attempt;
             consumer.settle_failure(&mut held, &failure, seams);
             revision = registers.put(&key, Some(revision), &held).await?;
             return Ok(ErrandEnd::Failed { held, revision });
@@ -88,7 +99,10 @@ impl Consumer {
         held.note(failure, now);
         held.running = false;
         held.parked = matches!(failure, Failure::Park { .. }) || self.retry.is_over(held.attempts);
-        let wait = self.retry.wait(held.attempts, &*seams.random);
+        let wait = match failure {
+            Failure::RetryAfter { wait, .. } => *wait,
+            _ => self.retry.wait(held.attempts, &*seams.random),
+        };
         held.due_micros = now.as_micros().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
     }
 }

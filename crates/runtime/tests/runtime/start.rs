@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use component::hosted::{EntityHandle, OperationHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle};
 use journal::seams::{Clock, ThreadSpawner};
 use journal::sim::SimRandom;
 use journal::{Capabilities, Capability};
@@ -17,7 +17,34 @@ fn kind(name: &'static str) -> EntityHandle {
     Arc::new(Kind::new(name))
 }
 
+/// An action over a topic.
+struct Book;
+
+impl component::TopicAction for Book {
+    const NAME: &'static str = "book";
+    const TOPIC: &'static str = "payments";
+    type Message = serde_json::Value;
+
+    async fn run(&self, _: component::Message<serde_json::Value>, _: &component::ActionContext) -> Result<(), component::ActionError> {
+        Ok(())
+    }
+}
+
 fn begin(service: &str, entities: Vec<EntityHandle>, operations: Vec<OperationHandle>, capabilities: &[Capability]) -> String {
+    begin_with(service, (entities, operations, Vec::new()), &[], capabilities)
+}
+
+/// With an action that reads the topic `payments`.
+fn begin_reading(topics: &[&'static str]) -> String {
+    begin_with("bank", (vec![kind("a")], Vec::new(), vec![component::hosted_topic_action(Book)]), topics, &ALL)
+}
+
+fn begin_with(
+    service: &str,
+    (entities, operations, actions): (Vec<EntityHandle>, Vec<OperationHandle>, Vec<ActionHandle>),
+    topics: &[&'static str],
+    capabilities: &[Capability],
+) -> String {
     let (journal, clock) = model();
     let gate = Gate::new(Arc::clone(&journal));
     *gate.capabilities.lock().unwrap() = Some(Capabilities::new(capabilities));
@@ -27,7 +54,8 @@ fn begin(service: &str, entities: Vec<EntityHandle>, operations: Vec<OperationHa
         registers: journal,
         entities,
         operations,
-        actions: Vec::new(),
+        actions,
+        topics: topics.iter().map(|name| component::hosted_topic(name)).collect(),
         clock: clock as Arc<dyn Clock>,
         random: Arc::new(SimRandom::new(1)),
         tasks: Arc::new(TokioTasks::current()),
@@ -69,6 +97,11 @@ async fn a_service_that_cannot_run_is_refused_by_name() {
             "the engine has no multi-entity-commit, which the operation `transfer` needs; choose another engine",
         ),
         (begin("bank", vec![kind("a")], vec![], &[]), "bank: [\"a\"] []"),
+        (begin_reading(&["payments"]), "bank: [\"a\"] []"),
+        (begin_reading(&["paymants"]), "the action `book` reads `$topic/payments`, which this service does not have; it has: paymants"),
+        (begin_reading(&[]), "the action `book` reads `$topic/payments`, which this service does not have; it has: none"),
+        (begin_reading(&["x", "x"]), "there are two of the topic `x`; give one another name"),
+        (begin_reading(&["Payments"]), "the topic name `Payments` must match [a-z][a-z0-9-]{0,63}"),
     ];
     for (said, expected) in cases {
         assert_eq!(said, expected);

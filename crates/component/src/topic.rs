@@ -1,0 +1,97 @@
+//! Topics: messages from outside, and the actions that react to them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use serde_json::Value as Json;
+
+use crate::action::{ActionContext, ActionError, DeliveryPolicy};
+use crate::value::Value;
+
+/// A stateless reaction to the messages of a topic: like an [`Action`](crate::Action), but for what came from outside.
+///
+/// It runs at least once for each message, in order per key (the message's `partitionkey`, else its `subject`), keys side by
+/// side. Its commands take effect once, however often it runs.
+///
+/// ```
+/// # extern crate headwater_component as headwater;
+/// # use headwater_component::*;
+/// # #[derive(Default, State)] struct Order { paid: bool }
+/// # #[derive(Command)] enum OrderCommand { #[command("pay")] Pay { cents: u64 } }
+/// # #[derive(Event)] enum OrderEvent { #[event("paid")] Paid }
+/// # impl Entity for Order {
+/// #     const NAME: &'static str = "order";
+/// #     type Command = OrderCommand; type Event = OrderEvent; type Reply = (); type Rejection = std::convert::Infallible;
+/// #     fn decide(&self, _: OrderCommand, _: &CommandContext) -> Result<Decision<OrderEvent>, Self::Rejection> { Ok(record(OrderEvent::Paid)) }
+/// #     fn evolve(&mut self, _: &OrderEvent) { self.paid = true; }
+/// # }
+/// #[derive(Value)]
+/// struct Payment { order: String, cents: u64 }
+///
+/// struct BookPayment;
+///
+/// impl TopicAction for BookPayment {
+///     const NAME: &'static str = "book-payment";
+///     const TOPIC: &'static str = "payments";
+///     type Message = Payment;
+///
+///     async fn run(&self, message: Message<Payment>, ctx: &ActionContext) -> Result<(), ActionError> {
+///         let Payment { order, cents } = message.data;
+///         ctx.command::<Order>(order, OrderCommand::Pay { cents }).await?;
+///         Ok(())
+///     }
+/// }
+///
+/// given_topic_action(BookPayment)
+///     .when(Payment { order: "o1".into(), cents: 250 })
+///     .sends([command_to::<Order>("o1", OrderCommand::Pay { cents: 250 })]);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an action over a topic: implement `TopicAction` for it",
+    label = "`TopicAction` is not implemented for `{Self}`"
+)]
+pub trait TopicAction: Send + Sync + 'static {
+    /// The durable name, `[a-z][a-z0-9-]{0,63}`: its consumer's. Its place in the journal is kept under it.
+    const NAME: &'static str;
+    /// The topic that it reads.
+    const TOPIC: &'static str;
+    /// What the data of a message is: your own shape, or `serde_json::Value` for any. A message whose data does not fit is
+    /// parked. Data that is neither JSON nor text comes as its base64 text.
+    type Message: Value;
+
+    /// Reacts to a message.
+    ///
+    /// # Errors
+    /// See [`ActionError`]: `?` on any error tries again later.
+    fn run(&self, message: Message<Self::Message>, ctx: &ActionContext) -> impl Future<Output = Result<(), ActionError>> + Send;
+
+    /// How it is delivered to.
+    fn delivery(&self) -> DeliveryPolicy {
+        DeliveryPolicy::default()
+    }
+}
+
+/// A message of a topic: a CloudEvent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message<T> {
+    /// What it says.
+    pub data: T,
+    /// Its sender's id for it, unique within `source`.
+    pub id: String,
+    /// Who sent it: a URI reference.
+    pub source: String,
+    /// What sort of message it is: the CloudEvent's `type`.
+    pub kind: String,
+    /// What it is about.
+    pub subject: Option<String>,
+    /// When it happened, as its sender says: an RFC 3339 text.
+    pub time: Option<String>,
+    /// All other attributes, extensions among them: texts, whole numbers and truth values.
+    pub attributes: BTreeMap<String, Json>,
+    /// The id of the event that carries it in the journal.
+    pub event_id: String,
+    /// When it was taken: microseconds since 1970, UTC.
+    pub taken_micros: i64,
+    /// Ties together everything that one request from outside set off.
+    pub correlation_id: Option<String>,
+}

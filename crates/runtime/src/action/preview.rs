@@ -1,0 +1,58 @@
+//! A dry run: what an action would send for an event, without sending it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use component::hosted::{ActionDoor, ActionHandle, ActionOutcome, ActionTarget, BoxedFuture, SendFailure, SentCommand};
+use journal::Recorded;
+use serde_json::Value as Json;
+
+use super::delivered;
+
+/// What a dry run came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DryRun {
+    /// What it would send, in order; what it sends after a reply that it cannot do without is not known.
+    pub sends: Vec<DrySend>,
+    /// `done`, `retry`, `park` or `skip`.
+    pub outcome: &'static str,
+    /// Why it would not be done.
+    pub cause: Option<String>,
+}
+
+/// One thing that a dry run would send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DrySend {
+    /// To whom: `stock/mug reserve`, or `operation transfer`.
+    pub to: String,
+    /// The command.
+    pub body: Json,
+}
+
+/// Runs an action over a door that only remembers. Every command is accepted there, with an empty reply.
+pub(crate) async fn dry_run(action: &ActionHandle, event: &Recorded) -> DryRun {
+    let door = Arc::new(Remembering::default());
+    let outcome = action.run(delivered(event), Arc::clone(&door) as Arc<dyn ActionDoor>, 1).await;
+    let sends = std::mem::take(&mut *door.0.lock().unwrap_or_else(PoisonError::into_inner));
+    let (outcome, cause) = match outcome {
+        ActionOutcome::Done => ("done", None),
+        ActionOutcome::Retry { cause } => ("retry", Some(cause)),
+        ActionOutcome::Park { cause } => ("park", Some(cause)),
+        ActionOutcome::Skip { reason } => ("skip", Some(reason)),
+    };
+    DryRun { sends, outcome, cause }
+}
+
+#[derive(Default)]
+struct Remembering(Mutex<Vec<DrySend>>);
+
+impl ActionDoor for Remembering {
+    fn send(&self, command: SentCommand) -> BoxedFuture<'_, Result<Vec<u8>, SendFailure>> {
+        let to = match &command.target {
+            ActionTarget::Entity { kind, id, command } => format!("{kind}/{id} {command}"),
+            ActionTarget::Operation { name } => format!("operation {name}"),
+        };
+        let body = serde_json::from_slice(&command.body).unwrap_or_default();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(DrySend { to, body });
+        Box::pin(std::future::ready(Ok(b"null".to_vec())))
+    }
+}

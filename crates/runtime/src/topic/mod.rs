@@ -1,0 +1,294 @@
+//! Topics: messages from outside, carried by the journal.
+//!
+//! A message is an event of the platform's entity `$topic`, one for each topic and key, so that messages of a key keep their
+//! order; the event's name is the topic's, so that a reader can ask for one topic. What makes a message the same one is its
+//! source and id: its command record lies on `$message/{topic}`, which never has an event and knows every message of the topic
+//! for ever, whatever its key (a rule remembers its commands in the same way). A message that comes again is answered with the
+//! place of the first one; another one under the same source and id is refused.
+//!
+//! ```text
+//! $message/{topic}       command records only, id of (source, id), fingerprint over the content
+//! $topic/{topic}/{key}   the messages of a key; a key that fits no id, and a message without one, have a hash behind `~`
+//! ```
+//!
+//! Messages that come together are taken one by one: what one of them is refused for does not touch the others. Up to
+//! [`PUBLISH_MESSAGES_MAX`] share a commit, in their order; once the engine has failed one commit, nothing behind it is taken,
+//! so that no message overtakes an earlier one of its key.
+
+mod message;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use component::hosted::{Refusal, TOPIC_TYPE, TopicDescription, TopicHandle};
+use journal::limits::{CONTEXT_TEXT_BYTES_MAX, EVENT_BYTES_MAX};
+use journal::{
+    AppendError, CommandId, CommandRecord, Commit, Committed, ContentType, Context, Cursor, Durability, EntityKey, EventData, EventFlags,
+    Fingerprint, FoundCommand, Journal, ReadError,
+};
+
+use crate::flight::Flight;
+use crate::isolation::isolated;
+use crate::limits::{PUBLISH_BYTES_MAX, PUBLISH_MESSAGES_MAX};
+use crate::request::CommandError;
+pub use message::{MessageData, TopicMessage};
+
+/// The platform's entity type that remembers which messages there have been.
+const MEMORY: &str = "$message";
+const PUBLISH: &str = "publish";
+
+/// A message that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// A place that has seen it.
+    pub cursor: Cursor,
+    /// True when it was there already.
+    pub replayed: bool,
+    /// How durable it is.
+    pub durability: Durability,
+}
+
+/// What became of one message.
+pub type PublishAnswer = Result<Published, CommandError>;
+
+/// The topics of a service.
+pub(crate) struct Topics {
+    journal: Arc<dyn Journal>,
+    topics: Vec<TopicHandle>,
+}
+
+/// A message that is fit for the journal.
+struct Prepared {
+    /// Its place among those that came together.
+    at: usize,
+    raw_id: String,
+    id: CommandId,
+    fingerprint: Fingerprint,
+    records: [CommandRecord; 2],
+    bytes: usize,
+}
+
+impl Topics {
+    pub(crate) fn new(journal: Arc<dyn Journal>, topics: Vec<TopicHandle>) -> Self {
+        Self { journal, topics }
+    }
+
+    pub(crate) fn descriptions(&self) -> Vec<&TopicDescription> {
+        self.topics.iter().map(|topic| topic.description()).collect()
+    }
+
+    /// Takes messages, in their order; an answer for each.
+    pub(crate) async fn publish(
+        &self,
+        topic: &str,
+        messages: Vec<TopicMessage>,
+        context: &Context,
+    ) -> Result<Vec<PublishAnswer>, CommandError> {
+        let hosted = self.find(topic)?;
+        let (mut answers, mut queue) = (Vec::with_capacity(messages.len()), VecDeque::new());
+        for (at, message) in messages.iter().enumerate() {
+            match self.prepare(hosted, at, message, context) {
+                Ok(prepared) => queue.push_back(prepared),
+                Err(error) => answers.push((at, Err(error))),
+            }
+        }
+        while !queue.is_empty() {
+            if let Err(error) = self.take(next_chunk(&mut queue), &mut answers).await {
+                answers.extend(queue.drain(..).map(|behind| (behind.at, Err(error.clone()))));
+            }
+        }
+        answers.sort_by_key(|(at, _)| *at);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    fn find(&self, name: &str) -> Result<&TopicHandle, CommandError> {
+        let known = || self.topics.iter().map(|topic| topic.description().name).collect();
+        let found = self.topics.iter().find(|topic| topic.description().name == name);
+        found.ok_or_else(|| CommandError::UnknownTarget { name: name.to_owned(), known: known() })
+    }
+
+    fn prepare(&self, topic: &TopicHandle, at: usize, message: &TopicMessage, context: &Context) -> Result<Prepared, CommandError> {
+        let broken = |message: String| CommandError::Refused(Refusal::Broken { message });
+        isolated(|| topic.check(message.json())).map_err(|panic| broken(panic.during("the topic")))?.map_err(in_data)?;
+        let payload = message.encode();
+        if payload.len() > EVENT_BYTES_MAX {
+            return Err(CommandError::TooLarge { what: "bytes of a message", limit: EVENT_BYTES_MAX, actual: payload.len() });
+        }
+        let name = topic.description().name;
+        let raw_id = format!("{}\0{}", message.source, message.id);
+        let id = CommandId::from_raw(raw_id.as_bytes());
+        let fingerprint = self.journal.lineage().fingerprint(PUBLISH, &message.canonical());
+        let bytes = payload.len();
+        let context = completed(context, message);
+        let memory = record(key(MEMORY, name).map_err(&broken)?, id, Some(fingerprint), &context, Vec::new());
+        let event_id = CommandId::from_raw(format!("{raw_id}\0event").as_bytes());
+        let event = record(entity(name, message).map_err(&broken)?, event_id, None, &context, vec![event(name, payload.into())]);
+        Ok(Prepared { at, raw_id, id, fingerprint, records: [memory, event], bytes })
+    }
+
+    /// Takes messages in one commit, but for those that are there already. An error is the engine's, and about all the rest.
+    async fn take(&self, mut chunk: Vec<Prepared>, answers: &mut Vec<(usize, PublishAnswer)>) -> Result<(), CommandError> {
+        while !chunk.is_empty() {
+            let commands = chunk.iter().flat_map(|prepared| prepared.records.clone()).collect();
+            let flight = Flight::launch(&self.journal, Commit { commands, ..Commit::default() }, &[]);
+            match flight.landed().await {
+                Ok(committed) => answers.extend(chunk.drain(..).map(|prepared| (prepared.at, Ok(published(committed))))),
+                Err(AppendError::Duplicate { index, first }) => {
+                    let known = chunk.remove(index / 2);
+                    answers.push((known.at, replayed(&known, first)));
+                    self.replay_known(&mut chunk, answers).await?;
+                }
+                Err(AppendError::Mismatch { index, .. }) => {
+                    let known = chunk.remove(index / 2);
+                    answers.push((known.at, Err(CommandError::Mismatch)));
+                    self.replay_known(&mut chunk, answers).await?;
+                }
+                Err(error) => {
+                    answers.extend(chunk.drain(..).map(|failed| (failed.at, Err(failure(&failed.raw_id, error)))));
+                    return Err(failure("", error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Who sends one message again mostly sends all of them again.
+    async fn replay_known(&self, chunk: &mut Vec<Prepared>, answers: &mut Vec<(usize, PublishAnswer)>) -> Result<(), CommandError> {
+        let mut fresh = Vec::with_capacity(chunk.len());
+        let mut failed = None;
+        for prepared in chunk.drain(..) {
+            let found = match failed {
+                None => self.journal.find_command(&prepared.records[0].entity, prepared.id).await,
+                Some(_) => Ok(None),
+            };
+            match found {
+                Ok(Some(first)) => answers.push((prepared.at, replayed(&prepared, &first))),
+                Ok(None) => fresh.push(prepared),
+                Err(error) => {
+                    failed = Some(unreadable(&error));
+                    fresh.push(prepared);
+                }
+            }
+        }
+        let Some(error) = failed else {
+            *chunk = fresh;
+            return Ok(());
+        };
+        answers.extend(fresh.into_iter().map(|prepared| (prepared.at, Err(error.clone()))));
+        Err(error)
+    }
+}
+
+/// As many as one commit takes; a message that is there twice begins another one.
+fn next_chunk(queue: &mut VecDeque<Prepared>) -> Vec<Prepared> {
+    let (mut chunk, mut bytes, mut ids) = (Vec::new(), 0, HashSet::new());
+    while let Some(next) = queue.front() {
+        let is_full = chunk.len() == PUBLISH_MESSAGES_MAX || (bytes + next.bytes > PUBLISH_BYTES_MAX && !chunk.is_empty());
+        if is_full || !ids.insert(next.id) {
+            break;
+        }
+        bytes += next.bytes;
+        chunk.extend(queue.pop_front());
+    }
+    chunk
+}
+
+/// What the data is refused for, with a pointer that begins at the message.
+fn in_data(refusal: Refusal) -> CommandError {
+    CommandError::Refused(match refusal {
+        Refusal::Invalid { pointer, message } => Refusal::Invalid { pointer: format!("/data{pointer}"), message },
+        Refusal::Syntax { message } => Refusal::Invalid { pointer: "/data".to_owned(), message: format!("is not JSON: {message}") },
+        other => other,
+    })
+}
+
+/// The entity that carries a message.
+fn entity(topic: &str, message: &TopicMessage) -> Result<EntityKey, String> {
+    let hashed = |text: &str| key(TOPIC_TYPE, &format!("{topic}/~{}", CommandId::from_raw(text.as_bytes())));
+    match message.key() {
+        // A text of a client has no control character: no key has the hash of a message that stands alone.
+        None => hashed(&format!("{}\0{}", message.source, message.id)),
+        Some(text) if text.starts_with('~') => hashed(text),
+        Some(text) => key(TOPIC_TYPE, &format!("{topic}/{text}")).or_else(|_| hashed(text)),
+    }
+}
+
+fn key(kind: &str, id: &str) -> Result<EntityKey, String> {
+    EntityKey::new(kind, id).map_err(|error| error.to_string())
+}
+
+/// What the message itself says of who and why, where the request says nothing.
+fn completed(context: &Context, message: &TopicMessage) -> Context {
+    let fits = |text: &&str| (1..=CONTEXT_TEXT_BYTES_MAX).contains(&text.len());
+    let attribute = |name: &str| message.text(name).filter(fits).map(Arc::from);
+    let id = || Some(message.id.as_str()).filter(fits).map(Arc::from);
+    Context {
+        correlation_id: context.correlation_id.clone().or_else(|| attribute("correlationid")).or_else(id),
+        traceparent: context.traceparent.clone().or_else(|| attribute("traceparent")),
+        ..context.clone()
+    }
+}
+
+fn record(entity: EntityKey, id: CommandId, fingerprint: Option<Fingerprint>, context: &Context, events: Vec<EventData>) -> CommandRecord {
+    CommandRecord { entity, id, name: PUBLISH.into(), fingerprint, context: context.clone(), reply: Bytes::new(), events }
+}
+
+fn event(topic: &str, payload: Bytes) -> EventData {
+    EventData { name: topic.into(), version: 1, content: ContentType::Json, flags: EventFlags::default(), tags: Vec::new(), payload }
+}
+
+fn published(committed: &Committed) -> Published {
+    Published { cursor: committed.cursor, replayed: false, durability: committed.durability }
+}
+
+fn replayed(message: &Prepared, first: &FoundCommand) -> PublishAnswer {
+    if first.fingerprint.is_some_and(|first| first != message.fingerprint) {
+        return Err(CommandError::Mismatch);
+    }
+    Ok(Published { cursor: first.cursor, replayed: true, durability: Durability::Durable })
+}
+
+fn failure(raw_id: &str, error: &AppendError) -> CommandError {
+    match error {
+        AppendError::TooLarge { what, limit, actual } => CommandError::TooLarge { what, limit: *limit, actual: *actual },
+        AppendError::Full => CommandError::Full,
+        AppendError::Poisoned { cause } => CommandError::Poisoned { cause: cause.clone() },
+        AppendError::Unknown { cause } => CommandError::Unknown { id: raw_id.replace('\0', " "), cause: cause.clone() },
+        // Nothing is expected of these entities, and no fence stands before them.
+        other => CommandError::Unavailable { cause: other.to_string() },
+    }
+}
+
+fn unreadable(error: &ReadError) -> CommandError {
+    match error {
+        ReadError::Damaged { .. } => CommandError::Damaged { place: error.to_string() },
+        other => CommandError::Unavailable { cause: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn id_of(id: &str, attributes: &[(&str, &str)]) -> String {
+        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let message = TopicMessage { id: id.into(), source: "/bank".into(), attributes, data: None };
+        entity("payments", &message).map(|key| key.id().to_owned()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_key_makes_an_id_and_two_keys_never_the_same() {
+        assert_eq!(id_of("1", &[("subject", "o1")]), "payments/o1");
+        assert_eq!(id_of("1", &[("partitionkey", "p"), ("subject", "o1")]), "payments/p");
+        assert_eq!(id_of("1", &[("subject", "..")]), "payments/..");
+        let long = "x".repeat(300);
+        let hashed = id_of("1", &[("subject", &long)]);
+        assert!(hashed.starts_with("payments/~") && hashed == id_of("2", &[("subject", &long)]), "{hashed}");
+        let imitated = hashed.trim_start_matches("payments/");
+        assert_ne!(id_of("1", &[("subject", imitated)]), hashed);
+        assert_ne!(id_of("1", &[]), id_of("2", &[]));
+    }
+}
