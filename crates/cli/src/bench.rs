@@ -3,12 +3,18 @@
 //! Rounds of probe and case alternate and the medians are told: a busy host moves one round, not the verdict.
 
 mod command;
+mod flow;
 mod idle;
 mod journal;
 mod load;
+mod meter;
 mod probe;
+mod process;
+mod readings;
 mod report;
 mod statistics;
+mod tracks;
+mod view;
 mod workspace;
 
 use clap::{Args, Subcommand};
@@ -27,6 +33,10 @@ pub(crate) enum Command {
     /// Durable commands over HTTP keep-alive, beside an axum handler that only echoes: CONNECTIONSxENTITIES
     #[command(name = "command")]
     Commands(Arguments),
+    /// Views: catching up beside raw upserts, from a command to its row, and readers of a live query
+    View(view::Arguments),
+    /// From an event over an action and its command to the next event, and a key that always fails among others
+    Flow(flow::Arguments),
     /// A service that does nothing: memory, disk, and the time from its start until it is ready
     Idle(Arguments),
 }
@@ -70,8 +80,13 @@ impl Arguments {
     }
 
     fn round(&self) -> std::time::Duration {
-        std::time::Duration::from_millis(self.seconds * 1000 / u64::from(ROUNDS))
+        round(self.seconds)
     }
+}
+
+/// How long one round goes on.
+fn round(seconds: u64) -> std::time::Duration {
+    std::time::Duration::from_millis(seconds * 1000 / u64::from(ROUNDS))
 }
 
 /// Runs a bench.
@@ -80,6 +95,8 @@ pub(crate) fn run(command: &Command, flags: &GlobalFlags) -> Result<Exit, Failur
     match command {
         Command::Journal(arguments) => journal::run(arguments, flags, &mut reporter)?,
         Command::Commands(arguments) => command::run(arguments, flags, &mut reporter)?,
+        Command::View(arguments) => view::run(arguments, flags, &mut reporter)?,
+        Command::Flow(arguments) => flow::run(arguments, flags, &mut reporter)?,
         Command::Idle(_) => idle::run(flags, &mut reporter)?,
     }
     Ok(reporter.exit())

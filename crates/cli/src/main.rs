@@ -23,7 +23,7 @@ enum Command {
     /// Run a shop and play a day of trade, or a year of real invoices, through its HTTP API
     #[command(after_help = EXIT_CODES_HELP)]
     Demo(demo::Arguments),
-    /// Measure journal, command path and idle service, each beside its own raw probe
+    /// Measure journal, command path, views, hops and idle service, each beside its own raw probe
     #[command(subcommand, after_help = EXIT_CODES_HELP)]
     Bench(bench::Command),
     #[command(flatten)]

@@ -7,7 +7,8 @@
 use crate::limits::{CONNECTIONS_MIN, DESCRIPTORS_KEPT_FREE, DESCRIPTORS_UNKNOWN};
 
 /// How many connections there are descriptors for, at most as many as wanted, and what an operator should know about it.
-pub(crate) fn connections(wanted: usize) -> (usize, Option<String>) {
+#[must_use]
+pub fn connections(wanted: usize) -> (usize, Option<String>) {
     // When the system refuses, the bound is what every system gives.
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(DESCRIPTORS_UNKNOWN);
     let affordable = affordable(wanted, limit);

@@ -51,7 +51,8 @@ pub mod client;
 #[doc(hidden)]
 pub mod command_line;
 mod config;
-mod descriptors;
+#[doc(hidden)]
+pub mod descriptors;
 mod engine;
 mod exit;
 mod export;

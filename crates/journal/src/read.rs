@@ -140,6 +140,11 @@ pub struct FoundCommand {
 pub trait EventSource: Send {
     /// The next item; `None` at the end of a read to the head. Cancel-safe: a dropped future loses nothing.
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Read, ReadError>>>;
+
+    /// The next item if it is in memory already.
+    fn at_hand(&mut self) -> Option<Read> {
+        None
+    }
 }
 
 /// A running read.
@@ -161,6 +166,11 @@ impl Events {
     /// The next item; `None` at the end of a read to the head, or after an error. Cancel-safe.
     pub async fn next(&mut self) -> Option<Result<Read, ReadError>> {
         self.0.next().await
+    }
+
+    /// The next item if it is in memory already: cheaper than a future for each of many. `None` says nothing about what comes next.
+    pub fn at_hand(&mut self) -> Option<Read> {
+        self.0.at_hand()
     }
 
     /// The next event, over all progress; `None` at the end.

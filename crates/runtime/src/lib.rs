@@ -45,6 +45,8 @@ pub use request::{
 pub use runtime::{Health, Runtime};
 pub use start::StartError;
 pub use topic::{MessageData, PublishAnswer, Published, TopicMessage};
+#[cfg(feature = "probe")]
+pub use view::probe as view_probe;
 pub use view::{
     LiveEvent, LiveQuery, LiveSnapshot, LiveUpdate, Notices, QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, RowChange, Rows,
     Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop,

@@ -81,8 +81,6 @@ pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(30);
 pub const VIEW_BATCH_EVENTS_MAX: usize = 10_000;
 /// Bytes of payloads in one transaction of a view, at most.
 pub const VIEW_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Events of a batch from which on they are freed on another thread.
-pub const VIEW_LET_GO_MIN: usize = 1_000;
 /// How long a view rests before it tries again what the machine refused: a full disk, a journal that cannot be read.
 pub const VIEW_REST: Duration = Duration::from_secs(1);
 /// Bytes of a view's write-ahead log that stay on the disk, at most, once they are written back.

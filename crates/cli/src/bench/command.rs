@@ -28,8 +28,12 @@ pub(super) fn run(arguments: &Arguments, flags: &GlobalFlags, reporter: &mut Rep
     Ok(())
 }
 
+fn add_item(cart: usize) -> (String, String) {
+    (format!("/v1/entities/cart/bench-{cart}/add-item"), r#"{"sku":"mug-blue","quantity":1}"#.to_owned())
+}
+
 async fn measure(case: Case, arguments: &Arguments, workspace: &Workspace) -> Result<Figure, Failure> {
-    let shape = Shape { connections: case.0, entities: case.1 };
+    let shape = Shape { connections: case.0, entities: case.1, request: add_item };
     let data = workspace.path("shop").display().to_string();
     let shop = shop::carts().listen("127.0.0.1:0").data(data).start().await?;
     let address = shop.url().trim_start_matches("http://").parse().map_err(|_| failed("the shop has no address"))?;

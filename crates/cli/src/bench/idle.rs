@@ -1,18 +1,16 @@
 //! A service that does nothing, as a process of its own on an empty directory: what it takes, and how soon it is ready.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use headwater::client::connection;
 use headwater::command_line::GlobalFlags;
-use headwater::{Exit, Failure, threads};
+use headwater::{Failure, threads};
 use http::{HeaderMap, Method};
-use serde_json::Value as Json;
 
 use super::ROUNDS;
+use super::process::{ShopProcess, failed, own_binary};
 use super::report::{Bar, Figure, Reporter};
 use super::statistics::median;
 use super::workspace::Workspace;
@@ -54,45 +52,21 @@ pub(super) fn run(flags: &GlobalFlags, reporter: &mut Reporter) -> Result<(), Fa
     reporter.tell(&Figure { probe, ratio: Some(ready / bare), ..figure("idle start to ready", ready, "ms", READY_MS_MAX) })
 }
 
-fn own_binary() -> Result<Command, Failure> {
-    let path = std::env::current_exe().map_err(|error| failed(&error))?;
-    let mut command = Command::new(path);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    Ok(command)
-}
-
 fn bare_process_ms() -> Result<f64, Failure> {
     let begun = Instant::now();
     own_binary()?.arg("--version").output().map_err(|error| failed(&error))?;
     Ok(begun.elapsed().as_secs_f64() * 1000.0)
 }
 
-/// A child that does not outlive its measurement.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn start(data: &Path) -> Result<Start, Failure> {
     let begun = Instant::now();
-    let mut command = own_binary()?;
-    command.args(["run", "--json", "--listen", "127.0.0.1:0", "--data"]).arg(data);
-    let mut child = Running(command.spawn().map_err(|error| failed(&error))?);
-    let mut line = String::new();
-    let stdout = child.0.stdout.take().ok_or_else(|| failed(&"it has no standard output"))?;
-    BufReader::new(stdout).read_line(&mut line).map_err(|error| failed(&error))?;
-    let url = serde_json::from_str::<Json>(&line).unwrap_or_default()["url"].as_str().unwrap_or_default().to_owned();
-    threads::call(ready(&url))?;
+    let shop = ShopProcess::start(data)?;
+    threads::call(ready(shop.url()))?;
     let ready_ms = begun.elapsed().as_secs_f64() * 1000.0;
     std::thread::sleep(SETTLE);
     Ok(Start {
         ready_ms,
-        resident_bytes: resident_bytes(child.0.id())?,
+        resident_bytes: shop.resident_bytes()?,
         data_bytes: directory_bytes(data).map_err(|error| failed(&error))? as f64,
     })
 }
@@ -103,13 +77,6 @@ async fn ready(url: &str) -> Result<(), Failure> {
     if answer.status.is_success() { Ok(()) } else { Err(failed(&String::from_utf8_lossy(&answer.body))) }
 }
 
-/// The resident set, as Linux counts it in `/proc/PID/status`.
-fn resident_bytes(process: u32) -> Result<f64, Failure> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).map_err(|error| failed(&error))?;
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
-    kilobytes.map(|kilobytes| kilobytes * 1024.0).ok_or_else(|| failed(&"this system does not tell the resident set of a process"))
-}
-
 fn directory_bytes(directory: &Path) -> std::io::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(directory)? {
@@ -118,8 +85,4 @@ fn directory_bytes(directory: &Path) -> std::io::Result<u64> {
         bytes += if meta.is_dir() { directory_bytes(&entry.path())? } else { meta.len() };
     }
     Ok(bytes)
-}
-
-fn failed(cause: &dyn std::fmt::Display) -> Failure {
-    Failure::plain(Exit::Failed, format!("the idle service failed: {cause}"))
 }

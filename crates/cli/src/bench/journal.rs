@@ -41,7 +41,8 @@ pub(super) fn run(arguments: &Arguments, flags: &GlobalFlags, reporter: &mut Rep
     Ok(())
 }
 
-fn open(directory: &std::path::Path) -> Result<Arc<EmbeddedJournal>, Failure> {
+/// A journal of this directory, as a service has it.
+pub(super) fn open(directory: &std::path::Path) -> Result<Arc<EmbeddedJournal>, Failure> {
     let failed =
         |error: &dyn std::fmt::Display| Failure::plain(Exit::Failed, format!("cannot open a journal in {}: {error}", directory.display()));
     let journal = EmbeddedJournal::open(Options {
@@ -81,7 +82,8 @@ fn measure(case: Case, arguments: &Arguments, journal: &Arc<EmbeddedJournal>, pr
     })
 }
 
-async fn load(case: Case, round: u32, duration: Duration, journal: Arc<EmbeddedJournal>) -> Result<(f64, Latencies), Failure> {
+/// Tasks that append until the time is over; gives events a second and the commits' latencies.
+pub(super) async fn load(case: Case, round: u32, duration: Duration, journal: Arc<EmbeddedJournal>) -> Result<(f64, Latencies), Failure> {
     let Case(writers, events) = case;
     let begun = Instant::now();
     let mut tasks = JoinSet::new();

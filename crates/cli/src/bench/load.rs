@@ -12,13 +12,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::statistics::Latencies;
+use super::statistics::{Dice, Latencies};
 
 /// What is sent.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     pub(super) connections: usize,
     pub(super) entities: usize,
+    /// Path and body of the command to an entity.
+    pub(super) request: fn(usize) -> (String, String),
 }
 
 /// How long a round goes on.
@@ -28,6 +30,8 @@ pub(super) enum Until {
     EachOnce,
     /// Until the time is over; entities are picked at random.
     For(Duration),
+    /// The same, so many requests a second over all connections.
+    Paced(Duration, f64),
 }
 
 /// Runs a round on a thread of its own; gives requests a second and their latencies.
@@ -37,7 +41,7 @@ pub(super) async fn round(address: SocketAddr, shape: Shape, until: Until) -> Re
 }
 
 async fn load(address: SocketAddr, shape: Shape, until: Until) -> Result<(f64, Latencies), Failure> {
-    let requests = Arc::new((0..shape.entities).map(|entity| request(address, entity)).collect::<Vec<_>>());
+    let requests = Arc::new((0..shape.entities).map(|entity| command(address, shape, entity)).collect::<Vec<_>>());
     let mut sockets = Vec::new();
     for _ in 0..shape.connections {
         let socket = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
@@ -57,12 +61,18 @@ async fn load(address: SocketAddr, shape: Shape, until: Until) -> Result<(f64, L
     Ok((latencies.count() as f64 / begun.elapsed().as_secs_f64(), latencies))
 }
 
-fn request(address: SocketAddr, entity: usize) -> Vec<u8> {
-    let body = r#"{"sku":"mug-blue","quantity":1}"#;
-    let path = format!("/v1/entities/cart/bench-{entity}/add-item");
+fn command(address: SocketAddr, shape: Shape, entity: usize) -> Vec<u8> {
+    let (path, body) = (shape.request)(entity);
+    request(address, "POST", &path, &body)
+}
+
+/// A request as it goes over the wire.
+pub(super) fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> Vec<u8> {
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\n");
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
-        .into_bytes()
+    let rest =
+        if body.is_empty() { "\r\n".into() } else { format!("content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}") };
+    (head + &rest).into_bytes()
 }
 
 fn failed(error: &std::io::Error) -> Failure {
@@ -75,12 +85,23 @@ struct Turn {
     until: Until,
     begun: Instant,
     next: usize,
-    dice: u64,
+    dice: Dice,
+    /// Of its own requests, for a pace.
+    sent: u32,
 }
 
 impl Turn {
     fn new(index: usize, shape: Shape, until: Until, begun: Instant) -> Self {
-        Self { shape, until, begun, next: index, dice: 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(index as u64 + 1) }
+        Self { shape, until, begun, next: index, dice: Dice::new(index as u64 + 1), sent: 0 }
+    }
+
+    /// Waits until its next request is due. Connections begin one after the other.
+    async fn due(&mut self) {
+        if let Until::Paced(_, per_second) = self.until {
+            let nth = self.next as f64 + f64::from(self.sent) * self.shape.connections as f64;
+            self.sent += 1;
+            tokio::time::sleep_until((self.begun + Duration::from_secs_f64(nth / per_second)).into()).await;
+        }
     }
 
     fn next(&mut self) -> Option<usize> {
@@ -90,29 +111,29 @@ impl Turn {
                 self.next += self.shape.connections;
                 (entity < self.shape.entities).then_some(entity)
             }
-            Until::For(duration) => (self.begun.elapsed() < duration).then(|| self.roll()),
+            Until::For(duration) | Until::Paced(duration, _) => {
+                (self.begun.elapsed() < duration).then(|| self.dice.roll(self.shape.entities))
+            }
         }
-    }
-
-    /// Marsaglia's xorshift64.
-    fn roll(&mut self) -> usize {
-        self.dice ^= self.dice << 13;
-        self.dice ^= self.dice >> 7;
-        self.dice ^= self.dice << 17;
-        (self.dice % self.shape.entities as u64) as usize
     }
 }
 
 async fn converse(mut socket: TcpStream, requests: Arc<Vec<Vec<u8>>>, mut turn: Turn) -> std::io::Result<Latencies> {
     let mut latencies = Latencies::new();
     let mut buffer = Vec::with_capacity(4096);
-    while let Some(entity) = turn.next() {
+    loop {
+        turn.due().await;
+        let Some(entity) = turn.next() else { return Ok(latencies) };
         let begun = Instant::now();
-        socket.write_all(&requests[entity]).await?;
-        answer(&mut socket, &mut buffer).await?;
+        exchange(&mut socket, &requests[entity], &mut buffer).await?;
         latencies.add(begun.elapsed());
     }
-    Ok(latencies)
+}
+
+/// Sends a request and reads its answer into the buffer.
+pub(super) async fn exchange(socket: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> std::io::Result<()> {
+    socket.write_all(request).await?;
+    answer(socket, buffer).await
 }
 
 /// Reads one whole answer. Anything but 200 ends the bench: a refused command is not a fast one.
@@ -155,7 +176,7 @@ mod tests {
 
     #[test]
     fn each_entity_gets_one_request_over_all_connections() {
-        let shape = Shape { connections: 3, entities: 10 };
+        let shape = Shape { connections: 3, entities: 10, request: |_| Default::default() };
         let turns = (0..3).map(|index| Turn::new(index, shape, Until::EachOnce, Instant::now()));
         let mut all: Vec<_> = turns.flat_map(|mut turn| std::iter::from_fn(move || turn.next()).collect::<Vec<_>>()).collect();
         all.sort_unstable();

@@ -1,5 +1,7 @@
 //! One line a figure.
 
+use std::fmt;
+
 use headwater::{Exit, Failure, output};
 use serde::Serialize;
 
@@ -40,6 +42,10 @@ struct Line<'a> {
 pub(super) enum Bar {
     /// The ratio is at least this.
     RatioAtLeast(f64),
+    /// The ratio is below this.
+    RatioBelow(f64),
+    /// The value is at least this.
+    AtLeast(f64),
     /// The value is below this.
     Below(f64),
 }
@@ -48,6 +54,8 @@ impl Figure {
     fn met(&self) -> Option<bool> {
         self.bar.map(|bar| match bar {
             Bar::RatioAtLeast(least) => self.ratio.is_some_and(|ratio| ratio >= least),
+            Bar::RatioBelow(bound) => self.ratio.is_some_and(|ratio| ratio < bound),
+            Bar::AtLeast(least) => self.value >= least,
             Bar::Below(bound) => self.value < bound,
         })
     }
@@ -58,7 +66,7 @@ impl Figure {
 
     fn line(&self) -> Line<'_> {
         let bar = self.bar.map(|bar| match bar {
-            Bar::RatioAtLeast(bound) | Bar::Below(bound) => bound,
+            Bar::RatioAtLeast(bound) | Bar::RatioBelow(bound) | Bar::AtLeast(bound) | Bar::Below(bound) => bound,
         });
         Line {
             case: &self.case,
@@ -84,17 +92,22 @@ impl Figure {
         if let (Some((probe, unit)), Some(ratio)) = (self.probe, self.ratio) {
             line.push_str(&format!(", probe {} {unit}, ratio {ratio:.3}", rounded(probe)));
         }
-        match (self.bar, self.met()) {
-            (Some(Bar::RatioAtLeast(least)), Some(met)) => line.push_str(&format!(", bar ratio >= {least}: {}", verdict(met))),
-            (Some(Bar::Below(bound)), Some(met)) => line.push_str(&format!(", bar < {bound}: {}", verdict(met))),
-            _ => {}
+        if let (Some(bar), Some(met)) = (self.bar, self.met()) {
+            line.push_str(&format!(", bar {bar}: {}", if met { "met" } else { "MISSED" }));
         }
         line
     }
 }
 
-fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "MISSED" }
+impl fmt::Display for Bar {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RatioAtLeast(least) => write!(formatter, "ratio >= {least}"),
+            Self::RatioBelow(bound) => write!(formatter, "ratio < {bound}"),
+            Self::AtLeast(least) => write!(formatter, ">= {least}"),
+            Self::Below(bound) => write!(formatter, "< {bound}"),
+        }
+    }
 }
 
 /// Four digits behind the point are more than any measurement has.
@@ -142,6 +155,8 @@ mod tests {
         assert_eq!(figure(1.0, 0.2, Bar::RatioAtLeast(0.25)).met(), Some(false));
         assert_eq!(figure(1.0, 0.2, Bar::Below(2.0)).met(), Some(true));
         assert_eq!(figure(2.0, 0.2, Bar::Below(2.0)).met(), Some(false));
+        assert_eq!([1.9, 2.0].map(|value| figure(value, 0.2, Bar::AtLeast(2.0)).met()), [Some(false), Some(true)]);
+        assert_eq!([1.9, 2.0].map(|ratio| figure(1.0, ratio, Bar::RatioBelow(2.0)).met()), [Some(true), Some(false)]);
     }
 
     #[test]

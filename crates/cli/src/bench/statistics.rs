@@ -68,6 +68,24 @@ fn upper_bound(bucket: usize) -> u64 {
     ((bucket - exponent * SPLIT + 1) << exponent) - 1
 }
 
+/// Marsaglia's xorshift64: cheap, and the same at each run.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    /// Dice of a number of their own; 0 is none.
+    pub(super) fn new(seed: u64) -> Self {
+        Self(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed))
+    }
+
+    /// A number below a bound.
+    pub(super) fn roll(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+}
+
 /// The middle value (of an even number, the lower of the two in the middle); 0 of none.
 pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();

@@ -138,6 +138,10 @@ impl EventSource for ScanSource {
             }
         })
     }
+
+    fn at_hand(&mut self) -> Option<Read> {
+        self.buffer.pop_front()
+    }
 }
 
 impl ScanSource {

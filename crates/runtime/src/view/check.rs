@@ -16,6 +16,9 @@ use super::text::pointed;
 /// Changed when old files must be filled anew although their definitions are the same.
 const FORMAT: &str = "1";
 
+/// By entity type, then by event name.
+type EventPlans = HashMap<String, HashMap<String, EventPlan>>;
+
 /// What becomes of a statement for an entity type that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strangers {
@@ -33,7 +36,7 @@ pub(super) fn check(view: &ViewHandle, entities: &[EntityHandle], strangers: Str
     functions::add(&connection).map_err(|error| format!("SQLite takes no functions: {error}"))?;
     let tables = create(view, &mut connection)?;
     let keys = keys(&mut connection, &tables).map_err(|error| error.to_string())?;
-    let mut events: HashMap<String, HashMap<String, EventPlan>> = HashMap::new();
+    let mut events = EventPlans::new();
     for (place, fill) in view.fills().iter().enumerate() {
         if strangers == Strangers::PassedOver && !entities.iter().any(|entity| entity.name() == kind_of(fill)) {
             continue;
@@ -61,7 +64,21 @@ pub(super) fn check(view: &ViewHandle, entities: &[EntityHandle], strangers: Str
     }
     let build = plan::build(&definition(view, &events));
     let selection = events.iter().flat_map(|(kind, names)| names.keys().map(move |name| format!("{kind}/{name}").into())).collect();
-    Ok(Plan { view: view.clone(), build, selection, events, tables, queries })
+    let (events, places) = placed(events);
+    Ok(Plan { view: view.clone(), build, selection, events, places, tables, queries })
+}
+
+/// One list of all events, and where each is in it.
+fn placed(events: EventPlans) -> (Vec<EventPlan>, HashMap<String, HashMap<String, usize>>) {
+    let (mut all, mut places) = (Vec::new(), HashMap::new());
+    for (kind, names) in events {
+        let of_kind: &mut HashMap<_, _> = places.entry(kind).or_default();
+        for (name, event) in names {
+            of_kind.insert(name, all.len());
+            all.push(event);
+        }
+    }
+    (all, places)
 }
 
 fn kind_of(fill: &ViewFill) -> &str {
@@ -72,7 +89,7 @@ fn kind_of(fill: &ViewFill) -> &str {
 }
 
 /// Everything that, changed, makes other rows. Queries do not: a file serves whatever is asked of it.
-fn definition(view: &HostedView, events: &HashMap<String, HashMap<String, EventPlan>>) -> Vec<String> {
+fn definition(view: &HostedView, events: &EventPlans) -> Vec<String> {
     let mut parts = vec![FORMAT.to_owned(), view.name().to_owned()];
     parts.extend(view.tables().iter().map(|create| format!("table {create}")));
     parts.extend(view.fills().iter().map(|fill| match fill {
@@ -118,7 +135,7 @@ fn fill_sql(
     connection: &mut Connection,
     tables: &[String],
     entities: &[EntityHandle],
-    events: &mut HashMap<String, HashMap<String, EventPlan>>,
+    events: &mut EventPlans,
 ) -> Result<(), String> {
     let (entity, shape) = find_event(&fill.event, entities)?;
     let guard = Guard::on(connection, Purpose::Fill).map_err(|error| error.to_string())?;
@@ -132,35 +149,35 @@ fn fill_sql(
     let known: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     let mut sources = Vec::new();
     for name in parameters(&statement, &fill.sql)? {
-        sources.push(source(&name, &known, &mut event.fields, &fill.sql)?);
+        sources.push(source(&name, &known, event, &fill.sql)?);
     }
     event.steps.push(Step { fill: place, sources });
     event.touches.extend(places(tables, &seen.writes));
     Ok(())
 }
 
-fn fill_code(
-    place: usize,
-    kind: &str,
-    tables: &[String],
-    entities: &[EntityHandle],
-    events: &mut HashMap<String, HashMap<String, EventPlan>>,
-) -> Result<(), String> {
+fn fill_code(place: usize, kind: &str, tables: &[String], entities: &[EntityHandle], events: &mut EventPlans) -> Result<(), String> {
     let entity = find_entity(kind, entities)?;
     for shape in &entity.description().events {
         let event = event_plan(entity, shape, events);
         event.steps.push(Step { fill: place, sources: Vec::new() });
+        event.has_code = true;
         event.touches = (0..tables.len()).collect();
     }
     Ok(())
 }
 
-fn event_plan<'e>(
-    entity: &EntityHandle,
-    shape: &ShapeDescription,
-    events: &'e mut HashMap<String, HashMap<String, EventPlan>>,
-) -> &'e mut EventPlan {
-    let fresh = || EventPlan { entity: entity.clone(), version: shape.version, fields: Vec::new(), steps: Vec::new(), touches: Vec::new() };
+fn event_plan<'e>(entity: &EntityHandle, shape: &ShapeDescription, events: &'e mut EventPlans) -> &'e mut EventPlan {
+    let fresh = || EventPlan {
+        entity: entity.clone(),
+        name: shape.name,
+        version: shape.version,
+        fields: Vec::new(),
+        known: Vec::new(),
+        steps: Vec::new(),
+        has_code: false,
+        touches: Vec::new(),
+    };
     events.entry(entity.name().to_owned()).or_default().entry(shape.name.to_owned()).or_insert_with(fresh)
 }
 
@@ -207,10 +224,10 @@ fn parameters(statement: &Statement<'_>, sql: &str) -> Result<Vec<String>, Strin
     Ok(names)
 }
 
-fn source(name: &str, fields: &[&str], wanted: &mut Vec<String>, sql: &str) -> Result<Source, String> {
+fn source(name: &str, fields: &[&str], event: &mut EventPlan, sql: &str) -> Result<Source, String> {
     if name.starts_with('@') {
-        let known = Known::ALL.iter().find(|(known, _)| *known == name).map(|(_, known)| Source::Known(*known));
-        return known.ok_or_else(|| {
+        let known = Known::ALL.iter().find(|(known, _)| *known == name).map(|(_, known)| *known);
+        return known.map(|known| Source::Known(place(&mut event.known, known))).ok_or_else(|| {
             let names: Vec<_> = Known::ALL.iter().map(|(known, _)| *known).collect();
             format!("there is no `{name}`; {}\n{}", there_are(&names), caret(sql, name))
         });
@@ -219,11 +236,15 @@ fn source(name: &str, fields: &[&str], wanted: &mut Vec<String>, sql: &str) -> R
     if !fields.contains(&field) {
         return Err(format!("the event has no field `{field}`; {}\n{}", there_are(fields), caret(sql, name)));
     }
-    let at = wanted.iter().position(|known| known == field).unwrap_or_else(|| {
-        wanted.push(field.to_owned());
-        wanted.len() - 1
-    });
-    Ok(Source::Field(at))
+    Ok(Source::Field(place(&mut event.fields, field.to_owned())))
+}
+
+/// The place of something that is there once.
+fn place<T: PartialEq>(all: &mut Vec<T>, wanted: T) -> usize {
+    all.iter().position(|known| *known == wanted).unwrap_or_else(|| {
+        all.push(wanted);
+        all.len() - 1
+    })
 }
 
 /// A caret under a word of the statement.

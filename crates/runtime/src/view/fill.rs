@@ -14,12 +14,13 @@ use journal::{Cursor, CursorError, Events, Journal, Position, Read, ReadError, R
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::batch::{Batch, Reading};
 use super::fault::Fault;
 use super::plan::Plan;
 use super::request::ViewState;
 use super::store::{Opened, Store};
-use super::write::{Batch, Writer};
-use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_LET_GO_MIN, VIEW_REST};
+use super::write::Writer;
+use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_REST};
 use crate::seams::Tasks;
 
 /// Told to an operator at once.
@@ -208,7 +209,7 @@ impl Fill {
             return Ended::Fault(Fault::Machine(format!("the system gives no thread: {error}")));
         }
         let read = match opened.await {
-            Ok(opened) => self.pump(opened.cursor, batches).await,
+            Ok(opened) => self.pump(opened.cursor, head, batches).await,
             Err(_) => None,
         };
         match (ended.await, read) {
@@ -219,16 +220,17 @@ impl Fill {
     }
 
     /// Reads the journal and hands it over in batches, until it is told to stop or the writer is gone; a fault of the reading.
-    async fn pump(&self, from: Cursor, batches: mpsc::Sender<Batch>) -> Option<Fault> {
+    async fn pump(&self, from: Cursor, head: Position, batches: mpsc::Sender<Batch>) -> Option<Fault> {
         let mut stop = self.stop.subscribe();
         let mut damage = self.damage.subscribe();
         let mut events = self.around.journal.read(Selection::Types(self.plan.selection.clone()), from, ReadMode::Live);
+        let mut reading = Reading::new(&self.plan);
         loop {
             let next = async {
                 let Ok(permit) = batches.reserve().await else { return Ok(None) };
                 tokio::select! {
                     biased;
-                    batch = gather(&*self.around.journal, &mut events) => batch.map(|batch| Some((permit, batch))),
+                    batch = gather(&*self.around.journal, &mut events, &mut reading, head) => batch.map(|batch| Some((permit, batch))),
                     () = batches.closed() => Ok(None),
                 }
             };
@@ -280,25 +282,17 @@ impl Fill {
             // A place without events costs no transaction, unless it is far, or says that all is there.
             let is_far = batch.cursor.position().saturating_sub(kept.position()) > VIEW_BATCH_EVENTS_MAX as u64;
             complete |= completes;
-            if !batch.events.is_empty() || completes || is_far {
+            if !batch.is_empty() || completes || is_far {
                 writer.apply(&batch, complete).inspect_err(|_| self.tell_kept(connection))?;
                 kept = batch.cursor;
             }
             last = batch.cursor;
             self.tell(last, complete, &writer.take_touched());
-            self.let_go(batch);
         }
         if last != kept || (complete && !opened.complete) {
-            writer.apply(&Batch { events: Vec::new(), cursor: last }, complete)?;
+            writer.apply(&Batch::at(last), complete)?;
         }
         Ok(())
-    }
-
-    /// Freeing thousands of events takes a good part of the time that writing them does; another thread has it to spare.
-    fn let_go(&self, batch: Batch) {
-        if batch.events.len() >= VIEW_LET_GO_MIN {
-            self.around.threads.blocking(Box::new(move || drop(batch)));
-        }
     }
 
     fn tell(&self, cursor: Cursor, complete: bool, touched: &[usize]) {
@@ -325,30 +319,39 @@ impl Fill {
     }
 }
 
-/// The next item, and all that is there without waiting, within bounds.
-async fn gather(journal: &dyn Journal, events: &mut Events) -> Result<Batch, Fault> {
-    let first = events.next().await;
-    let mut batch = Batch { events: Vec::new(), cursor: Cursor::BEGINNING };
+/// The next item, and all that is there without waiting, within bounds. What was there at the start, up to `head`, is waited for: batches
+/// of a view that catches up are as large as they may be.
+async fn gather(journal: &dyn Journal, events: &mut Events, reading: &mut Reading<'_>, head: Position) -> Result<Batch, Fault> {
+    let mut batch = Batch::at(Cursor::BEGINNING);
     let mut bytes = 0;
-    let mut next = first;
+    let mut next = events.next().await;
     loop {
         match next {
             Some(Ok(Read::Event(event))) => {
                 bytes += event.payload.len();
+                batch.take(reading, &event);
+                if batch.stop.is_some() {
+                    return Ok(batch);
+                }
                 batch.cursor = journal.lineage().cursor(event.position);
-                batch.events.push(event);
             }
             Some(Ok(Read::Progress(cursor))) => batch.cursor = cursor,
             Some(Err(error)) => return Err(read_fault(&error)),
             None => return Err(Fault::Machine("the journal was closed".to_owned())),
         }
-        if batch.events.len() >= VIEW_BATCH_EVENTS_MAX || bytes >= VIEW_BATCH_BYTES_MAX {
+        if batch.entries.len() >= VIEW_BATCH_EVENTS_MAX || bytes >= VIEW_BATCH_BYTES_MAX {
             return Ok(batch);
         }
-        next = match at_once(events.next()).await {
-            // What went wrong comes again at the next read.
+        let is_behind = batch.cursor.position() < head;
+        let more = match events.at_hand() {
+            Some(item) => Some(Some(Ok(item))),
+            None if is_behind => Some(events.next().await),
+            None => at_once(events.next()).await,
+        };
+        next = match more {
             Some(Some(Ok(item))) => Some(Ok(item)),
-            Some(failed) if batch.events.is_empty() => failed,
+            // What went wrong comes again at the next read.
+            Some(failed) if batch.is_empty() => failed,
             _ => return Ok(batch),
         };
     }

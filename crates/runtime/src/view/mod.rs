@@ -1,11 +1,12 @@
 //! Views: SQL tables that are filled from the journal, and queries over them.
 //!
-//! `check` makes a plan of a definition; `fill` fills one file from the journal, with `write` on a thread of its own and `store` for the
-//! file; `rows` runs queries, on the threads of `pool`; `live` runs them again when their tables have changed. This file is what the runtime
-//! calls: which file serves, and what waits for what.
+//! `check` makes a plan of a definition; `fill` fills one file from the journal, with `batch` for what was read, `write` on a thread of its
+//! own and `store` for the file; `rows` runs queries, on the threads of `pool`; `live` runs them again when their tables have changed. This
+//! file is what the runtime calls: which file serves, and what waits for what.
 //!
 //! A view is a copy of its own on every node, in position order, without a lease. SQLite is named here and nowhere else.
 
+mod batch;
 mod check;
 mod difference;
 mod fault;
@@ -16,6 +17,8 @@ mod live;
 mod payload;
 mod plan;
 mod pool;
+#[cfg(feature = "probe")]
+pub mod probe;
 mod request;
 mod rows;
 mod shape;

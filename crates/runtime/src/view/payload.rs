@@ -29,20 +29,18 @@ impl ToSql for Bound<'_> {
     }
 }
 
-/// Reads the wanted fields of an object into `slots`, in the order in which they are wanted. An absent field is NULL.
-pub(super) fn read<'a>(payload: &'a [u8], wanted: &[String], slots: &mut Vec<Bound<'a>>) -> Result<(), String> {
-    slots.clear();
-    slots.resize(wanted.len(), Bound::Null);
+/// Reads the wanted fields of an object, and puts each under its place among them. An absent field is not put.
+pub(super) fn read<'a>(payload: &'a [u8], wanted: &[String], put: impl FnMut(usize, Bound<'a>)) -> Result<(), String> {
     let mut json = serde_json::Deserializer::from_slice(payload);
-    Fields { wanted, slots }.deserialize(&mut json).map_err(|error| error.to_string())
+    Fields { wanted, put }.deserialize(&mut json).map_err(|error| error.to_string())
 }
 
-struct Fields<'w, 's, 'a> {
+struct Fields<'w, P> {
     wanted: &'w [String],
-    slots: &'s mut [Bound<'a>],
+    put: P,
 }
 
-impl<'a> DeserializeSeed<'a> for Fields<'_, '_, 'a> {
+impl<'a, P: FnMut(usize, Bound<'a>)> DeserializeSeed<'a> for Fields<'_, P> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -50,20 +48,21 @@ impl<'a> DeserializeSeed<'a> for Fields<'_, '_, 'a> {
     }
 }
 
-impl<'a> Visitor<'a> for Fields<'_, '_, 'a> {
+impl<'a, P: FnMut(usize, Bound<'a>)> Visitor<'a> for Fields<'_, P> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'a>>(mut self, mut object: A) -> Result<(), A::Error> {
         while let Some(at) = object.next_key_seed(Wanted(self.wanted))? {
             match at {
                 Some(at) => {
                     let raw: &'a RawValue = object.next_value()?;
-                    self.slots[at] = bound(raw.get())
+                    let bound = bound(raw.get())
                         .map_err(|problem| serde::de::Error::custom(format_args!("the field `{}` {problem}", self.wanted[at])))?;
+                    (self.put)(at, bound);
                 }
                 None => drop(object.next_value::<IgnoredAny>()?),
             }
@@ -126,8 +125,8 @@ mod tests {
 
     fn check(payload: &str, expected: &[Bound<'_>]) {
         let wanted: Vec<String> = ["a", "b"].map(str::to_owned).into();
-        let mut slots = Vec::new();
-        read(payload.as_bytes(), &wanted, &mut slots).unwrap();
+        let mut slots = vec![Bound::Null; 2];
+        read(payload.as_bytes(), &wanted, |at, bound| slots[at] = bound).unwrap();
         assert_eq!(slots, expected, "{payload}");
     }
 
@@ -142,9 +141,8 @@ mod tests {
 
     #[test]
     fn a_number_that_sqlite_cannot_hold_is_refused() {
-        let mut slots = Vec::new();
-        let problem = read(br#"{"a":9223372036854775808}"#, &["a".to_owned()], &mut slots).unwrap_err();
+        let problem = read(br#"{"a":9223372036854775808}"#, &["a".to_owned()], |_, _| {}).unwrap_err();
         assert!(problem.starts_with("the field `a` is 9223372036854775808, beyond what SQLite's integers hold"), "{problem}");
-        assert!(read(b"[1]", &["a".to_owned()], &mut slots).is_err());
+        assert!(read(b"[1]", &["a".to_owned()], |_, _| {}).is_err());
     }
 }

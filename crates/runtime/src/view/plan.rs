@@ -14,8 +14,9 @@ pub(crate) struct Plan {
     pub(super) build: String,
     /// `cart/item-added`, for the journal.
     pub(super) selection: Vec<Arc<str>>,
-    /// By entity type, then by event name.
-    pub(super) events: HashMap<String, HashMap<String, EventPlan>>,
+    pub(super) events: Vec<EventPlan>,
+    /// Places in `events`, by entity type, then by event name.
+    pub(super) places: HashMap<String, HashMap<String, usize>>,
     pub(super) tables: Vec<String>,
     pub(super) queries: Vec<QueryPlan>,
 }
@@ -23,11 +24,17 @@ pub(crate) struct Plan {
 /// What an event does.
 pub(super) struct EventPlan {
     pub(super) entity: EntityHandle,
+    /// Its name within the entity type.
+    pub(super) name: &'static str,
     /// The version of its present shape; an older event is raised first.
     pub(super) version: u16,
     /// The fields that its statements want, each once.
     pub(super) fields: Vec<String>,
+    /// What they want of what is known beside the fields, each once.
+    pub(super) known: Vec<Known>,
     pub(super) steps: Vec<Step>,
+    /// One of the steps is code.
+    pub(super) has_code: bool,
     /// Places of the tables that it may change.
     pub(super) touches: Vec<usize>,
 }
@@ -45,7 +52,8 @@ pub(super) struct Step {
 pub(super) enum Source {
     /// A wanted field, by its place.
     Field(usize),
-    Known(Known),
+    /// Something known beside the fields, by its place.
+    Known(usize),
 }
 
 /// What is known of an event beside its fields.
@@ -100,6 +108,16 @@ pub(super) struct QueryPlan {
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) kind: Kind,
+}
+
+impl EventPlan {
+    /// The place of a value among those of its event: fields first, then what is known beside them.
+    pub(super) fn value(&self, source: Source) -> usize {
+        match source {
+            Source::Field(at) => at,
+            Source::Known(at) => self.fields.len() + at,
+        }
+    }
 }
 
 impl Plan {

@@ -10,7 +10,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, Row};
 use serde_json::value::RawValue;
 
 use super::fault::{Fault, of_machine};
-use super::payload;
+use super::payload::{self, Bound};
 use super::plan::{Column, QueryPlan};
 use super::request::QueryError;
 use super::shape::Shape;
@@ -198,8 +198,8 @@ fn bind(statement: &mut CachedStatement<'_>, plan: &QueryPlan, input: &[u8]) -> 
         return Ok(());
     }
     let broken = |message: String| RunError::Query(QueryError::Broken { query: plan.name, message });
-    let mut values = Vec::new();
-    payload::read(input, &plan.parameters, &mut values).map_err(broken)?;
+    let mut values = vec![Bound::Null; plan.parameters.len()];
+    payload::read(input, &plan.parameters, |at, bound| values[at] = bound).map_err(broken)?;
     for (index, value) in (1..).zip(&values) {
         statement.raw_bind_parameter(index, value).map_err(|error| broken(error.to_string()))?;
     }

@@ -123,12 +123,7 @@ impl Store {
     pub(super) fn writer(&self, plan: &Plan) -> Result<(Connection, Opened), Fault> {
         let known_whole = self.prepare_file()?;
         let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        connection.pragma_update(None, "journal_size_limit", VIEW_LOG_BYTES_MAX)?;
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
-        // Sixty-four mebibytes of pages: upserts over many keys go back to the same ones.
-        connection.pragma_update(None, "cache_size", -65_536)?;
+        tune(&connection)?;
         connection.set_prepared_statement_cache_capacity(256);
         if !known_whole {
             check_whole(&connection)?;
@@ -182,6 +177,16 @@ impl Store {
         file.sync()?;
         folder.disk.sync_directory()
     }
+}
+
+/// How a file is written.
+pub(super) fn tune(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "journal_size_limit", VIEW_LOG_BYTES_MAX)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // Sixty-four mebibytes of pages: upserts over many keys go back to the same ones.
+    connection.pragma_update(None, "cache_size", -65_536)
 }
 
 fn checksum(file: &dyn journal::seams::DiskFile) -> io::Result<String> {

@@ -1,5 +1,7 @@
 //! Texts: where in a statement something is wrong, and when something happened.
 
+use std::fmt::{self, Write as _};
+
 use journal::Timestamp;
 
 /// Columns of a statement's line that are shown, at most; what is wrong stays in sight.
@@ -18,12 +20,19 @@ pub(crate) fn pointed(sql: &str, offset: usize) -> String {
 
 /// Such as `2026-11-21T08:15:30.000001Z`: sorts as it is, and SQLite's date functions read it.
 pub(crate) fn rfc3339(time: Timestamp) -> String {
+    let mut text = String::with_capacity(27);
+    write_rfc3339(&mut text, time).expect("a text in memory takes every write");
+    text
+}
+
+/// The same, behind what is there.
+pub(crate) fn write_rfc3339(out: &mut String, time: Timestamp) -> fmt::Result {
     let micros = time.as_micros();
     let (days, of_day) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
     let (year, month, day) = civil(days);
     let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
     let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z")
+    write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z")
 }
 
 /// Year, month and day of so many days since 1970: `civil_from_days` of Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".

@@ -6,12 +6,13 @@ use component::hosted::{EncodedEvent, EntityHandle, ViewHandle};
 use journal::{CommandId, CommitId, ContentType, Context, EntityKey, EventFlags, EventId, Lineage, LineageId, Recorded, Timestamp};
 use rusqlite::Connection;
 
+use super::batch::{Batch, Reading};
 use super::check::{Strangers, check};
 use super::fault::Fault;
 use super::plan::Plan;
 use super::rows::{self, Bounds, Rows, RunError};
 use super::store::Store;
-use super::write::{Batch, Writer};
+use super::write::Writer;
 use crate::limits::Limits;
 
 /// A view that is filled by hand.
@@ -72,7 +73,8 @@ impl Trial {
             tags: Vec::new(),
             payload: event.event.payload.clone().into(),
         };
-        let batch = Batch { cursor: self.lineage.cursor(self.position), events: vec![Arc::new(recorded)] };
+        let mut batch = Batch::at(self.lineage.cursor(self.position));
+        batch.take(&mut Reading::new(&self.plan), &Arc::new(recorded));
         let written = Writer::new(&self.plan, &self.lineage, &self.connection).and_then(|mut writer| writer.apply(&batch, true));
         written.map_err(|fault| words(&fault))
     }

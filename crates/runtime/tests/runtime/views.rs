@@ -273,17 +273,21 @@ fn a_query_that_does_not_fit_its_types_is_told_with_its_place() {
 
 /// An event as an older build recorded it.
 async fn record_old(journal: &ModelJournal, id: &str, name: &str) {
+    record(journal, id, &json!({ "name": name }).to_string()).await;
+}
+
+async fn record(journal: &ModelJournal, id: &str, payload: &str) {
     let event = EventData {
         name: "named".into(),
         version: 1,
         content: ContentType::Json,
         flags: EventFlags::default(),
         tags: Vec::new(),
-        payload: json!({ "name": name }).to_string().into(),
+        payload: payload.to_owned().into(),
     };
     let command = CommandRecord {
         entity: EntityKey::new("good", id).unwrap(),
-        id: CommandId::from_raw(name.as_bytes()),
+        id: CommandId::from_raw(payload.as_bytes()),
         name: "name".into(),
         fingerprint: None,
         context: Context::default(),
@@ -335,5 +339,23 @@ async fn old_events_are_raised_for_sql_and_for_code() {
     let refusal = store.refused("by-code/all").await;
     assert!(refusal.contains("(good/named #1 of `d`), the code for good: `` has no length"), "{refusal}");
     assert_eq!(store.rows("by-sql/all").await.as_array().unwrap().len(), 3, "the other view goes on");
+    store.end().await;
+}
+
+#[tokio::test]
+async fn events_before_one_that_cannot_be_read_are_kept() {
+    let names = View::sqlite("names")
+        .table(NAMES)
+        .on("good/named", "INSERT INTO name VALUES (@id, :name, :length)")
+        .query::<(), Name>("all", "SELECT id, name, length FROM name ORDER BY id");
+    let journal = journal();
+    record_old(&journal, "a", "four").await;
+    record(&journal, "b", "[]").await;
+    record_old(&journal, "c", "seventy").await;
+    let store = begin(&journal, None, vec![names]).await;
+    let refusal = store.refused("names/all").await;
+    assert!(refusal.contains("(good/named #1 of `b`), reading it: "), "{refusal}");
+    let stale = QueryRequest { stale: true, ..asked("names/all") };
+    assert_eq!(rows(&store.runtime.query(stale).await.unwrap()), json!([{ "id": "a", "name": "four", "length": 4 }]));
     store.end().await;
 }
