@@ -234,12 +234,16 @@ impl Session {
 
     /// Back pressure: what is under way, what is held, and what must run alone keep the next event in the journal.
     fn may_read(&self) -> bool {
-        let alone = self.is_careful() && !self.window.is_empty();
-        !alone && self.window.len() < WINDOW_EVENTS_MAX && self.held.len() < HELD_KEYS_MAX
+        !self.runs_alone() && self.window.len() < WINDOW_EVENTS_MAX && self.held.len() < HELD_KEYS_MAX
     }
 
     fn is_careful(&self) -> bool {
         self.window.done() < self.careful_until
+    }
+
+    /// Whether an event runs that no other may run beside, nor a cursor be written.
+    fn runs_alone(&self) -> bool {
+        self.is_careful() && !self.window.is_empty()
     }
 
     /// Resolves when something is due.
@@ -248,7 +252,8 @@ impl Session {
             let micros = due.saturating_sub(self.seams.clock.now().as_micros()).max(0);
             Duration::from_micros(micros.unsigned_abs())
         });
-        let checkpoint = self.checkpoint_at.map(|at| at.saturating_sub(self.seams.tasks.elapsed()));
+        // A cursor that cannot be written yet is written when what runs alone has ended: no time brings it.
+        let checkpoint = self.checkpoint_at.filter(|_| !self.runs_alone()).map(|at| at.saturating_sub(self.seams.tasks.elapsed()));
         match [held, checkpoint].into_iter().flatten().min() {
             Some(wait) => self.seams.tasks.sleep(wait),
             None => Box::pin(std::future::pending()),
@@ -515,8 +520,7 @@ impl Session {
         let now = self.seams.tasks.elapsed();
         let at = *self.checkpoint_at.get_or_insert(now + CHECKPOINT_DELAY);
         // An event that runs alone keeps its record until it has ended.
-        let alone = self.is_careful() && !self.window.is_empty();
-        if !alone && (now >= at || self.ended_since_checkpoint >= CHECKPOINT_EVENTS) {
+        if !self.runs_alone() && (now >= at || self.ended_since_checkpoint >= CHECKPOINT_EVENTS) {
             self.write_place(self.place()).await?;
         }
         Ok(())

@@ -58,6 +58,10 @@ impl World {
     }
 
     fn append(&self, tasks: &SimTasks, key: &str) {
+        self.append_to(tasks, "thing", key);
+    }
+
+    fn append_to(&self, tasks: &SimTasks, kind: &str, key: &str) {
         let payload = Bytes::from_static(b"{}");
         let event = EventData {
             name: "happened".into(),
@@ -71,7 +75,7 @@ impl World {
         let count = tasks.block_on(self.journal.head()).unwrap().position();
         id[..8].copy_from_slice(&count.to_be_bytes());
         let command = CommandRecord {
-            entity: EntityKey::new("thing", key).unwrap(),
+            entity: EntityKey::new(kind, key).unwrap(),
             id: CommandId(id),
             name: "do".into(),
             fingerprint: None,
@@ -362,6 +366,37 @@ fn an_event_that_has_ended_is_not_blamed_for_processes_that_end_later() {
         process.die();
     }
     assert_eq!(runs_of(&log, "a"), [1, 1], "the first process left no word of it, the second did");
+}
+
+#[test]
+fn a_cursor_that_is_due_while_an_event_runs_alone_is_waited_for_without_turning() {
+    let (world, log) = (World::new(), Log::default());
+    let process = world.process(1, &log, always_ok());
+    process.tasks.run_ready();
+    world.append(&process.tasks, "a");
+    world.append_to(&process.tasks, "other", "x");
+    process.tasks.run_ready();
+    process.die();
+    // Both take longer than the cursor's age; the second one is behind what the last process has begun, with nothing of this consumer's
+    // in between.
+    let tasks_of: Arc<Mutex<Option<Arc<SimTasks>>>> = Arc::default();
+    let slow: Script = {
+        let tasks_of = Arc::clone(&tasks_of);
+        Box::new(move |_, _| {
+            let sleep = tasks_of.lock().unwrap().as_ref().unwrap().sleep(Duration::from_secs(5));
+            Box::pin(async move {
+                sleep.await;
+                Ok(())
+            })
+        })
+    };
+    let process = world.process(2, &log, slow);
+    *tasks_of.lock().unwrap() = Some(Arc::clone(&process.tasks));
+    process.tasks.run_ready();
+    world.append(&process.tasks, "b");
+    process.seconds(12);
+    assert_eq!(runs(&log), [("a".to_owned(), 1), ("a".to_owned(), 1), ("b".to_owned(), 1)]);
+    assert_eq!(process.status().under_way, 0);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub use threads::SimThreads;
 
 /// How long a future may wait for something real before it is called stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
+/// Steps without rest after which tasks are called turning in place.
+const STEPS_MAX: u64 = 1_000_000;
 /// The name of the future that `block_on` drives.
 const MAIN: u64 = 0;
 
@@ -111,12 +113,18 @@ impl SimTasks {
     }
 
     /// Polls tasks until none is ready; false when the process ended before.
+    ///
+    /// # Panics
+    /// When they never come to rest.
     pub fn rest(&self) -> bool {
+        let mut steps = 0;
         self.run_threads();
         while let Some((id, mut task)) = self.pick() {
             if self.has_ended() {
                 return false;
             }
+            steps += 1;
+            assert!(steps < STEPS_MAX, "tasks wake each other for ever while no time passes");
             let waker = self.waker(id);
             if task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
                 self.shared.lock().tasks.insert(id, task);
