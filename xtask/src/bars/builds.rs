@@ -36,9 +36,10 @@ fn make_service(root: &Path) -> Result<PathBuf, Failure> {
     let service = root.join(FOLDER);
     remove(&service)?;
     let dependency = root.join("crates/headwater");
+    let path = dependency.display().to_string();
     let manifest = format!(
-        "[package]\nname = \"shop\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nheadwater = {{ path = {:?} }}\n\n[workspace]\n",
-        dependency.display().to_string()
+        "[package]\nname = \"shop\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nheadwater = {{ path = {path:?} }}\n\n\
+         [dev-dependencies]\nheadwater = {{ path = {path:?}, features = [\"testkit\"] }}\n\n[workspace]\n"
     );
     fs::create_dir_all(service.join("src")).map_err(|error| failed("make", &service, &error))?;
     write(&service.join("Cargo.toml"), &manifest)?;
