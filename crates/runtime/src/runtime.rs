@@ -281,7 +281,7 @@ impl Runtime {
         if let Some(payload) = payload {
             event.payload = payload.to_string().into_bytes().into();
         }
-        Ok(action::dry_run(action, &event).await)
+        Ok(action::dry_run(action, &event, &**self.delivery.tasks()).await)
     }
 
     /// Lets a consumer go on from another place, once what it has under way has ended: back, so that it meets events again, or

@@ -118,6 +118,17 @@ async fn an_edited_event_runs_with_its_new_payload() {
 }
 
 #[tokio::test]
+async fn a_dry_run_that_panics_or_hangs_says_so() {
+    let shop = parked().await;
+    for (sku, words) in [("panic", "panicked: on purpose"), ("hang", "no answer within 2 seconds")] {
+        let body = json!({ "type": "cart", "id": "c1", "payload": { "sku": sku, "quantity": 1 } });
+        let dry = shop.decide("dry-run", &body).await;
+        let cause = dry.json["cause"].as_str().unwrap_or_default();
+        assert!(dry.status == 200 && dry.json["outcome"] == "retry" && cause.contains(words), "{sku}: {}", dry.json);
+    }
+}
+
+#[tokio::test]
 async fn keys_run_again_one_by_cause_or_all() {
     let shop = parked().await;
     for (body, keys) in [

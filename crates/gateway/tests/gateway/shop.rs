@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use component::hosted::{ActionHandle, CommandContext};
 use component::{
-    Action, ActionContext, ActionError, Command, Decision, Entities, Entity, EntityRef, Event, Message, Operation, Recorded, Rejection,
-    State, Tag, TopicAction, Value, View, nothing, record, tag,
+    Action, ActionContext, ActionError, Command, Decision, DeliveryPolicy, Entities, Entity, EntityRef, Event, Message, Operation,
+    Recorded, Rejection, State, Tag, TopicAction, Value, View, nothing, record, tag,
 };
 use gateway::Options;
 use gateway::client::{Connection, LineStream, Response};
@@ -114,6 +115,8 @@ impl Action for Sample {
     async fn run(&self, event: Recorded<CartEvent>, ctx: &ActionContext) -> Result<(), ActionError> {
         match event.event {
             CartEvent::ItemAdded { sku, .. } if sku.starts_with("poison") => Err(ActionError::park(format!("{sku} 17 is poison"))),
+            CartEvent::ItemAdded { sku, .. } if sku == "panic" => panic!("on purpose"),
+            CartEvent::ItemAdded { sku, .. } if sku == "hang" => std::future::pending().await,
             CartEvent::ItemAdded { .. } => Ok(()),
             CartEvent::Paid => {
                 let sample = CartCommand::AddItem { sku: event.entity_id, quantity: 1 };
@@ -121,6 +124,10 @@ impl Action for Sample {
                 Ok(())
             }
         }
+    }
+
+    fn delivery(&self) -> DeliveryPolicy {
+        DeliveryPolicy { run_timeout: Duration::from_secs(2), ..DeliveryPolicy::default() }
     }
 }
 

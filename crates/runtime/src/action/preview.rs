@@ -7,6 +7,8 @@ use journal::Recorded;
 use serde_json::Value as Json;
 
 use super::delivered;
+use crate::isolation::{Panicked, isolated, isolated_future};
+use crate::seams::Tasks;
 
 /// What a dry run came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,10 +30,11 @@ pub struct DrySend {
     pub body: Json,
 }
 
-/// Runs an action over a door that only remembers. Every command is accepted there, with an empty reply.
-pub(crate) async fn dry_run(action: &ActionHandle, event: &Recorded) -> DryRun {
+/// Runs an action over a door that only remembers. Every command is accepted there, with an empty reply. A panic and a run
+/// that takes too long are its outcome, as they would be in earnest.
+pub(crate) async fn dry_run(action: &ActionHandle, event: &Recorded, tasks: &dyn Tasks) -> DryRun {
     let door = Arc::new(Remembering::default());
-    let outcome = action.run(delivered(event), Arc::clone(&door) as Arc<dyn ActionDoor>, 1).await;
+    let outcome = run(action, event, Arc::clone(&door) as Arc<dyn ActionDoor>, tasks).await;
     let sends = std::mem::take(&mut *door.0.lock().unwrap_or_else(PoisonError::into_inner));
     let (outcome, cause) = match outcome {
         ActionOutcome::Done => ("done", None),
@@ -40,6 +43,22 @@ pub(crate) async fn dry_run(action: &ActionHandle, event: &Recorded) -> DryRun {
         ActionOutcome::Skip { reason } => ("skip", Some(reason)),
     };
     DryRun { sends, outcome, cause }
+}
+
+async fn run(action: &ActionHandle, event: &Recorded, door: Arc<dyn ActionDoor>, tasks: &dyn Tasks) -> ActionOutcome {
+    let panicked = |panic: Panicked| ActionOutcome::Retry { cause: panic.during("the action") };
+    let begun = match isolated(|| action.run(delivered(event), door, 1)) {
+        Ok(begun) => begun,
+        Err(panic) => return panicked(panic),
+    };
+    let run_timeout = action.description().delivery.run_timeout;
+    tokio::select! {
+        biased;
+        ended = isolated_future(begun) => ended.unwrap_or_else(panicked),
+        () = tasks.sleep(run_timeout) => {
+            ActionOutcome::Retry { cause: format!("no answer within {} seconds; the run was cut", run_timeout.as_secs_f64()) }
+        }
+    }
 }
 
 #[derive(Default)]
