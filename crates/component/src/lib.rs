@@ -38,10 +38,12 @@ pub use decimal::{Decimal, DecimalError};
 pub use decision::{Decision, IntoEvents, nothing, record};
 pub use entity::Entity;
 pub use given::{
-    Given, GivenAction, GivenEntities, GivenEvents, GivenProcessor, GivenTopicAction, Sending, When, WhenAction, WhenEntities, WhenEvents, command_to,
-    given, given_action, given_entities, given_events, given_processor, given_topic_action, operation_with, rule_with,
+    Given, GivenAction, GivenEntities, GivenEvents, GivenProcessor, GivenTopicAction, Sending, When, WhenAction, WhenEntities, WhenEvents,
+    command_to, given, given_action, given_entities, given_events, given_processor, given_topic_action, operation_with, rule_with,
 };
-pub use host::{hosted, hosted_action, hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of};
+pub use host::{
+    hosted, hosted_action, hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
+};
 pub use hosted::CommandContext;
 pub use macros::{Command, Event, Rejection, State, Value};
 pub use operation::{Entities, EntityRef, Operation};

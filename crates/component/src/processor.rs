@@ -145,8 +145,7 @@ impl From<Option<String>> for Route {
 }
 
 type RouteOf<I> = Arc<dyn Fn(&I) -> Route + Send + Sync>;
-type FoldOf<P, I> =
-    Arc<dyn Fn(&P, &mut <P as Processor>::State, I, &mut ProcessorContext<<P as Processor>::Event>) + Send + Sync>;
+type FoldOf<P, I> = Arc<dyn Fn(&P, &mut <P as Processor>::State, I, &mut ProcessorContext<<P as Processor>::Event>) + Send + Sync>;
 
 /// What a processor reads.
 pub struct Inputs<P: Processor> {

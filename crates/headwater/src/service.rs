@@ -2,8 +2,8 @@
 
 use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
 use component::{
-    Action, Entity, Operation, Processor, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_processor, hosted_rule, hosted_topic,
-    hosted_topic_action, hosted_topic_of,
+    Action, Entity, Operation, Processor, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_processor,
+    hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
 };
 
 use crate::command_line;

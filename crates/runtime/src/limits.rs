@@ -142,7 +142,8 @@ const _: () = assert!(
     PUBLISH_BYTES_MAX + PUBLISH_MESSAGES_MAX * 2 * (1_024 + 5 * journal::limits::CONTEXT_TEXT_BYTES_MAX) + journal::limits::EVENT_BYTES_MAX
         <= journal::limits::COMMIT_BYTES_MAX
 );
-const _: () = assert!(PROCESSOR_STEP_EVENTS + PROCESSOR_OUTPUT_EVENTS_MAX + 2 <= journal::limits::COMMIT_EVENTS_MAX, "the last input of a step fits");
+const _: () =
+    assert!(PROCESSOR_STEP_EVENTS + PROCESSOR_OUTPUT_EVENTS_MAX + 2 <= journal::limits::COMMIT_EVENTS_MAX, "the last input of a step fits");
 const _: () = assert!(
     PROCESSOR_STEP_BYTES + PROCESSOR_OUTPUT_BYTES_MAX + PROCESSOR_STATE_BYTES_MAX + journal::limits::EVENT_BYTES_MAX
         <= journal::limits::COMMIT_BYTES_MAX,

@@ -57,7 +57,9 @@ impl<P: Processor> HostedProcessor for ProcessorType<P> {
             _ if key.is_none() => recorded_micros,
             (EventClock::Recorded, None) => recorded_micros,
             (EventClock::Own, Some(time)) => time,
-            (EventClock::Own, None) => return Err("its route gives no time, and the processor's clock is `EventClock::Own`; say `.at(time)`".into()),
+            (EventClock::Own, None) => {
+                return Err("its route gives no time, and the processor's clock is `EventClock::Own`; say `.at(time)`".into());
+            }
             (EventClock::Recorded, Some(_)) => {
                 return Err("its route gives a time, and the processor's clock is the recorded time; say `EventClock::Own`".into());
             }

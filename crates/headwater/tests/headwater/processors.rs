@@ -74,9 +74,11 @@ impl Processor for Regions {
     type Event = SumEvent;
 
     fn inputs(inputs: Inputs<Self>) -> Inputs<Self> {
-        inputs
-            .events("account", |booked: &Recorded<AccountEvent>| region_of(&booked.event), Self::book)
-            .topic("cash", |cash: &Message<Cash>| cash.data.region.clone(), Self::pay_in)
+        inputs.events("account", |booked: &Recorded<AccountEvent>| region_of(&booked.event), Self::book).topic(
+            "cash",
+            |cash: &Message<Cash>| cash.data.region.clone(),
+            Self::pay_in,
+        )
     }
 
     fn wake(&self, sum: &mut Sum, ctx: &mut ProcessorContext<SumEvent>) {
@@ -277,10 +279,14 @@ fn a_state_of_another_shape_begins_anew_and_says_nothing_twice() {
         type State = Count;
         type Event = CountEvent;
         fn inputs(inputs: Inputs<Self>) -> Inputs<Self> {
-            inputs.events("account", |booked: &Recorded<AccountEvent>| region_of(&booked.event), |_, state: &mut Count, _, ctx| {
-                state.count += 1;
-                ctx.emit(CountEvent::Counted { count: state.count });
-            })
+            inputs.events(
+                "account",
+                |booked: &Recorded<AccountEvent>| region_of(&booked.event),
+                |_, state: &mut Count, _, ctx| {
+                    state.count += 1;
+                    ctx.emit(CountEvent::Counted { count: state.count });
+                },
+            )
         }
     }
 

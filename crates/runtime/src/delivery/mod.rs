@@ -45,8 +45,8 @@ pub(crate) use memory::Memory;
 pub use orders::{HeldSelection, OrderError, cause_group};
 pub(crate) use orders::{Order, What};
 pub use session::DeliveryError;
-use session::{Session, place_at};
 pub(crate) use session::{Orders, next_order};
+use session::{Session, place_at};
 pub(crate) use status::StatusCell;
 pub use status::{ConsumerState, ConsumerStatus};
 
@@ -265,6 +265,9 @@ pub(crate) async fn blame(registers: &dyn Registers) -> Result<u32, DeliveryErro
     for register in registers.list(held::PREFIX).await? {
         let (_, held) = held::read(&register)?;
         most = most.max(if held.running { held.deaths } else { 0 });
+    }
+    for register in registers.list(crate::processor::guard::PREFIX).await? {
+        most = most.max(crate::processor::guard::blame(&register.value));
     }
     Ok(most)
 }

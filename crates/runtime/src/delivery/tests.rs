@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use journal::model::ModelJournal;
 use journal::sim::{SimClock, SimRandom};
-use journal::{EntityKey, BoxFuture, Recorded};
+use journal::{BoxFuture, EntityKey, Recorded};
 
 use bytes::Bytes;
 use journal::{CommandId, CommandRecord, Commit, ContentType, Context, EventData, EventFlags};
@@ -33,7 +33,6 @@ impl DeliveryRoom {
         self.order(consumer, What::Place { cursor, why }).await.map(drop)
     }
 }
-
 
 type Verdict = BoxFuture<'static, Result<(), Failure>>;
 type Script = Box<dyn Fn(&Arc<Recorded>, usize) -> Verdict + Send + Sync>;

@@ -165,6 +165,7 @@ impl Keys {
 pub(super) fn restored(processor: &dyn HostedProcessor, key: &EntityKey, kept: &Kept) -> Result<Box<dyn LiveKey>, ReadError> {
     let Some(state) = &kept.state else { return Ok(processor.fresh()) };
     let restored = isolated(|| processor.restore(state.get().as_bytes()));
-    let restored = restored.map_err(|panic| panic.during("reading the state")).and_then(|restored| restored.map_err(|error| error.to_string()));
+    let restored =
+        restored.map_err(|panic| panic.during("reading the state")).and_then(|restored| restored.map_err(|error| error.to_string()));
     restored.map_err(|cause| ReadError::Unavailable { cause: format!("the state of {key} is not readable: {cause}") })
 }

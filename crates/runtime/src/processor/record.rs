@@ -106,11 +106,8 @@ pub(super) fn prefix(processor: &str, generation: u32) -> String {
 /// The entity that keeps what is known of a key (an entity of the processor's own type) or of a source (any other entity).
 pub(super) fn kept_entity(processor: &str, generation: u32, key: &EntityKey) -> EntityKey {
     let prefix = prefix(processor, generation);
-    let (folder, rest) = if key.kind() == processor {
-        ("key/", key.id().to_owned())
-    } else {
-        ("source/", format!("{}/{}", key.kind(), key.id()))
-    };
+    let (folder, rest) =
+        if key.kind() == processor { ("key/", key.id().to_owned()) } else { ("source/", format!("{}/{}", key.kind(), key.id())) };
     let hashed = || {
         let id = format!("{prefix}{folder}~{}", CommandId::from_raw(rest.as_bytes()));
         EntityKey::with_tenant(key.tenant(), PROCESSOR, &id).expect("a name, a number and a hash are an id")

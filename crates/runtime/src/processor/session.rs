@@ -16,14 +16,16 @@ use std::time::Duration;
 use component::EventClock;
 use component::hosted::{Folded, LiveKey, ProcessorInput, ProcessorMoment};
 use journal::{
-    AppendError, BoxFuture, Commit, Cursor, EntityKey, Events, Expect, Position, Read, ReadError, ReadMode, Recorded, Selection,
+    AppendError, BoxFuture, Commit, Cursor, EntityKey, Events, Expect, Position, Read, ReadError, ReadMode, Recorded, RegisterError,
+    Selection,
 };
 use tokio::sync::watch;
 
+use super::Shared;
 use super::draft::{Cause, Draft, check_emitted};
+use super::guard::{Guard, fatal};
 use super::keys::Keys;
 use super::record::{self, Kept, Progress};
-use super::Shared;
 use crate::action::delivered;
 use crate::delivery::{Failure, HeldKey, Order, next_order, stopped};
 use crate::flight::Flight;
@@ -50,13 +52,26 @@ impl From<ReadError> for End {
     }
 }
 
+impl From<RegisterError> for End {
+    fn from(error: RegisterError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 /// What sessions tell the next one.
-#[derive(Default)]
 pub(super) struct Lessons {
     /// Folds that failed, and why.
     pub(super) refused: HashMap<Cause, String>,
     /// Inputs in one step, at most: fewer after a step that was too large for a commit.
     pub(super) step_inputs_max: Option<usize>,
+    /// Whether inputs run alone.
+    pub(super) guard: Guard,
+}
+
+impl Lessons {
+    pub(super) fn new(guard: Guard) -> Self {
+        Self { refused: HashMap::new(), step_inputs_max: None, guard }
+    }
 }
 
 /// A step that the journal has.
@@ -202,6 +217,9 @@ impl<'a> Session<'a> {
                 Read::Progress(cursor) => self.read = self.read.max(cursor.position()),
             }
             self.wake_if_late().await?;
+            if self.lessons.guard.is_alone() {
+                self.finish_alone().await?;
+            }
             if self.draft.is_full() || self.draft.inputs >= inputs_max {
                 break;
             }
@@ -215,6 +233,31 @@ impl<'a> Session<'a> {
             };
         }
         self.hand_over_if_any().await
+    }
+
+    /// What ran alone is durable before the next one begins.
+    async fn finish_alone(&mut self) -> Result<(), End> {
+        if !self.draft.is_empty() {
+            self.hand_over().await?;
+            self.land_all().await?;
+        }
+        if !self.lessons.guard.is_careful(self.read) {
+            self.lessons.guard.relax().await?;
+        }
+        Ok(())
+    }
+
+    /// Records what runs alone, when something does; false when it must not run.
+    async fn may_run(&mut self, what: impl FnOnce() -> String) -> Result<bool, End> {
+        if !self.lessons.guard.is_careful(self.read) {
+            return Ok(true);
+        }
+        // What was folded before is not what ends the process.
+        if !self.draft.is_empty() {
+            self.hand_over().await?;
+            self.land_all().await?;
+        }
+        Ok(self.lessons.guard.may_run(what()).await?)
     }
 
     async fn hand_over_if_any(&mut self) -> Result<(), End> {
@@ -241,6 +284,9 @@ impl<'a> Session<'a> {
         }
         if let Some(cause) = self.lessons.refused.remove(&Cause::Event(event.position)) {
             return self.park_key(&key, event, &cause).await;
+        }
+        if !self.may_run(|| format!("event {}", event.position)).await? {
+            return self.park_key(&key, event, &fatal()).await;
         }
         self.fold(&key, event, input, self.progress.now).await
     }
@@ -339,6 +385,9 @@ impl<'a> Session<'a> {
         let cause = Cause::Wake(key.clone(), due);
         if let Some(why) = self.lessons.refused.remove(&cause) {
             return self.park_woken(&key, due, &why).await;
+        }
+        if !self.may_run(|| format!("wake {due} {key}")).await? {
+            return self.park_woken(&key, due, &fatal()).await;
         }
         let moment = ProcessorMoment { time_micros: due, now_micros: now };
         let folded = self.run(&key, &cause, |live| live.wake(key.id(), moment)).await?;
