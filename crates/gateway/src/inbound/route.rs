@@ -34,6 +34,7 @@ pub(super) enum Route<'a> {
     Consumers,
     Consumer { consumer: Text<'a> },
     Held { consumer: Text<'a> },
+    Remembered { consumer: Text<'a>, key: Text<'a> },
     Decide { consumer: Text<'a>, act: Act },
     Live,
     Ready,
@@ -97,6 +98,9 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "admin", "consumers"] => (Route::Consumers, GET),
         ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
         ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
+        ["v1", "admin", "consumers", consumer, "keys", key] => {
+            (Route::Remembered { consumer: segment("consumer", consumer)?, key: segment("key", key)? }, GET)
+        }
         ["v1", "admin", "consumers", consumer, act] => (decide(path, consumer, act)?, POST),
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),

@@ -16,6 +16,7 @@ mod consumers;
 mod described;
 mod failures;
 mod later;
+mod processors;
 mod pulls;
 mod reads;
 mod shop;
