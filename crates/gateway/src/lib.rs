@@ -17,9 +17,11 @@ mod inbound;
 mod json;
 pub mod limits;
 mod nearest;
+mod page;
 pub mod problem;
 
 pub use describe::openapi;
 #[doc(hidden)]
 pub use inbound::told;
 pub use inbound::{Options, serve};
+pub use page::{Page, PageError, Pages};

@@ -7,5 +7,7 @@ pub use component::{
     rule_with, tag,
 };
 
+pub use gateway::Page;
+
 pub use crate::given_view::given_view;
 pub use crate::service::Service;

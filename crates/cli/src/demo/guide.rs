@@ -4,6 +4,7 @@ use headwater::{Failure, output};
 use serde_json::Value as Json;
 
 use super::totals::Totals;
+use crate::shop::board;
 
 /// The totals, as data.
 pub(super) fn print_totals(totals: &Totals) -> Result<(), Failure> {
@@ -36,6 +37,7 @@ pub(super) fn where_to_look(url: &str, order: Option<&str>, ends_now: bool) {
     let elsewhere = if url.ends_with(":7430") { String::new() } else { format!(" --url {url}") };
     let lines = [
         String::new(),
+        format!("The order board, live: {url}{}", board::PATH),
         "Look around from another terminal:".to_owned(),
         format!("  {program}{elsewhere} entity show order {order}"),
         format!("  {program}{elsewhere} entity show order {order} --sequence 1"),

@@ -85,7 +85,7 @@ fn views_are_listed_asked_and_made_anew_from_the_command_line() {
     let list = run(&directory, ["view", "list", "--url", &url]);
     check_code(&list, 0);
     assert!(
-        stdout(&list).starts_with("VIEW      STATE  BEHIND  QUERIES\norders    live        0  open of-customer\n"),
+        stdout(&list).starts_with("VIEW      STATE  BEHIND  QUERIES\norders    live        0  board open of-customer\n"),
         "{}",
         stdout(&list)
     );

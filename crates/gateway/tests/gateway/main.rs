@@ -16,6 +16,7 @@ mod consumers;
 mod described;
 mod failures;
 mod later;
+mod pages;
 mod pulls;
 mod reads;
 mod shop;

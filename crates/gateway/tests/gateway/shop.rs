@@ -11,7 +11,7 @@ use component::{
     Action, ActionContext, ActionError, Command, Decision, DeliveryPolicy, Entities, Entity, EntityRef, Event, Message, Operation,
     Recorded, Rejection, State, Tag, TopicAction, Value, View, nothing, record, tag,
 };
-use gateway::Options;
+use gateway::{Options, Page, Pages};
 use gateway::client::{Connection, LineStream, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use journal::model::ModelJournal;
@@ -247,7 +247,7 @@ impl Shop {
         let stopped = async {
             let _dropped = stopped.await;
         };
-        let served = tokio::spawn(gateway::serve(runtime, listener, options, stopped));
+        let served = tokio::spawn(gateway::serve(runtime, pages(), listener, options, stopped));
         Self { address, journal, stop: Some(stop), served }
     }
 
@@ -333,6 +333,11 @@ fn popular() -> View {
         .on("cart/item-added", "INSERT INTO item VALUES (:sku, :quantity) ON CONFLICT (sku) DO UPDATE SET sold = sold + :quantity")
         .query::<(), Item>("top", "SELECT sku, sold FROM item ORDER BY sold DESC LIMIT 10")
         .query::<AtLeast, Item>("at-least", "SELECT sku, sold FROM item WHERE sold >= :count ORDER BY sku")
+}
+
+fn pages() -> Pages {
+    let pages = [("/", Page::html("<!doctype html><title>shop</title>")), ("/live-query.js", Page::live_query())];
+    Pages::new(pages.map(|(path, page)| (path.to_owned(), page))).unwrap()
 }
 
 pub(crate) fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
