@@ -93,10 +93,11 @@ const MOVES_ON: &str = "ON CONFLICT DO UPDATE SET since = iif(excluded.stage > s
      stage = max(stage, excluded.stage), pieces = ifnull(excluded.pieces, pieces)";
 
 /// Of each stage the orders that came last, found through the index on stages: it costs the same however many there are.
-const BOARD: &str = "WITH stage (number, name) AS (VALUES (1, 'filling'), (2, 'placed'), (3, 'checked-out'), (4, 'packed'), (5, 'cancelled'))
-     SELECT name AS stage, (SELECT count(*) FROM orders WHERE stage = number) AS orders, id, customer, country, pieces, lines, total, since
+const BOARD: &str = "WITH name (number, name) AS (VALUES (1, 'filling'), (2, 'placed'), (3, 'checked-out'), (4, 'packed'), (5, 'cancelled')),
+     stage AS MATERIALIZED (SELECT number, name, (SELECT count(*) FROM orders WHERE stage = number) AS orders FROM name)
+     SELECT name AS stage, stage.orders, id, customer, country, pieces, lines, total, since
      FROM stage LEFT JOIN orders ON orders.stage = number
-         AND id IN (SELECT newest.id FROM orders AS newest WHERE newest.stage = number ORDER BY newest.since DESC, newest.id DESC LIMIT 8)
+         AND id IN (SELECT newest.id FROM orders AS newest WHERE newest.stage = number ORDER BY newest.since DESC, newest.id DESC LIMIT 6)
      ORDER BY number, since DESC, id DESC";
 
 /// What was sold.
@@ -249,7 +250,7 @@ mod tests {
         for order in 0..20 {
             view = view.at(order * 1_000_000).events::<Cart>(&format!("o{order}"), [CartEvent::CheckedOut { pieces: 1 }]);
         }
-        let shown = (12..20).rev().map(|order| checked_out(order, 20));
+        let shown = (14..20).rev().map(|order| checked_out(order, 20));
         let empty = |stage| on_board(stage, 0, None, None, None);
         let rows = [empty("filling"), empty("placed")].into_iter().chain(shown).chain([empty("packed"), empty("cancelled")]);
         view.query("board", ()).rows(rows);

@@ -64,7 +64,7 @@ let moved = [];
 let announcing = 0;
 
 for (const [stage, title] of STAGES) {
-  const heading = element("h3", "", title, " ", element("span", "count", "0"));
+  const heading = element("h3", "", title, " ", element("span", "count"));
   const column = element("section", "stage", heading, element("ol", ""));
   column.dataset.stage = stage;
   heading.id = `stage-${stage}`;
