@@ -27,6 +27,11 @@ pub(super) fn print_products(products: &[Json]) -> Result<(), Failure> {
     })
 }
 
+/// The page to open while it plays.
+pub(super) fn where_to_watch(url: &str) {
+    output::talk(format!("the order board, live in a browser: {url}{}", board::PATH));
+}
+
 /// Lines to copy into another terminal. `--url` is left out where it is the default.
 pub(super) fn where_to_look(url: &str, order: Option<&str>, ends_now: bool) {
     if ends_now {
@@ -37,7 +42,6 @@ pub(super) fn where_to_look(url: &str, order: Option<&str>, ends_now: bool) {
     let elsewhere = if url.ends_with(":7430") { String::new() } else { format!(" --url {url}") };
     let lines = [
         String::new(),
-        format!("The order board, live: {url}{}", board::PATH),
         "Look around from another terminal:".to_owned(),
         format!("  {program}{elsewhere} entity show order {order}"),
         format!("  {program}{elsewhere} entity show order {order} --sequence 1"),

@@ -74,7 +74,10 @@ pub(super) fn orders() -> View {
                  {MOVES_ON}, customer = excluded.customer, country = excluded.country, placed_at = excluded.placed_at"
             ),
         )
-        .on("order/line-added", "UPDATE orders SET lines = :line, total = decimal_add(total, decimal_mul(:price, :quantity)) WHERE id = @id")
+        .on(
+            "order/line-added",
+            "UPDATE orders SET lines = :line, total = decimal_add(total, decimal_mul(:price, :quantity)) WHERE id = @id",
+        )
         .on("order/cancelled", "UPDATE orders SET stage = 5, since = @time WHERE id = @id")
         .query::<(), OnBoard>("board", BOARD)
         .query::<(), OpenOrder>(
@@ -93,7 +96,8 @@ const MOVES_ON: &str = "ON CONFLICT DO UPDATE SET since = iif(excluded.stage > s
      stage = max(stage, excluded.stage), pieces = ifnull(excluded.pieces, pieces)";
 
 /// Of each stage the orders that came last, found through the index on stages: it costs the same however many there are.
-const BOARD: &str = "WITH name (number, name) AS (VALUES (1, 'filling'), (2, 'placed'), (3, 'checked-out'), (4, 'packed'), (5, 'cancelled')),
+const BOARD: &str =
+    "WITH name (number, name) AS (VALUES (1, 'filling'), (2, 'placed'), (3, 'checked-out'), (4, 'packed'), (5, 'cancelled')),
      stage AS MATERIALIZED (SELECT number, name, (SELECT count(*) FROM orders WHERE stage = number) AS orders FROM name)
      SELECT name AS stage, stage.orders, id, customer, country, pieces, lines, total, since
      FROM stage LEFT JOIN orders ON orders.stage = number
@@ -223,11 +227,13 @@ mod tests {
         let nothing = |stage| on_board(stage, 0, None, None, None);
         let filling = CartEvent::ItemAdded { sku: "mug".into(), quantity: 2 };
         let order = [placed(None, "Malta", "x"), line(1, 3, "1.5", "")];
-        given_view(orders())
-            .at(0)
-            .events::<Cart>("o1", [filling.clone()])
-            .query("board", ())
-            .rows([on_board("filling", 1, Some("o1"), None, None), nothing("placed"), nothing("checked-out"), nothing("packed"), nothing("cancelled")]);
+        given_view(orders()).at(0).events::<Cart>("o1", [filling.clone()]).query("board", ()).rows([
+            on_board("filling", 1, Some("o1"), None, None),
+            nothing("placed"),
+            nothing("checked-out"),
+            nothing("packed"),
+            nothing("cancelled"),
+        ]);
         given_view(orders())
             .at(0)
             .events::<Parcel>("o1", [ParcelEvent::Packed { pieces: 5 }])

@@ -127,7 +127,9 @@ fn complaint(message: &Json) -> Option<String> {
     let parameters = &message["params"];
     match message["method"].as_str()? {
         "Runtime.exceptionThrown" => Some(parameters["exceptionDetails"].to_string()),
-        "Runtime.consoleAPICalled" if parameters["type"] == "error" || parameters["type"] == "warning" => Some(parameters["args"].to_string()),
+        "Runtime.consoleAPICalled" if parameters["type"] == "error" || parameters["type"] == "warning" => {
+            Some(parameters["args"].to_string())
+        }
         "Log.entryAdded" if parameters["entry"]["level"] == "error" || parameters["entry"]["level"] == "warning" => {
             let entry = &parameters["entry"];
             Some(format!("{} {} {}", entry["source"], entry["text"], entry["url"]))

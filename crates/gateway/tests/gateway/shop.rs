@@ -11,8 +11,8 @@ use component::{
     Action, ActionContext, ActionError, Command, Decision, DeliveryPolicy, Entities, Entity, EntityRef, Event, Message, Operation,
     Recorded, Rejection, State, Tag, TopicAction, Value, View, nothing, record, tag,
 };
-use gateway::{Options, Page, Pages};
 use gateway::client::{Connection, LineStream, Response};
+use gateway::{Options, Page, Pages};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use journal::model::ModelJournal;
 use journal::seams::{SystemClock, SystemRandom, ThreadSpawner};
