@@ -116,3 +116,75 @@ fn the_board_holds_four_streams_at_most_and_none_while_it_is_hidden() {
     browser.wait_until(&is_in("o2", "placed"));
     assert_eq!(browser.take_complaints(), [""; 0]);
 }
+
+#[test]
+fn the_board_begins_anew_when_the_shop_has_another_history() {
+    let directory = Directory::new();
+    let mut shop = Shop::start(&directory, &["--empty"]);
+    let Some(mut browser) = opened(&directory, &shop) else { return };
+    place(&directory, &shop, "o1", "17850", "a mug");
+    browser.wait_until(&is_in("o1", "placed"));
+    shop.kill();
+    browser.wait_until("document.querySelector('#connection').dataset.state === 'disconnected'");
+    let address = shop.url.trim_start_matches("http://").to_owned();
+    let shop = Shop::start_at(&directory, &address, &["--empty", "--data", "other"]);
+    place(&directory, &shop, "o2", "17850", "a cup");
+    browser.wait_until(&is_in("o2", "placed"));
+    browser.wait_until(IS_LIVE);
+    assert_eq!(browser.ask("document.querySelectorAll('.card').length"), 1);
+}
+
+/// What a service says to a live query, and what the script makes of it. The connection is cut within the second update.
+const DIALOGUE: &str = "(async () => {
+    class Said extends EventTarget {
+        static CLOSED = 2;
+        readyState = 1;
+        constructor() { super(); Said.last = this; }
+        close() { this.readyState = 2; }
+        say(type, data, lastEventId) { this.dispatchEvent(new MessageEvent(type, { data: JSON.stringify(data), lastEventId })); }
+    }
+    const { liveQuery } = await import('/live-query.js');
+    window.EventSource = Said;
+    const told = [];
+    const query = liveQuery('/x', {
+        onRows: (rows, keys) => told.push(rows.join('') + ' ' + keys.join('')),
+        onState: (state, detail) => told.push(state + detail),
+    });
+    const say = (...event) => Said.last.say(...event);
+    say('snapshot', { items: ['a', 'b', 'c'], keys: [[1], [2], [3]] }, 'c1');
+    say('caught-up', {}, 'c1');
+    say('gone', { key: [1] }, 'c1');
+    say('row', { at: 0, key: [3], row: 'C' }, 'c2');
+    say('gone', { key: [2] }, 'c2');
+    Said.last.dispatchEvent(new Event('error'));
+    say('gone', { key: [2] }, 'c2');
+    say('row', { at: 1, key: [4], row: 'd' }, 'c3');
+    say('caught-up', {}, 'c3');
+    say('gap', { detail: ' too slow' }, 'c3');
+    Said.last.dispatchEvent(new Event('error'));
+    say('reset', { items: ['z'], keys: [[9]] }, 'c4');
+    query.close();
+    return told;
+})()";
+
+#[test]
+fn an_update_of_a_live_query_is_told_whole_or_not_at_all() {
+    let directory = Directory::new();
+    let shop = Shop::start(&directory, &["--empty"]);
+    let Some(mut browser) = opened(&directory, &shop) else { return };
+    let told = browser.ask(DIALOGUE);
+    let expected = [
+        "connecting",
+        "abc [1][2][3]",
+        "live",
+        "Cb [3][2]",
+        "disconnected",
+        "Cd [3][4]",
+        "live",
+        "disconnected too slow",
+        "disconnected too slow",
+        "z [9]",
+        "closed",
+    ];
+    assert_eq!(told, json!(expected));
+}
