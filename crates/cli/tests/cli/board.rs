@@ -134,7 +134,8 @@ fn the_board_begins_anew_when_the_shop_has_another_history() {
     assert_eq!(browser.ask("document.querySelectorAll('.card').length"), 1);
 }
 
-/// What a service says to a live query, and what the script makes of it. The connection is cut within the second update.
+/// What a service says to a live query, and what the script makes of it. The connection is cut within the second update; at the end the
+/// service refuses, and says why when it is asked.
 const DIALOGUE: &str = "(async () => {
     class Said extends EventTarget {
         static CLOSED = 2;
@@ -163,6 +164,14 @@ const DIALOGUE: &str = "(async () => {
     say('gap', { detail: ' too slow' }, 'c3');
     Said.last.dispatchEvent(new Event('error'));
     say('reset', { items: ['z'], keys: [[9]] }, 'c4');
+    const given = Said.last;
+    given.readyState = Said.CLOSED;
+    given.dispatchEvent(new Event('error'));
+    await new Promise((done) => {
+        const look = () => (Said.last === given ? setTimeout(look, 20) : done());
+        look();
+    });
+    say('snapshot', { items: ['y'], keys: [[8]] }, 'c5');
     query.close();
     return told;
 })()";
@@ -184,6 +193,9 @@ fn an_update_of_a_live_query_is_told_whole_or_not_at_all() {
         "disconnected too slow",
         "disconnected too slow",
         "z [9]",
+        "disconnected too slow",
+        "disconnectedthere is nothing at `/x`; /openapi.json lists what there is",
+        "y [8]",
         "closed",
     ];
     assert_eq!(told, json!(expected));
