@@ -12,7 +12,7 @@ use bytes::Bytes;
 use gateway::client::{ClientError, Connection, Response};
 use headwater::client::{command_headers, connection, failed, refused, segment};
 use headwater::command_line::progress_bar;
-use headwater::{Exit, Failure};
+use headwater::{Exit, Failure, output};
 use http::{HeaderMap, Method};
 use indicatif::ProgressBar;
 use serde_json::{Value as Json, json};
@@ -96,6 +96,9 @@ impl Play {
             ProgressBar::hidden()
         };
         bar.set_length(self.commands);
+        if shows_progress && bar.is_hidden() {
+            output::talk(format!("playing {} commands", self.commands));
+        }
         let mut players = JoinSet::new();
         for _ in 0..connections {
             let (url, connection) = (url.to_owned(), connection(url)?);

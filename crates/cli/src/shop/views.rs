@@ -95,13 +95,13 @@ pub(super) fn orders() -> View {
 const MOVES_ON: &str = "ON CONFLICT DO UPDATE SET since = iif(excluded.stage > stage, excluded.since, since),
      stage = max(stage, excluded.stage), pieces = ifnull(excluded.pieces, pieces)";
 
-/// Of each stage the orders that came last, found through the index on stages: it costs the same however many there are.
+/// Of each stage the orders that came last, found through the index on stages: however many there are, only the counts walk over them.
 const BOARD: &str =
     "WITH name (number, name) AS (VALUES (1, 'filling'), (2, 'placed'), (3, 'checked-out'), (4, 'packed'), (5, 'cancelled')),
      stage AS MATERIALIZED (SELECT number, name, (SELECT count(*) FROM orders WHERE stage = number) AS orders FROM name)
      SELECT name AS stage, stage.orders, id, customer, country, pieces, lines, total, since
-     FROM stage LEFT JOIN orders ON orders.stage = number
-         AND id IN (SELECT newest.id FROM orders AS newest WHERE newest.stage = number ORDER BY newest.since DESC, newest.id DESC LIMIT 6)
+     FROM stage LEFT JOIN orders
+         ON id IN (SELECT newest.id FROM orders AS newest WHERE newest.stage = number ORDER BY newest.since DESC, newest.id DESC LIMIT 6)
      ORDER BY number, since DESC, id DESC";
 
 /// What was sold.

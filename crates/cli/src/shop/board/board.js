@@ -24,7 +24,7 @@ const drawn = new Map();
 
 /// Keeps a query on the page under a name. Rows are drawn once a frame, however often they change.
 function follow(name, url, draw) {
-  drawn.get(name)?.close();
+  unfollow(name);
   let waiting = null;
   const query = liveQuery(url, {
     onRows(rows) {
@@ -44,6 +44,11 @@ function follow(name, url, draw) {
     },
   });
   drawn.set(name, query);
+}
+
+function unfollow(name) {
+  drawn.get(name)?.close();
+  drawn.delete(name);
 }
 
 /// The page is as live as the worst of its queries.
@@ -189,8 +194,9 @@ function showCustomer() {
   const customer = picked();
   $("customer-name").value = customer;
   $("customer-rows").replaceChildren();
+  $("customer-note").textContent = customer ? "" : "Pick a customer, here or on the board.";
+  unfollow("customer");
   if (!customer) return;
-  $("customer-note").textContent = "";
   follow("customer", `/v1/views/orders/of-customer?customer=${encodeURIComponent(customer)}`, (rows) => {
     $("customer-note").textContent = rows.length === 0 ? `There are no orders of ${customer}.` : "";
     const make = (row) => line(element("span", "", row.id), 3);
