@@ -59,7 +59,7 @@ impl Route<'_> {
 }
 
 const SEGMENTS_MAX: usize = 7;
-const GET: &str = "GET, HEAD";
+pub(super) const GET: &str = "GET, HEAD";
 const POST: &str = "POST";
 const EITHER: &str = "GET, HEAD, POST";
 const CHANGE: &str = "GET, HEAD, PUT, DELETE";
@@ -160,7 +160,7 @@ fn unknown(path: &str) -> Problem {
     Problem::new(UNKNOWN_ROUTE, format!("there is nothing at `{shown}`; /openapi.json lists what there is"))
 }
 
-fn not_allowed(method: &Method, allowed: &str) -> Problem {
+pub(super) fn not_allowed(method: &Method, allowed: &str) -> Problem {
     Problem::new(METHOD_NOT_ALLOWED, format!("this path does not take {method}; it takes {allowed}")).header(header::ALLOW, allowed)
 }
 

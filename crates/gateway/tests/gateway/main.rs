@@ -17,6 +17,7 @@ mod described;
 mod failures;
 mod later;
 mod processors;
+mod pages;
 mod pulls;
 mod reads;
 mod shop;

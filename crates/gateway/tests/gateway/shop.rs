@@ -11,8 +11,8 @@ use component::{
     Action, ActionContext, ActionError, Command, Decision, DeliveryPolicy, Entities, Entity, EntityRef, Event, Inputs, Message, Operation,
     Processor, ProcessorContext, Recorded, Rejection, State, Tag, TopicAction, Value, View, nothing, record, tag,
 };
-use gateway::Options;
 use gateway::client::{Connection, LineStream, Response};
+use gateway::{Options, Page, Pages};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use journal::model::ModelJournal;
 use journal::seams::{SystemClock, SystemRandom, ThreadSpawner};
@@ -295,7 +295,7 @@ impl Shop {
         let stopped = async {
             let _dropped = stopped.await;
         };
-        let served = tokio::spawn(gateway::serve(runtime, listener, options, stopped));
+        let served = tokio::spawn(gateway::serve(runtime, pages(), listener, options, stopped));
         Self { address, journal, stop: Some(stop), served }
     }
 
@@ -381,6 +381,11 @@ fn popular() -> View {
         .on("cart/item-added", "INSERT INTO item VALUES (:sku, :quantity) ON CONFLICT (sku) DO UPDATE SET sold = sold + :quantity")
         .query::<(), Item>("top", "SELECT sku, sold FROM item ORDER BY sold DESC LIMIT 10")
         .query::<AtLeast, Item>("at-least", "SELECT sku, sold FROM item WHERE sold >= :count ORDER BY sku")
+}
+
+fn pages() -> Pages {
+    let pages = [("/", Page::html("<!doctype html><title>shop</title>")), ("/live-query.js", Page::live_query())];
+    Pages::new(pages.map(|(path, page)| (path.to_owned(), page))).unwrap()
 }
 
 pub(crate) fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
