@@ -72,9 +72,17 @@ impl Runtime {
             clock: Arc::clone(&parts.clock),
             random: Arc::clone(&parts.random),
             tasks: Arc::clone(&parts.tasks),
+            notices: Arc::clone(&parts.notices),
+            stall_after: parts.limits.stall_after,
         };
-        let around =
-            Surroundings { journal: Arc::clone(&parts.journal), tasks: parts.tasks, threads: parts.threads, notices: parts.notices };
+        let around = Surroundings {
+            journal: Arc::clone(&parts.journal),
+            clock: Arc::clone(&parts.clock),
+            tasks: parts.tasks,
+            threads: parts.threads,
+            notices: parts.notices,
+            stall_after: parts.limits.stall_after,
+        };
         let mint = Mint { clock: parts.clock, random: parts.random };
         let topics = Topics::new(Arc::clone(&parts.journal), parts.topics);
         let entities = Arc::new(Entities::new(parts.journal, mint, kinds, snapshots, parts.limits));

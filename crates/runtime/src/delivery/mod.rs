@@ -7,7 +7,8 @@
 //! - a missing register stops a consumer that had one: it begins again where an operator says, never by itself at the first event.
 //!
 //! `session` is a consumer at work, `window` how far its cursor may go, `lease` and `held` what its registers say, `worker` the
-//! reader of one held key, `run` one run, `memory` what the journal knows of consumers, `orders` what people decide.
+//! reader of one held key, `run` one run, `memory` what the journal knows of consumers, `orders` what people decide, `look` whether
+//! it moves.
 //!
 //! What it is not: a place for effects. A handler's own effects must be recognised when they come twice.
 
@@ -15,6 +16,7 @@ mod backoff;
 mod handler;
 mod held;
 mod lease;
+mod look;
 mod memory;
 mod orders;
 mod run;
@@ -33,6 +35,7 @@ use journal::{Context, Cursor, EntityKey, Journal, Registers, Selection, Timesta
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::Notices;
 use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX};
 use crate::seams::Tasks;
 pub use backoff::RetryPolicy;
@@ -83,6 +86,10 @@ pub(crate) struct Seams {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) tasks: Arc<dyn Tasks>,
+    /// Tells an operator what has happened.
+    pub(crate) notices: Notices,
+    /// See [`Limits`](crate::Limits).
+    pub(crate) stall_after: Duration,
 }
 
 /// A consumer that has begun.
@@ -133,9 +140,11 @@ impl DeliveryRoom {
         stop.send_replace(*self.stop.borrow());
         let orders = Arc::new(tokio::sync::Mutex::new(receiver));
         let seams = Arc::clone(&self.seams);
-        let at_work = AtWork::new(&self.working);
+        let (at_work, consumer) = (AtWork::new(&self.working), Arc::new(consumer));
+        let parts = (Arc::clone(&consumer), Arc::clone(&seams), Arc::clone(&status));
+        self.seams.tasks.spawn(Box::pin(look::watch(parts, stopped.clone())));
         self.seams.tasks.spawn(Box::pin(async move {
-            consume(Arc::new(consumer), seams, status, orders, stopped).await;
+            consume(consumer, seams, status, orders, stopped).await;
             drop((at_work, ending));
         }));
     }
@@ -299,6 +308,7 @@ async fn consume(consumer: Arc<Consumer>, seams: Arc<Seams>, status: Arc<StatusC
                 match session.work(&mut stop).await {
                     // A stop, or another place to go on from.
                     Ok(()) => {
+                        status.placed();
                         wait = ENGINE_RETRY_MIN;
                         continue;
                     }
@@ -326,7 +336,11 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// A consumer that does not work can still be told where to go on.
 async fn obey_without_session(consumer: &Consumer, seams: &Seams, status: &StatusCell, order: Order) {
     let done = match order.what {
-        What::Place { cursor, why } => place_anew(consumer, seams, cursor, &why).await.map(|()| 0).map_err(OrderError::from),
+        What::Place { cursor, why } => {
+            let placed = place_anew(consumer, seams, cursor, &why).await;
+            status.placed();
+            placed.map(|()| 0).map_err(OrderError::from)
+        }
         _ => Err(OrderError::NotWorking { cause: status.get().state.to_string() }),
     };
     // Who asked may have gone away.

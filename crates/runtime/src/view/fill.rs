@@ -8,8 +8,9 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
-use journal::seams::{Spawner, wait_for};
+use journal::seams::{Clock, Spawner, wait_for};
 use journal::{Cursor, CursorError, Events, Journal, Position, Read, ReadError, ReadMode, Selection};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,6 +23,7 @@ use super::store::{Opened, Store};
 use super::write::Writer;
 use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_REST};
 use crate::seams::Tasks;
+use crate::stall::Stall;
 
 /// Told to an operator at once.
 pub type Notices = Arc<dyn Fn(&str) + Send + Sync>;
@@ -29,9 +31,12 @@ pub type Notices = Arc<dyn Fn(&str) + Send + Sync>;
 /// What all views share.
 pub(crate) struct Surroundings {
     pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) threads: Arc<dyn Spawner>,
     pub(crate) notices: Notices,
+    /// See [`Limits`](crate::Limits).
+    pub(crate) stall_after: Duration,
 }
 
 /// How far a file is.
@@ -41,6 +46,8 @@ pub(super) struct Progress {
     /// It has caught up once since it was begun.
     pub(super) complete: bool,
     pub(super) state: ViewState,
+    /// How often it was begun from the first event.
+    pub(super) begun: u64,
     /// Grows with each change of a table, by its place.
     pub(super) changes: Arc<[u64]>,
     /// Nothing more will come.
@@ -55,7 +62,9 @@ pub(super) struct Fill {
     pub(super) progress: watch::Sender<Progress>,
     /// Why it was made again, the latest last.
     pub(super) notes: Mutex<Vec<String>>,
-    around: Arc<Surroundings>,
+    /// Whether it has stalled, as `look` sees it.
+    pub(super) stall: Mutex<Option<Stall>>,
+    pub(super) around: Arc<Surroundings>,
     stop: watch::Sender<bool>,
     /// A reader met damage.
     damage: watch::Sender<Option<String>>,
@@ -78,13 +87,14 @@ enum Ended {
 impl Fill {
     pub(super) fn new(plan: Arc<Plan>, store: Store, generation: u32, around: Arc<Surroundings>) -> Arc<Self> {
         let changes = vec![0; plan.tables.len()].into();
-        let progress = Progress { cursor: Cursor::BEGINNING, complete: false, state: ViewState::Opening, changes, ended: false };
+        let progress = Progress { cursor: Cursor::BEGINNING, complete: false, state: ViewState::Opening, begun: 0, changes, ended: false };
         Arc::new(Self {
             plan,
             store,
             generation,
             progress: watch::Sender::new(progress),
             notes: Mutex::default(),
+            stall: Mutex::default(),
             around,
             stop: watch::Sender::new(false),
             damage: watch::Sender::new(None),
@@ -160,7 +170,7 @@ impl Fill {
         let _ = stop.wait_for(|stop| *stop).await;
     }
 
-    fn say(&self, words: String) {
+    pub(super) fn say(&self, words: String) {
         (self.around.notices)(&words);
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.push(words);
@@ -184,6 +194,7 @@ impl Fill {
         self.damage.send_replace(None);
         self.progress.send_modify(|progress| {
             (progress.cursor, progress.complete, progress.state) = (Cursor::BEGINNING, false, ViewState::Opening);
+            progress.begun += 1;
         });
         if let Err(error) = self.store.remove() {
             self.rest(format!("{file} cannot be removed: {error}")).await;
