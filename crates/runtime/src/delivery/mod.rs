@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::seams::{Clock, Random};
-use journal::{Context, Cursor, EntityKey, Journal, Registers, Selection, Timestamp};
+use journal::{Context, Cursor, EntityKey, Journal, Register, Registers, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -118,6 +118,16 @@ impl DeliveryRoom {
             consumers: std::sync::Mutex::default(),
             working: watch::Sender::new(0),
         }
+    }
+
+    /// Takes places away that are none of this journal. It is called before anything is recorded: once the journal has grown past a
+    /// place that was beyond its head, nobody can tell any more.
+    pub(crate) async fn lose_foreign_places(&self) -> Result<(), DeliveryError> {
+        for register in self.seams.registers.list(lease::PREFIX).await? {
+            let consumer = register.name.trim_start_matches(lease::PREFIX).to_owned();
+            lose_if_foreign(&consumer, &register, &self.seams).await?;
+        }
+        Ok(())
     }
 
     /// Gives a new consumer its place. One that begins at the head of now must have it before further events come.
@@ -363,6 +373,20 @@ async fn session(
 ) -> Result<Option<Session>, DeliveryError> {
     let Some(lease) = place(&parts.0, &parts.1).await? else { return Ok(None) };
     Session::begin(parts, Arc::clone(orders), lease, careful).await.map(Some)
+}
+
+/// Takes a place away that is none of this journal, such as one of registers that are newer than it. Its consumer has had a place, even
+/// if this journal is so old that it does not know.
+async fn lose_if_foreign(consumer: &str, register: &Register, seams: &Seams) -> Result<(), DeliveryError> {
+    let (cursor, head) = (lease::decode(register)?.1.cursor, seams.journal.head().await?.position());
+    if seams.journal.lineage().resolve(cursor, head, 0).is_ok() {
+        return Ok(());
+    }
+    Memory::new(&*seams.journal, consumer).created(Cursor::BEGINNING).await?;
+    seams.registers.delete(&register.name, register.revision).await?;
+    let remedy = format!("give it another one with `consumer place {consumer} AT`");
+    (seams.notices)(&format!("consumer {consumer}: its place {cursor} is none of this journal and is taken away; {remedy}"));
+    Ok(())
 }
 
 /// The consumer's lease. A consumer that the journal knows and the registers do not has lost its place.
