@@ -82,7 +82,8 @@ mod tests {
     /// Looks at `(second, place, work)`, and the seconds since which each found a stall.
     fn check(looks: &[(u64, u64, Work)], expected: &[Option<u64>]) {
         let mut still = Stillness::default();
-        let found = looks.iter().map(|(second, place, work)| still.look(*place, *work, at(*second), BOUND).map(|since| since.as_millis() / 1_000));
+        let found =
+            looks.iter().map(|(second, place, work)| still.look(*place, *work, at(*second), BOUND).map(|since| since.as_millis() / 1_000));
         assert_eq!(found.collect::<Vec<_>>(), expected);
     }
 

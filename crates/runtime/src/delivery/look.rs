@@ -19,10 +19,7 @@ use crate::limits::{HELD_KEYS_MAX, STALL_LOOK, STALL_LOOK_IDLE};
 use crate::stall::{Moment, Stall, Stillness, Work};
 
 /// Looks at a consumer until it stops.
-pub(super) async fn watch(
-    (consumer, seams, status): (Arc<Consumer>, Arc<Seams>, Arc<StatusCell>),
-    mut stop: channel::Receiver<bool>,
-) {
+pub(super) async fn watch((consumer, seams, status): (Arc<Consumer>, Arc<Seams>, Arc<StatusCell>), mut stop: channel::Receiver<bool>) {
     let mut watch = Watch { consumer, seams, status, still: Stillness::default(), known: Known::default(), stalled: false };
     let mut pause = STALL_LOOK;
     loop {

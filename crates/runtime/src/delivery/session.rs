@@ -14,7 +14,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{BoxFuture, Cursor, CursorError, EntityKey, Events, Position, Read, ReadError, ReadMode, Recorded, RegisterError, Revision, Timestamp};
+use journal::{
+    BoxFuture, Cursor, CursorError, EntityKey, Events, Position, Read, ReadError, ReadMode, Recorded, RegisterError, Revision, Timestamp,
+};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 

@@ -124,8 +124,10 @@ fn a_consumer_whose_clients_do_not_come_has_stalled_until_they_do() {
     process.seconds(HOUR);
     let began = world.now();
     world.append(&process.tasks, "a");
-    // The bound, the time of one run, and two looks.
-    process.seconds(60 + 30 + 60 + 10);
+    // The look of one that is idle comes within a minute.
+    process.seconds(60 + 60 + 25);
+    assert_eq!(process.stall(), None, "a run has its time on top of the bound");
+    process.seconds(15);
     let stall = process.status().stalled.expect("nobody came");
     assert!(stall.since >= began, "an hour without work is none of the stall");
     let expected = "1 events wait for its clients, and none was acknowledged; the oldest is thing/happened of `a` (event ";
@@ -164,6 +166,26 @@ fn a_reader_that_is_given_nothing_although_there_is_something_has_stalled() {
 }
 
 #[test]
+fn what_waits_behind_a_held_key_is_nothing_that_the_journal_owes() {
+    let (world, log) = (World::new(), Log::default());
+    let parks: Script = Box::new(|_, _| Box::pin(std::future::ready(Err(Failure::Park { cause: "no".into() }))));
+    let process = world.process(1, &log, parks);
+    world.append(&process.tasks, "a");
+    process.tasks.run_ready();
+    process.stop();
+    let journal = Arc::new(Odd { model: Arc::clone(&world.journal), fault: Fault::Silent });
+    let process = world.process_over(2, journal, Arc::new(Scripted { log: Arc::clone(&log), script: always_ok() }), 3);
+    world.append(&process.tasks, "a");
+    process.seconds(HOUR);
+    assert_eq!((process.stall(), process.status().oldest_undelivered_at), (None, None));
+    let recorded = world.now();
+    world.append(&process.tasks, "b");
+    process.seconds(300);
+    assert!(process.stall().is_some());
+    assert_eq!(process.status().oldest_undelivered_at, Some(recorded));
+}
+
+#[test]
 fn a_lost_place_is_a_stall_at_once_and_ends_with_another_place() {
     let (world, log) = (World::new(), Log::default());
     let process = world.process(1, &log, always_ok());
@@ -197,7 +219,10 @@ fn a_place_beyond_the_head_is_refused_and_not_waited_for() {
     process.seconds(HOUR);
     assert_eq!((runs(&log), process.status().state), (Vec::new(), ConsumerState::Unplaced), "nothing is skipped over");
     let told = world.told();
-    let (of, remedy) = ("consumer watcher: its place ", " is none of this journal and is taken away; give it another one with `consumer place watcher AT`");
+    let (of, remedy) = (
+        "consumer watcher: its place ",
+        " is none of this journal and is taken away; give it another one with `consumer place watcher AT`",
+    );
     assert!(told[0].starts_with(of) && told[0].ends_with(remedy), "{told:?}");
     process.tasks.block_on(process.room.place_at("watcher", Cursor::BEGINNING, why("from the first"))).unwrap();
     process.seconds(1);
