@@ -8,4 +8,5 @@ mod process;
 mod retail;
 mod stop;
 mod topics;
+mod torture;
 mod views;

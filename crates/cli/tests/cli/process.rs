@@ -23,6 +23,13 @@ impl Directory {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
+
+    /// What logged shops have said last.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.0.join("stderr.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
 }
 
 impl Drop for Directory {
@@ -75,8 +82,18 @@ pub(crate) struct Shop {
 impl Shop {
     /// Starts `demo` with these arguments on the directory's data, and waits until it tells where it is.
     pub(crate) fn start(directory: &Directory, arguments: &[&str]) -> Self {
+        Self::start_with(directory, arguments, Stdio::inherit())
+    }
+
+    /// The same for one of many: what it says goes to a file.
+    pub(crate) fn start_logged(directory: &Directory, arguments: &[&str]) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(directory.path().join("stderr.log"));
+        Self::start_with(directory, arguments, Stdio::from(log.expect("the file opens")))
+    }
+
+    fn start_with(directory: &Directory, arguments: &[&str], stderr: Stdio) -> Self {
         let mut command = headwater(directory);
-        command.args(["demo", "--json", "--listen", "127.0.0.1:0"]).args(arguments).stderr(Stdio::inherit());
+        command.args(["demo", "--json", "--listen", "127.0.0.1:0"]).args(arguments).stderr(stderr);
         let mut child = command.spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped"));
         let listening = next_line(&mut lines);

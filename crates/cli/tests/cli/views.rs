@@ -12,7 +12,7 @@ use super::retail::file;
 /// Lines, pieces and thousandths.
 type Sum = (u64, i64, i64);
 
-fn thousandths(price: &str) -> i64 {
+pub(crate) fn thousandths(price: &str) -> i64 {
     let (sign, digits) = price.strip_prefix('-').map_or((1, price), |digits| (-1, digits));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     assert!(fraction.len() <= 3, "{price}");

@@ -25,7 +25,7 @@ pub(super) fn age(time: &Json, now: Timestamp) -> Option<String> {
 }
 
 /// How long something has stalled, and why.
-pub(super) fn stalled<'a>(item: &'a Json, now: Timestamp) -> Option<(String, &'a str)> {
+pub(super) fn stalled(item: &Json, now: Timestamp) -> Option<(String, &str)> {
     let stalled = &item["stalled"];
     Some((age(&stalled["since"], now)?, stalled["cause"].as_str().unwrap_or_default()))
 }
