@@ -205,7 +205,7 @@ impl Runtime {
     /// When the engine fails: the journal cannot be read, or a place cannot be written.
     pub async fn begin(&self) -> Result<(), DeliveryError> {
         self.delivery.lose_foreign_places().await?;
-        self.views.begin();
+        self.views.begin(self.journal().head().await?.position());
         self.asynchronous.resume(&self.delivery).await?;
         let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).collect();
         self.pulled.resume(&self.delivery, &components).await?;

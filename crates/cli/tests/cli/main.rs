@@ -5,6 +5,7 @@ mod demo;
 mod export;
 mod kill;
 mod process;
+mod restored;
 mod retail;
 mod stop;
 mod topics;

@@ -49,6 +49,10 @@ async fn whatever_is_killed_when_views_parcels_and_messages_are_as_they_must_be(
     let shop = driver.end().await;
     let parked = seen::settled(&shop.url).await;
     assert_eq!(expected.violations(&seen::look(&shop.url, &expected).await), [""; 0], "seed {seed}");
-    let after = if parked > 0 { format!("; {parked} parcels were parked after three processes had ended over them, and packed by hand") } else { String::new() };
+    let after = if parked > 0 {
+        format!("; {parked} parcels were parked after three processes had ended over them, and packed by hand")
+    } else {
+        String::new()
+    };
     eprintln!("torture: {kills} kills, {}, seed {seed}: 0 missing, 0 doubled{after}", expected.sums());
 }

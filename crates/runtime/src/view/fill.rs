@@ -65,6 +65,9 @@ pub(super) struct Fill {
     /// Whether it has stalled, as `look` sees it.
     pub(super) stall: Mutex<Option<Stall>>,
     pub(super) around: Arc<Surroundings>,
+    /// The head before this process has recorded anything. The first opening takes it: once the journal has grown past the place of a file
+    /// that is newer than it, nobody can tell any more.
+    begun_at: Mutex<Option<Position>>,
     stop: watch::Sender<bool>,
     /// A reader met damage.
     damage: watch::Sender<Option<String>>,
@@ -85,7 +88,8 @@ enum Ended {
 }
 
 impl Fill {
-    pub(super) fn new(plan: Arc<Plan>, store: Store, generation: u32, around: Arc<Surroundings>) -> Arc<Self> {
+    /// `begun_at` is the head before this process has recorded anything, for a file that may be there.
+    pub(super) fn new(plan: Arc<Plan>, store: Store, generation: u32, around: Arc<Surroundings>, begun_at: Option<Position>) -> Arc<Self> {
         let changes = vec![0; plan.tables.len()].into();
         let progress = Progress { cursor: Cursor::BEGINNING, complete: false, state: ViewState::Opening, begun: 0, changes, ended: false };
         Arc::new(Self {
@@ -96,6 +100,7 @@ impl Fill {
             notes: Mutex::default(),
             stall: Mutex::default(),
             around,
+            begun_at: Mutex::new(begun_at),
             stop: watch::Sender::new(false),
             damage: watch::Sender::new(None),
             readers: Mutex::default(),
@@ -203,8 +208,8 @@ impl Fill {
 
     /// From opening the file to whatever ends it.
     async fn round(self: &Arc<Self>) -> Ended {
-        let head = match self.around.journal.head().await {
-            Ok(head) => head.position(),
+        let head = match self.head().await {
+            Ok(head) => head,
             Err(error) => return Ended::Fault(Fault::Machine(error.to_string())),
         };
         let (batches, queue) = mpsc::channel(1);
@@ -227,6 +232,15 @@ impl Fill {
             (Ok(Some(fault)), _) | (Ok(None), Some(fault)) => Ended::Fault(fault),
             (Ok(None), None) => Ended::Stopped,
             (Err(_), _) => Ended::Fault(Fault::Machine("the thread that writes ended without a word".to_owned())),
+        }
+    }
+
+    /// What was there when this began.
+    async fn head(&self) -> Result<Position, ReadError> {
+        let begun_at = self.begun_at.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match begun_at {
+            Some(head) => Ok(head),
+            None => Ok(self.around.journal.head().await?.position()),
         }
     }
 

@@ -125,7 +125,7 @@ mod tests {
             });
             let view = View::sqlite("stock").table("CREATE TABLE stock (id TEXT PRIMARY KEY)").hosted();
             let plan = Arc::new(check(&view, &[], Strangers::PassedOver).unwrap());
-            let fill = Fill::new(Arc::clone(&plan), Store::new(None, &plan, 1), 1, around);
+            let fill = Fill::new(Arc::clone(&plan), Store::new(None, &plan, 1), 1, around, None);
             tasks.spawn(Box::pin(watch(Arc::clone(&fill))));
             Self { tasks, journal, fill, told }
         }

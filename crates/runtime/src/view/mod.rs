@@ -90,11 +90,11 @@ impl Views {
         }
     }
 
-    /// Starts to fill. Once.
-    pub(crate) fn begin(&self) {
+    /// Starts to fill. Once, before anything is recorded; `head` is where the journal is.
+    pub(crate) fn begin(&self, head: Position) {
         for host in &self.hosts {
             let generation = self.generation(host);
-            let fill = self.fill(host, generation);
+            let fill = self.fill(host, generation, Some(head));
             host.serving.send_replace(Some(Arc::clone(&fill)));
             self.fill_up(&fill);
             if let Some(folder) = self.folder.clone() {
@@ -108,9 +108,9 @@ impl Views {
         self.around.tasks.spawn(Box::pin(Arc::clone(fill).run()));
     }
 
-    fn fill(&self, host: &Host, generation: u32) -> Arc<Fill> {
+    fn fill(&self, host: &Host, generation: u32, begun_at: Option<Position>) -> Arc<Fill> {
         let store = Store::new(self.folder.clone(), &host.plan, generation);
-        Fill::new(Arc::clone(&host.plan), store, generation, Arc::clone(&self.around))
+        Fill::new(Arc::clone(&host.plan), store, generation, Arc::clone(&self.around), begun_at)
     }
 
     /// The oldest file of this build: a younger one is a rebuild that did not come to its end, or else the older one would be gone.
@@ -221,7 +221,7 @@ impl Views {
             if next.is_some() {
                 return Ok(false);
             }
-            let fill = self.fill(&host, old.generation + 1);
+            let fill = self.fill(&host, old.generation + 1, None);
             *next = Some(Arc::clone(&fill));
             fill
         };

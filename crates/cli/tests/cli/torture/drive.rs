@@ -126,7 +126,8 @@ async fn send(client: &mut Connection, chunk: &Chunk) -> bool {
     let Ok(answer) = client.request(Method::POST, chunk.path, headers, Bytes::from(chunk.body.clone())).await else { return false };
     let text = String::from_utf8_lossy(&answer.body);
     assert_eq!(answer.status.as_u16(), 200, "{text}");
-    let results: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect();
+    let results: Vec<Json> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect();
     let refused: Vec<&Json> = results.iter().filter(|result| result["status"] != 200).take(3).collect();
     assert!(refused.is_empty(), "{refused:?}");
     assert_eq!(results.len(), chunk.results, "an answer that came to its end has a result for each");
