@@ -186,8 +186,10 @@ async fn a_rebuild_that_is_killed_at_random_points_leaves_the_rows_as_they_were(
     }
 }
 
+type Damage = (&'static str, fn(&Path));
+
 /// What may have happened to a file while nobody looked.
-const DAMAGES: [(&str, fn(&Path)); 5] = [
+const DAMAGES: [Damage; 5] = [
     ("deleted", |file| fs::remove_file(file).expect("it is there")),
     ("emptied", |file| fs::write(file, b"").expect("it can be written")),
     ("cut", |file| cut(file)),

@@ -17,6 +17,7 @@ use super::process::Directory;
 use drive::Driver;
 use expected::Expected;
 use plan::Plan;
+pub(crate) use seen::settled;
 
 /// How much.
 struct Settings {
@@ -47,7 +48,7 @@ async fn whatever_is_killed_when_views_parcels_and_messages_are_as_they_must_be(
     let mut driver = Driver::start(&directory, &plan);
     driver.kill_and_go_on(kills).await;
     let shop = driver.end().await;
-    let parked = seen::settled(&shop.url).await;
+    let parked = settled(&shop.url).await;
     assert_eq!(expected.violations(&seen::look(&shop.url, &expected).await), [""; 0], "seed {seed}");
     let after = if parked > 0 {
         format!("; {parked} parcels were parked after three processes had ended over them, and packed by hand")

@@ -32,7 +32,7 @@ async fn get(client: &mut Connection, path: &str) -> Json {
 
 /// Waits until the action has caught up; gives how many keys were parked on the way and had to be redriven. A process that is killed
 /// three times over the same event has that event's key parked, and people decide.
-pub(super) async fn settled(url: &str) -> u64 {
+pub(crate) async fn settled(url: &str) -> u64 {
     let (mut client, mut redriven, since) = (Connection::new(url).expect("the URL fits"), 0, Instant::now());
     loop {
         let packing = get(&mut client, "/v1/admin/consumers/pack-parcel").await;
