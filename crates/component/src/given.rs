@@ -10,12 +10,14 @@ mod entities;
 mod entity;
 mod events;
 mod outcome;
+mod processor;
 mod topic;
 
 pub use action::{GivenAction, Sending, WhenAction, command_to, given_action, operation_with, rule_with};
 pub use entities::{GivenEntities, WhenEntities, given_entities};
 pub use entity::{Given, When, given};
 pub use events::{GivenEvents, WhenEvents, given_events};
+pub use processor::{GivenProcessor, given_processor};
 pub use topic::{GivenTopicAction, given_topic_action};
 
 use crate::hosted::CommandContext;

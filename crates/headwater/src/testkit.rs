@@ -43,6 +43,7 @@
 
 mod held;
 mod key;
+mod processor;
 mod read;
 
 use std::cell::{Cell, OnceCell};
@@ -286,6 +287,7 @@ fn components(service: &Service) -> Components {
         entities: service.entities().to_vec(),
         operations: service.operations().to_vec(),
         actions: service.actions().to_vec(),
+        processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
         views: service.views().to_vec(),
     }

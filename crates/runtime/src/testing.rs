@@ -21,7 +21,7 @@ use ::journal::model::ModelJournal;
 use ::journal::seams::{Clock, Disk, Spawner, ThreadSpawner};
 use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle, ViewHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
 
 use crate::limits::DEATHS_MAX;
 use crate::seams::Tasks;
@@ -64,6 +64,8 @@ pub struct Components {
     pub operations: Vec<OperationHandle>,
     /// The actions.
     pub actions: Vec<ActionHandle>,
+    /// The processors.
+    pub processors: Vec<ProcessorHandle>,
     /// The topics.
     pub topics: Vec<TopicHandle>,
     /// The views.
@@ -249,7 +251,7 @@ impl Simulation {
     }
 
     fn parts(&self) -> Parts {
-        let Components { service, entities, operations, actions, topics, views } = (self.components)();
+        let Components { service, entities, operations, actions, processors, topics, views } = (self.components)();
         let journal = Arc::new(journal::Slow { model: Arc::clone(&self.model), pace: Arc::clone(&self.pace) });
         Parts {
             service,
@@ -258,6 +260,7 @@ impl Simulation {
             entities,
             operations,
             actions: actions.into_iter().map(|action| action::faulty(action, &self.pace, &self.runs)).collect(),
+            processors,
             topics,
             views,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,

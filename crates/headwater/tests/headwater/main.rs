@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod contained;
+mod deadly;
 mod embedded;
+mod processors;
 mod testkit;

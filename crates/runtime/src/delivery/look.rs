@@ -6,21 +6,32 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use journal::{Cursor, EntityKey, Position, ReadError, ReadMode, Recorded, Timestamp};
+use journal::{Cursor, EntityKey, Position, ReadError, ReadMode, Recorded, Selection, Timestamp};
 use tokio::sync::watch as channel;
 
 use super::held::HeldRegisters;
 use super::lease::{self, Lease};
 use super::session::DeliveryError;
 use super::status::{ConsumerState, ConsumerStatus, Reached, StatusCell};
-use super::{Consumer, Seams, stopped};
+use super::{Seams, stopped};
 use crate::limits::{HELD_KEYS_MAX, STALL_LOOK, STALL_LOOK_IDLE};
 use crate::stall::{Moment, Stall, Stillness, Work};
 
+/// Whose progress is looked at.
+pub(crate) struct Watched {
+    pub(crate) name: String,
+    pub(crate) selection: Selection,
+    /// How long one run may take.
+    pub(crate) run_time: Duration,
+    /// Whether clients run its events.
+    pub(crate) is_elsewhere: bool,
+}
+
 /// Looks at a consumer until it stops.
-pub(super) async fn watch((consumer, seams, status): (Arc<Consumer>, Arc<Seams>, Arc<StatusCell>), mut stop: channel::Receiver<bool>) {
-    let mut watch = Watch { consumer, seams, status, still: Stillness::default(), known: Known::default(), stalled: false };
+pub(crate) async fn watch((watched, seams, status): (Watched, Arc<Seams>, Arc<StatusCell>), mut stop: channel::Receiver<bool>) {
+    let mut watch = Watch { watched, seams, status, still: Stillness::default(), known: Known::default(), stalled: false };
     let mut pause = STALL_LOOK;
     loop {
         tokio::select! {
@@ -39,7 +50,7 @@ pub(super) async fn watch((consumer, seams, status): (Arc<Consumer>, Arc<Seams>,
 }
 
 struct Watch {
-    consumer: Arc<Consumer>,
+    watched: Watched,
     seams: Arc<Seams>,
     status: Arc<StatusCell>,
     still: Stillness<Reached>,
@@ -78,7 +89,7 @@ impl Watch {
         let work = self.work(&status).await;
         let now = Moment { elapsed: self.seams.tasks.elapsed(), time: self.seams.clock.now() };
         // A run may take its time, and is cut after it.
-        let bound = self.seams.stall_after + self.consumer.run_timeout;
+        let bound = self.seams.stall_after + self.watched.run_time;
         match self.still.look(reached, work, now, bound) {
             Some(since) => {
                 let cause = self.cause(&status).await;
@@ -100,7 +111,13 @@ impl Watch {
         match status.state {
             ConsumerState::Unplaced => Work::Blocked,
             ConsumerState::Stopped => Work::None,
-            ConsumerState::Working if status.under_way > 0 => Work::Due,
+            ConsumerState::Working if status.under_way > 0 => {
+                // Who tells what it has begun, and not since when.
+                if status.oldest_undelivered_at.is_none() {
+                    self.next_in_time(status).await;
+                }
+                Work::Due
+            }
             _ => match self.next_in_time(status).await {
                 Some(Ok(None)) => Work::None,
                 // What cannot be known is as good as something.
@@ -128,7 +145,7 @@ impl Watch {
             Some(Ok(Some(found))) => format!("; the oldest is {}", found.words),
             _ => String::new(),
         };
-        if self.consumer.handler.is_elsewhere() {
+        if self.watched.is_elsewhere {
             return format!("{} events wait for its clients, and none was acknowledged{oldest}", status.under_way);
         }
         format!("{} events are under way, and none has ended{oldest}", status.under_way)
@@ -149,7 +166,7 @@ impl Watch {
     }
 
     async fn next(&mut self, cursor: Option<Cursor>) -> Result<Option<Found>, DeliveryError> {
-        let Some(from) = self.place(cursor).await? else { return Ok(None) };
+        let from = self.place(cursor).await?;
         if from < self.known.from {
             // It has gone back.
             self.known = Known { from, ..Known::default() };
@@ -165,7 +182,7 @@ impl Watch {
             return Ok(None);
         }
         let held = self.held().await?;
-        let mut events = journal.read(self.consumer.selection.clone(), journal.lineage().cursor(from), ReadMode::ToHead);
+        let mut events = journal.read(self.watched.selection.clone(), journal.lineage().cursor(from), ReadMode::ToHead);
         let mut waits_behind_held = false;
         while let Some(event) = events.next_event().await {
             let event = event?;
@@ -183,22 +200,22 @@ impl Watch {
     }
 
     /// Where it is; one that has not begun is where its register says.
-    async fn place(&self, cursor: Option<Cursor>) -> Result<Option<Position>, DeliveryError> {
+    async fn place(&self, cursor: Option<Cursor>) -> Result<Position, DeliveryError> {
         let journal = &self.seams.journal;
         let cursor = match cursor {
             Some(cursor) => cursor,
-            None => match self.seams.registers.get(&Lease::register(&self.consumer.name)).await? {
+            None => match self.seams.registers.get(&Lease::register(&self.watched.name)).await? {
                 Some(register) => lease::decode(&register)?.1.cursor,
-                None => return Ok(None),
+                None => return Err(DeliveryError::Read(ReadError::Unavailable { cause: "it has no place yet".into() })),
             },
         };
         let head = journal.head().await?.position();
         let position = journal.lineage().resolve(cursor, head, 0).map_err(|error| DeliveryError::Read(ReadError::Cursor(error)))?;
-        Ok(Some(position))
+        Ok(position)
     }
 
     async fn held(&self) -> Result<HashSet<EntityKey>, DeliveryError> {
-        let held = HeldRegisters::new(&self.seams.registers, &self.consumer.name).list().await?;
+        let held = HeldRegisters::new(&self.seams.registers, &self.watched.name).list().await?;
         Ok(held.iter().map(|(_, record)| record.key()).collect::<Result<_, _>>()?)
     }
 }

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::seams::{Clock, Random};
-use journal::{Context, Cursor, EntityKey, Journal, Register, Registers, Selection, Timestamp};
+use journal::{Context, Cursor, Journal, Register, Registers, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -43,14 +43,16 @@ pub(crate) use handler::{Delivery, Failure, Handler};
 use held::HeldRegisters;
 pub use held::{FailedRun, HeldKey};
 use lease::Lease;
+pub(crate) use look::{Watched, watch as watch_progress};
 pub use memory::Decision;
-use memory::Memory;
+pub(crate) use memory::Memory;
 pub use orders::{HeldSelection, OrderError, cause_group};
-use orders::{Order, What};
+pub(crate) use orders::{Order, What};
 pub use session::DeliveryError;
-use session::{Orders, Session, next_order, place_at};
-use status::StatusCell;
+pub(crate) use session::{Orders, next_order};
+use session::{Session, place_at};
 pub use status::{ConsumerState, ConsumerStatus};
+pub(crate) use status::{Sight, StatusCell};
 
 /// Where a consumer begins that has never been there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +79,13 @@ pub(crate) struct Consumer {
     /// Runs at once, at most.
     pub(crate) runs_max: usize,
     pub(crate) handler: Arc<dyn Handler>,
+}
+
+impl Consumer {
+    fn watched(&self) -> Watched {
+        let (name, selection) = (self.name.clone(), self.selection.clone());
+        Watched { name, selection, run_time: self.run_timeout, is_elsewhere: self.handler.is_elsewhere() }
+    }
 }
 
 /// What consumers share with the machine.
@@ -151,8 +160,8 @@ impl DeliveryRoom {
         let orders = Arc::new(tokio::sync::Mutex::new(receiver));
         let seams = Arc::clone(&self.seams);
         let (at_work, consumer) = (AtWork::new(&self.working), Arc::new(consumer));
-        let parts = (Arc::clone(&consumer), Arc::clone(&seams), Arc::clone(&status));
-        self.seams.tasks.spawn(Box::pin(look::watch(parts, stopped.clone())));
+        let parts = (consumer.watched(), Arc::clone(&seams), Arc::clone(&status));
+        self.seams.tasks.spawn(Box::pin(watch_progress(parts, stopped.clone())));
         self.seams.tasks.spawn(Box::pin(async move {
             consume(consumer, seams, status, orders, stopped).await;
             drop((at_work, ending));
@@ -199,7 +208,7 @@ impl DeliveryRoom {
         memory::setups(&*self.seams.journal).await
     }
 
-    pub(crate) fn seams(&self) -> &Seams {
+    pub(crate) fn seams(&self) -> &Arc<Seams> {
         &self.seams
     }
 
@@ -236,27 +245,8 @@ impl DeliveryRoom {
         Ok(held)
     }
 
-    /// Makes held and parked keys due, `per_second` of them a second at most; gives how many.
-    pub(crate) async fn redrive(&self, consumer: &str, selection: HeldSelection, per_second: Option<u32>) -> Result<usize, OrderError> {
-        self.order(consumer, What::Redrive { selection, per_second }).await
-    }
-
-    /// Lets a key go on behind the event that holds it.
-    pub(crate) async fn discard(&self, consumer: &str, key: EntityKey, event: String, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Discard { key, event, why }).await.map(drop)
-    }
-
-    /// Runs the event that holds a key with another payload; the event itself stays as it is.
-    pub(crate) async fn edit(&self, consumer: &str, key: EntityKey, event: String, payload: Json, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Edit { key, event, payload, why }).await.map(drop)
-    }
-
-    /// Lets a consumer go on from another place.
-    pub(crate) async fn place_at(&self, consumer: &str, cursor: Cursor, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Place { cursor, why }).await.map(drop)
-    }
-
-    async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {
+    /// Has a consumer carry out what a person has decided; gives how many keys it was about.
+    pub(crate) async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {
         let (answer, answered) = oneshot::channel();
         let stopped = || OrderError::NotWorking { cause: "the service stops".into() };
         self.orders_of(consumer)?.send(Order { what, answer }).await.map_err(|_| stopped())?;
@@ -303,6 +293,9 @@ pub(crate) async fn blame(registers: &dyn Registers) -> Result<u32, DeliveryErro
         let (_, held) = held::read(&register)?;
         most = most.max(if held.running { held.deaths } else { 0 });
     }
+    for register in registers.list(crate::processor::guard::PREFIX).await? {
+        most = most.max(crate::processor::guard::blame(&register.value));
+    }
     Ok(most)
 }
 
@@ -339,7 +332,7 @@ async fn consume(consumer: Arc<Consumer>, seams: Arc<Seams>, status: Arc<StatusC
 }
 
 /// Resolves at a stop; a sender that is gone stops as well.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 

@@ -71,15 +71,15 @@ impl ConsumerStatus {
 }
 
 /// What a session knows.
-pub(super) struct Sight {
-    pub(super) cursor: Cursor,
+pub(crate) struct Sight {
+    pub(crate) cursor: Cursor,
     /// Events that have ended behind one that has not.
-    pub(super) ahead: usize,
-    pub(super) under_way: usize,
-    pub(super) held: usize,
-    pub(super) parked: usize,
-    pub(super) oldest_undelivered_at: Option<Timestamp>,
-    pub(super) oldest_held_at: Option<Timestamp>,
+    pub(crate) ahead: usize,
+    pub(crate) under_way: usize,
+    pub(crate) held: usize,
+    pub(crate) parked: usize,
+    pub(crate) oldest_undelivered_at: Option<Timestamp>,
+    pub(crate) oldest_held_at: Option<Timestamp>,
 }
 
 /// How far a consumer is: the greater, the further. Another place that a person gives it begins anew.
@@ -90,7 +90,7 @@ pub(super) struct Reached {
     ahead: usize,
 }
 
-pub(super) struct StatusCell {
+pub(crate) struct StatusCell {
     told: Mutex<Told>,
     /// Its state has changed.
     changed: Notify,
@@ -104,7 +104,7 @@ struct Told {
 }
 
 impl StatusCell {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let status = ConsumerStatus {
             name: name.to_owned(),
             state: ConsumerState::Starting,
@@ -119,7 +119,7 @@ impl StatusCell {
         Self { told: Mutex::new(Told { status, reached: Reached::default(), next: None }), changed: Notify::new() }
     }
 
-    pub(super) fn get(&self) -> ConsumerStatus {
+    pub(crate) fn get(&self) -> ConsumerStatus {
         self.look().0
     }
 
@@ -133,7 +133,7 @@ impl StatusCell {
         (status, told.reached)
     }
 
-    pub(super) fn state(&self, state: ConsumerState) {
+    pub(crate) fn state(&self, state: ConsumerState) {
         self.lock().status.state = state;
         self.changed.notify_one();
     }
@@ -158,7 +158,7 @@ impl StatusCell {
         self.lock().status.stalled = stall;
     }
 
-    pub(super) fn working(&self, sight: &Sight) {
+    pub(crate) fn working(&self, sight: &Sight) {
         let mut told = self.lock();
         if told.status.state != ConsumerState::Working {
             told.status.state = ConsumerState::Working;
