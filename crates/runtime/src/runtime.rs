@@ -74,9 +74,17 @@ impl Runtime {
             clock: Arc::clone(&parts.clock),
             random: Arc::clone(&parts.random),
             tasks: Arc::clone(&parts.tasks),
+            notices: Arc::clone(&parts.notices),
+            stall_after: parts.limits.stall_after,
         };
-        let around =
-            Surroundings { journal: Arc::clone(&parts.journal), tasks: parts.tasks, threads: parts.threads, notices: parts.notices };
+        let around = Surroundings {
+            journal: Arc::clone(&parts.journal),
+            clock: Arc::clone(&parts.clock),
+            tasks: parts.tasks,
+            threads: parts.threads,
+            notices: parts.notices,
+            stall_after: parts.limits.stall_after,
+        };
         let mint = Mint { clock: parts.clock, random: parts.random };
         let topics = Topics::new(Arc::clone(&parts.journal), parts.topics);
         let entities = Arc::new(Entities::new(parts.journal, mint, kinds, snapshots, parts.limits));
@@ -200,7 +208,8 @@ impl Runtime {
     /// # Errors
     /// When the engine fails: the journal cannot be read, or a place cannot be written.
     pub async fn begin(&self) -> Result<(), DeliveryError> {
-        self.views.begin();
+        self.delivery.lose_foreign_places().await?;
+        self.views.begin(self.journal().head().await?.position());
         self.asynchronous.resume(&self.delivery).await?;
         let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).chain(self.processors.names()).collect();
         self.pulled.resume(&self.delivery, &components).await?;

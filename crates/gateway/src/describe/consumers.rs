@@ -70,10 +70,17 @@ fn field_schema(field: &str) -> Json {
 }
 
 fn consumer() -> Json {
+    let time = |of: &str| {
+        let words = format!("when the oldest event was recorded that {of}");
+        json!({ "type": ["string", "null"], "format": "date-time", "description": words })
+    };
     json!({ "type": "object", "required": ["consumer", "state", "under_way", "held", "parked"], "properties": {
         "consumer": { "type": "string" }, "state": { "enum": ["starting", "working", "waiting", "unplaced", "stopped"] },
         "cause": { "type": ["string", "null"] }, "cursor": { "type": ["string", "null"] }, "under_way": { "type": "integer" },
         "held": { "type": "integer" }, "parked": { "type": "integer" },
+        "behind": { "type": ["integer", "null"], "description": "events of the service behind its cursor, at most" },
+        "oldest_undelivered_at": time("it has not done and that waits behind no held key"),
+        "oldest_held_at": time("holds a key or has parked it"), "stalled": stall(),
     } })
 }
 
@@ -82,6 +89,13 @@ fn remembered() -> Json {
         "key": { "type": "string" }, "state": {}, "wakes": { "type": "array", "items": { "type": "string", "format": "date-time" } },
         "parked": { "anyOf": [{ "type": "null" }, reference("schemas", "HeldKey")] },
     } })
+}
+
+/// What stands still although it has something to do.
+pub(super) fn stall() -> Json {
+    json!({ "type": ["object", "null"], "required": ["since", "cause"],
+        "description": "it does not move although it has something to do", "properties": {
+            "since": { "type": "string", "format": "date-time" }, "cause": { "type": "string" } } })
 }
 
 fn held_key() -> Json {

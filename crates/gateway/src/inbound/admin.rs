@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
 use journal::{Cursor, EntityKey, Timestamp};
-use runtime::{ConsumerState, ConsumerStatus, Decision, HeldKey, HeldSelection, cause_group};
+use runtime::{ConsumerState, ConsumerStatus, Decision, HeldKey, HeldSelection, Stall, cause_group};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
@@ -40,30 +40,38 @@ pub(super) async fn list(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respon
     let head = gateway.runtime.journal().head().await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
     let mut page = Page::new();
     for status in gateway.runtime.consumers() {
-        page.item(|out| json::value(out, &status_json(&status)));
+        page.item(|out| json::value(out, &status_json(&status, head)));
     }
     Ok(page.finish(None, head))
 }
 
 /// `GET /v1/admin/consumers/{consumer}`.
-pub(super) fn status(gateway: &Arc<Gateway>, parts: &Parts, consumer: &str) -> Result<Response<Body>, Problem> {
+pub(super) async fn status(gateway: &Arc<Gateway>, parts: &Parts, consumer: &str) -> Result<Response<Body>, Problem> {
     query::none(parts.uri.query())?;
+    let head = gateway.runtime.journal().head().await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
     let consumers = gateway.runtime.consumers();
     match consumers.iter().find(|status| status.name == consumer) {
-        Some(status) => Ok(answer::json(status_json(status).to_string())),
+        Some(status) => Ok(answer::json(status_json(status, head).to_string())),
         None => Err(refusal::unknown_consumer(consumer, &consumers.iter().map(|status| status.name.clone()).collect::<Vec<_>>())),
     }
 }
 
-fn status_json(status: &ConsumerStatus) -> Json {
+fn status_json(status: &ConsumerStatus, head: Cursor) -> Json {
     let cause = match &status.state {
         ConsumerState::Waiting { cause } => Some(cause),
         _ => None,
     };
     json!({
         "consumer": status.name, "state": status.state.to_string(), "cause": cause, "cursor": status.cursor.map(|cursor| cursor.to_string()),
-        "under_way": status.under_way, "held": status.held, "parked": status.parked,
+        "behind": status.behind(head), "under_way": status.under_way, "held": status.held, "parked": status.parked,
+        "oldest_undelivered_at": status.oldest_undelivered_at.map(calendar::text), "oldest_held_at": status.oldest_held_at.map(calendar::text),
+        "stalled": status.stalled.as_ref().map(stall_json),
     })
+}
+
+/// Since when something stands still, and why.
+pub(super) fn stall_json(stall: &Stall) -> Json {
+    json!({ "since": calendar::text(stall.since), "cause": stall.cause })
 }
 
 /// `GET /v1/admin/consumers/{consumer}/held`: keys by key, or groups of causes with `?group=cause`.

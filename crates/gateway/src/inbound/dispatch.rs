@@ -70,7 +70,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Views => Box::pin(view::list(gateway, parts)).await,
         Route::Rebuild { view } => view::rebuild(gateway, parts, &view),
         Route::Consumers => Box::pin(admin::list(gateway, parts)).await,
-        Route::Consumer { consumer } => admin::status(gateway, parts, &consumer),
+        Route::Consumer { consumer } => admin::status(gateway, parts, &consumer).await,
         Route::Held { consumer } => Box::pin(admin::held(gateway, parts, &consumer)).await,
         Route::Remembered { consumer, key } => admin::remembered(gateway, parts, &consumer, &key).await,
         Route::Decide { consumer, act } => Box::pin(admin::act(gateway, parts, body, &consumer, act)).await,

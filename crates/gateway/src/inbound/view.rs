@@ -16,6 +16,7 @@ use runtime::{QueryAnswer, QueryError, QueryInput, QueryRequest, ViewStatus};
 use serde_json::{Value as Json, json};
 
 use super::Gateway;
+use super::admin::stall_json;
 use super::answer::{self, JSON, NDJSON, SSE};
 use super::body::{Body, RequestBody};
 use super::headers::{self, invalid, single};
@@ -206,11 +207,15 @@ fn status_json(gateway: &Gateway, status: &ViewStatus) -> Json {
     let described = gateway.runtime.view_descriptions().into_iter().find(|view| view.name == status.name);
     let queries: Vec<&str> = described.iter().flat_map(|view| &view.queries).map(|query| query.name).collect();
     let rebuild = status.rebuild.as_ref().map(|rebuild| {
-        json!({ "state": rebuild.state.word(), "cause": rebuild.state.cause(), "cursor": rebuild.cursor.to_string(), "behind": rebuild.behind })
+        json!({
+            "state": rebuild.state.word(), "cause": rebuild.state.cause(), "cursor": rebuild.cursor.to_string(), "behind": rebuild.behind,
+            "stalled": rebuild.stalled.as_ref().map(stall_json),
+        })
     });
     json!({
         "view": status.name, "state": status.state.word(), "cause": status.state.cause(), "build": status.build,
-        "cursor": status.cursor.to_string(), "behind": status.behind, "rebuild": rebuild, "file": status.file, "queries": queries,
+        "cursor": status.cursor.to_string(), "behind": status.behind, "stalled": status.stalled.as_ref().map(stall_json),
+        "rebuild": rebuild, "file": status.file, "queries": queries,
         "notes": status.notes,
     })
 }

@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::{Value as Json, json};
 
 use super::entity::get;
+use super::sight::{self, age, print_stall, stalled};
 use super::table::{cell, table};
 use crate::client::{accepted, command_headers, connection, failed, segment};
 use crate::config::Settings;
@@ -172,8 +173,17 @@ async fn list(url: &str, as_json: bool) -> Result<(), Failure> {
     if as_json {
         return items.iter().try_for_each(output::json);
     }
-    let line = |item: &Json| ["consumer", "state", "under_way", "held", "parked", "cause"].map(|name| cell(&item[name])).to_vec();
-    table(&["CONSUMER", "STATE", "UNDER WAY", "HELD", "PARKED", "CAUSE"], &items.iter().map(line).collect::<Vec<_>>())
+    let now = sight::now();
+    let line = |item: &Json| {
+        let numbers = ["under_way", "held", "parked"].map(|name| cell(&item[name]));
+        let cause = stalled(item, now).map_or_else(|| cell(&item["cause"]), |(time, _)| format!("stalled for {time}"));
+        let [under_way, held, parked] = numbers;
+        let (behind, oldest) = (cell(&item["behind"]), age(&item["oldest_undelivered_at"], now).unwrap_or_default());
+        vec![cell(&item["consumer"]), cell(&item["state"]), behind, under_way, oldest, held, parked, cause]
+    };
+    let names = ["CONSUMER", "STATE", "BEHIND", "UNDER WAY", "OLDEST", "HELD", "PARKED", "CAUSE"];
+    table(&names, &items.iter().map(line).collect::<Vec<_>>())?;
+    items.iter().try_for_each(|item| print_stall(&format!("consumer {}", cell(&item["consumer"])), item, now))
 }
 
 async fn held(url: &str, consumer: &str, cause: Option<&str>, groups: bool, as_json: bool) -> Result<(), Failure> {

@@ -7,24 +7,24 @@ use headwater::prelude::*;
 use headwater::{Exit, Outcome, Running, SendError};
 
 #[derive(Debug, Default, PartialEq, State)]
-struct Counter {
-    count: u64,
+pub(crate) struct Counter {
+    pub(crate) count: u64,
 }
 
 #[derive(Command)]
-enum CounterCommand {
+pub(crate) enum CounterCommand {
     #[command("add")]
     Add { by: u64 },
 }
 
 #[derive(Event)]
-enum CounterEvent {
+pub(crate) enum CounterEvent {
     #[event("added")]
     Added { by: u64 },
 }
 
 #[derive(Debug, PartialEq, Rejection)]
-enum CounterRejection {
+pub(crate) enum CounterRejection {
     #[rejection("too-much", "add at most {most}")]
     TooMuch { most: u64 },
 }
@@ -87,16 +87,16 @@ impl Operation for AddBoth {
     }
 }
 
-struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("headwater-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
     }
 
-    fn service(&self) -> Service {
+    pub(crate) fn service(&self) -> Service {
         Service::new("counters").entity::<Counter>().operation::<AddBoth>().listen("127.0.0.1:0").data(self.0.display().to_string())
     }
 
