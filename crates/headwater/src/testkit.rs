@@ -60,11 +60,6 @@ use crate::service::Service;
 pub use held::Held;
 pub use key::Keyed;
 
-/// The programs of the guide are tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/guide/testing.md")]
-mod guide {}
-
 /// Sets the seed of every testkit, over what the test says.
 pub const SEED_VARIABLE: &str = "HEADWATER_SEED";
 
