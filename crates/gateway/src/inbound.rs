@@ -37,6 +37,7 @@ use tokio::sync::watch;
 
 use crate::limits;
 
+pub(crate) use headers::{CORRELATION_ID, IDEMPOTENCY_KEY, TIMEOUT_MS, TRACEPARENT};
 pub(crate) use path::encode;
 pub use refusal::told;
 pub use server::serve;

@@ -80,4 +80,5 @@ pub use exit::Exit;
 pub use failure::Failure;
 pub use given_view::{AskedView, GivenView, given_view};
 pub use running::Running;
+pub use runtime::{DestinationPolicy, DestinationState, DestinationStatus};
 pub use service::Service;

@@ -2,10 +2,11 @@
 
 pub use component::{
     Action, ActionContext, ActionError, Command, CommandContext, CommandFailure, Decimal, Decision, DeliveryPolicy, Entities, Entity,
-    EntityRef, Event, Message, Operation, Recorded, Rejection, Rule, RuleDecision, Start, State, Tag, TagSet, TopicAction, Value, View,
-    command_to, given, given_action, given_entities, given_events, given_topic_action, nothing, operation_with, record, record_on,
-    rule_with, tag,
+    EntityRef, Event, HttpFailure, HttpReply, Message, Operation, Recorded, Rejection, Rule, RuleDecision, Start, State, Tag, TagSet,
+    TopicAction, Value, View, command_to, given, given_action, given_entities, given_events, given_topic_action, http_delete, http_get,
+    http_patch, http_post, http_put, nothing, operation_with, record, record_on, rule_with, tag,
 };
+pub use runtime::DestinationPolicy;
 
 pub use crate::given_view::given_view;
 pub use crate::service::Service;

@@ -5,6 +5,7 @@ use component::{
     Action, Entity, Operation, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_rule, hosted_topic,
     hosted_topic_action, hosted_topic_of,
 };
+use runtime::DestinationPolicy;
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -28,6 +29,7 @@ pub struct Service {
     actions: Vec<ActionHandle>,
     topics: Vec<TopicHandle>,
     views: Vec<ViewHandle>,
+    destinations: Vec<(String, DestinationPolicy)>,
     flags: Flags,
 }
 
@@ -41,6 +43,7 @@ impl Service {
             actions: Vec::new(),
             topics: Vec::new(),
             views: Vec::new(),
+            destinations: Vec::new(),
             flags: Flags::default(),
         }
     }
@@ -90,6 +93,13 @@ impl Service {
     /// Adds a view: rows made from events, with queries.
     pub fn view(mut self, view: View) -> Self {
         self.views.push(view.hosted());
+        self
+    }
+
+    /// Says how a destination is treated that actions call: scheme, host and port, as in `https://pay.example`. Those that are not named
+    /// have the default policy.
+    pub fn destination(mut self, address: impl Into<String>, policy: DestinationPolicy) -> Self {
+        self.destinations.push((address.into(), policy));
         self
     }
 
@@ -148,5 +158,9 @@ impl Service {
 
     pub(crate) fn views(&self) -> &[ViewHandle] {
         &self.views
+    }
+
+    pub(crate) fn destinations(&self) -> &[(String, DestinationPolicy)] {
+        &self.destinations
     }
 }

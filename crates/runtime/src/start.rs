@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use component::hosted::{EntityHandle, OperationHandle, TOPIC_TYPE};
+use component::hosted::{EntityHandle, OperationHandle, TOPIC_TYPE, named_destination};
 use journal::{Capability, EntityType, Journal};
 
-use crate::Parts;
 use crate::view::{self, Plan};
+use crate::{DestinationPolicy, Parts};
 
 /// Why a runtime does not begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,13 @@ pub enum StartError {
         /// The operation that needs it.
         operation: &'static str,
     },
+    /// A destination's address or policy does not hold together.
+    Destination {
+        /// Its address, as the service names it.
+        destination: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A view's definition does not hold together.
     View {
         /// The view.
@@ -65,6 +72,7 @@ impl fmt::Display for StartError {
             Self::MissingCapability { capability, operation } => {
                 write!(formatter, "the engine has no {capability}, which the operation `{operation}` needs; choose another engine")
             }
+            Self::Destination { destination, problem } => write!(formatter, "the destination `{destination}`: {problem}"),
             Self::View { view, message } => write!(formatter, "view `{view}`, {message}"),
         }
     }
@@ -85,6 +93,24 @@ pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
     check_sources(parts)?;
     check_capabilities(&*parts.journal, &parts.operations)?;
     view::check(&parts.views, &parts.entities).map_err(|(view, message)| StartError::View { view, message })
+}
+
+/// The destinations that a service names, in one spelling.
+pub(crate) fn destinations(named: &[(String, DestinationPolicy)]) -> Result<Vec<(String, DestinationPolicy)>, StartError> {
+    let mut seen = HashSet::new();
+    let mut destinations = Vec::with_capacity(named.len());
+    for (address, policy) in named {
+        let refused = |problem| StartError::Destination { destination: address.clone(), problem };
+        let destination = named_destination(address).map_err(refused)?;
+        if let Some(field) = policy.problem() {
+            return Err(refused(format!("{field} must be more than 0")));
+        }
+        if !seen.insert(destination.clone()) {
+            return Err(refused("is named twice; give it one policy".to_owned()));
+        }
+        destinations.push((destination, *policy));
+    }
+    Ok(destinations)
 }
 
 fn check_names(what: &'static str, names: impl Iterator<Item = &'static str>) -> Result<(), StartError> {

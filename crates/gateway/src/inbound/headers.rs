@@ -16,8 +16,10 @@ use crate::problem::{Code, HEADERS_TOO_LARGE, INVALID_HEADER, INVALID_IDEMPOTENC
 /// A command's id. The draft of the IETF (draft-ietf-httpapi-idempotency-key-header).
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Ties together everything that one request from outside set off.
-const CORRELATION_ID: HeaderName = HeaderName::from_static("correlation-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("correlation-id");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// How long the caller waits for its answer, in whole milliseconds.
+pub(crate) const TIMEOUT_MS: HeaderName = HeaderName::from_static("headwater-timeout-ms");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const OURS: &str = "headwater-";
 

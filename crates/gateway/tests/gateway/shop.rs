@@ -236,6 +236,8 @@ impl Shop {
             threads: Arc::new(ThreadSpawner::new()),
             snapshots: None,
             views: vec![popular().hosted()],
+            outgoing: None,
+            destinations: Vec::new(),
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),
