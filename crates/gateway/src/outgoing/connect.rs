@@ -11,9 +11,9 @@ use runtime::OutgoingError;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
-use super::{Sender, failed};
 #[cfg(feature = "https")]
 use super::tls::Tls;
+use super::{Sender, failed};
 use crate::limits::{OUTGOING_ADDRESSES_MAX, OUTGOING_CONNECT_MAX, OUTGOING_HEAD_BYTES_MAX, OUTGOING_HEADERS_MAX};
 
 /// Whom to connect to.
@@ -33,7 +33,13 @@ impl Host {
         let end = authority.rfind(']').map_or_else(|| authority.find(':').unwrap_or(authority.len()), |at| at + 1);
         let (name, port) = authority.split_at(end);
         let port = match port.strip_prefix(':') {
-            None => if is_https { 443 } else { 80 },
+            None => {
+                if is_https {
+                    443
+                } else {
+                    80
+                }
+            }
             Some(port) => port.parse().map_err(|_| format!("`{port}` is no port"))?,
         };
         Ok(Self { is_https, name: name.trim_start_matches('[').trim_end_matches(']').to_owned(), port })

@@ -24,7 +24,8 @@ pub(super) async fn read(response: Response<Incoming>) -> Result<(CallReply, boo
 }
 
 async fn body_of(mut body: Incoming, is_success: bool) -> Result<(Bytes, bool), OutgoingError> {
-    let too_large = || OutgoingError::Unfit { message: format!("the answer is larger than {CALL_REPLY_BYTES_MAX} bytes, which is the bound") };
+    let too_large =
+        || OutgoingError::Unfit { message: format!("the answer is larger than {CALL_REPLY_BYTES_MAX} bytes, which is the bound") };
     if is_success && body.size_hint().lower() > CALL_REPLY_BYTES_MAX as u64 {
         return Err(too_large());
     }

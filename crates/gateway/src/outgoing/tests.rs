@@ -225,7 +225,10 @@ async fn a_head_beyond_its_bound_is_no_answer() {
 
 #[tokio::test]
 async fn redirects_are_answers() {
-    let server = server(|stream, _| Box::pin(answer_all(stream, b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"))).await;
+    let server = server(|stream, _| {
+        Box::pin(answer_all(stream, b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"))
+    })
+    .await;
     let reply = Pool::new().call(server.call()).await.unwrap();
     assert_eq!((reply.status, server.connections()), (302, 1));
 }

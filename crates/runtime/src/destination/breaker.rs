@@ -8,6 +8,8 @@
 //!      └───────────────────────────────────────────────────────── half open
 //! ```
 //!
+//! Where few calls come, it closes as well when some trials have succeeded and none has failed within the window.
+//!
 //! A call counts for the state in which it began, and for no later one: what was under way when the breaker opened says nothing new.
 
 use std::time::Duration;
@@ -50,16 +52,18 @@ pub(super) struct Breaker {
     row: u32,
     /// How often it has opened without having been closed.
     opened: u32,
+    /// When the last trial succeeded.
+    succeeded: Duration,
 }
 
 impl Breaker {
     pub(super) fn new(policy: DestinationPolicy) -> Self {
-        Self { policy, state: State::Closed, since: None, term: 0, tally: Tally::new(policy.window), row: 0, opened: 0 }
+        Self { policy, state: State::Closed, since: None, term: 0, tally: Tally::new(policy.window), row: 0, opened: 0, succeeded: Duration::ZERO }
     }
 
     /// How long no call may pass; zero when one may.
-    pub(super) fn wait(&self, now: Duration) -> Duration {
-        match self.state {
+    pub(super) fn wait(&mut self, now: Duration) -> Duration {
+        match self.state(now) {
             State::Open { until } => until.saturating_sub(now),
             State::HalfOpen { trying, succeeded } if trying + succeeded >= DESTINATION_TRIALS => self.policy.open_min / 4,
             State::Closed | State::HalfOpen { .. } => Duration::ZERO,
@@ -90,6 +94,7 @@ impl Breaker {
             (State::HalfOpen { .. }, Some(true)) => self.open(now),
             (State::HalfOpen { trying, succeeded }, Some(false)) => {
                 (*trying, *succeeded) = (*trying - 1, *succeeded + 1);
+                self.succeeded = now;
                 if *succeeded >= DESTINATION_TRIALS {
                     self.close();
                 }
@@ -99,7 +104,11 @@ impl Breaker {
         }
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&mut self, now: Duration) -> State {
+        let is_quiet = matches!(self.state, State::HalfOpen { trying: 0, succeeded: 1.. });
+        if is_quiet && now.saturating_sub(self.succeeded) >= self.policy.window {
+            self.close();
+        }
         self.state
     }
 
@@ -177,7 +186,7 @@ mod tests {
     fn check_opens(outcomes: &str, opens: bool) {
         let mut breaker = Breaker::new(POLICY);
         calls(&mut breaker, at(1), outcomes);
-        assert_eq!(breaker.state() != State::Closed, opens, "{outcomes}");
+        assert_eq!(breaker.state(at(1)) != State::Closed, opens, "{outcomes}");
     }
 
     #[test]
@@ -198,7 +207,7 @@ mod tests {
         let mut breaker = Breaker::new(POLICY);
         calls(&mut breaker, at(1), "x.x");
         calls(&mut breaker, at(15), ".x...");
-        assert_eq!(breaker.state(), State::Closed);
+        assert_eq!(breaker.state(at(15)), State::Closed);
         assert_eq!(breaker.sums(at(15)), (5, 1));
     }
 
@@ -220,9 +229,9 @@ mod tests {
         let mut breaker = Breaker::new(POLICY);
         calls(&mut breaker, at(0), "xxx");
         calls(&mut breaker, at(8), "...");
-        assert_eq!((breaker.state(), breaker.since()), (State::Closed, None));
+        assert_eq!((breaker.state(at(8)), breaker.since()), (State::Closed, None));
         calls(&mut breaker, at(8), "xx");
-        assert_eq!(breaker.state(), State::Closed, "what failed before it opened is forgotten");
+        assert_eq!(breaker.state(at(8)), State::Closed, "what failed before it opened is forgotten");
         calls(&mut breaker, at(8), "x");
         assert_eq!(breaker.wait(at(8)), at(8), "and so is how often it had opened");
     }
@@ -254,9 +263,22 @@ mod tests {
         assert_eq!(breaker.wait(at(1)), at(7));
         calls(&mut breaker, at(8), "..");
         breaker.end(at(8), early[2], Some(true));
-        assert!(matches!(breaker.state(), State::HalfOpen { .. }));
+        assert!(matches!(breaker.state(at(8)), State::HalfOpen { .. }));
         calls(&mut breaker, at(8), ".");
         breaker.end(at(8), early[3], Some(true));
-        assert_eq!(breaker.state(), State::Closed);
+        assert_eq!(breaker.state(at(8)), State::Closed);
+    }
+
+    #[test]
+    fn it_closes_after_a_quiet_window_too_once_a_trial_has_succeeded() {
+        let mut breaker = Breaker::new(POLICY);
+        calls(&mut breaker, at(0), "xxx");
+        assert!(matches!(breaker.state(at(3_600)), State::Open { .. }), "not without a trial");
+        calls(&mut breaker, at(8), ".");
+        assert!(matches!(breaker.state(at(17)), State::HalfOpen { .. }));
+        let trial = breaker.pass();
+        assert!(matches!(breaker.state(at(100)), State::HalfOpen { .. }), "not while a trial is under way");
+        breaker.end(at(100), trial, Some(true));
+        assert_eq!(breaker.state(at(110)), State::Closed);
     }
 }

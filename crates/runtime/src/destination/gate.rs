@@ -142,12 +142,12 @@ impl Gate {
     }
 
     /// How long no call may pass.
-    pub(super) fn spared(&self, now: Duration) -> Duration {
+    pub(super) fn spared(&mut self, now: Duration) -> Duration {
         self.rest.1.saturating_sub(now).max(self.breaker.wait(now))
     }
 
-    pub(super) fn state(&self, now: Duration) -> DestinationState {
-        match self.breaker.state() {
+    pub(super) fn state(&mut self, now: Duration) -> DestinationState {
+        match self.breaker.state(now) {
             _ if self.rest.1 > now => DestinationState::Resting,
             State::Closed => DestinationState::Closed,
             State::Open { until } if until > now => DestinationState::Open,

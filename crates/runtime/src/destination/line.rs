@@ -74,7 +74,7 @@ impl Line {
     }
 
     pub(super) fn is_idle(&self, now: Duration) -> bool {
-        let gate = self.lock();
+        let mut gate = self.lock();
         gate.in_flight() == 0 && gate.state(now) == DestinationState::Closed
     }
 
@@ -87,10 +87,10 @@ impl Line {
         let (calls, failures) = gate.sums(now);
         let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         let at = |moment: Duration| Timestamp::from_micros(wall.as_micros() - micros(now.saturating_sub(moment)));
-        let spared = gate.spared(now);
+        let (spared, state) = (gate.spared(now), gate.state(now));
         DestinationStatus {
             destination: destination.to_owned(),
-            state: gate.state(now),
+            state,
             calls,
             failures,
             in_flight: gate.in_flight(),
