@@ -12,6 +12,8 @@ mod body;
 mod command;
 mod connection;
 mod consumer;
+mod deadline;
+mod destination;
 mod dispatch;
 mod entity;
 mod events;

@@ -1,7 +1,7 @@
 //! Request headers: the bounds of a head, and the headers of a command.
 //!
 //! In: `Idempotency-Key` (raw, or quoted as in the IETF draft), `If-Match: "7"`, `If-None-Match: *`, `traceparent`,
-//! `Correlation-Id`. A header that matters may be there once. `Headwater-...` is ours: an unknown one is refused, and so is
+//! `Correlation-Id`, `Headwater-Timeout-Ms` (see `deadline`). A header that matters may be there once. `Headwater-...` is ours: an unknown one is refused, and so is
 //! `Headwater-Tenant`, because the tenant comes from the credential.
 
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Problem> {
     let mut bytes = 0;
     for (name, value) in headers {
         bytes += name.as_str().len() + value.len();
-        if name.as_str().starts_with(OURS) {
+        if name.as_str().starts_with(OURS) && *name != TIMEOUT_MS {
             return Err(refuse_ours(name));
         }
     }

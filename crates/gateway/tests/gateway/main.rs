@@ -14,6 +14,7 @@ mod bounds;
 mod commands;
 mod consumers;
 mod described;
+mod destinations;
 mod failures;
 mod later;
 mod pulls;

@@ -183,7 +183,7 @@ async fn held(url: &str, consumer: &str, cause: Option<&str>, groups: bool, as_j
 }
 
 /// All items of a list, page by page.
-async fn pages(url: &str, first: String) -> Result<Vec<Json>, Failure> {
+pub(super) async fn pages(url: &str, first: String) -> Result<Vec<Json>, Failure> {
     let (mut items, mut next) = (Vec::new(), Some(first));
     while let Some(path) = next {
         let mut page = get(url, &path).await?;

@@ -185,7 +185,9 @@ fn an_order_that_is_refused_parks_with_what_was_said_and_the_others_go_on() {
     let parked: Vec<String> = shop.held().iter().map(ToString::to_string).collect();
     assert_eq!(
         parked,
-        ["order/o1 is parked in charge-order by its event 1 (order/placed) after 1 runs: https://pay.example answered 422: no such customer"]
+        [
+            "order/o1 is parked in charge-order by its event 1 (order/placed) after 1 runs: https://pay.example answered 422: no such customer"
+        ]
     );
     assert!(shop.state::<Order>("o4").unwrap().charge.is_some());
 }

@@ -58,7 +58,16 @@ pub(super) struct Breaker {
 
 impl Breaker {
     pub(super) fn new(policy: DestinationPolicy) -> Self {
-        Self { policy, state: State::Closed, since: None, term: 0, tally: Tally::new(policy.window), row: 0, opened: 0, succeeded: Duration::ZERO }
+        Self {
+            policy,
+            state: State::Closed,
+            since: None,
+            term: 0,
+            tally: Tally::new(policy.window),
+            row: 0,
+            opened: 0,
+            succeeded: Duration::ZERO,
+        }
     }
 
     /// How long no call may pass; zero when one may.
@@ -278,7 +287,7 @@ mod tests {
         assert!(matches!(breaker.state(at(17)), State::HalfOpen { .. }));
         let trial = breaker.pass();
         assert!(matches!(breaker.state(at(100)), State::HalfOpen { .. }), "not while a trial is under way");
-        breaker.end(at(100), trial, Some(true));
+        breaker.end(at(100), trial, Some(false));
         assert_eq!(breaker.state(at(110)), State::Closed);
     }
 }
