@@ -162,10 +162,10 @@ mod tests {
 
     #[test]
     fn a_no_of_the_provider_is_an_answer_and_nonsense_waits_for_a_person() {
-        given_action(ChargeOrder).answers_http(402, "insufficient funds".to_owned()).when("o1", Placed::Placed { cents: 250 }).sends([
-            http_post("http://127.0.0.1:7499/charges").json(&charge()),
-            command_to::<Order>("o1", OrderCommand::Decline),
-        ]);
+        given_action(ChargeOrder)
+            .answers_http(402, "insufficient funds".to_owned())
+            .when("o1", Placed::Placed { cents: 250 })
+            .sends([http_post("http://127.0.0.1:7499/charges").json(&charge()), command_to::<Order>("o1", OrderCommand::Decline)]);
         given_action(ChargeOrder).answers_http(503, ()).when("o1", Placed::Placed { cents: 250 }).retries();
         given_action(ChargeOrder).fails_http("connection refused").when("o1", Placed::Placed { cents: 250 }).retries();
         given_action(ChargeOrder).answers_http(400, ()).when("o1", Placed::Placed { cents: 250 }).parks();

@@ -11,6 +11,7 @@ mod entities;
 mod entity;
 mod events;
 mod outcome;
+mod processor;
 mod sending;
 mod topic;
 
@@ -18,6 +19,7 @@ pub use action::{GivenAction, WhenAction, given_action};
 pub use entities::{GivenEntities, WhenEntities, given_entities};
 pub use entity::{Given, When, given};
 pub use events::{GivenEvents, WhenEvents, given_events};
+pub use processor::{GivenProcessor, given_processor};
 pub use sending::{Sending, command_to, http_delete, http_get, http_patch, http_post, http_put, operation_with, rule_with};
 pub use topic::{GivenTopicAction, given_topic_action};
 

@@ -6,6 +6,7 @@
 mod action;
 mod entity;
 mod operation;
+mod processor;
 pub(crate) mod recording;
 mod rule;
 mod topic;
@@ -14,5 +15,6 @@ pub use action::hosted_action;
 pub(crate) use entity::Live;
 pub use entity::hosted;
 pub use operation::hosted_operation;
+pub use processor::hosted_processor;
 pub use rule::hosted_rule;
 pub use topic::{hosted_topic, hosted_topic_action, hosted_topic_of};

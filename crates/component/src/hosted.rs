@@ -13,7 +13,8 @@ use bytes::Bytes;
 
 use serde_json::Value as Json;
 
-use crate::action::DeliveryPolicy;
+use crate::action::{DeliveryPolicy, Start};
+use crate::processor::EventClock;
 use crate::view::{Tables, ViewEvent};
 
 /// Who asks, and when: what a rule may know about its command.
@@ -462,6 +463,94 @@ pub fn named_destination(address: &str) -> Result<String, String> {
     crate::http::named_destination(address)
 }
 
+/// A processor.
+pub trait HostedProcessor: Send + Sync + 'static {
+    /// What it reads and emits.
+    fn description(&self) -> &ProcessorDescription;
+
+    /// The entity type of what it emits: it has events and takes no commands.
+    fn output(&self) -> EntityHandle;
+
+    /// Decodes an event of this entity type, and says where it goes.
+    ///
+    /// # Errors
+    /// When it does not decode, or its route does not fit the processor's clock.
+    fn read(&self, entity: &str, event: DeliveredEvent) -> Result<ProcessorInput, String>;
+
+    /// A key without inputs.
+    fn fresh(&self) -> Box<dyn LiveKey>;
+
+    /// A key from what [`LiveKey::state`] gave, of a processor with the same build.
+    ///
+    /// # Errors
+    /// When it does not decode.
+    fn restore(&self, state: &[u8]) -> Result<Box<dyn LiveKey>, Unreadable>;
+}
+
+/// A processor, for the runtime and for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProcessorDescription {
+    /// Its durable name, and the entity type of what it emits.
+    pub name: &'static str,
+    /// The entity types that it reads and the names of their events; [`TOPIC_TYPE`] with the names of topics.
+    pub sources: Vec<(&'static str, Vec<&'static str>)>,
+    /// Names the shape of its state: a state of another build is made anew.
+    pub build: String,
+    /// Which time it lives in.
+    pub clock: EventClock,
+    /// Where it begins when it is new.
+    pub start: Start,
+}
+
+/// An input on its way to a key.
+pub struct ProcessorInput {
+    /// The key; `None` when the input does not matter.
+    pub key: Option<String>,
+    /// When it happened: microseconds since 1970, UTC.
+    pub time_micros: i64,
+    /// The input with its fold, for the processor's own keys.
+    pub(crate) folding: Box<dyn Any + Send>,
+}
+
+/// The moment of a fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessorMoment {
+    /// When the input happened, or the time that was asked for.
+    pub time_micros: i64,
+    /// How far the processor's time has come.
+    pub now_micros: i64,
+}
+
+/// What came of a fold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folded {
+    /// Events, in order.
+    pub events: Vec<EncodedEvent>,
+    /// Times at which the key wants to be woken.
+    pub wakes: Vec<i64>,
+}
+
+/// The state of one key in memory. After an error or a panic it is not to be used any more.
+pub trait LiveKey: Send {
+    /// Takes an input in.
+    ///
+    /// # Errors
+    /// When what it emits does not encode.
+    fn fold(&mut self, key: &str, input: ProcessorInput, moment: ProcessorMoment) -> Result<Folded, String>;
+
+    /// A time that it asked for has come.
+    ///
+    /// # Errors
+    /// When what it emits does not encode.
+    fn wake(&mut self, key: &str, moment: ProcessorMoment) -> Result<Folded, String>;
+
+    /// The state as one line of JSON.
+    ///
+    /// # Errors
+    /// When it does not encode.
+    fn state(&self) -> Result<Vec<u8>, String>;
+}
+
 /// The platform's entity type that carries the messages of topics; the event's name is the topic's.
 pub const TOPIC_TYPE: &str = "$topic";
 
@@ -535,6 +624,8 @@ pub type EntityHandle = Arc<dyn HostedEntity>;
 pub type ActionHandle = Arc<dyn HostedAction>;
 /// Shared handles, as a service registers them.
 pub type TopicHandle = Arc<dyn HostedTopic>;
+/// Shared handles, as a service registers them.
+pub type ProcessorHandle = Arc<dyn HostedProcessor>;
 /// Shared handles, as a service registers them.
 pub type OperationHandle = Arc<dyn HostedOperation>;
 /// Shared handles, as a service registers them.

@@ -1,4 +1,4 @@
-//! What users of Headwater write: entities, operations, rules, actions, topics, views, their values, and the tests of all of them.
+//! What users of Headwater write: entities, operations, rules, actions, processors, topics, views, their values, and the tests of all of them.
 //!
 //! You write how a command becomes events ([`Entity::decide`]) and how events become state ([`Entity::evolve`]); both are pure. The
 //! derives give names, versions, JSON and schemas. [`given`] tests a rule in one line. [`hosted`](mod@hosted) is the same with its types
@@ -21,12 +21,14 @@ pub mod hosted;
 mod http;
 pub mod limits;
 mod operation;
+mod processor;
 mod rule;
 mod tag;
 mod topic;
 mod value;
 mod variants;
 mod view;
+mod window;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -37,18 +39,22 @@ pub use decimal::{Decimal, DecimalError};
 pub use decision::{Decision, IntoEvents, nothing, record};
 pub use entity::Entity;
 pub use given::{
-    Given, GivenAction, GivenEntities, GivenEvents, GivenTopicAction, Sending, When, WhenAction, WhenEntities, WhenEvents, command_to,
-    given, given_action, given_entities, given_events, given_topic_action, http_delete, http_get, http_patch, http_post, http_put,
-    operation_with, rule_with,
+    Given, GivenAction, GivenEntities, GivenEvents, GivenProcessor, GivenTopicAction, Sending, When, WhenAction, WhenEntities, WhenEvents,
+    command_to, given, given_action, given_entities, given_events, given_processor, given_topic_action, http_delete, http_get, http_patch,
+    http_post, http_put, operation_with, rule_with,
 };
-pub use host::{hosted, hosted_action, hosted_operation, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of};
+pub use host::{
+    hosted, hosted_action, hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
+};
 pub use hosted::CommandContext;
 pub use http::{Http, HttpCall, HttpFailure, HttpReply};
 pub use macros::{Command, Event, Rejection, State, Value};
 pub use operation::{Entities, EntityRef, Operation};
+pub use processor::{EventClock, Inputs, Processor, ProcessorContext, Route};
 pub use rule::{Rule, RuleDecision, record_on};
 pub use tag::{Tag, TagSet, tag};
 pub use topic::{Message, TopicAction};
 pub use value::{Definitions, Key, Value, decode, encode, schema_of};
 pub use variants::{Command, Event, Rejection, State, Variants, decode_payload, encode_payload};
 pub use view::{Change, SqlValue, Tables, View, ViewEvent};
+pub use window::{Added, Session, Sliding, Tumbling, Window, Windows};

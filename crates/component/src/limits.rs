@@ -10,6 +10,8 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const TAG_BYTES_MAX: usize = 256;
 /// Bytes of a tag's name, at most.
 pub const TAG_NAME_BYTES_MAX: usize = 64;
+/// Panes of a sliding window, at most.
+pub const PANES_MAX: i64 = 1_000;
 /// Digits behind the point of a [`Decimal`](crate::Decimal), at most.
 pub const DECIMAL_PLACES_MAX: u32 = 28;
 

@@ -139,6 +139,7 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         entities: service.entities().to_vec(),
         operations: service.operations().to_vec(),
         actions: service.actions().to_vec(),
+        processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
         views: service.views().to_vec(),
         outgoing: Some(Arc::new(gateway::outgoing::Pool::new())),

@@ -1,9 +1,9 @@
 //! A service as it is put together: its name and its components.
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle, ViewHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
 use component::{
-    Action, Entity, Operation, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_rule, hosted_topic,
-    hosted_topic_action, hosted_topic_of,
+    Action, Entity, Operation, Processor, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_processor,
+    hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
 };
 use runtime::DestinationPolicy;
 
@@ -27,6 +27,7 @@ pub struct Service {
     entities: Vec<EntityHandle>,
     operations: Vec<OperationHandle>,
     actions: Vec<ActionHandle>,
+    processors: Vec<ProcessorHandle>,
     topics: Vec<TopicHandle>,
     views: Vec<ViewHandle>,
     destinations: Vec<(String, DestinationPolicy)>,
@@ -41,6 +42,7 @@ impl Service {
             entities: Vec::new(),
             operations: Vec::new(),
             actions: Vec::new(),
+            processors: Vec::new(),
             topics: Vec::new(),
             views: Vec::new(),
             destinations: Vec::new(),
@@ -69,6 +71,12 @@ impl Service {
     /// Adds an action: a reaction to the events of an entity type.
     pub fn action<A: Action>(mut self, action: A) -> Self {
         self.actions.push(hosted_action(action));
+        self
+    }
+
+    /// Adds a processor: a reaction with a memory, whose events are of the entity type that bears its name.
+    pub fn processor<P: Processor>(mut self, processor: P) -> Self {
+        self.processors.push(hosted_processor(processor));
         self
     }
 
@@ -146,6 +154,10 @@ impl Service {
 
     pub(crate) fn actions(&self) -> &[ActionHandle] {
         &self.actions
+    }
+
+    pub(crate) fn processors(&self) -> &[ProcessorHandle] {
+        &self.processors
     }
 
     pub(crate) fn topics(&self) -> &[TopicHandle] {

@@ -44,6 +44,7 @@
 mod held;
 mod http;
 mod key;
+mod processor;
 mod read;
 
 use std::cell::{Cell, OnceCell};
@@ -298,6 +299,7 @@ fn components(service: &Service) -> Components {
         entities: service.entities().to_vec(),
         operations: service.operations().to_vec(),
         actions: service.actions().to_vec(),
+        processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
         views: service.views().to_vec(),
         destinations: service.destinations().to_vec(),

@@ -1,6 +1,8 @@
 //! Reading: selections, recorded events, heads, and the pull-based sources that engines implement.
 
+use std::future::Future as _;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 
@@ -171,6 +173,18 @@ impl Events {
     /// The next item if it is in memory already: cheaper than a future for each of many. `None` says nothing about what comes next.
     pub fn at_hand(&mut self) -> Option<Read> {
         self.0.at_hand()
+    }
+
+    /// What [`next`](Self::next) would give, if it is there without waiting.
+    pub async fn next_if_ready(&mut self) -> Option<Option<Result<Read, ReadError>>> {
+        let mut next = std::pin::pin!(self.0.next());
+        std::future::poll_fn(|context| {
+            Poll::Ready(match next.as_mut().poll(context) {
+                Poll::Ready(read) => Some(read),
+                Poll::Pending => None,
+            })
+        })
+        .await
     }
 
     /// The next event, over all progress; `None` at the end.

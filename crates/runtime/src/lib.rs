@@ -18,6 +18,7 @@ mod flight;
 mod isolation;
 pub mod limits;
 mod operation;
+mod processor;
 mod pull;
 mod request;
 mod runtime;
@@ -30,7 +31,7 @@ mod view;
 
 use std::sync::Arc;
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle, ViewHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
 use journal::seams::{Clock, Disk, Random, Spawner};
 use journal::{Journal, Registers};
 
@@ -40,6 +41,7 @@ pub use delivery::{
 };
 pub use destination::{DestinationPolicy, DestinationState, DestinationStatus, Outgoing, OutgoingCall, OutgoingError};
 pub use limits::Limits;
+pub use processor::KeySight;
 pub use pull::{ConsumerError, ConsumerReads, ConsumerSetup, ConsumerSight, ConsumerStart, DeliveryWord, PulledDelivery, SetUp};
 pub use request::{
     CommandError, CommandOutcome, CommandRequest, Expectation, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead,
@@ -68,6 +70,8 @@ pub struct Parts {
     pub operations: Vec<OperationHandle>,
     /// The actions.
     pub actions: Vec<ActionHandle>,
+    /// The processors.
+    pub processors: Vec<ProcessorHandle>,
     /// The topics.
     pub topics: Vec<TopicHandle>,
     /// The views.

@@ -77,6 +77,28 @@ pub const CHECKPOINT_DELAY: Duration = Duration::from_secs(1);
 pub const ENGINE_RETRY_MIN: Duration = Duration::from_millis(200);
 /// See [`ENGINE_RETRY_MIN`].
 pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(30);
+/// States of one processor's keys that are kept in memory; those of further keys are read from the journal.
+pub const PROCESSOR_KEYS_IN_MEMORY_MAX: usize = 50_000;
+/// Bytes of the state of one key of a processor, at most.
+pub const PROCESSOR_STATE_BYTES_MAX: usize = 256 * 1024;
+/// Times at which one key of a processor wants to be woken, at most.
+pub const PROCESSOR_WAKES_MAX: usize = 1_000;
+/// Events that a processor emits for one input, at most.
+pub const PROCESSOR_OUTPUT_EVENTS_MAX: usize = 250;
+/// Bytes of the events that a processor emits for one input, at most.
+pub const PROCESSOR_OUTPUT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Events, with one for each key that is touched, from which on a processor hands a step to the journal.
+pub const PROCESSOR_STEP_EVENTS: usize = 500;
+/// Bytes of inputs and outputs from which on a processor hands a step to the journal.
+pub const PROCESSOR_STEP_BYTES: usize = 1024 * 1024;
+/// Inputs after which a processor hands a step to the journal, whatever they touch.
+pub const PROCESSOR_STEP_INPUTS: usize = 2_000;
+/// Steps of a processor that are under way at once.
+pub const PROCESSOR_STEPS_UNDER_WAY_MAX: usize = 4;
+/// How long a processor waits, at least, between two looks at who wants to be woken.
+pub const PROCESSOR_WAKE_PAUSE: Duration = Duration::from_millis(10);
+/// Keys that one processor has parked, at most; then it takes no further inputs.
+pub const PROCESSOR_PARKED_MAX: usize = 10_000;
 /// Events in one transaction of a view, at most.
 pub const VIEW_BATCH_EVENTS_MAX: usize = 10_000;
 /// Bytes of payloads in one transaction of a view, at most.
@@ -137,6 +159,14 @@ const _: () = assert!(
     PUBLISH_BYTES_MAX + PUBLISH_MESSAGES_MAX * 2 * (1_024 + 5 * journal::limits::CONTEXT_TEXT_BYTES_MAX) + journal::limits::EVENT_BYTES_MAX
         <= journal::limits::COMMIT_BYTES_MAX
 );
+const _: () =
+    assert!(PROCESSOR_STEP_EVENTS + PROCESSOR_OUTPUT_EVENTS_MAX + 2 <= journal::limits::COMMIT_EVENTS_MAX, "the last input of a step fits");
+const _: () = assert!(
+    PROCESSOR_STEP_BYTES + PROCESSOR_OUTPUT_BYTES_MAX + PROCESSOR_STATE_BYTES_MAX + journal::limits::EVENT_BYTES_MAX
+        <= journal::limits::COMMIT_BYTES_MAX,
+    "a step of one input fits a commit"
+);
+const _: () = assert!(PROCESSOR_STATE_BYTES_MAX + PROCESSOR_WAKES_MAX * 20 + 128 * 1024 <= journal::limits::EVENT_BYTES_MAX);
 const _: () = assert!(DEATHS_MAX > 1, "the first death is nobody's in particular");
 const _: () = assert!(
     FAILURES_KEPT_MAX * FAILURE_CAUSE_BYTES_MAX * 6 + 8_192 <= journal::limits::REGISTER_BYTES_MAX,

@@ -12,12 +12,13 @@ use crate::action::DryRun;
 use crate::admission::Admission;
 use crate::asked::{Mint, checked};
 use crate::asynchronous::Asynchronous;
-use crate::delivery::{ConsumerStatus, Decision, DeliveryError, DeliveryRoom, HeldKey, HeldSelection, OrderError, Seams};
+use crate::delivery::{ConsumerStatus, Decision, DeliveryError, DeliveryRoom, HeldKey, HeldSelection, OrderError, Seams, What};
 use crate::destination::{DestinationStatus, Destinations, Machine};
 use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
 use crate::operation::Operations;
+use crate::processor::{KeySight, Processors};
 use crate::pull::{ConsumerError, ConsumerSetup, ConsumerSight, DeliveryWord, PullConsumers, PulledDelivery, SetUp};
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead};
 use crate::start::StartError;
@@ -34,6 +35,7 @@ pub struct Runtime {
     actions: Vec<ActionHandle>,
     destinations: Arc<Destinations>,
     delivery: DeliveryRoom,
+    processors: Processors,
     operations: Arc<Operations>,
     topics: Topics,
     pulled: PullConsumers,
@@ -66,9 +68,9 @@ impl Runtime {
     pub fn new(parts: Parts) -> Result<Self, StartError> {
         let plans = start::check(&parts)?;
         let destinations = start::destinations(&parts.destinations)?;
+        let kinds = start::emitted(&parts).into_iter().map(Kind::new).collect();
         // Snapshots are derived: without them loads take longer, and that is all.
         let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, parts.journal.lineage().id).ok());
-        let kinds = parts.entities.into_iter().map(Kind::new).collect();
         let seams = Seams {
             journal: Arc::clone(&parts.journal),
             registers: parts.registers,
@@ -87,13 +89,15 @@ impl Runtime {
         let mint = Mint { clock: parts.clock, random: parts.random };
         let topics = Topics::new(Arc::clone(&parts.journal), parts.topics);
         let entities = Arc::new(Entities::new(parts.journal, mint, kinds, snapshots, parts.limits));
+        let delivery = DeliveryRoom::new(seams);
         Ok(Self {
             service: parts.service,
             asynchronous: Asynchronous::new(Arc::clone(&entities)),
             actions: parts.actions,
             destinations: Arc::new(Destinations::new(machine, destinations)),
             entities,
-            delivery: DeliveryRoom::new(seams),
+            processors: Processors::new(parts.processors, Arc::clone(delivery.seams())),
+            delivery,
             operations: Arc::new(Operations::new(parts.operations)),
             topics,
             pulled: PullConsumers::new(),
@@ -208,7 +212,7 @@ impl Runtime {
     pub async fn begin(&self) -> Result<(), DeliveryError> {
         self.views.begin();
         self.asynchronous.resume(&self.delivery).await?;
-        let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).collect();
+        let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).chain(self.processors.names()).collect();
         self.pulled.resume(&self.delivery, &components).await?;
         let reach = action::Reach {
             entities: Arc::clone(&self.entities),
@@ -221,7 +225,7 @@ impl Runtime {
             self.delivery.place(&consumer).await?;
             self.delivery.begin(consumer);
         }
-        Ok(())
+        self.processors.begin().await
     }
 
     /// Takes a command that is decided later, in the background, and gives the id under which its outcome is found. It is
@@ -246,7 +250,7 @@ impl Runtime {
     /// How each consumer is.
     #[must_use]
     pub fn consumers(&self) -> Vec<ConsumerStatus> {
-        self.delivery.statuses()
+        self.delivery.statuses().into_iter().chain(self.processors.statuses()).collect()
     }
 
     /// How each destination is that actions call, by its address: those that the service names, and those that were called lately.
@@ -260,7 +264,7 @@ impl Runtime {
     /// # Errors
     /// When there is no such consumer, or the engine fails.
     pub async fn held(&self, consumer: &str) -> Result<Vec<HeldKey>, OrderError> {
-        self.delivery.held(consumer).await
+        if self.processors.has(consumer) { self.processors.held(consumer).await } else { self.delivery.held(consumer).await }
     }
 
     /// Makes held and parked keys of a consumer due, `per_second` of them a second at most; gives how many. Their attempts
@@ -269,7 +273,7 @@ impl Runtime {
     /// # Errors
     /// See [`OrderError`].
     pub async fn redrive(&self, consumer: &str, selection: HeldSelection, per_second: Option<u32>) -> Result<usize, OrderError> {
-        self.delivery.redrive(consumer, selection, per_second).await
+        self.order(consumer, What::Redrive { selection, per_second }).await
     }
 
     /// Lets a key go on behind the event that holds it. The journal remembers who decided so, and why.
@@ -277,7 +281,7 @@ impl Runtime {
     /// # Errors
     /// See [`OrderError`].
     pub async fn discard(&self, consumer: &str, key: EntityKey, event: String, why: Decision) -> Result<(), OrderError> {
-        self.delivery.discard(consumer, key, event, why).await
+        self.order(consumer, What::Discard { key, event, why }).await.map(drop)
     }
 
     /// Runs the event that holds a key with another payload, which the journal keeps beside the event's own.
@@ -285,18 +289,21 @@ impl Runtime {
     /// # Errors
     /// See [`OrderError`].
     pub async fn edit(&self, consumer: &str, key: EntityKey, event: String, payload: Json, why: Decision) -> Result<(), OrderError> {
-        self.delivery.edit(consumer, key, event, payload, why).await
+        self.order(consumer, What::Edit { key, event, payload, why }).await.map(drop)
     }
 
     /// What the next run of a held key would do, with its own payload or another one: nothing takes effect.
     ///
     /// # Errors
-    /// See [`OrderError`]; consumers that are no actions have no dry run.
+    /// See [`OrderError`]; consumers that are neither actions nor processors have no dry run.
     pub async fn dry_run(&self, consumer: &str, key: &EntityKey, payload: Option<&Json>) -> Result<DryRun, OrderError> {
+        if self.processors.has(consumer) {
+            return self.processors.dry_run(consumer, key, payload).await;
+        }
         let held = self.delivery.held(consumer).await?;
         let held = held.into_iter().find(|held| held.kind == key.kind() && held.id == key.id()).ok_or(OrderError::NotHeld)?;
         let action = self.actions.iter().find(|action| action.description().name == consumer);
-        let action = action.ok_or(OrderError::NotWorking { cause: "only actions have a dry run".into() })?;
+        let action = action.ok_or(OrderError::NotWorking { cause: "only actions and processors have a dry run".into() })?;
         let failed = |cause: String| OrderError::Failed { cause };
         let event = self.history(key, held.sequence).next_event().await.transpose().map_err(|error| failed(error.to_string()))?;
         let mut event = (*event.ok_or(OrderError::NotHeld)?).clone();
@@ -312,7 +319,28 @@ impl Runtime {
     /// # Errors
     /// See [`OrderError`].
     pub async fn place_consumer(&self, consumer: &str, cursor: Cursor, why: Decision) -> Result<(), OrderError> {
-        self.delivery.place_at(consumer, cursor, why).await
+        self.order(consumer, What::Place { cursor, why }).await.map(drop)
+    }
+
+    async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {
+        if self.processors.has(consumer) {
+            return self.processors.order(consumer, what).await;
+        }
+        self.delivery.order(consumer, what).await
+    }
+
+    /// Whether the service has this processor.
+    #[must_use]
+    pub fn has_processor(&self, name: &str) -> bool {
+        self.processors.has(name)
+    }
+
+    /// What a processor remembers of a key, as it is durable.
+    ///
+    /// # Errors
+    /// When there is no such processor, or the engine fails.
+    pub async fn processor_key(&self, processor: &str, key: &EntityKey) -> Result<KeySight, OrderError> {
+        self.processors.key(processor, key).await
     }
 
     /// Runs an operation or a rule. A caller that goes away does not undo it.
@@ -427,12 +455,14 @@ impl Runtime {
         self.admission.stop();
         self.pulled.stop();
         self.delivery.stop();
+        self.processors.stop();
     }
 
     /// Returns when nothing is under way. After `stop`, nothing will be.
     pub async fn drained(&self) {
         self.admission.drained().await;
         self.delivery.drained().await;
+        self.processors.drained().await;
         self.views.end().await;
     }
 

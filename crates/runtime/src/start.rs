@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use component::hosted::{EntityHandle, OperationHandle, TOPIC_TYPE, named_destination};
-use journal::{Capability, EntityType, Journal};
+use component::hosted::{EntityHandle, OperationHandle, ProcessorDescription, TOPIC_TYPE, named_destination};
+use journal::{Capability, EntityType};
 
 use crate::view::{self, Plan};
 use crate::{DestinationPolicy, Parts};
@@ -41,8 +41,17 @@ pub enum StartError {
     MissingCapability {
         /// What it cannot do.
         capability: Capability,
-        /// The operation that needs it.
-        operation: &'static str,
+        /// What needs it: `operation` or `processor`.
+        what: &'static str,
+        /// Its name.
+        name: &'static str,
+    },
+    /// A processor's inputs do not hold together.
+    Processor {
+        /// The processor.
+        processor: &'static str,
+        /// What is wrong, and the remedy.
+        problem: String,
     },
     /// A destination's address or policy does not hold together.
     Destination {
@@ -69,10 +78,11 @@ impl fmt::Display for StartError {
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 write!(formatter, "the {what} `{name}` reads `{source}`, which this service does not have; it has: {known}")
             }
-            Self::MissingCapability { capability, operation } => {
-                write!(formatter, "the engine has no {capability}, which the operation `{operation}` needs; choose another engine")
+            Self::MissingCapability { capability, what, name } => {
+                write!(formatter, "the engine has no {capability}, which the {what} `{name}` needs; choose another engine")
             }
             Self::Destination { destination, problem } => write!(formatter, "the destination `{destination}`: {problem}"),
+            Self::Processor { processor, problem } => write!(formatter, "processor `{processor}`: {problem}"),
             Self::View { view, message } => write!(formatter, "view `{view}`, {message}"),
         }
     }
@@ -88,11 +98,22 @@ pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
     check_names("entity", parts.entities.iter().map(|entity: &EntityHandle| entity.name()))?;
     check_names("operation", parts.operations.iter().map(|operation: &OperationHandle| operation.name()))?;
     check_names("action", parts.actions.iter().map(|action| action.description().name))?;
+    check_names("processor", parts.processors.iter().map(|processor| processor.description().name))?;
+    check_processor_names(parts)?;
     check_names("topic", parts.topics.iter().map(|topic| topic.description().name))?;
     check_names("view", parts.views.iter().map(|view| view.name()))?;
-    check_sources(parts)?;
-    check_capabilities(&*parts.journal, &parts.operations)?;
-    view::check(&parts.views, &parts.entities).map_err(|(view, message)| StartError::View { view, message })
+    let entities = emitted(parts);
+    for action in parts.actions.iter().map(|action| action.description()) {
+        check_source(parts, &entities, ("action", action.name), (action.entity, action.events))?;
+    }
+    for processor in parts.processors.iter().map(|processor| processor.description()) {
+        for (entity, events) in &processor.sources {
+            check_source(parts, &entities, ("processor", processor.name), (entity, events))?;
+        }
+        check_processor(processor)?;
+    }
+    check_capabilities(parts)?;
+    view::check(&parts.views, &entities).map_err(|(view, message)| StartError::View { view, message })
 }
 
 /// The destinations that a service names, in one spelling.
@@ -132,33 +153,76 @@ fn check_name(what: &'static str, name: &str) -> Result<(), StartError> {
     Ok(())
 }
 
-/// What an action reads is there: a misspelt name would only ever be silent.
-fn check_sources(parts: &Parts) -> Result<(), StartError> {
-    for action in parts.actions.iter().map(|action| action.description()) {
-        let unknown = |source: String, known| StartError::UnknownSource { what: "action", name: action.name, source, known };
-        if action.entity == TOPIC_TYPE {
-            let topics: Vec<&str> = parts.topics.iter().map(|topic| topic.description().name).collect();
-            if let Some(topic) = action.events.iter().find(|topic| !topics.contains(*topic)) {
-                return Err(unknown(format!("{TOPIC_TYPE}/{topic}"), topics));
-            }
-            continue;
+/// A processor is an entity type to those who read it, and a consumer beside the actions.
+fn check_processor_names(parts: &Parts) -> Result<(), StartError> {
+    for name in parts.processors.iter().map(|processor| processor.description().name) {
+        if parts.entities.iter().any(|entity| entity.name() == name) {
+            return Err(StartError::DuplicateName { what: "entity and processor", name });
         }
-        let Some(entity) = parts.entities.iter().find(|entity| entity.name() == action.entity) else {
-            return Err(unknown(action.entity.to_owned(), parts.entities.iter().map(|entity| entity.name()).collect()));
-        };
-        let recorded: Vec<&str> = entity.description().events.iter().map(|event| event.name).collect();
-        if let Some(event) = action.events.iter().find(|event| !recorded.contains(*event)) {
-            return Err(unknown(format!("{}/{event}", action.entity), recorded));
+        if parts.actions.iter().any(|action| action.description().name == name) {
+            return Err(StartError::DuplicateName { what: "action and processor", name });
         }
     }
     Ok(())
 }
 
-fn check_capabilities(journal: &dyn Journal, operations: &[OperationHandle]) -> Result<(), StartError> {
-    let capabilities = journal.capabilities();
-    let Some(first) = operations.first() else { return Ok(()) };
-    match OPERATIONS_NEED.into_iter().find(|needed| !capabilities.has(*needed)) {
-        Some(capability) => Err(StartError::MissingCapability { capability, operation: first.name() }),
+/// Everything that records events: entities, and what processors emit.
+pub(crate) fn emitted(parts: &Parts) -> Vec<EntityHandle> {
+    parts.entities.iter().cloned().chain(parts.processors.iter().map(|processor| processor.output())).collect()
+}
+
+/// What a component reads is there: a misspelt name would only ever be silent.
+fn check_source(
+    parts: &Parts,
+    entities: &[EntityHandle],
+    (what, name): (&'static str, &'static str),
+    (source, events): (&str, &[&'static str]),
+) -> Result<(), StartError> {
+    let unknown = |source: String, known| StartError::UnknownSource { what, name, source, known };
+    if source == TOPIC_TYPE {
+        let topics: Vec<&str> = parts.topics.iter().map(|topic| topic.description().name).collect();
+        return match events.iter().find(|topic| !topics.contains(*topic)) {
+            Some(topic) => Err(unknown(format!("{TOPIC_TYPE}/{topic}"), topics)),
+            None => Ok(()),
+        };
+    }
+    let Some(entity) = entities.iter().find(|entity| entity.name() == source) else {
+        return Err(unknown(source.to_owned(), entities.iter().map(|entity| entity.name()).collect()));
+    };
+    let recorded: Vec<&str> = entity.description().events.iter().map(|event| event.name).collect();
+    match events.iter().find(|event| !recorded.contains(*event)) {
+        Some(event) => Err(unknown(format!("{source}/{event}"), recorded)),
         None => Ok(()),
+    }
+}
+
+/// A processor reads something, each event once, and not what it emits itself.
+fn check_processor(processor: &ProcessorDescription) -> Result<(), StartError> {
+    let invalid = |problem: String| StartError::Processor { processor: processor.name, problem };
+    let mut seen = HashSet::new();
+    for (entity, event) in processor.sources.iter().flat_map(|(entity, events)| events.iter().map(move |event| (*entity, *event))) {
+        if entity == processor.name {
+            return Err(invalid("it reads what it emits itself; let another processor read that".into()));
+        }
+        if !seen.insert((entity, event)) {
+            return Err(invalid(format!("it reads `{entity}/{event}` twice; one source says where it goes")));
+        }
+    }
+    if seen.is_empty() { Err(invalid("it reads nothing; add a source to its inputs".into())) } else { Ok(()) }
+}
+
+fn check_capabilities(parts: &Parts) -> Result<(), StartError> {
+    let capabilities = parts.journal.capabilities();
+    let operation = parts.operations.first().map(|first| first.name());
+    let missing = OPERATIONS_NEED.into_iter().find(|needed| !capabilities.has(*needed));
+    if let (Some(operation), Some(capability)) = (operation, missing) {
+        return Err(StartError::MissingCapability { capability, what: "operation", name: operation });
+    }
+    let processor = parts.processors.first().map(|first| first.description().name);
+    match processor {
+        Some(name) if !capabilities.has(Capability::MultiEntityCommit) => {
+            Err(StartError::MissingCapability { capability: Capability::MultiEntityCommit, what: "processor", name })
+        }
+        _ => Ok(()),
     }
 }

@@ -22,7 +22,7 @@ use ::journal::model::ModelJournal;
 use ::journal::seams::{Clock, Disk, Spawner, ThreadSpawner};
 use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle, ViewHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
 
 use crate::limits::DEATHS_MAX;
 use crate::seams::Tasks;
@@ -69,6 +69,8 @@ pub struct Components {
     pub operations: Vec<OperationHandle>,
     /// The actions.
     pub actions: Vec<ActionHandle>,
+    /// The processors.
+    pub processors: Vec<ProcessorHandle>,
     /// The topics.
     pub topics: Vec<TopicHandle>,
     /// The views.
@@ -270,7 +272,7 @@ impl Simulation {
     }
 
     fn parts(&self) -> Parts {
-        let Components { service, entities, operations, actions, topics, views, destinations } = (self.components)();
+        let Components { service, entities, operations, actions, processors, topics, views, destinations } = (self.components)();
         let journal = Arc::new(journal::Slow { model: Arc::clone(&self.model), pace: Arc::clone(&self.pace) });
         Parts {
             service,
@@ -279,6 +281,7 @@ impl Simulation {
             entities,
             operations,
             actions: actions.into_iter().map(|action| action::faulty(action, &self.pace, &self.runs)).collect(),
+            processors,
             topics,
             views,
             outgoing: Some(Arc::new(Network { stubs: Arc::clone(&self.stubs), pace: Arc::clone(&self.pace) }) as Arc<dyn Outgoing>),

@@ -94,7 +94,7 @@ impl<A: TopicAction> HostedAction for TopicActionType<A> {
 }
 
 /// From a CloudEvent in its JSON form, which is how the journal keeps it.
-fn message<T: Value>(event: DeliveredEvent) -> Result<Message<T>, String> {
+pub(super) fn message<T: Value>(event: DeliveredEvent) -> Result<Message<T>, String> {
     let mut members: BTreeMap<String, &RawValue> =
         serde_json::from_slice(&event.payload).map_err(|error| format!("the message is not readable: {error}"))?;
     let data = members.remove("data").or_else(|| members.remove("data_base64")).unwrap_or(RawValue::NULL);

@@ -3,4 +3,5 @@
 
 mod calls;
 mod embedded;
+mod processors;
 mod testkit;

@@ -86,7 +86,8 @@ impl Handler for Runner {
     }
 }
 
-fn delivered(event: &Recorded) -> DeliveredEvent {
+/// An event as components get it.
+pub(crate) fn delivered(event: &Recorded) -> DeliveredEvent {
     DeliveredEvent {
         name: (*event.name).to_owned(),
         version: event.version,

@@ -76,7 +76,7 @@ pub struct FailedRun {
 
 impl HeldKey {
     /// The record of an event whose first runs have failed; nothing is due yet.
-    pub(super) fn new(event: &Recorded, lineage: &Lineage, attempts: u32, now: Timestamp) -> Self {
+    pub(crate) fn new(event: &Recorded, lineage: &Lineage, attempts: u32, now: Timestamp) -> Self {
         let mut held = Self {
             tenant: event.entity.tenant().to_owned(),
             kind: event.entity.kind().to_owned(),
@@ -100,6 +100,33 @@ impl HeldKey {
         held
     }
 
+    /// The record of a key that failed when it was woken, and not over an event.
+    pub(crate) fn woken(key: &EntityKey, due_micros: i64, place: Cursor, now: Timestamp) -> Self {
+        Self {
+            tenant: key.tenant().to_owned(),
+            kind: key.kind().to_owned(),
+            id: key.id().to_owned(),
+            event: format!("wake-{due_micros}"),
+            event_type: format!("{}/wake", key.kind()),
+            sequence: 0,
+            cursor: place.to_string(),
+            attempts: 1,
+            deaths: 0,
+            running: false,
+            parked: true,
+            discarded: false,
+            edited: None,
+            due_micros,
+            since_micros: now.as_micros(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// Whether the key failed when it was woken, and not over an event.
+    pub(crate) fn is_wake(&self) -> bool {
+        self.sequence == 0
+    }
+
     /// The key goes on to a later event of its own.
     pub(super) fn go_to(&mut self, event: &Recorded, cursor: Cursor) {
         self.event = event.id.to_string();
@@ -112,7 +139,7 @@ impl HeldKey {
     }
 
     /// Remembers why a run failed.
-    pub(super) fn note(&mut self, failure: &Failure, now: Timestamp) {
+    pub(crate) fn note(&mut self, failure: &Failure, now: Timestamp) {
         let cause = shortened(failure.cause());
         // What waits for somebody outside says the same again and again: it must not push out what happened before.
         if matches!(failure, Failure::Later { .. })
@@ -131,7 +158,7 @@ impl HeldKey {
     ///
     /// # Errors
     /// When the record is not one of ours.
-    pub(super) fn key(&self) -> Result<EntityKey, RegisterError> {
+    pub(crate) fn key(&self) -> Result<EntityKey, RegisterError> {
         EntityKey::with_tenant(&self.tenant, &self.kind, &self.id).map_err(RegisterError::Invalid)
     }
 

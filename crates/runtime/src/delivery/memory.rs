@@ -35,13 +35,13 @@ pub(super) async fn setups(journal: &dyn Journal) -> Result<Vec<(String, Json)>,
 }
 
 /// See the module.
-pub(super) struct Memory<'a> {
+pub(crate) struct Memory<'a> {
     journal: &'a dyn Journal,
     entity: EntityKey,
 }
 
 impl<'a> Memory<'a> {
-    pub(super) fn new(journal: &'a dyn Journal, consumer: &str) -> Self {
+    pub(crate) fn new(journal: &'a dyn Journal, consumer: &str) -> Self {
         Self { journal, entity: EntityKey::new(CONSUMER, consumer).expect("the names of components are ids") }
     }
 
@@ -84,13 +84,13 @@ impl<'a> Memory<'a> {
         Ok(setup)
     }
 
-    pub(super) async fn discarded(&self, event: &str, why: &Decision) -> Result<(), DeliveryError> {
+    pub(crate) async fn discarded(&self, event: &str, why: &Decision) -> Result<(), DeliveryError> {
         let payload = json!({ "event": event, "reason": why.reason });
         self.append(id(&format!("discarded {event}")), "event-discarded", &payload, &why.context).await
     }
 
     /// Remembers a payload beside the event's own; gives the sequence under which it is found.
-    pub(super) async fn edited(&self, event: &str, payload: &Json, why: &Decision) -> Result<u64, DeliveryError> {
+    pub(crate) async fn edited(&self, event: &str, payload: &Json, why: &Decision) -> Result<u64, DeliveryError> {
         let sequence = self.journal.entity_head(&self.entity).await?.map_or(0, |head| head.sequence);
         let remembered = json!({ "event": event, "payload": payload, "reason": why.reason });
         let id = id(&format!("edited {event} {sequence}"));

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::seams::{Clock, Random};
-use journal::{Context, Cursor, EntityKey, Journal, Registers, Selection, Timestamp};
+use journal::{Context, Cursor, Journal, Registers, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -41,12 +41,13 @@ use held::HeldRegisters;
 pub use held::{FailedRun, HeldKey};
 use lease::Lease;
 pub use memory::Decision;
-use memory::Memory;
+pub(crate) use memory::Memory;
 pub use orders::{HeldSelection, OrderError, cause_group};
-use orders::{Order, What};
+pub(crate) use orders::{Order, What};
 pub use session::DeliveryError;
-use session::{Orders, Session, next_order, place_at};
-use status::StatusCell;
+pub(crate) use session::{Orders, next_order};
+use session::{Session, place_at};
+pub(crate) use status::StatusCell;
 pub use status::{ConsumerState, ConsumerStatus};
 
 /// Where a consumer begins that has never been there.
@@ -180,7 +181,7 @@ impl DeliveryRoom {
         memory::setups(&*self.seams.journal).await
     }
 
-    pub(crate) fn seams(&self) -> &Seams {
+    pub(crate) fn seams(&self) -> &Arc<Seams> {
         &self.seams
     }
 
@@ -217,27 +218,8 @@ impl DeliveryRoom {
         Ok(held)
     }
 
-    /// Makes held and parked keys due, `per_second` of them a second at most; gives how many.
-    pub(crate) async fn redrive(&self, consumer: &str, selection: HeldSelection, per_second: Option<u32>) -> Result<usize, OrderError> {
-        self.order(consumer, What::Redrive { selection, per_second }).await
-    }
-
-    /// Lets a key go on behind the event that holds it.
-    pub(crate) async fn discard(&self, consumer: &str, key: EntityKey, event: String, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Discard { key, event, why }).await.map(drop)
-    }
-
-    /// Runs the event that holds a key with another payload; the event itself stays as it is.
-    pub(crate) async fn edit(&self, consumer: &str, key: EntityKey, event: String, payload: Json, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Edit { key, event, payload, why }).await.map(drop)
-    }
-
-    /// Lets a consumer go on from another place.
-    pub(crate) async fn place_at(&self, consumer: &str, cursor: Cursor, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Place { cursor, why }).await.map(drop)
-    }
-
-    async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {
+    /// Has a consumer carry out what a person has decided; gives how many keys it was about.
+    pub(crate) async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {
         let (answer, answered) = oneshot::channel();
         let stopped = || OrderError::NotWorking { cause: "the service stops".into() };
         self.orders_of(consumer)?.send(Order { what, answer }).await.map_err(|_| stopped())?;
@@ -319,7 +301,7 @@ async fn consume(consumer: Arc<Consumer>, seams: Arc<Seams>, status: Arc<StatusC
 }
 
 /// Resolves at a stop; a sender that is gone stops as well.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 

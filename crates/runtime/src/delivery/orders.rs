@@ -20,13 +20,13 @@ pub struct HeldSelection {
 
 /// A decision on its way to a consumer. Its answer says how many keys it was about.
 #[derive(Debug)]
-pub(super) struct Order {
-    pub(super) what: What,
-    pub(super) answer: oneshot::Sender<Result<usize, OrderError>>,
+pub(crate) struct Order {
+    pub(crate) what: What,
+    pub(crate) answer: oneshot::Sender<Result<usize, OrderError>>,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
+pub(crate) enum What {
     /// Held and parked keys run again, so many a second at most.
     Redrive { selection: HeldSelection, per_second: Option<u32> },
     /// The key goes on behind this event.

@@ -552,10 +552,10 @@ impl Session {
 }
 
 /// The consumer's next order; they outlive its sessions.
-pub(super) type Orders = Arc<tokio::sync::Mutex<mpsc::Receiver<Order>>>;
+pub(crate) type Orders = Arc<tokio::sync::Mutex<mpsc::Receiver<Order>>>;
 
 /// Waits for an order; for ever when nobody can give one any more.
-pub(super) async fn next_order(orders: &Orders) -> Order {
+pub(crate) async fn next_order(orders: &Orders) -> Order {
     match orders.lock().await.recv().await {
         Some(order) => order,
         None => std::future::pending().await,

@@ -51,23 +51,23 @@ pub struct ConsumerStatus {
     pub parked: usize,
 }
 
-pub(super) struct StatusCell(Mutex<ConsumerStatus>);
+pub(crate) struct StatusCell(Mutex<ConsumerStatus>);
 
 impl StatusCell {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let (state, name) = (ConsumerState::Starting, name.to_owned());
         Self(Mutex::new(ConsumerStatus { name, state, cursor: None, under_way: 0, held: 0, parked: 0 }))
     }
 
-    pub(super) fn get(&self) -> ConsumerStatus {
+    pub(crate) fn get(&self) -> ConsumerStatus {
         self.lock().clone()
     }
 
-    pub(super) fn state(&self, state: ConsumerState) {
+    pub(crate) fn state(&self, state: ConsumerState) {
         self.lock().state = state;
     }
 
-    pub(super) fn working(&self, cursor: Cursor, under_way: usize, held: usize, parked: usize) {
+    pub(crate) fn working(&self, cursor: Cursor, under_way: usize, held: usize, parked: usize) {
         let mut status = self.lock();
         if status.state != ConsumerState::Working {
             status.state = ConsumerState::Working;

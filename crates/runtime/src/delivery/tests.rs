@@ -9,13 +9,32 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use journal::model::ModelJournal;
 use journal::sim::{SimClock, SimRandom};
-use journal::{BoxFuture, Recorded};
+use journal::{BoxFuture, EntityKey, Recorded};
 
 use bytes::Bytes;
 use journal::{CommandId, CommandRecord, Commit, ContentType, Context, EventData, EventFlags};
 
 use super::*;
 use crate::seams::sim::SimTasks;
+
+/// The decisions, in a word each.
+impl DeliveryRoom {
+    async fn redrive(&self, consumer: &str, selection: HeldSelection, per_second: Option<u32>) -> Result<usize, OrderError> {
+        self.order(consumer, What::Redrive { selection, per_second }).await
+    }
+
+    async fn discard(&self, consumer: &str, key: EntityKey, event: String, why: Decision) -> Result<(), OrderError> {
+        self.order(consumer, What::Discard { key, event, why }).await.map(drop)
+    }
+
+    async fn edit(&self, consumer: &str, key: EntityKey, event: String, payload: Json, why: Decision) -> Result<(), OrderError> {
+        self.order(consumer, What::Edit { key, event, payload, why }).await.map(drop)
+    }
+
+    async fn place_at(&self, consumer: &str, cursor: Cursor, why: Decision) -> Result<(), OrderError> {
+        self.order(consumer, What::Place { cursor, why }).await.map(drop)
+    }
+}
 
 type Verdict = BoxFuture<'static, Result<(), Failure>>;
 type Script = Box<dyn Fn(&Arc<Recorded>, usize) -> Verdict + Send + Sync>;

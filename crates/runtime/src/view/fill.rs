@@ -4,10 +4,7 @@
 //! is in position order, nothing behind it can be taken in either); damage and a cursor of another history make the file anew; what the
 //! machine refused is tried again.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
 use journal::seams::{Spawner, wait_for};
 use journal::{Cursor, CursorError, Events, Journal, Position, Read, ReadError, ReadMode, Selection};
@@ -346,7 +343,7 @@ async fn gather(journal: &dyn Journal, events: &mut Events, reading: &mut Readin
         let more = match events.at_hand() {
             Some(item) => Some(Some(Ok(item))),
             None if is_behind => Some(events.next().await),
-            None => at_once(events.next()).await,
+            None => events.next_if_ready().await,
         };
         next = match more {
             Some(Some(Ok(item))) => Some(Ok(item)),
@@ -366,16 +363,4 @@ fn read_fault(error: &ReadError) -> Fault {
 
 fn foreign(cause: &CursorError) -> Fault {
     Fault::Foreign(format!("its place is none of this journal ({cause})"))
-}
-
-/// The future's output when it is there without waiting; the future must be cancel-safe.
-async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|context| {
-        Poll::Ready(match future.as_mut().poll(context) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        })
-    })
-    .await
 }

@@ -31,6 +31,7 @@ fn service(disk: &Arc<SimDisk>, snapshots: &Arc<SimDisk>, seed: u64) -> Arc<Runt
         entities: vec![Arc::new(Kind::new("account")), Arc::new(Kind::new("user"))],
         operations: vec![Arc::new(Transfer::new()), Arc::new(Register::new())],
         actions: Vec::new(),
+        processors: Vec::new(),
         topics: Vec::new(),
         clock,
         random,

@@ -73,6 +73,7 @@ impl Plan {
             entities: vec![Arc::new(accounts), Arc::new(Kind::new("user"))],
             operations: vec![Arc::new(Transfer::new()), Arc::new(Register::new())],
             actions: Vec::new(),
+            processors: Vec::new(),
             topics: Vec::new(),
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             random: Arc::new(SimRandom::new(next_seed())),

@@ -55,6 +55,7 @@ fn begin_with(
         entities,
         operations,
         actions,
+        processors: Vec::new(),
         topics: topics.iter().map(|name| component::hosted_topic(name)).collect(),
         clock: clock as Arc<dyn Clock>,
         random: Arc::new(SimRandom::new(1)),

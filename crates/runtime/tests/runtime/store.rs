@@ -158,6 +158,7 @@ pub(crate) fn open(journal: &Arc<ModelJournal>, folder: Option<&Path>, views: Ve
         entities: vec![component::hosted::<Good>()],
         operations: Vec::new(),
         actions: Vec::new(),
+        processors: Vec::new(),
         topics: Vec::new(),
         views: views.into_iter().map(View::hosted).collect(),
         outgoing: None,

@@ -1,0 +1,77 @@
+//! Messages that come in, what processors emit, and what they remember.
+
+use component::hosted::StoredEvent;
+use component::{Processor, Value, decode, decode_payload, encode, hosted_processor};
+use journal::{Context, EntityKey, Selection};
+use runtime::{MessageData, TopicMessage};
+use serde_json::Value as Json;
+
+use super::Testkit;
+
+impl Testkit {
+    /// Publishes a message with this data on a topic, as the client `/testkit` under an id of its own. `subject` is the key that keeps
+    /// messages in order. The message is sent again when the process ends meanwhile, and where the faults say so.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[track_caller]
+    pub fn publish<T: Value>(&self, topic: &str, subject: &str, data: T) {
+        let data = encode(&data).unwrap_or_else(|error| panic!("the message does not encode: {error}"));
+        let message = TopicMessage {
+            id: self.next_key(),
+            source: "/testkit".to_owned(),
+            attributes: vec![("subject".to_owned(), Json::from(subject)), ("type".to_owned(), Json::from(topic))],
+            data: Some(MessageData::Json(data.into())),
+        };
+        let publish = || {
+            let (name, message) = (topic.to_owned(), message.clone());
+            let answers = self.simulation().ask(move |runtime| {
+                let (name, message) = (name.clone(), message.clone());
+                Box::pin(async move { runtime.publish(&name, vec![message], &Context::default()).await })
+            });
+            let answers = answers.unwrap_or_else(|error| panic!("{topic}: {error}"));
+            for answer in answers {
+                answer.unwrap_or_else(|error| panic!("{topic}: {error}"));
+            }
+        };
+        publish();
+        if self.simulation().sends_again() {
+            publish();
+        }
+    }
+
+    /// Everything that a processor has emitted for a key, in its present shape.
+    ///
+    /// # Panics
+    /// When an event cannot be read.
+    #[must_use]
+    #[track_caller]
+    pub fn emitted<P: Processor>(&self, processor: P, key: &str) -> Vec<P::Event> {
+        let output = hosted_processor(processor).output();
+        let entity = EntityKey::new(P::NAME, key).unwrap_or_else(|error| panic!("`{key}` is no key of {}: {error}", P::NAME));
+        let recorded = self.simulation().recorded(Selection::Entity { entity, from_sequence: 1 });
+        let read = |event: &journal::Recorded| {
+            let stored = StoredEvent { name: &event.name, version: event.version, payload: &event.payload };
+            let raised = output.raised(stored).map_err(|error| error.message)?;
+            decode_payload(raised.name, &raised.payload).map_err(|error| error.to_string())
+        };
+        recorded.iter().map(|event| read(event).unwrap_or_else(|words| panic!("{}/{key}: {words}", P::NAME))).collect()
+    }
+
+    /// What a processor remembers of a key, as it is durable; the default when it knows nothing of it.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    #[track_caller]
+    pub fn remembered<P: Processor>(&self, key: &str) -> P::State {
+        let key = EntityKey::new(P::NAME, key).unwrap_or_else(|error| panic!("`{key}` is no key of {}: {error}", P::NAME));
+        let sight = self.simulation().ask(move |runtime| {
+            let key = key.clone();
+            Box::pin(async move { runtime.processor_key(P::NAME, &key).await })
+        });
+        let sight = sight.unwrap_or_else(|error| panic!("{}: {error}", P::NAME));
+        let Some(state) = sight.state else { return P::State::default() };
+        decode(state.to_string().as_bytes()).unwrap_or_else(|error| panic!("what {} remembers does not decode: {error}", P::NAME))
+    }
+}

@@ -1,0 +1,259 @@
+//! Processors: inputs are folded into a state per key, in the journal's order, and events come out.
+//!
+//! It promises that every input counts once in the state and in the output, whatever ends the process in between: states, output and
+//! place are one commit. A key whose fold fails is parked and waits in the journal, like a consumer's; other keys go on.
+//!
+//! `session` is a processor at work, `draft` what its next commit will hold, `keys` what it knows of its keys, `record` what it
+//! leaves in the journal, `obey` what people decide about parked keys, `preview` what would come of it.
+//!
+//! What it is not: a consumer of `delivery`. It has no registers, takes no retries (a fold is pure: it would fail again), and runs in one task.
+
+mod draft;
+mod keys;
+mod obey;
+mod preview;
+mod record;
+mod session;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use component::Start;
+use component::hosted::ProcessorHandle;
+use journal::{AppendError, Commit, Cursor, EntityKey, Expect, ReadError, Selection, Timestamp};
+use serde_json::Value as Json;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::action::DryRun;
+use crate::delivery::{
+    ConsumerState, ConsumerStatus, DeliveryError, HeldKey, Order, OrderError, Orders, Seams, StatusCell, What, next_order, stopped,
+};
+use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX};
+use record::Progress;
+use session::{End, Lessons, Session};
+
+/// What is known of one key of a processor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeySight {
+    /// Its state; `None` when no input has ever been for it.
+    pub state: Option<Json>,
+    /// When it wants to be woken: microseconds since 1970, UTC.
+    pub wakes: Vec<i64>,
+    /// Why it waits for a person, if it does.
+    pub parked: Option<HeldKey>,
+}
+
+/// What a processor's task and those who ask share.
+struct Shared {
+    processor: ProcessorHandle,
+    seams: Arc<Seams>,
+    selection: Selection,
+    status: StatusCell,
+    orders: Orders,
+    send: mpsc::Sender<Order>,
+    durable: Mutex<Option<Cursor>>,
+}
+
+impl Shared {
+    fn name(&self) -> &'static str {
+        self.processor.description().name
+    }
+
+    /// Everything up to here is durable.
+    fn durable(&self, cursor: Cursor) {
+        *self.lock() = Some(cursor);
+    }
+
+    fn durable_cursor(&self, otherwise: Cursor) -> Cursor {
+        self.lock().unwrap_or(otherwise)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Cursor>> {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The processors of a service.
+pub(crate) struct Processors {
+    all: Vec<Arc<Shared>>,
+    seams: Arc<Seams>,
+    stop: watch::Sender<bool>,
+    working: watch::Sender<usize>,
+}
+
+impl Processors {
+    pub(crate) fn new(processors: Vec<ProcessorHandle>, seams: Arc<Seams>) -> Self {
+        let all = processors.into_iter().map(|processor| Arc::new(shared(processor, &seams))).collect();
+        Self { all, seams, stop: watch::Sender::new(false), working: watch::Sender::new(0) }
+    }
+
+    /// Sets all to work. A new one has its place when this returns.
+    pub(crate) async fn begin(&self) -> Result<(), DeliveryError> {
+        for shared in &self.all {
+            place(shared).await?;
+            let (shared, stop) = (Arc::clone(shared), self.stop.subscribe());
+            let working = self.working.clone();
+            working.send_modify(|working| *working += 1);
+            self.seams.tasks.spawn(Box::pin(async move {
+                let _at_work = AtWork(working);
+                process(&shared, stop).await;
+            }));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub(crate) async fn drained(&self) {
+        let mut working = self.working.subscribe();
+        // The sender is ours: it is there as long as this waits.
+        let _ended = working.wait_for(|working| *working == 0).await.is_ok();
+    }
+
+    pub(crate) fn statuses(&self) -> Vec<ConsumerStatus> {
+        self.all.iter().map(|shared| shared.status.get()).collect()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.all.iter().map(|shared| shared.name())
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    fn find(&self, name: &str) -> Option<&Arc<Shared>> {
+        self.all.iter().find(|shared| shared.name() == name)
+    }
+
+    fn found(&self, name: &str) -> Result<&Arc<Shared>, OrderError> {
+        self.find(name).ok_or_else(|| OrderError::UnknownConsumer { known: self.names().map(str::to_owned).collect() })
+    }
+
+    /// The parked keys of a processor, ordered by key.
+    pub(crate) async fn held(&self, name: &str) -> Result<Vec<HeldKey>, OrderError> {
+        let shared = self.found(name)?;
+        let failed = |error: ReadError| OrderError::from(DeliveryError::Read(error));
+        let journal = &*shared.seams.journal;
+        let Some((progress, _)) = record::read_progress(journal, name).await.map_err(failed)? else { return Ok(Vec::new()) };
+        let keys = keys::Keys::read(journal, name, progress.generation).await.map_err(failed)?;
+        let mut parked: Vec<HeldKey> = keys.parked().values().cloned().collect();
+        parked.sort_by(|one, other| (&one.kind, &one.id).cmp(&(&other.kind, &other.id)));
+        Ok(parked)
+    }
+
+    /// What a processor remembers of a key.
+    pub(crate) async fn key(&self, name: &str, key: &EntityKey) -> Result<KeySight, OrderError> {
+        let shared = self.found(name)?;
+        let failed = |error: ReadError| OrderError::from(DeliveryError::Read(error));
+        let journal = &*shared.seams.journal;
+        let kept = match record::read_progress(journal, name).await.map_err(failed)? {
+            Some((progress, _)) => {
+                let entity = record::kept_entity(name, progress.generation, key);
+                record::read_kept(journal, &entity).await.map_err(failed)?.unwrap_or_default()
+            }
+            None => record::Kept::default(),
+        };
+        let state = kept.state.and_then(|state| serde_json::from_str(state.get()).ok());
+        Ok(KeySight { state, wakes: kept.wakes.into_iter().collect(), parked: kept.parked })
+    }
+
+    /// What the event that parked a key would come to, with its own payload or another one: nothing takes effect.
+    pub(crate) async fn dry_run(&self, name: &str, key: &EntityKey, payload: Option<&Json>) -> Result<DryRun, OrderError> {
+        preview::dry_run(self.found(name)?, key, payload).await
+    }
+
+    /// Has the processor carry out what a person has decided.
+    pub(crate) async fn order(&self, name: &str, what: What) -> Result<usize, OrderError> {
+        let (answer, answered) = oneshot::channel();
+        let stopped = || OrderError::NotWorking { cause: "the service stops".into() };
+        self.found(name)?.send.send(Order { what, answer }).await.map_err(|_| stopped())?;
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+/// Counts a processor for as long as it is there, also when its task is dropped.
+struct AtWork(watch::Sender<usize>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.send_modify(|working| *working -= 1);
+    }
+}
+
+fn shared(processor: ProcessorHandle, seams: &Arc<Seams>) -> Shared {
+    let description = processor.description();
+    let types = description.sources.iter().flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind}/{name}").into()));
+    let (selection, status) = (Selection::Types(types.collect()), StatusCell::new(description.name));
+    let (send, orders) = mpsc::channel(ORDERS_MAX);
+    let orders = Arc::new(tokio::sync::Mutex::new(orders));
+    Shared { processor, seams: Arc::clone(seams), selection, status, orders, send, durable: Mutex::default() }
+}
+
+/// A new processor gets its place.
+async fn place(shared: &Shared) -> Result<(), DeliveryError> {
+    let (journal, name) = (&*shared.seams.journal, shared.name());
+    if record::read_progress(journal, name).await?.is_some() {
+        return Ok(());
+    }
+    let description = shared.processor.description();
+    let start = match description.start {
+        Start::Now => journal.head().await?,
+        Start::First => Cursor::BEGINNING,
+        Start::At(micros) => journal.cursor_at(Timestamp::from_micros(micros)).await?,
+    };
+    let build = description.build.clone();
+    let progress = Progress { generation: 0, build, start, cursor: start, now: i64::MIN, silent_until: None };
+    let commands = vec![record::progress_record(name, 1, &progress)];
+    let expect = vec![(record::progress_entity(name), Expect::New)];
+    match journal.append(Commit { commands, expect, ..Commit::default() }).await {
+        // Another owner has placed it, or we have and did not hear of it.
+        Ok(_) | Err(AppendError::Duplicate { .. } | AppendError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(ReadError::Unavailable { cause: error.to_string() }.into()),
+    }
+}
+
+/// A processor whose state has another shape begins anew, and says nothing until it is where the old one was.
+fn next_generation(before: Progress, build: &str) -> Progress {
+    let silent_until = match before.silent_until {
+        Some(until) if until.position() > before.cursor.position() => until,
+        _ => before.cursor,
+    };
+    Progress {
+        generation: before.generation + 1,
+        build: build.to_owned(),
+        start: before.start,
+        cursor: before.start,
+        now: i64::MIN,
+        silent_until: Some(silent_until),
+    }
+}
+
+/// One session after the other, until a stop.
+async fn process(shared: &Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let (mut lessons, mut wait) = (Lessons::default(), ENGINE_RETRY_MIN);
+    while !*stop.borrow() {
+        let end = match Session::begin(shared, &mut lessons).await {
+            Ok(session) => session.work(&mut stop).await,
+            Err(end) => end,
+        };
+        match end {
+            End::Stopped => break,
+            End::Refused => wait = ENGINE_RETRY_MIN,
+            End::Failed(cause) => {
+                shared.status.state(ConsumerState::Waiting { cause: cause.clone() });
+                tokio::select! {
+                    biased;
+                    () = stopped(&mut stop) => {}
+                    order = next_order(&shared.orders) => {
+                        // Who asked may have gone away.
+                        let _ = order.answer.send(Err(OrderError::NotWorking { cause }));
+                    }
+                    () = shared.seams.tasks.sleep(wait) => wait = (wait * 2).min(ENGINE_RETRY_MAX),
+                }
+            }
+        }
+    }
+    shared.status.state(ConsumerState::Stopped);
+}

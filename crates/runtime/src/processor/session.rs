@@ -1,0 +1,537 @@
+//! A processor at work: one task owns its state, and reads the journal in order.
+//!
+//! Whatever has arrived is folded into the states of its keys, and one commit makes states, output and place durable together: a
+//! *step*. Further inputs are folded while a few steps are under way; the journal keeps them in order, and each expects the one before
+//! it. When a step fails, everything in memory is forgotten and read again.
+//!
+//! A fold that fails (it panics, or what it gives does not encode) may have changed the state by half. So the session ends, and the
+//! next one, which begins from what is durable, knows whom to blame: it parks that key instead of folding.
+//!
+//! Crash points: a step is durable or it is not; there is nothing in between.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use component::EventClock;
+use component::hosted::{Folded, LiveKey, ProcessorInput, ProcessorMoment};
+use journal::{
+    AppendError, BoxFuture, Commit, Cursor, EntityKey, Events, Expect, Position, Read, ReadError, ReadMode, Recorded, Selection,
+};
+use tokio::sync::watch;
+
+use super::Shared;
+use super::draft::{Cause, Draft, check_emitted};
+use super::keys::Keys;
+use super::record::{self, Kept, Progress};
+use crate::action::delivered;
+use crate::delivery::{Failure, HeldKey, Order, next_order, stopped};
+use crate::flight::Flight;
+use crate::isolation::isolated;
+use crate::limits::{
+    CHECKPOINT_POSITIONS, PROCESSOR_PARKED_MAX, PROCESSOR_STATE_BYTES_MAX, PROCESSOR_STEP_INPUTS, PROCESSOR_STEPS_UNDER_WAY_MAX,
+    PROCESSOR_WAKE_PAUSE, PROCESSOR_WAKES_MAX,
+};
+
+/// Why a session ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It was told to stop.
+    Stopped,
+    /// A fold failed; the lessons say which.
+    Refused,
+    /// The engine failed it.
+    Failed(String),
+}
+
+impl From<ReadError> for End {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// What sessions tell the next one.
+#[derive(Default)]
+pub(super) struct Lessons {
+    /// Folds that failed, and why.
+    pub(super) refused: HashMap<Cause, String>,
+    /// Inputs in one step, at most: fewer after a step that was too large for a commit.
+    pub(super) step_inputs_max: Option<usize>,
+}
+
+/// A step that the journal has.
+struct UnderWay {
+    flight: Arc<Flight>,
+    step: u64,
+    cursor: Cursor,
+    inputs: usize,
+}
+
+/// See the module.
+pub(super) struct Session<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) lessons: &'a mut Lessons,
+    pub(super) keys: Keys,
+    pub(super) draft: Draft,
+    pub(super) progress: Progress,
+    /// Keys that an earlier generation had parked: it has not emitted for them, from these places on.
+    unsaid: HashMap<EntityKey, Position>,
+    /// The sequence of the last step.
+    step: u64,
+    under_way: VecDeque<UnderWay>,
+    /// What was read, and not only taken in.
+    pub(super) read: Position,
+    /// Once all is read up to here, it is that late: who is due by then is woken.
+    wake_behind: Option<(Position, i64)>,
+    /// The step whose commit says how late it is.
+    wake_step: Option<u64>,
+    wake_pause_until: Duration,
+}
+
+enum Signal {
+    Stop,
+    Order(Order),
+    Landed,
+    Wake,
+    Read(Option<Result<Read, ReadError>>),
+}
+
+impl<'a> Session<'a> {
+    /// Begins from what is durable.
+    pub(super) async fn begin(shared: &'a Arc<Shared>, lessons: &'a mut Lessons) -> Result<Self, End> {
+        let (journal, name) = (&*shared.seams.journal, shared.name());
+        let placed = record::read_progress(journal, name).await?;
+        let (mut progress, step) = placed.ok_or_else(|| End::Failed("it has no place yet".into()))?;
+        let mut is_new = false;
+        if progress.build != shared.processor.description().build {
+            progress = super::next_generation(progress, &shared.processor.description().build);
+            is_new = true;
+        }
+        let head = journal.head().await?.position();
+        let read = journal.lineage().resolve(progress.cursor, head, 0).map_err(|error| End::Failed(error.to_string()))?;
+        let unsaid = match progress.silent_until {
+            Some(_) if progress.generation > 0 => {
+                let before = Keys::read(journal, name, progress.generation - 1).await?;
+                before.parked().iter().map(|(key, parked)| (key.clone(), place_of(parked))).collect()
+            }
+            _ => HashMap::new(),
+        };
+        let keys = if is_new { Keys::default() } else { Keys::read(journal, name, progress.generation).await? };
+        let mut session = Self {
+            shared,
+            lessons,
+            keys,
+            draft: Draft::default(),
+            progress,
+            unsaid,
+            step,
+            under_way: VecDeque::new(),
+            read,
+            wake_behind: None,
+            wake_step: None,
+            wake_pause_until: Duration::ZERO,
+        };
+        if is_new {
+            session.hand_over().await?;
+        }
+        Ok(session)
+    }
+
+    /// Works until it is told to stop, or ends otherwise. Nothing is under way when this returns.
+    pub(super) async fn work(mut self, stop: &mut watch::Receiver<bool>) -> End {
+        let worked = self.turn(stop).await;
+        let ended = match worked {
+            Ok(()) => self.hand_over().await.err().unwrap_or(End::Stopped),
+            Err(end) => end,
+        };
+        match self.land_all().await {
+            Err(end) if matches!(ended, End::Stopped) => end,
+            _ => ended,
+        }
+    }
+
+    async fn turn(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), End> {
+        let journal = Arc::clone(&self.shared.seams.journal);
+        let mut events = journal.read(self.shared.selection.clone(), journal.lineage().cursor(self.read), ReadMode::Live);
+        loop {
+            self.tell_status();
+            match self.signal(&mut events, stop).await {
+                Signal::Stop | Signal::Read(None) => return Ok(()),
+                Signal::Order(order) => self.obey(order).await?,
+                Signal::Landed => {
+                    self.land_one().await?;
+                    self.wake_if_late().await?;
+                    self.hand_over_if_any().await?;
+                }
+                Signal::Wake => self.ask_the_time().await?,
+                Signal::Read(Some(read)) => self.take_all(read?, &mut events).await?,
+            }
+        }
+    }
+
+    async fn signal(&mut self, events: &mut Events, stop: &mut watch::Receiver<bool>) -> Signal {
+        let (orders, first) = (Arc::clone(&self.shared.orders), self.under_way.front().map(|under_way| Arc::clone(&under_way.flight)));
+        let landed = async {
+            match first {
+                Some(flight) => drop(flight.landed().await),
+                None => std::future::pending().await,
+            }
+        };
+        let reads = self.under_way.len() < PROCESSOR_STEPS_UNDER_WAY_MAX && self.keys.parked().len() < PROCESSOR_PARKED_MAX;
+        let timer = self.timer();
+        tokio::select! {
+            biased;
+            () = stopped(stop) => Signal::Stop,
+            () = landed => Signal::Landed,
+            order = next_order(&orders) => Signal::Order(order),
+            () = timer => Signal::Wake,
+            read = events.next(), if reads => Signal::Read(read),
+        }
+    }
+
+    /// Takes what was read, and all that is there without waiting, within a step; then hands it to the journal.
+    async fn take_all(&mut self, first: Read, events: &mut Events) -> Result<(), End> {
+        let inputs_max = self.lessons.step_inputs_max.unwrap_or(PROCESSOR_STEP_INPUTS);
+        let mut next = Some(first);
+        while let Some(read) = next {
+            match read {
+                Read::Event(event) => {
+                    self.take(&event).await?;
+                    self.read = event.position;
+                }
+                Read::Progress(cursor) => self.read = self.read.max(cursor.position()),
+            }
+            self.wake_if_late().await?;
+            if self.draft.is_full() || self.draft.inputs >= inputs_max {
+                break;
+            }
+            next = match events.at_hand() {
+                Some(read) => Some(read),
+                None => match events.next_if_ready().await {
+                    Some(Some(read)) => Some(read?),
+                    // An end comes again at the next read.
+                    Some(None) | None => None,
+                },
+            };
+        }
+        self.hand_over_if_any().await
+    }
+
+    async fn hand_over_if_any(&mut self) -> Result<(), End> {
+        let passed = self.read.saturating_sub(self.progress.cursor.position());
+        if !self.draft.is_empty() || passed >= CHECKPOINT_POSITIONS {
+            self.hand_over().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes an event in the journal's order.
+    async fn take(&mut self, event: &Recorded) -> Result<(), End> {
+        if self.keys.is_parked(&event.entity) {
+            return Ok(());
+        }
+        let (key, input) = match self.route(event) {
+            Ok(Some(routed)) => routed,
+            Ok(None) => return self.reach_recorded(event).await,
+            Err(cause) => return self.park_source(event, &cause).await,
+        };
+        self.reach(input.time_micros).await?;
+        if self.keys.is_parked(&key) {
+            return Ok(());
+        }
+        if let Some(cause) = self.lessons.refused.remove(&Cause::Event(event.position)) {
+            return self.park_key(&key, event, &cause).await;
+        }
+        self.fold(&key, event, input, self.progress.now).await
+    }
+
+    /// To which key an event goes, with its fold; `None` when it does not matter.
+    pub(super) fn route(&self, event: &Recorded) -> Result<Option<(EntityKey, ProcessorInput)>, String> {
+        let processor = &self.shared.processor;
+        let read = isolated(|| processor.read(event.entity.kind(), delivered(event)));
+        let input = read.map_err(|panic| panic.during("the route"))??;
+        let Some(key) = &input.key else { return Ok(None) };
+        let key = EntityKey::with_tenant(event.entity.tenant(), self.shared.name(), key)
+            .map_err(|error| format!("the route gives no key that can be one: {error}"))?;
+        Ok(Some((key, input)))
+    }
+
+    /// An input that does not matter moves the recorded time on all the same.
+    async fn reach_recorded(&mut self, event: &Recorded) -> Result<(), End> {
+        match self.shared.processor.description().clock {
+            EventClock::Recorded => self.reach(event.time.as_micros()).await,
+            EventClock::Own => Ok(()),
+        }
+    }
+
+    /// Folds an event into its key's state, when it is `now`.
+    pub(super) async fn fold(&mut self, key: &EntityKey, event: &Recorded, input: ProcessorInput, now: i64) -> Result<(), End> {
+        let moment = ProcessorMoment { time_micros: input.time_micros, now_micros: now };
+        let cause = Cause::Event(event.position);
+        let folded = self.run(key, &cause, |live| live.fold(key.id(), input, moment)).await?;
+        self.draft.count(event.payload.len());
+        self.ask_for_wakes(key, &cause, folded.wakes, i64::MIN)?;
+        if self.says(key, event) {
+            self.draft.emit(self.shared.name(), key, event, folded.events);
+        }
+        Ok(())
+    }
+
+    /// Whether what comes of an event has not been emitted by an earlier generation.
+    fn says(&self, key: &EntityKey, event: &Recorded) -> bool {
+        let is_behind = |place: &Position| event.position >= *place;
+        self.progress.silent_until.is_none_or(|until| event.position > until.position())
+            || self.unsaid.get(key).is_some_and(is_behind)
+            || self.unsaid.get(&event.entity).is_some_and(is_behind)
+    }
+
+    /// Runs a fold on a key's state. One that fails ends the session.
+    async fn run(
+        &mut self,
+        key: &EntityKey,
+        cause: &Cause,
+        fold: impl FnOnce(&mut dyn LiveKey) -> Result<Folded, String>,
+    ) -> Result<Folded, End> {
+        let (journal, processor) = (&*self.shared.seams.journal, &*self.shared.processor);
+        let known = self.keys.load(journal, processor, self.progress.generation, key).await?;
+        known.step = self.step + 1;
+        let live = &mut *known.live;
+        let folded = isolated(|| fold(live)).map_err(|panic| panic.during("the processor")).and_then(|folded| folded);
+        let folded = folded.and_then(|folded| check_emitted(&folded.events).map(|()| folded));
+        match folded {
+            Ok(folded) => {
+                self.draft.touch(key, cause.clone());
+                Ok(folded)
+            }
+            Err(why) => Err(self.refuse(cause.clone(), why)),
+        }
+    }
+
+    pub(super) fn refuse(&mut self, cause: Cause, why: String) -> End {
+        self.lessons.refused.insert(cause, why);
+        End::Refused
+    }
+
+    fn ask_for_wakes(&mut self, key: &EntityKey, cause: &Cause, wakes: Vec<i64>, after: i64) -> Result<(), End> {
+        if wakes.iter().any(|due| *due <= after) {
+            let why = "it asks to be woken at a time that it has been woken for; ask for a later one".to_owned();
+            return Err(self.refuse(cause.clone(), why));
+        }
+        self.keys.wake_at(key, wakes);
+        let count = self.keys.get(key).map_or(0, |known| known.wakes.len());
+        if count > PROCESSOR_WAKES_MAX {
+            let why = format!("its key wants to be woken at {count} times; at most {PROCESSOR_WAKES_MAX} are allowed");
+            return Err(self.refuse(cause.clone(), why));
+        }
+        Ok(())
+    }
+
+    /// The processor's time comes as far as that, and who is due by then is woken.
+    async fn reach(&mut self, now: i64) -> Result<(), End> {
+        if now <= self.progress.now {
+            return Ok(());
+        }
+        self.progress.now = now;
+        self.wake_overdue().await
+    }
+
+    async fn wake(&mut self, due: i64, key: EntityKey, now: i64) -> Result<(), End> {
+        let cause = Cause::Wake(key.clone(), due);
+        if let Some(why) = self.lessons.refused.remove(&cause) {
+            return self.park_woken(&key, due, &why).await;
+        }
+        let moment = ProcessorMoment { time_micros: due, now_micros: now };
+        let folded = self.run(&key, &cause, |live| live.wake(key.id(), moment)).await?;
+        let (journal, processor) = (&*self.shared.seams.journal, &*self.shared.processor);
+        self.keys.load(journal, processor, self.progress.generation, &key).await?.wakes.remove(&due);
+        self.draft.count(0);
+        self.ask_for_wakes(&key, &cause, folded.wakes, due)?;
+        let is_silent = self.progress.silent_until.is_some_and(|until| self.read < until.position()) && !self.unsaid.contains_key(&key);
+        if !is_silent {
+            self.draft.emit_woken(self.shared.name(), &key, (due, self.step + 1), folded.events);
+        }
+        if self.draft.is_full() {
+            self.hand_over().await?;
+        }
+        Ok(())
+    }
+
+    /// Resolves when somebody is due by the clock.
+    fn timer(&self) -> BoxFuture<'static, ()> {
+        let is_asked = self.wake_step.is_some() || self.wake_behind.is_some();
+        let due = self.keys.next_wake().filter(|_| !is_asked && self.shared.processor.description().clock == EventClock::Recorded);
+        let Some(due) = due else { return Box::pin(std::future::pending()) };
+        let micros = due.saturating_sub(self.shared.seams.clock.now().as_micros()).max(0);
+        let pause = self.wake_pause_until.saturating_sub(self.shared.seams.tasks.elapsed());
+        self.shared.seams.tasks.sleep(Duration::from_micros(micros.unsigned_abs()).max(pause))
+    }
+
+    /// Somebody is due by the clock. What was recorded before may not have been read yet, or not even be durable: a step of our own
+    /// takes its place behind it, and its commit says what time it is there.
+    async fn ask_the_time(&mut self) -> Result<(), End> {
+        self.wake_step = Some(self.step + 1);
+        self.hand_over().await
+    }
+
+    /// Once all is read up to the step that asked for the time, it is that late.
+    async fn wake_if_late(&mut self) -> Result<(), End> {
+        let Some((_, now)) = self.wake_behind.filter(|(place, _)| self.read >= *place) else { return Ok(()) };
+        self.wake_behind = None;
+        self.wake_pause_until = self.shared.seams.tasks.elapsed() + PROCESSOR_WAKE_PAUSE;
+        self.reach(now).await
+    }
+
+    /// Hands what was folded to the journal, as one commit.
+    pub(super) async fn hand_over(&mut self) -> Result<(), End> {
+        while self.under_way.len() >= PROCESSOR_STEPS_UNDER_WAY_MAX {
+            self.land_one().await?;
+        }
+        let (journal, name) = (Arc::clone(&self.shared.seams.journal), self.shared.name());
+        self.progress.cursor = journal.lineage().cursor(self.read);
+        let step = self.step + 1;
+        let draft = std::mem::take(&mut self.draft);
+        let mut commands = vec![record::progress_record(name, step, &self.progress)];
+        for (key, cause) in &draft.touched {
+            let kept = self.kept(key).map_err(|why| self.refuse(cause.clone(), why))?;
+            commands.push(record::kept_record(name, self.progress.generation, step, key, &kept));
+        }
+        commands.extend(draft.outputs);
+        let expect = if self.step == 0 { Expect::New } else { Expect::Head(self.step) };
+        let commit = Commit { commands, expect: vec![(record::progress_entity(name), expect)], ..Commit::default() };
+        let before: Vec<_> = self.under_way.iter().map(|under_way| Arc::clone(&under_way.flight)).collect();
+        let flight = Flight::launch(&journal, commit, &before);
+        self.step = step;
+        self.under_way.push_back(UnderWay { flight, step, cursor: self.progress.cursor, inputs: draft.inputs });
+        Ok(())
+    }
+
+    fn kept(&self, key: &EntityKey) -> Result<Kept, String> {
+        let tenant = Some(key.tenant().to_owned()).filter(|tenant| !tenant.is_empty());
+        let parked = self.keys.parked().get(key).cloned();
+        let Some(known) = self.keys.get(key) else { return Ok(Kept { tenant, parked, ..Kept::default() }) };
+        let state = isolated(|| known.live.state()).map_err(|panic| panic.during("writing the state"))??;
+        if state.len() > PROCESSOR_STATE_BYTES_MAX {
+            let bytes = state.len();
+            return Err(format!("the state of its key would be {bytes} bytes; at most {PROCESSOR_STATE_BYTES_MAX} are allowed"));
+        }
+        let state = serde_json::from_slice(&state).map_err(|error| format!("the state is not JSON: {error}"))?;
+        Ok(Kept { tenant, key: Some(key.id().to_owned()), state: Some(state), wakes: known.wakes.clone(), parked })
+    }
+
+    /// Waits for the first step under way.
+    async fn land_one(&mut self) -> Result<(), End> {
+        let Some(UnderWay { flight, step, cursor, .. }) = self.under_way.pop_front() else { return Ok(()) };
+        match flight.landed().await {
+            Ok(committed) => {
+                if self.wake_step == Some(step) {
+                    self.wake_step = None;
+                    self.wake_behind = Some((committed.cursor.position(), committed.time.as_micros()));
+                }
+                self.shared.durable(cursor);
+                self.keys.landed(step);
+                Ok(())
+            }
+            Err(AppendError::TooLarge { .. }) if self.lessons.step_inputs_max != Some(1) => {
+                let inputs_max = self.lessons.step_inputs_max.unwrap_or(PROCESSOR_STEP_INPUTS);
+                self.lessons.step_inputs_max = Some((inputs_max / 8).max(1));
+                Err(End::Refused)
+            }
+            Err(error) => Err(End::Failed(error.to_string())),
+        }
+    }
+
+    pub(super) async fn land_all(&mut self) -> Result<(), End> {
+        let mut worst = Ok(());
+        while !self.under_way.is_empty() {
+            if let Err(end) = self.land_one().await {
+                worst = Err(end);
+            }
+        }
+        worst
+    }
+
+    pub(super) async fn park_source(&mut self, event: &Recorded, cause: &str) -> Result<(), End> {
+        let parked = self.parked(event, cause);
+        self.keys.park(&event.entity, parked);
+        self.draft.touch(&event.entity, Cause::Event(event.position));
+        Ok(())
+    }
+
+    pub(super) async fn park_key(&mut self, key: &EntityKey, event: &Recorded, cause: &str) -> Result<(), End> {
+        let parked = HeldKey { kind: key.kind().to_owned(), id: key.id().to_owned(), ..self.parked(event, cause) };
+        self.park(key, parked, Cause::Event(event.position)).await
+    }
+
+    async fn park_woken(&mut self, key: &EntityKey, due: i64, why: &str) -> Result<(), End> {
+        let now = self.shared.seams.clock.now();
+        let place = self.shared.seams.journal.lineage().cursor(self.read);
+        let mut parked = HeldKey::woken(key, due, place, now);
+        parked.note(&Failure::Park { cause: why.to_owned() }, now);
+        let (journal, processor) = (&*self.shared.seams.journal, &*self.shared.processor);
+        // What it was woken for is kept: it is due when the key goes on.
+        self.keys.load(journal, processor, self.progress.generation, key).await?.wakes.insert(due);
+        self.park(key, parked, Cause::Wake(key.clone(), due)).await
+    }
+
+    async fn park(&mut self, key: &EntityKey, parked: HeldKey, cause: Cause) -> Result<(), End> {
+        self.load(key).await?;
+        self.keys.park(key, parked);
+        self.draft.touch(key, cause);
+        Ok(())
+    }
+
+    fn parked(&self, event: &Recorded, cause: &str) -> HeldKey {
+        let now = self.shared.seams.clock.now();
+        let mut parked = HeldKey::new(event, self.shared.seams.journal.lineage(), 1, now);
+        parked.note(&Failure::Park { cause: cause.to_owned() }, now);
+        parked.parked = true;
+        parked
+    }
+
+    pub(super) async fn load(&mut self, key: &EntityKey) -> Result<(), End> {
+        if key.kind() == self.shared.name() {
+            let (journal, processor) = (&*self.shared.seams.journal, &*self.shared.processor);
+            self.keys.load(journal, processor, self.progress.generation, key).await?.step = self.step + 1;
+        }
+        Ok(())
+    }
+
+    /// Wakes who is due by the processor's time and was parked when it came.
+    pub(super) async fn wake_overdue(&mut self) -> Result<(), End> {
+        let now = self.progress.now;
+        while let Some((due, key)) = self.keys.take_wake(now) {
+            self.wake(due, key, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Wakes a key for what is due by then.
+    pub(super) async fn wake_key(&mut self, key: &EntityKey, now: i64) -> Result<(), End> {
+        while let Some(due) = self.keys.take_wake_of(key, now) {
+            self.wake(due, key.clone(), now).await?;
+        }
+        Ok(())
+    }
+
+    /// Where what waits behind a parked key is found.
+    pub(super) fn selection_of(&self, parked: &HeldKey, key: &EntityKey) -> Selection {
+        if key.kind() == self.shared.name() {
+            return self.shared.selection.clone();
+        }
+        Selection::Entity { entity: key.clone(), from_sequence: parked.sequence }
+    }
+
+    fn tell_status(&self) {
+        let is_at_rest = self.under_way.is_empty() && self.draft.is_empty();
+        let lineage = self.shared.seams.journal.lineage();
+        let cursor = if is_at_rest { lineage.cursor(self.read) } else { self.shared.durable_cursor(self.progress.start) };
+        let asked = usize::from(self.wake_step.is_some() || self.wake_behind.is_some());
+        let inputs = self.under_way.iter().map(|under_way| under_way.inputs.max(1)).sum::<usize>() + self.draft.inputs + asked;
+        self.shared.status.working(cursor, inputs, 0, self.keys.parked().len());
+    }
+}
+
+/// The place of the event that parked a key.
+pub(super) fn place_of(parked: &HeldKey) -> Position {
+    parked.cursor.parse::<Cursor>().map_or(0, |cursor| cursor.position())
+}
