@@ -142,6 +142,8 @@ pub const DESTINATIONS_MAX: usize = 1_024;
 pub const CALLS_WAITING_MAX: usize = 1_024;
 /// How long a call waits for its turn, at most.
 pub const CALL_TURN_MAX: Duration = Duration::from_secs(5);
+/// A call that its run leaves less time than this, and less than it wants, says nothing about its destination when that time is over.
+pub const CALL_FAIR_MIN: Duration = Duration::from_secs(1);
 /// Trial calls of a half open breaker: so many at once, and so many must succeed.
 pub const DESTINATION_TRIALS: u32 = 3;
 /// Calls of runs that have failed before which a destination always gets, a second.

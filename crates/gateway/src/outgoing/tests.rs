@@ -1,6 +1,9 @@
 //! Calls to servers that answer byte by byte as a test says: good ones, slow ones, and broken ones.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+#[cfg(feature = "https")]
+mod https;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;

@@ -28,7 +28,7 @@ use component::hosted::{CallFailure, CallReply};
 use journal::Timestamp;
 use journal::seams::{Clock, Random};
 
-use crate::limits::DESTINATIONS_MAX;
+use crate::limits::{CALL_FAIR_MIN, DESTINATIONS_MAX};
 use crate::seams::Tasks;
 pub use gate::DestinationState;
 use gate::{Ending, Gate};
@@ -106,12 +106,24 @@ impl Destinations {
         };
         let line = self.line(&call.destination)?;
         let permit = line.turn(&self.machine, &call.destination, is_retry, deadline).await?;
-        let time = timeout.unwrap_or(line.timeout()).min(deadline.saturating_sub(self.now()));
+        let wanted = timeout.unwrap_or(line.timeout());
+        let time = wanted.min(deadline.saturating_sub(self.now()));
         let destination = call.destination.clone();
+        if time.is_zero() {
+            return Err(CallFailure::Failed { message: format!("{destination}: the run had no time left for the call"), rest: None });
+        }
         let answered = tokio::select! {
             biased;
             answered = outgoing.call(OutgoingCall { timeout: time, ..call }) => answered,
-            () = self.machine.tasks.sleep(time) => Err(OutgoingError::Failed { message: format!("no answer within {} seconds", time.as_secs_f64()) }),
+            () = self.machine.tasks.sleep(time) => {
+                let message = format!("no answer within {} seconds", time.as_secs_f64());
+                if time < wanted.min(CALL_FAIR_MIN) {
+                    // So little was left of the run that it says nothing about the destination.
+                    drop(permit);
+                    return Err(CallFailure::Failed { message: format!("{destination}: {message}"), rest: None });
+                }
+                Err(OutgoingError::Failed { message })
+            }
         };
         self.settle(permit, &destination, answered)
     }

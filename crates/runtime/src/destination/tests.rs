@@ -228,6 +228,18 @@ fn a_call_ends_with_its_time_and_never_after_its_run() {
 }
 
 #[test]
+fn a_run_that_leaves_a_call_no_time_says_nothing_about_the_destination() {
+    let rig = rig(DestinationPolicy::default(), |_| (seconds(1_000), reply(200)));
+    for _ in 0..20 {
+        let answer = rig.call_to(PAY, Duration::from_millis(900));
+        assert!(matches!(answer, Err(CallFailure::Failed { rest: None, .. })), "{answer:?}");
+    }
+    let calls = rig.calls.lock().unwrap().len();
+    assert!(matches!(rig.call_to(PAY, Duration::ZERO), Err(CallFailure::Failed { rest: None, .. })));
+    assert_eq!((rig.status().state, rig.status().in_flight, rig.calls.lock().unwrap().len()), (DestinationState::Closed, 0, calls));
+}
+
+#[test]
 fn a_call_that_is_dropped_gives_its_place_back() {
     let policy = DestinationPolicy { calls_at_once_max: 1, ..DestinationPolicy::default() };
     let rig = rig(policy, |_| (seconds(5), reply(200)));
