@@ -266,6 +266,9 @@ pub(crate) async fn blame(registers: &dyn Registers) -> Result<u32, DeliveryErro
         let (_, held) = held::read(&register)?;
         most = most.max(if held.running { held.deaths } else { 0 });
     }
+    for register in registers.list(crate::processor::guard::PREFIX).await? {
+        most = most.max(crate::processor::guard::blame(&register.value));
+    }
     Ok(most)
 }
 

@@ -4,11 +4,12 @@
 //! place are one commit. A key whose fold fails is parked and waits in the journal, like a consumer's; other keys go on.
 //!
 //! `session` is a processor at work, `draft` what its next commit will hold, `keys` what it knows of its keys, `record` what it
-//! leaves in the journal, `obey` what people decide about parked keys, `preview` what would come of it.
+//! leaves in the journal, `guard` what tells an input that ends its process, `obey` what people decide about parked keys, `preview` what would come of it.
 //!
-//! What it is not: a consumer of `delivery`. It has no registers, takes no retries (a fold is pure: it would fail again), and runs in one task.
+//! What it is not: a consumer of `delivery`. It has no lease and no cursor in a register, takes no retries (a fold is pure: it would fail again), and runs in one task.
 
 mod draft;
+pub(crate) mod guard;
 mod keys;
 mod obey;
 mod preview;
@@ -232,13 +233,9 @@ fn next_generation(before: Progress, build: &str) -> Progress {
 
 /// One session after the other, until a stop.
 async fn process(shared: &Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    let (mut lessons, mut wait) = (Lessons::default(), ENGINE_RETRY_MIN);
+    let (mut lessons, mut wait) = (None, ENGINE_RETRY_MIN);
     while !*stop.borrow() {
-        let end = match Session::begin(shared, &mut lessons).await {
-            Ok(session) => session.work(&mut stop).await,
-            Err(end) => end,
-        };
-        match end {
+        match session(shared, &mut lessons, &mut stop).await {
             End::Stopped => break,
             End::Refused => wait = ENGINE_RETRY_MIN,
             End::Failed(cause) => {
@@ -256,4 +253,28 @@ async fn process(shared: &Arc<Shared>, mut stop: watch::Receiver<bool>) {
         }
     }
     shared.status.state(ConsumerState::Stopped);
+}
+
+async fn session(shared: &Arc<Shared>, lessons: &mut Option<Lessons>, stop: &mut watch::Receiver<bool>) -> End {
+    if lessons.is_none() {
+        match guard(shared).await {
+            Ok(guard) => *lessons = Some(Lessons::new(guard)),
+            Err(end) => return end,
+        }
+    }
+    let lessons = lessons.as_mut().expect("it was put there");
+    let end = match Session::begin(shared, lessons).await {
+        Ok(session) => session.work(stop).await,
+        Err(end) => return end,
+    };
+    if matches!(end, End::Stopped) {
+        // A register that stays makes the next process careful, and that is all.
+        let _ = lessons.guard.end().await;
+    }
+    end
+}
+
+async fn guard(shared: &Shared) -> Result<guard::Guard, End> {
+    let head = shared.seams.journal.head().await?.position();
+    Ok(guard::Guard::begin(&shared.seams.registers, shared.name(), head).await?)
 }

@@ -16,12 +16,14 @@ use std::time::Duration;
 use component::EventClock;
 use component::hosted::{Folded, LiveKey, ProcessorInput, ProcessorMoment};
 use journal::{
-    AppendError, BoxFuture, Commit, Cursor, EntityKey, Events, Expect, Position, Read, ReadError, ReadMode, Recorded, Selection,
+    AppendError, BoxFuture, Commit, Cursor, EntityKey, Events, Expect, Position, Read, ReadError, ReadMode, Recorded, RegisterError,
+    Selection,
 };
 use tokio::sync::watch;
 
 use super::Shared;
 use super::draft::{Cause, Draft, check_emitted};
+use super::guard::{Guard, fatal};
 use super::keys::Keys;
 use super::record::{self, Kept, Progress};
 use crate::action::delivered;
@@ -44,19 +46,44 @@ pub(super) enum End {
     Failed(String),
 }
 
+impl std::fmt::Display for End {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Stopped => "it stops",
+            Self::Refused => "a fold failed",
+            Self::Failed(cause) => cause,
+        })
+    }
+}
+
 impl From<ReadError> for End {
     fn from(error: ReadError) -> Self {
         Self::Failed(error.to_string())
     }
 }
 
+impl From<RegisterError> for End {
+    fn from(error: RegisterError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 /// What sessions tell the next one.
-#[derive(Default)]
 pub(super) struct Lessons {
     /// Folds that failed, and why.
     pub(super) refused: HashMap<Cause, String>,
     /// Inputs in one step, at most: fewer after a step that was too large for a commit.
     pub(super) step_inputs_max: Option<usize>,
+    /// Whether inputs run alone.
+    pub(super) guard: Guard,
+    /// What a person has decided, while a fold of it failed.
+    pub(super) again: Option<Order>,
+}
+
+impl Lessons {
+    pub(super) fn new(guard: Guard) -> Self {
+        Self { refused: HashMap::new(), step_inputs_max: None, guard, again: None }
+    }
 }
 
 /// A step that the journal has.
@@ -86,6 +113,8 @@ pub(super) struct Session<'a> {
     /// The step whose commit says how late it is.
     wake_step: Option<u64>,
     wake_pause_until: Duration,
+    /// A part of what waited behind a parked key is durable already.
+    pub(super) is_going_on: bool,
 }
 
 enum Signal {
@@ -130,6 +159,7 @@ impl<'a> Session<'a> {
             wake_behind: None,
             wake_step: None,
             wake_pause_until: Duration::ZERO,
+            is_going_on: false,
         };
         if is_new {
             session.hand_over().await?;
@@ -151,6 +181,9 @@ impl<'a> Session<'a> {
     }
 
     async fn turn(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), End> {
+        if let Some(order) = self.lessons.again.take() {
+            self.obey(order).await?;
+        }
         let journal = Arc::clone(&self.shared.seams.journal);
         let mut events = journal.read(self.shared.selection.clone(), journal.lineage().cursor(self.read), ReadMode::Live);
         loop {
@@ -202,6 +235,9 @@ impl<'a> Session<'a> {
                 Read::Progress(cursor) => self.read = self.read.max(cursor.position()),
             }
             self.wake_if_late().await?;
+            if self.lessons.guard.is_alone() {
+                self.finish_alone().await?;
+            }
             if self.draft.is_full() || self.draft.inputs >= inputs_max {
                 break;
             }
@@ -215,6 +251,31 @@ impl<'a> Session<'a> {
             };
         }
         self.hand_over_if_any().await
+    }
+
+    /// What ran alone is durable before the next one begins.
+    async fn finish_alone(&mut self) -> Result<(), End> {
+        if !self.draft.is_empty() {
+            self.hand_over().await?;
+            self.land_all().await?;
+        }
+        if !self.lessons.guard.is_careful(self.read) {
+            self.lessons.guard.relax().await?;
+        }
+        Ok(())
+    }
+
+    /// Records what runs alone, when something does; false when it must not run.
+    async fn may_run(&mut self, what: impl FnOnce() -> String) -> Result<bool, End> {
+        if !self.lessons.guard.is_careful(self.read) {
+            return Ok(true);
+        }
+        // What was folded before is not what ends the process.
+        if !self.draft.is_empty() {
+            self.hand_over().await?;
+            self.land_all().await?;
+        }
+        Ok(self.lessons.guard.may_run(what()).await?)
     }
 
     async fn hand_over_if_any(&mut self) -> Result<(), End> {
@@ -241,6 +302,9 @@ impl<'a> Session<'a> {
         }
         if let Some(cause) = self.lessons.refused.remove(&Cause::Event(event.position)) {
             return self.park_key(&key, event, &cause).await;
+        }
+        if !self.may_run(|| format!("event {}", event.position)).await? {
+            return self.park_key(&key, event, &fatal()).await;
         }
         self.fold(&key, event, input, self.progress.now).await
     }
@@ -339,6 +403,9 @@ impl<'a> Session<'a> {
         let cause = Cause::Wake(key.clone(), due);
         if let Some(why) = self.lessons.refused.remove(&cause) {
             return self.park_woken(&key, due, &why).await;
+        }
+        if !self.may_run(|| format!("wake {due} {key}")).await? {
+            return self.park_woken(&key, due, &fatal()).await;
         }
         let moment = ProcessorMoment { time_micros: due, now_micros: now };
         let folded = self.run(&key, &cause, |live| live.wake(key.id(), moment)).await?;
@@ -450,15 +517,13 @@ impl<'a> Session<'a> {
         worst
     }
 
-    pub(super) async fn park_source(&mut self, event: &Recorded, cause: &str) -> Result<(), End> {
-        let parked = self.parked(event, cause);
-        self.keys.park(&event.entity, parked);
-        self.draft.touch(&event.entity, Cause::Event(event.position));
-        Ok(())
+    async fn park_source(&mut self, event: &Recorded, cause: &str) -> Result<(), End> {
+        let parked = self.parked(event, &event.entity, cause);
+        self.park(&event.entity, parked, Cause::Event(event.position)).await
     }
 
-    pub(super) async fn park_key(&mut self, key: &EntityKey, event: &Recorded, cause: &str) -> Result<(), End> {
-        let parked = HeldKey { kind: key.kind().to_owned(), id: key.id().to_owned(), ..self.parked(event, cause) };
+    async fn park_key(&mut self, key: &EntityKey, event: &Recorded, cause: &str) -> Result<(), End> {
+        let parked = self.parked(event, key, cause);
         self.park(key, parked, Cause::Event(event.position)).await
     }
 
@@ -473,18 +538,19 @@ impl<'a> Session<'a> {
         self.park(key, parked, Cause::Wake(key.clone(), due)).await
     }
 
-    async fn park(&mut self, key: &EntityKey, parked: HeldKey, cause: Cause) -> Result<(), End> {
+    pub(super) async fn park(&mut self, key: &EntityKey, parked: HeldKey, cause: Cause) -> Result<(), End> {
         self.load(key).await?;
         self.keys.park(key, parked);
         self.draft.touch(key, cause);
         Ok(())
     }
 
-    fn parked(&self, event: &Recorded, cause: &str) -> HeldKey {
+    /// The record of a key that an event parks: a processor's own, or the event's entity.
+    pub(super) fn parked(&self, event: &Recorded, key: &EntityKey, cause: &str) -> HeldKey {
         let now = self.shared.seams.clock.now();
         let mut parked = HeldKey::new(event, self.shared.seams.journal.lineage(), 1, now);
         parked.note(&Failure::Park { cause: cause.to_owned() }, now);
-        parked.parked = true;
+        (parked.kind, parked.id, parked.parked) = (key.kind().to_owned(), key.id().to_owned(), true);
         parked
     }
 

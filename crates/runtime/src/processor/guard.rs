@@ -1,0 +1,115 @@
+//! What tells an input that ends its process from one that was only there when it ended.
+//!
+//! ```text
+//! processor/{name}   JSON { suspect, runs }; there while the processor works, gone after a stop in order
+//! ```
+//!
+//! When a process finds the register, the one before ended otherwise than in order, and any input that it may have begun may have
+//! ended it. These are folded one by one, each in a step of its own, each recorded before it begins: what ends three processes parks
+//! its key. (The first time it ran among others, without a record.) The register is no truth: without it an input costs processes
+//! more.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use journal::{Position, RegisterError, RegisterExpect, Registers, Revision};
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{DEATHS_MAX, PROCESSOR_STEP_INPUTS, PROCESSOR_STEPS_UNDER_WAY_MAX};
+
+/// What the names of all these registers begin with.
+pub(crate) const PREFIX: &str = "processor/";
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Suspect {
+    /// What runs alone; empty when nothing does.
+    #[serde(default)]
+    suspect: String,
+    /// Runs of it that were recorded before they began.
+    #[serde(default)]
+    runs: u32,
+}
+
+/// See the module.
+pub(super) struct Guard {
+    registers: Arc<dyn Registers>,
+    name: String,
+    revision: Option<Revision>,
+    written: Suspect,
+    /// Inputs that run alone still, and the place after which none has begun.
+    alone: Option<(usize, Position)>,
+}
+
+impl Guard {
+    /// Begins a process. `head` is the end of what an earlier one can have begun.
+    pub(super) async fn begin(registers: &Arc<dyn Registers>, processor: &str, head: Position) -> Result<Self, RegisterError> {
+        let name = format!("{PREFIX}{processor}");
+        let found = registers.get(&name).await?;
+        let mut guard = Self { registers: Arc::clone(registers), name, revision: None, written: Suspect::default(), alone: None };
+        match found {
+            Some(register) => {
+                guard.revision = Some(register.revision);
+                guard.written = serde_json::from_slice(&register.value).unwrap_or_default();
+                guard.alone = Some((PROCESSOR_STEP_INPUTS * PROCESSOR_STEPS_UNDER_WAY_MAX, head));
+            }
+            None => guard.write(Suspect::default()).await?,
+        }
+        Ok(guard)
+    }
+
+    /// Whether what is read behind this place runs alone.
+    pub(super) fn is_careful(&self, read: Position) -> bool {
+        self.alone.is_some_and(|(left, until)| left > 0 && read < until)
+    }
+
+    /// Records that something runs alone, before it does. False when it has ended too many processes: it must not run.
+    pub(super) async fn may_run(&mut self, what: String) -> Result<bool, RegisterError> {
+        let runs = if self.written.suspect == what { self.written.runs } else { 0 };
+        // The first time it ran among others.
+        if runs + 1 >= DEATHS_MAX {
+            return Ok(false);
+        }
+        if let Some((left, _)) = &mut self.alone {
+            *left = left.saturating_sub(1);
+        }
+        self.write(Suspect { suspect: what, runs: runs + 1 }).await?;
+        Ok(true)
+    }
+
+    /// What ran alone has ended, and nothing does any more: a process that ends from here on did not end over it.
+    pub(super) async fn relax(&mut self) -> Result<(), RegisterError> {
+        self.alone = None;
+        if self.written.runs > 0 { self.write(Suspect::default()).await } else { Ok(()) }
+    }
+
+    /// The process ends in order.
+    pub(super) async fn end(&mut self) -> Result<(), RegisterError> {
+        match self.revision.take() {
+            Some(revision) => self.registers.delete(&self.name, revision).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone.is_some()
+    }
+
+    async fn write(&mut self, suspect: Suspect) -> Result<(), RegisterError> {
+        let expect = self.revision.map_or(RegisterExpect::Absent, RegisterExpect::Revision);
+        let value = serde_json::to_vec(&suspect).expect("texts and numbers always encode");
+        self.revision = Some(self.registers.put(&self.name, expect, Bytes::from(value)).await?);
+        self.written = suspect;
+        Ok(())
+    }
+}
+
+/// What has ended a process is blamed so.
+pub(super) fn fatal() -> String {
+    format!("the process ended {DEATHS_MAX} times while this input was folded")
+}
+
+/// How many processes the input that has ended most of them has ended, as far as a register knows.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn blame(value: &[u8]) -> u32 {
+    serde_json::from_slice::<Suspect>(value).map_or(0, |suspect| suspect.runs)
+}
