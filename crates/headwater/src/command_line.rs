@@ -12,6 +12,7 @@ pub(crate) mod explain;
 mod flags;
 pub(crate) mod run;
 pub(crate) mod send;
+mod sight;
 mod table;
 pub(crate) mod topic;
 pub(crate) mod verify;

@@ -9,5 +9,7 @@ pub use component::{
 };
 pub use runtime::DestinationPolicy;
 
+pub use gateway::Page;
+
 pub use crate::given_view::given_view;
 pub use crate::service::Service;

@@ -23,6 +23,7 @@ mod pull;
 mod request;
 mod runtime;
 pub mod seams;
+mod stall;
 mod start;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -47,6 +48,7 @@ pub use request::{
     CommandError, CommandOutcome, CommandRequest, Expectation, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead,
 };
 pub use runtime::{Health, Runtime};
+pub use stall::Stall;
 pub use start::StartError;
 pub use topic::{MessageData, PublishAnswer, Published, TopicMessage};
 #[cfg(feature = "probe")]

@@ -19,6 +19,8 @@ pub struct Limits {
     pub query_time_max: Duration,
     /// Rows of a query's answer, at most.
     pub query_rows_max: usize,
+    /// How long a consumer or a view that has something to do may stand still before it has stalled. A consumer has the time of one run on top.
+    pub stall_after: Duration,
 }
 
 impl Default for Limits {
@@ -31,6 +33,7 @@ impl Default for Limits {
             snapshot_every_events: 100,
             query_time_max: Duration::from_secs(5),
             query_rows_max: 10_000,
+            stall_after: Duration::from_secs(60),
         }
     }
 }
@@ -77,6 +80,10 @@ pub const CHECKPOINT_DELAY: Duration = Duration::from_secs(1);
 pub const ENGINE_RETRY_MIN: Duration = Duration::from_millis(200);
 /// See [`ENGINE_RETRY_MIN`].
 pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long until somebody looks again whether a consumer or a view moves that has something to do.
+pub const STALL_LOOK: Duration = Duration::from_secs(10);
+/// The same for one that has nothing to do.
+pub const STALL_LOOK_IDLE: Duration = Duration::from_secs(60);
 /// States of one processor's keys that are kept in memory; those of further keys are read from the journal.
 pub const PROCESSOR_KEYS_IN_MEMORY_MAX: usize = 50_000;
 /// Bytes of the state of one key of a processor, at most.

@@ -77,6 +77,8 @@ impl Runtime {
             clock: Arc::clone(&parts.clock),
             random: Arc::clone(&parts.random),
             tasks: Arc::clone(&parts.tasks),
+            notices: Arc::clone(&parts.notices),
+            stall_after: parts.limits.stall_after,
         };
         let machine = Machine {
             clock: Arc::clone(&parts.clock),
@@ -84,8 +86,14 @@ impl Runtime {
             tasks: Arc::clone(&parts.tasks),
             outgoing: parts.outgoing,
         };
-        let around =
-            Surroundings { journal: Arc::clone(&parts.journal), tasks: parts.tasks, threads: parts.threads, notices: parts.notices };
+        let around = Surroundings {
+            journal: Arc::clone(&parts.journal),
+            clock: Arc::clone(&parts.clock),
+            tasks: parts.tasks,
+            threads: parts.threads,
+            notices: parts.notices,
+            stall_after: parts.limits.stall_after,
+        };
         let mint = Mint { clock: parts.clock, random: parts.random };
         let topics = Topics::new(Arc::clone(&parts.journal), parts.topics);
         let entities = Arc::new(Entities::new(parts.journal, mint, kinds, snapshots, parts.limits));
@@ -210,7 +218,8 @@ impl Runtime {
     /// # Errors
     /// When the engine fails: the journal cannot be read, or a place cannot be written.
     pub async fn begin(&self) -> Result<(), DeliveryError> {
-        self.views.begin();
+        self.delivery.lose_foreign_places().await?;
+        self.views.begin(self.journal().head().await?.position());
         self.asynchronous.resume(&self.delivery).await?;
         let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).chain(self.processors.names()).collect();
         self.pulled.resume(&self.delivery, &components).await?;
@@ -303,7 +312,7 @@ impl Runtime {
         let held = self.delivery.held(consumer).await?;
         let held = held.into_iter().find(|held| held.kind == key.kind() && held.id == key.id()).ok_or(OrderError::NotHeld)?;
         let action = self.actions.iter().find(|action| action.description().name == consumer);
-        let action = action.ok_or(OrderError::NotWorking { cause: "only actions and processors have a dry run".into() })?;
+        let action = action.ok_or(OrderError::Unfit { cause: "only actions and processors have a dry run".into() })?;
         let failed = |cause: String| OrderError::Failed { cause };
         let event = self.history(key, held.sequence).next_event().await.transpose().map_err(|error| failed(error.to_string()))?;
         let mut event = (*event.ok_or(OrderError::NotHeld)?).clone();
@@ -327,6 +336,12 @@ impl Runtime {
             return self.processors.order(consumer, what).await;
         }
         self.delivery.order(consumer, what).await
+    }
+
+    /// The processors, in the order of registration.
+    #[must_use]
+    pub fn processors(&self) -> Vec<&'static str> {
+        self.processors.names().collect()
     }
 
     /// Whether the service has this processor.

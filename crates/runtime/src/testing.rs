@@ -316,7 +316,7 @@ impl Drop for Simulation {
 }
 
 fn open_consumer(consumer: &ConsumerStatus, head: u64) -> Option<String> {
-    let ConsumerStatus { name, state, cursor, under_way, held, parked } = consumer;
+    let ConsumerStatus { name, state, cursor, under_way, held, parked, .. } = consumer;
     let behind = head - cursor.map_or(0, |cursor| cursor.position().min(head));
     let is_at_rest = *state == ConsumerState::Working && *under_way == 0 && behind == 0;
     let cause = if let ConsumerState::Waiting { cause } = state { format!(" ({cause})") } else { String::new() };

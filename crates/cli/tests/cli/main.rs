@@ -1,11 +1,15 @@
 //! Process tests: the `headwater` binary from outside, as a person or a script meets it.
 
+mod board;
+mod browser;
 mod command_line;
 mod demo;
 mod export;
 mod kill;
 mod process;
+mod restored;
 mod retail;
 mod stop;
 mod topics;
+mod torture;
 mod views;

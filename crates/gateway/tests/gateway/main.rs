@@ -17,6 +17,8 @@ mod described;
 mod destinations;
 mod failures;
 mod later;
+mod pages;
+mod processors;
 mod pulls;
 mod reads;
 mod shop;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod calls;
+mod contained;
 mod deadly;
 mod embedded;
 mod processors;
