@@ -229,6 +229,7 @@ impl Shop {
             entities: vec![component::hosted::<Cart>()],
             operations: vec![component::hosted_operation::<Share>()],
             actions,
+            processors: Vec::new(),
             topics: vec![component::hosted_topic_of::<Payment>("payments"), component::hosted_topic("notes")],
             clock,
             random,
@@ -336,7 +337,7 @@ fn popular() -> View {
 }
 
 fn pages() -> Pages {
-    let pages = [("/", Page::html("<!doctype html><title>shop</title>")), ("/live-query.js", Page::live_query())];
+    let pages = [("/board", Page::html("<!doctype html><title>shop</title>")), ("/live-query.js", Page::live_query())];
     Pages::new(pages.map(|(path, page)| (path.to_owned(), page))).unwrap()
 }
 
