@@ -229,6 +229,7 @@ impl Shop {
             entities: vec![component::hosted::<Cart>()],
             operations: vec![component::hosted_operation::<Share>()],
             actions,
+            processors: Vec::new(),
             topics: vec![component::hosted_topic_of::<Payment>("payments"), component::hosted_topic("notes")],
             clock,
             random,
