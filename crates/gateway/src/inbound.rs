@@ -17,6 +17,7 @@ mod entity;
 mod events;
 mod headers;
 mod health;
+mod page;
 mod path;
 mod prefer;
 mod query;
@@ -36,6 +37,7 @@ use runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::limits;
+use crate::page::Pages;
 
 pub(crate) use path::encode;
 pub use refusal::told;
@@ -96,6 +98,7 @@ enum Stage {
 /// What all requests of a server share.
 struct Gateway {
     runtime: Arc<Runtime>,
+    pages: Pages,
     options: Options,
     stage: watch::Receiver<Stage>,
     /// The same word as `stage`, for every request's answer to look at without a lock.
@@ -104,8 +107,8 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn new(runtime: Arc<Runtime>, options: Options, stage: watch::Receiver<Stage>) -> Self {
-        Self { runtime, options, stage, stopping: AtomicBool::new(false), description: OnceLock::new() }
+    fn new(runtime: Arc<Runtime>, pages: Pages, options: Options, stage: watch::Receiver<Stage>) -> Self {
+        Self { runtime, pages, options, stage, stopping: AtomicBool::new(false), description: OnceLock::new() }
     }
 
     fn is_stopping(&self) -> bool {

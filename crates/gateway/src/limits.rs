@@ -91,6 +91,13 @@ pub const PAGE_ITEMS_MAX: u64 = 1_000;
 /// Bytes after which a page ends, although its limit of items is not reached.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Pages that a service gives to browsers, at most.
+pub const WEB_PAGES_MAX: usize = 1_024;
+/// Bytes of one of them, at most: it is part of the program and lies in memory.
+pub const WEB_PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of its path, at most.
+pub const WEB_PAGE_PATH_BYTES_MAX: usize = 256;
+
 /// Bytes that a stream gathers before it hands them to the connection.
 pub const CHUNK_BYTES: usize = 32 * 1024;
 /// Between two signs of life of a live stream without events.

@@ -87,6 +87,7 @@ codes! {
     NOT_HELD = "HW0080" "not-held" 404;
     DECISION_STALE = "HW0081" "decision-stale" 409;
     CONSUMER_NOT_WORKING = "HW0082" "consumer-not-working" 503 retry 1;
+    DECISION_UNFIT = "HW0083" "decision-unfit" 422;
 }
 
 /// Where a code's page stands; the code's number follows.

@@ -78,6 +78,7 @@ pub use client::{Answered, Client, Outcome, SendError, Sent};
 pub use exit::EXIT_CODES_HELP;
 pub use exit::Exit;
 pub use failure::Failure;
+pub use gateway::Page;
 pub use given_view::{AskedView, GivenView, given_view};
 pub use running::Running;
 pub use service::Service;

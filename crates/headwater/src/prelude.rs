@@ -8,5 +8,7 @@ pub use component::{
     tag,
 };
 
+pub use gateway::Page;
+
 pub use crate::given_view::given_view;
 pub use crate::service::Service;

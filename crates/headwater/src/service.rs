@@ -5,6 +5,7 @@ use component::{
     Action, Entity, Operation, Processor, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_processor,
     hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
 };
+use gateway::Page;
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -29,6 +30,7 @@ pub struct Service {
     processors: Vec<ProcessorHandle>,
     topics: Vec<TopicHandle>,
     views: Vec<ViewHandle>,
+    pages: Vec<(String, Page)>,
     flags: Flags,
 }
 
@@ -43,6 +45,7 @@ impl Service {
             processors: Vec::new(),
             topics: Vec::new(),
             views: Vec::new(),
+            pages: Vec::new(),
             flags: Flags::default(),
         }
     }
@@ -101,6 +104,22 @@ impl Service {
         self
     }
 
+    /// Adds a page, script, style or picture that browsers get under this path, such as `/board`, beside the API. Paths of the
+    /// platform's (`/v1`, `/livez` and others) are refused at start.
+    ///
+    /// ```
+    /// # use headwater::prelude::*;
+    /// # let service = Service::new("shop");
+    /// service
+    ///     .page("/board", Page::html("<!doctype html><script type=module src=/board.js></script>"))
+    ///     .page("/board.js", Page::script(r#"import { liveQuery } from "/live-query.js";"#))
+    ///     .page("/live-query.js", Page::live_query());
+    /// ```
+    pub fn page(mut self, path: impl Into<String>, page: Page) -> Self {
+        self.pages.push((path.into(), page));
+        self
+    }
+
     /// Sets where it listens when it is embedded with [`start`](Self::start); port 0 lets the system choose.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.flags.values.push(("listen", address.into()));
@@ -156,6 +175,10 @@ impl Service {
 
     pub(crate) fn operations(&self) -> &[OperationHandle] {
         &self.operations
+    }
+
+    pub(crate) fn pages(&self) -> &[(String, Page)] {
+        &self.pages
     }
 
     pub(crate) fn views(&self) -> &[ViewHandle] {

@@ -290,7 +290,7 @@ impl Runtime {
         let held = self.delivery.held(consumer).await?;
         let held = held.into_iter().find(|held| held.kind == key.kind() && held.id == key.id()).ok_or(OrderError::NotHeld)?;
         let action = self.actions.iter().find(|action| action.description().name == consumer);
-        let action = action.ok_or(OrderError::NotWorking { cause: "only actions and processors have a dry run".into() })?;
+        let action = action.ok_or(OrderError::Unfit { cause: "only actions and processors have a dry run".into() })?;
         let failed = |cause: String| OrderError::Failed { cause };
         let event = self.history(key, held.sequence).next_event().await.transpose().map_err(|error| failed(error.to_string()))?;
         let mut event = (*event.ok_or(OrderError::NotHeld)?).clone();
@@ -314,6 +314,12 @@ impl Runtime {
             return self.processors.order(consumer, what).await;
         }
         self.delivery.order(consumer, what).await
+    }
+
+    /// The processors, in the order of registration.
+    #[must_use]
+    pub fn processors(&self) -> Vec<&'static str> {
+        self.processors.names().collect()
     }
 
     /// Whether the service has this processor.

@@ -1,5 +1,7 @@
 //! Process tests: the `headwater` binary from outside, as a person or a script meets it.
 
+mod board;
+mod browser;
 mod command_line;
 mod demo;
 mod export;

@@ -21,7 +21,7 @@ use super::entity::Page;
 use super::query::{self, Parameters, once};
 use super::{encode, headers, refusal};
 use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
-use crate::problem::{MALFORMED_JSON, Problem};
+use crate::problem::{INVALID_PATH, MALFORMED_JSON, Problem};
 use crate::{calendar, json};
 
 /// What can be done about one consumer.
@@ -141,6 +141,21 @@ fn held_page<'a>(consumer: &str, kept: impl Iterator<Item = &'a HeldKey>, filter
         last = key(held);
     }
     page.finish(None, head)
+}
+
+/// `GET /v1/admin/consumers/{consumer}/keys/{key}`: what a processor remembers of a key, as it is durable.
+pub(super) async fn remembered(gateway: &Arc<Gateway>, parts: &Parts, consumer: &str, id: &str) -> Result<Response<Body>, Problem> {
+    query::none(parts.uri.query())?;
+    let runtime = &gateway.runtime;
+    if !runtime.has_processor(consumer) {
+        let known: Vec<String> = runtime.processors().iter().map(|name| (*name).to_owned()).collect();
+        return Err(refusal::unknown_processor(consumer, &known));
+    }
+    let key = EntityKey::new(consumer, id).map_err(|error| Problem::new(INVALID_PATH, format!("the key {}", error.problem())))?;
+    let sight = runtime.processor_key(consumer, &key).await.map_err(|error| refusal::order(error, consumer))?;
+    let wakes: Vec<String> = sight.wakes.iter().map(|micros| calendar::text(Timestamp::from_micros(*micros))).collect();
+    let parked = sight.parked.as_ref().map(held_json);
+    Ok(answer::json(json!({ "key": id, "state": sight.state, "wakes": wakes, "parked": parked }).to_string()))
 }
 
 fn held_json(held: &HeldKey) -> Json {

@@ -157,6 +157,12 @@ pub(super) fn has_already(headers: &HeaderMap, sequence: u64) -> Result<bool, Pr
     Ok(found)
 }
 
+/// Whether a reader already has the answer with this tag (`If-None-Match`, weak comparison).
+pub(super) fn has_tag(headers: &HeaderMap, tag: &str) -> Result<bool, Problem> {
+    let tags = single(headers, &header::IF_NONE_MATCH, INVALID_HEADER)?.unwrap_or_default();
+    Ok(tags == "*" || tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag.trim_start_matches("W/")))
+}
+
 /// Who and why. There is no principal until there are credentials.
 pub(super) fn context(headers: &HeaderMap) -> Result<Context, Problem> {
     let traceparent = single(headers, &TRACEPARENT, INVALID_HEADER)?;

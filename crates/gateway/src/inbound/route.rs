@@ -34,6 +34,7 @@ pub(super) enum Route<'a> {
     Consumers,
     Consumer { consumer: Text<'a> },
     Held { consumer: Text<'a> },
+    Remembered { consumer: Text<'a>, key: Text<'a> },
     Decide { consumer: Text<'a>, act: Act },
     Live,
     Ready,
@@ -58,7 +59,7 @@ impl Route<'_> {
 }
 
 const SEGMENTS_MAX: usize = 7;
-const GET: &str = "GET, HEAD";
+pub(super) const GET: &str = "GET, HEAD";
 const POST: &str = "POST";
 const EITHER: &str = "GET, HEAD, POST";
 const CHANGE: &str = "GET, HEAD, PUT, DELETE";
@@ -97,6 +98,9 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "admin", "consumers"] => (Route::Consumers, GET),
         ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
         ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
+        ["v1", "admin", "consumers", consumer, "keys", key] => {
+            (Route::Remembered { consumer: segment("consumer", consumer)?, key: segment("key", key)? }, GET)
+        }
         ["v1", "admin", "consumers", consumer, act] => (decide(path, consumer, act)?, POST),
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),
@@ -156,7 +160,7 @@ fn unknown(path: &str) -> Problem {
     Problem::new(UNKNOWN_ROUTE, format!("there is nothing at `{shown}`; /openapi.json lists what there is"))
 }
 
-fn not_allowed(method: &Method, allowed: &str) -> Problem {
+pub(super) fn not_allowed(method: &Method, allowed: &str) -> Problem {
     Problem::new(METHOD_NOT_ALLOWED, format!("this path does not take {method}; it takes {allowed}")).header(header::ALLOW, allowed)
 }
 

@@ -136,7 +136,7 @@ fn rows(headers: &HeaderMap, answer: &QueryAnswer, format: Format) -> Result<Res
         Format::Csv => (CSV, csv::write(answer)),
     };
     let tag = tag(answer);
-    let mut response = if has_already(headers, &tag)? {
+    let mut response = if headers::has_tag(headers, &tag)? {
         answer::with(StatusCode::NOT_MODIFIED, media_type, Body::empty())
     } else {
         answer::with(StatusCode::OK, media_type, Body::whole(body))
@@ -145,7 +145,7 @@ fn rows(headers: &HeaderMap, answer: &QueryAnswer, format: Format) -> Result<Res
     // A cache may keep it, when it asks each time whether it is still true.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    answer::set_weak_etag(headers, &tag);
+    answer::set_tag(headers, &tag);
     answer::set_cursor(headers, answer.cursor);
     Ok(response)
 }
@@ -180,11 +180,6 @@ fn tag(answer: &QueryAnswer) -> String {
         hasher.write_u8(0xff);
     });
     format!("W/\"{:016x}\"", hasher.finish())
-}
-
-fn has_already(headers: &HeaderMap, tag: &str) -> Result<bool, Problem> {
-    let tags = single(headers, &header::IF_NONE_MATCH, INVALID_HEADER)?.unwrap_or_default();
-    Ok(tags == "*" || tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag.trim_start_matches("W/")))
 }
 
 /// `GET /v1/views`: how all of them are.

@@ -16,6 +16,8 @@ mod consumers;
 mod described;
 mod failures;
 mod later;
+mod processors;
+mod pages;
 mod pulls;
 mod reads;
 mod shop;

@@ -20,7 +20,7 @@ pub enum Command {
     List,
     /// List the keys that a consumer holds (retries are due) and has parked (a person decides), with their causes
     Held {
-        /// The consumer: an action's name
+        /// The consumer: the name of an action or a processor
         consumer: String,
         /// Only those whose last failure is of this group
         #[arg(long, value_name = "GROUP")]
@@ -28,6 +28,13 @@ pub enum Command {
         /// Print the groups of causes with their counts instead
         #[arg(long)]
         groups: bool,
+    },
+    /// Show what a processor remembers of a key: its state, when it wants to be woken, why it is parked
+    Key {
+        /// The consumer: a processor's name
+        consumer: String,
+        /// The key
+        key: String,
     },
     /// Run held and parked keys again: one, those of a cause, or all
     Redrive(Redrive),
@@ -112,6 +119,7 @@ pub(super) fn run(command: &Command, settings: &Settings, as_json: bool) -> Resu
         match command {
             Command::List => list(&url, as_json).await,
             Command::Held { consumer, cause, groups } => held(&url, consumer, cause.as_deref(), *groups, as_json).await,
+            Command::Key { consumer, key } => remembered(&url, consumer, key, as_json).await,
             Command::Redrive(redrive) => {
                 let body = json!({ "type": redrive.kind, "id": redrive.id, "cause": redrive.cause, "per_second": redrive.per_second });
                 let done = decide(&url, &redrive.consumer, "redrive", &body).await?;
@@ -190,6 +198,21 @@ async fn held(url: &str, consumer: &str, cause: Option<&str>, groups: bool, as_j
     let line = |item: &Json| names.iter().map(|name| cell(&item[name])).collect::<Vec<_>>();
     let heads: Vec<String> = names.iter().map(|name| name.replace('_', " ").to_uppercase()).collect();
     table(&heads.iter().map(String::as_str).collect::<Vec<_>>(), &items.iter().map(line).collect::<Vec<_>>())
+}
+
+async fn remembered(url: &str, consumer: &str, key: &str, as_json: bool) -> Result<(), Failure> {
+    let sight = get(url, &format!("{}/keys/{}", path(consumer), segment(key))).await?;
+    if as_json {
+        return output::json(&sight);
+    }
+    output::data(format!("state {:#}", sight["state"]))?;
+    for wake in sight["wakes"].as_array().into_iter().flatten() {
+        output::data(format!("wakes {}", cell(wake)))?;
+    }
+    match &sight["parked"] {
+        Json::Null => Ok(()),
+        parked => output::data(format!("parked by event {}: {}", cell(&parked["event"]), cell(&parked["cause"]))),
+    }
 }
 
 /// All items of a list, page by page.

@@ -196,6 +196,25 @@ async fn a_name_that_breaks_its_rule_and_a_name_twice_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_page_on_a_path_of_the_platforms_is_refused_and_leaves_no_data() {
+    let directory = Directory::new();
+    let refused = directory.service().page("/v1/entities/counter", Page::html("x")).start().await.expect_err("the path is taken");
+    assert_eq!((refused.code(), refused.exit()), (Some("HW0069"), Exit::Configuration), "{refused}");
+    assert!(refused.message().contains("/v1/entities/counter"), "{refused}");
+    assert!(!directory.0.exists());
+}
+
+#[tokio::test]
+async fn a_page_is_served_beside_the_api() {
+    let directory = Directory::new();
+    let running = directory.service().page("/board", Page::html("<!doctype html>")).start().await.expect("the service starts");
+    let mut connection = gateway::client::Connection::new(running.url()).expect("it is an address");
+    let page = connection.request(http::Method::GET, "/board", http::HeaderMap::new(), bytes::Bytes::new()).await.expect("it answers");
+    assert_eq!((page.status.as_u16(), &page.body[..]), (200, &b"<!doctype html>"[..]));
+    running.stop().await;
+}
+
 fn named(name: &str, directory: &Directory) -> Service {
     Service::new(name).listen("127.0.0.1:0").data(directory.0.display().to_string())
 }

@@ -11,7 +11,6 @@ use serde_json::{Value as Json, json};
 
 use super::expected::Expected;
 use super::plan::{COUNTRIES, CUSTOMERS, customer};
-use crate::views::thousandths;
 
 /// How long consumers may take to come to rest: a bound, and no measurement.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -138,4 +137,12 @@ async fn read_messages(client: &mut Connection, count: usize, seen: &mut Expecte
         let ids: Vec<&Json> = deliveries.iter().map(|delivery| &delivery["delivery"]).collect();
         call(client, Method::POST, &format!("{path}/ack"), &json!({ "deliveries": ids })).await;
     }
+}
+
+/// A price as the views write it.
+fn thousandths(price: &str) -> i64 {
+    let (sign, digits) = price.strip_prefix('-').map_or((1, price), |digits| (-1, digits));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    assert!(fraction.len() <= 3, "{price}");
+    sign * (whole.parse::<i64>().expect("a number") * 1_000 + format!("{fraction:0<3}").parse::<i64>().expect("a number"))
 }
