@@ -80,7 +80,12 @@ impl Runtime {
             notices: Arc::clone(&parts.notices),
             stall_after: parts.limits.stall_after,
         };
-        let tasks = Arc::clone(&parts.tasks);
+        let machine = Machine {
+            clock: Arc::clone(&parts.clock),
+            random: Arc::clone(&parts.random),
+            tasks: Arc::clone(&parts.tasks),
+            outgoing: parts.outgoing,
+        };
         let around = Surroundings {
             journal: Arc::clone(&parts.journal),
             clock: Arc::clone(&parts.clock),
@@ -89,7 +94,6 @@ impl Runtime {
             notices: parts.notices,
             stall_after: parts.limits.stall_after,
         };
-        let machine = Machine { clock: Arc::clone(&parts.clock), random: Arc::clone(&parts.random), tasks, outgoing: parts.outgoing };
         let mint = Mint { clock: parts.clock, random: parts.random };
         let topics = Topics::new(Arc::clone(&parts.journal), parts.topics);
         let entities = Arc::new(Entities::new(parts.journal, mint, kinds, snapshots, parts.limits));
