@@ -10,6 +10,9 @@ mod cart;
 #[path = "../03_operation_transfer.rs"]
 mod operation_transfer;
 #[allow(dead_code, unreachable_pub)]
+#[path = "../09_processor.rs"]
+mod processor;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../04_rule_unique_email.rs"]
 mod rule_unique_email;
 #[allow(dead_code, unreachable_pub)]

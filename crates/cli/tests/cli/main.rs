@@ -1,5 +1,6 @@
 //! Process tests: the `headwater` binary from outside, as a person or a script meets it.
 
+mod cards;
 mod command_line;
 mod demo;
 mod export;
