@@ -4,6 +4,7 @@
 //! A processor is measured in `processor`. The service of the others is a small one, `walker`, on the embedded engine. Walks begin over HTTP; their hops stay in the runtime.
 
 mod processor;
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +71,7 @@ pub(super) fn run(arguments: &Arguments, flags: &GlobalFlags, reporter: &mut Rep
                 let peak = processor::catch_up("flow processor", processor::CARDS, &workspace, round, reporter)?;
                 processor::latency(peak, &workspace, round, reporter)?;
             }
-            Case::HotKey => drop(processor::catch_up("flow hot key", 1, &workspace, round, reporter)?),
+            Case::HotKey => drop(processor::catch_up("flow hot-key", 1, &workspace, round, reporter)?),
         }
     }
     Ok(())

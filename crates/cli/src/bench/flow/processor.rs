@@ -1,5 +1,5 @@
-//! A processor: how many payments of a recorded topic it folds in a second when it is new, over many keys and over one, beside appends of as
-//! large steps to a journal alone; and how long after a payment was acknowledged its alert reaches a reader of the stream.
+//! A processor: how many payments of a recorded topic it folds in a second when it is new, over many keys and over one, beside appends of
+//! such steps to a journal alone; and how long after a payment was acknowledged its alert reaches a reader of the stream.
 //!
 //! The processor is the check of the demo that counts the payments of a card within a minute. The payments are generated.
 
@@ -11,7 +11,6 @@ use gateway::client::{Connection, LineStream};
 use headwater::client::{accepted, command_headers, connection, failed, refused, segment};
 use headwater::{Exit, Failure, Running, threads};
 use http::{HeaderMap, HeaderValue, Method};
-use runtime::limits::{PROCESSOR_STEP_EVENTS, PROCESSOR_STEPS_UNDER_WAY_MAX};
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -19,7 +18,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::super::report::{Figure, Reporter};
 use super::super::statistics::{Dice, Latencies, median};
 use super::super::workspace::Workspace;
-use super::super::{Case, ROUNDS, journal};
+use super::super::{ROUNDS, journal};
+use super::steps;
 use crate::cards;
 
 /// Payments of the recorded topic.
@@ -48,12 +48,11 @@ pub(super) fn catch_up(
     let recorded = workspace.path("recorded");
     threads::serve(record(&recorded, cards))?;
     let probe_journal = journal::open(&workspace.path("probe"))?;
-    let shape = Case(PROCESSOR_STEPS_UNDER_WAY_MAX, PROCESSOR_STEP_EVENTS);
     let (mut rates, mut probes) = (Vec::new(), Vec::new());
     for number in 0..ROUNDS {
         let copy = workspace.path(&format!("round-{number}"));
         copied(&recorded, &copy).map_err(|error| Failure::plain(Exit::Failed, format!("cannot copy the recorded topic: {error}")))?;
-        probes.push(threads::serve(journal::load(shape, number, round, probe_journal.clone()))?.0);
+        probes.push(threads::serve(steps::load(probe_journal.clone(), cards, number, round))?);
         rates.push(threads::serve(through(&copy))?);
         // What cannot be removed now is removed with the workspace.
         let _ = std::fs::remove_dir_all(&copy);
@@ -68,7 +67,7 @@ pub(super) fn catch_up(
         value,
         unit: "payments/s",
         latencies: None,
-        probe: Some((probe, "events/s in appends of as large steps")),
+        probe: Some((probe, "states/s in appends of such steps")),
         ratio: Some(value / probe),
         bar: None,
     })?;
