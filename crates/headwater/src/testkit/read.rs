@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use component::hosted::StoredEvent;
 use component::{Entity, Value, decode, decode_payload, encode, hosted};
-use journal::{Recorded, Selection};
-use runtime::{HeldSelection, Moment, QueryInput, QueryRequest};
+use journal::{EntityKey, Recorded, Selection};
+use runtime::{Decision, HeldSelection, Moment, OrderError, QueryInput, QueryRequest};
 
 use super::key::entity_key;
 use super::{Held, Testkit};
@@ -136,6 +136,26 @@ impl Testkit {
             })
         });
         redriven.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Discards the event that holds or has parked a key of a consumer, as an operator does: the key goes on behind it.
+    ///
+    /// # Panics
+    /// When the key is not held, or the consumer does not take the order.
+    #[track_caller]
+    pub fn discard(&self, consumer: &str, kind: &str, id: &str) {
+        let key = EntityKey::new(kind, id).unwrap_or_else(|error| panic!("{kind}/{id}: {error}"));
+        let name = consumer.to_owned();
+        let discarded = self.simulation().ask(move |runtime| {
+            let (name, key) = (name.clone(), key.clone());
+            Box::pin(async move {
+                let held = runtime.held(&name).await?;
+                let held = held.into_iter().find(|held| held.kind == key.kind() && held.id == key.id()).ok_or(OrderError::NotHeld)?;
+                let why = Decision { reason: "the test says so".to_owned(), ..Decision::default() };
+                runtime.discard(&name, key, held.event, why).await
+            })
+        });
+        discarded.unwrap_or_else(|error| panic!("{consumer}, {kind}/{id}: {error}"));
     }
 
     /// Everything that was recorded, the platform's own events too, a line each: what two runs under one seed agree on to the byte.

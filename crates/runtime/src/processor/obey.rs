@@ -1,14 +1,14 @@
 //! What people decide about the parked keys of a processor.
 //!
 //! What waits behind a parked key is read from the journal, up to the processor's place, and folded at once: other keys wait that
-//! long. A key that fails again stays parked as it was.
+//! long. A key that fails again is parked again, where it failed.
 
 use journal::{Cursor, EntityKey, ReadMode, Recorded};
 use serde_json::Value as Json;
 
 use super::draft::Cause;
 use super::session::{End, Session, place_of};
-use crate::delivery::{Decision, HeldKey, HeldSelection, Memory, Order, OrderError, What, cause_group};
+use crate::delivery::{Decision, Failure, HeldKey, HeldSelection, Memory, Order, OrderError, What, cause_group};
 
 /// What becomes of the event that parked a key.
 enum First {
@@ -21,36 +21,40 @@ impl Session<'_> {
     /// Carries out what a person has decided, and tells them. An error ends the session.
     pub(super) async fn obey(&mut self, order: Order) -> Result<(), End> {
         let Order { what, answer } = order;
-        let done = match what {
-            What::Redrive { selection, per_second: _ } => self.redrive(&selection).await,
-            What::Discard { key, event, why } => self.discard(&key, &event, &why).await,
-            What::Edit { key, event, payload, why } => self.edit(&key, &event, &payload, &why).await,
+        let done = match &what {
+            What::Redrive { selection, per_second: _ } => self.redrive(selection).await,
+            What::Discard { key, event, why } => self.discard(key, event, why).await,
+            What::Edit { key, event, payload, why } => self.edit(key, event, payload, why).await,
             What::Place { .. } => Ok(Err(OrderError::NotWorking {
                 cause: "the place of a processor is part of its state; raise the version of its state to begin anew".into(),
             })),
         };
-        let (told, end) = match done {
-            Ok(told) => (told, Ok(())),
-            Err(End::Refused) => (Err(OrderError::Failed { cause: self.last_refusal() }), Err(End::Refused)),
-            Err(end) => (Err(OrderError::Failed { cause: format!("{end:?}") }), Err(end)),
-        };
-        // Who asked may have gone away.
-        let _ = answer.send(told);
-        end
-    }
-
-    /// Why a fold failed that was asked for; the main way never comes to it again.
-    fn last_refusal(&mut self) -> String {
-        let causes: Vec<Cause> = self.lessons.refused.keys().cloned().collect();
-        let mut why = "it failed again".to_owned();
-        for cause in causes {
-            if matches!(&cause, Cause::Event(position) if *position <= self.read)
-                && let Some(refused) = self.lessons.refused.remove(&cause)
-            {
-                why = refused;
+        match done {
+            Ok(told) => {
+                // Who asked may have gone away.
+                let _ = answer.send(told);
+                Ok(())
+            }
+            // A fold has failed, and the next session knows which: it does as much of it as can be done.
+            Err(End::Refused) => {
+                self.lessons.again = Some(Order { what: self.rest_of(what), answer });
+                Err(End::Refused)
+            }
+            Err(end) => {
+                let _ = answer.send(Err(OrderError::Failed { cause: end.to_string() }));
+                Err(end)
             }
         }
-        why
+    }
+
+    /// What is left of a decision: the event that it was about may be behind already.
+    fn rest_of(&self, what: What) -> What {
+        match what {
+            What::Discard { key, .. } | What::Edit { key, .. } if self.is_going_on => {
+                What::Redrive { selection: HeldSelection { key: Some(key), cause: None }, per_second: None }
+            }
+            what => what,
+        }
     }
 
     async fn redrive(&mut self, selection: &HeldSelection) -> Result<Result<usize, OrderError>, End> {
@@ -107,6 +111,7 @@ impl Session<'_> {
         self.hand_over().await?;
         self.land_all().await?;
         self.load(key).await?;
+        self.is_going_on = false;
         let Some(parked) = self.keys.unpark(key) else { return Ok(()) };
         self.draft.touch(key, Cause::Event(place_of(&parked)));
         if parked.is_wake() {
@@ -133,22 +138,28 @@ impl Session<'_> {
             if event.position > self.read || self.keys.is_parked(key) {
                 break;
             }
+            if self.draft.is_full() {
+                // What is durable says where the rest begins.
+                self.park(key, self.parked(&event, key, parked.cause()), Cause::Event(event.position)).await?;
+                self.hand_over().await?;
+                self.land_all().await?;
+                self.keys.unpark(key);
+                self.draft.touch(key, Cause::Event(event.position));
+                self.is_going_on = true;
+            }
             match &first {
                 First::Passed if event.position == blamed => {}
                 First::With(payload) if event.position == blamed => {
-                    self.take_for(key, &Recorded { payload: payload.clone().into(), ..(*event).clone() }).await?;
+                    self.take_for((key, parked), &Recorded { payload: payload.clone().into(), ..(*event).clone() }).await?;
                 }
-                _ => self.take_for(key, &event).await?,
-            }
-            if self.draft.is_full() {
-                self.hand_over().await?;
+                _ => self.take_for((key, parked), &event).await?,
             }
         }
         Ok(())
     }
 
     /// Takes an event in that has waited behind a key, if it is this key's.
-    async fn take_for(&mut self, key: &EntityKey, event: &Recorded) -> Result<(), End> {
+    async fn take_for(&mut self, (key, before): (&EntityKey, &HeldKey), event: &Recorded) -> Result<(), End> {
         let is_source = event.entity == *key;
         match self.route(event) {
             Ok(Some((routed, _))) if !is_source && routed != *key => Ok(()),
@@ -161,11 +172,27 @@ impl Session<'_> {
                 if !is_source {
                     self.wake_key(&routed, now).await?;
                 }
+                if let Some(cause) = self.lessons.refused.remove(&Cause::Event(event.position)) {
+                    return self.park_key_again(key, before, event, &cause).await;
+                }
                 self.fold(&routed, event, input, now).await
             }
             Ok(None) => Ok(()),
-            Err(cause) if is_source => self.park_source(event, &cause).await,
+            Err(cause) if is_source => self.park_key_again(key, before, event, &cause).await,
+            // Its entity is parked for it.
             Err(_) => Ok(()),
         }
+    }
+
+    /// The same event again is one more run of it.
+    async fn park_key_again(&mut self, key: &EntityKey, before: &HeldKey, event: &Recorded, cause: &str) -> Result<(), End> {
+        let mut parked = self.parked(event, key, cause);
+        if before.event == parked.event {
+            let mut again = before.clone();
+            again.attempts += 1;
+            again.note(&Failure::Park { cause: cause.to_owned() }, self.shared.seams.clock.now());
+            parked = again;
+        }
+        self.park(key, parked, Cause::Event(event.position)).await
     }
 }

@@ -46,6 +46,16 @@ pub(super) enum End {
     Failed(String),
 }
 
+impl std::fmt::Display for End {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Stopped => "it stops",
+            Self::Refused => "a fold failed",
+            Self::Failed(cause) => cause,
+        })
+    }
+}
+
 impl From<ReadError> for End {
     fn from(error: ReadError) -> Self {
         Self::Failed(error.to_string())
@@ -66,11 +76,13 @@ pub(super) struct Lessons {
     pub(super) step_inputs_max: Option<usize>,
     /// Whether inputs run alone.
     pub(super) guard: Guard,
+    /// What a person has decided, while a fold of it failed.
+    pub(super) again: Option<Order>,
 }
 
 impl Lessons {
     pub(super) fn new(guard: Guard) -> Self {
-        Self { refused: HashMap::new(), step_inputs_max: None, guard }
+        Self { refused: HashMap::new(), step_inputs_max: None, guard, again: None }
     }
 }
 
@@ -101,6 +113,8 @@ pub(super) struct Session<'a> {
     /// The step whose commit says how late it is.
     wake_step: Option<u64>,
     wake_pause_until: Duration,
+    /// A part of what waited behind a parked key is durable already.
+    pub(super) is_going_on: bool,
 }
 
 enum Signal {
@@ -145,6 +159,7 @@ impl<'a> Session<'a> {
             wake_behind: None,
             wake_step: None,
             wake_pause_until: Duration::ZERO,
+            is_going_on: false,
         };
         if is_new {
             session.hand_over().await?;
@@ -166,6 +181,9 @@ impl<'a> Session<'a> {
     }
 
     async fn turn(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), End> {
+        if let Some(order) = self.lessons.again.take() {
+            self.obey(order).await?;
+        }
         let journal = Arc::clone(&self.shared.seams.journal);
         let mut events = journal.read(self.shared.selection.clone(), journal.lineage().cursor(self.read), ReadMode::Live);
         loop {
@@ -501,15 +519,13 @@ impl<'a> Session<'a> {
         worst
     }
 
-    pub(super) async fn park_source(&mut self, event: &Recorded, cause: &str) -> Result<(), End> {
-        let parked = self.parked(event, cause);
-        self.keys.park(&event.entity, parked);
-        self.draft.touch(&event.entity, Cause::Event(event.position));
-        Ok(())
+    async fn park_source(&mut self, event: &Recorded, cause: &str) -> Result<(), End> {
+        let parked = self.parked(event, &event.entity, cause);
+        self.park(&event.entity, parked, Cause::Event(event.position)).await
     }
 
-    pub(super) async fn park_key(&mut self, key: &EntityKey, event: &Recorded, cause: &str) -> Result<(), End> {
-        let parked = HeldKey { kind: key.kind().to_owned(), id: key.id().to_owned(), ..self.parked(event, cause) };
+    async fn park_key(&mut self, key: &EntityKey, event: &Recorded, cause: &str) -> Result<(), End> {
+        let parked = self.parked(event, key, cause);
         self.park(key, parked, Cause::Event(event.position)).await
     }
 
@@ -524,18 +540,19 @@ impl<'a> Session<'a> {
         self.park(key, parked, Cause::Wake(key.clone(), due)).await
     }
 
-    async fn park(&mut self, key: &EntityKey, parked: HeldKey, cause: Cause) -> Result<(), End> {
+    pub(super) async fn park(&mut self, key: &EntityKey, parked: HeldKey, cause: Cause) -> Result<(), End> {
         self.load(key).await?;
         self.keys.park(key, parked);
         self.draft.touch(key, cause);
         Ok(())
     }
 
-    fn parked(&self, event: &Recorded, cause: &str) -> HeldKey {
+    /// The record of a key that an event parks: a processor's own, or the event's entity.
+    pub(super) fn parked(&self, event: &Recorded, key: &EntityKey, cause: &str) -> HeldKey {
         let now = self.shared.seams.clock.now();
         let mut parked = HeldKey::new(event, self.shared.seams.journal.lineage(), 1, now);
         parked.note(&Failure::Park { cause: cause.to_owned() }, now);
-        parked.parked = true;
+        (parked.kind, parked.id, parked.parked) = (key.kind().to_owned(), key.id().to_owned(), true);
         parked
     }
 
