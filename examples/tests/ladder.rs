@@ -13,6 +13,9 @@ mod http_call;
 #[path = "../03_operation_transfer.rs"]
 mod operation_transfer;
 #[allow(dead_code, unreachable_pub)]
+#[path = "../09_processor.rs"]
+mod processor;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../04_rule_unique_email.rs"]
 mod rule_unique_email;
 #[allow(dead_code, unreachable_pub)]

@@ -409,7 +409,7 @@ fn popular() -> View {
 }
 
 fn pages() -> Pages {
-    let pages = [("/", Page::html("<!doctype html><title>shop</title>")), ("/live-query.js", Page::live_query())];
+    let pages = [("/board", Page::html("<!doctype html><title>shop</title>")), ("/live-query.js", Page::live_query())];
     Pages::new(pages.map(|(path, page)| (path.to_owned(), page))).unwrap()
 }
 
