@@ -7,6 +7,9 @@ mod action;
 #[path = "../01_cart.rs"]
 mod cart;
 #[allow(dead_code, unreachable_pub)]
+#[path = "../08_http_call.rs"]
+mod http_call;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../03_operation_transfer.rs"]
 mod operation_transfer;
 #[allow(dead_code, unreachable_pub)]

@@ -7,6 +7,7 @@ mod ci;
 mod step;
 mod test;
 mod tidy;
+mod torture;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ cargo xtask ci               formatting, tidy, clippy, documentation; stops at t
 cargo xtask test             every test: units, integration, examples, documentation
 cargo xtask tidy             the project's own rules: rooms, sizes, names, seams, error pages
 cargo xtask bars [--builds]  the benchmarks' figures beside their bars; with --builds also how long builds take
+cargo xtask torture          a shop that is killed at random points under load, and a witness; --kills N --events N --seed N
 cargo xtask help             this
 
 CI is `cargo xtask ci` and then `cargo xtask test`.";
@@ -42,6 +44,7 @@ fn run(arguments: &[&str], root: &Path) -> Result<(), Failure> {
         ["tidy"] => tidy::run(root),
         ["bars"] => bars::run(root, false),
         ["bars", "--builds"] => bars::run(root, true),
+        ["torture", options @ ..] => torture::run(root, options),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
@@ -68,7 +71,7 @@ mod tests {
 
     #[test]
     fn help_names_every_task() {
-        for task in ["ci", "test", "tidy", "bars", "help"] {
+        for task in ["ci", "test", "tidy", "bars", "torture", "help"] {
             assert!(HELP.lines().any(|line| line.starts_with(&format!("cargo xtask {task}"))), "{task}");
         }
     }

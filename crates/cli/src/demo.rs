@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "LINES", requires = "retail")]
     limit: Option<u64>,
     /// Start nothing: add up all orders of the shop at this URL, and print the totals
-    #[arg(long, value_name = "URL", conflicts_with_all = ["retail", "empty", "exit"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["retail", "empty", "exit", "rate"])]
     retail_totals: Option<String>,
     /// Play nothing: just run the shop
     #[arg(long, conflicts_with_all = ["retail"])]
@@ -49,6 +49,9 @@ pub(crate) struct Arguments {
     /// How many keep-alive connections play
     #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     connections: u16,
+    /// Play at most so many commands a second, slowly enough to watch the order board
+    #[arg(long, value_name = "COMMANDS", conflicts_with = "empty", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
     /// Say only what was asked for
     #[arg(long)]
     quiet: bool,
@@ -138,9 +141,12 @@ fn interrupted(ended: Exit) -> Exit {
 /// Plays, reads back, and says where to look.
 async fn perform(arguments: &Arguments, as_json: bool, play: Option<Play>, running: &Running) -> Result<(), Failure> {
     let url = running.url();
+    if !arguments.quiet && !as_json {
+        guide::where_to_watch(url);
+    }
     if let Some(play) = play {
         let begun = Instant::now();
-        let played = play.run(url, arguments.connections, !arguments.quiet && !as_json).await?;
+        let played = play.at_most(arguments.rate).run(url, arguments.connections, !arguments.quiet && !as_json).await?;
         let totals = reading::totals(url).await?;
         let products = reading::top_products(url, 5).await?;
         if as_json {

@@ -3,6 +3,7 @@
 //! The rules are small on purpose. What real data holds is kept, not judged: lines of minus six pieces, prices of nought
 //! and below, orders of nobody.
 
+pub(crate) mod board;
 mod cart;
 mod order;
 mod parcel;
@@ -23,9 +24,9 @@ pub(crate) fn carts() -> Service {
     Service::new(NAME).entity::<Cart>()
 }
 
-/// The shop, ready to run.
+/// The shop with its board, ready to run.
 pub(crate) fn service() -> Service {
-    service_with(PackParcel)
+    board::with_board(service_with(PackParcel))
 }
 
 fn service_with(packing: impl Action) -> Service {

@@ -12,11 +12,14 @@ mod body;
 mod command;
 mod connection;
 mod consumer;
+mod deadline;
+mod destination;
 mod dispatch;
 mod entity;
 mod events;
 mod headers;
 mod health;
+mod page;
 mod path;
 mod prefer;
 mod query;
@@ -36,7 +39,9 @@ use runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::limits;
+use crate::page::Pages;
 
+pub(crate) use headers::{CORRELATION_ID, IDEMPOTENCY_KEY, TIMEOUT_MS, TRACEPARENT};
 pub(crate) use path::encode;
 pub use refusal::told;
 pub use server::serve;
@@ -96,6 +101,7 @@ enum Stage {
 /// What all requests of a server share.
 struct Gateway {
     runtime: Arc<Runtime>,
+    pages: Pages,
     options: Options,
     stage: watch::Receiver<Stage>,
     /// The same word as `stage`, for every request's answer to look at without a lock.
@@ -104,8 +110,8 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn new(runtime: Arc<Runtime>, options: Options, stage: watch::Receiver<Stage>) -> Self {
-        Self { runtime, options, stage, stopping: AtomicBool::new(false), description: OnceLock::new() }
+    fn new(runtime: Arc<Runtime>, pages: Pages, options: Options, stage: watch::Receiver<Stage>) -> Self {
+        Self { runtime, pages, options, stage, stopping: AtomicBool::new(false), description: OnceLock::new() }
     }
 
     fn is_stopping(&self) -> bool {

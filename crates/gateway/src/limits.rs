@@ -91,6 +91,13 @@ pub const PAGE_ITEMS_MAX: u64 = 1_000;
 /// Bytes after which a page ends, although its limit of items is not reached.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Pages that a service gives to browsers, at most.
+pub const WEB_PAGES_MAX: usize = 1_024;
+/// Bytes of one of them, at most: it is part of the program and lies in memory.
+pub const WEB_PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of its path, at most.
+pub const WEB_PAGE_PATH_BYTES_MAX: usize = 256;
+
 /// Bytes that a stream gathers before it hands them to the connection.
 pub const CHUNK_BYTES: usize = 32 * 1024;
 /// Between two signs of life of a live stream without events.
@@ -113,6 +120,21 @@ pub const CLIENT_ANSWER_MAX: Duration = Duration::from_secs(30);
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one line of a stream that the client takes, at most.
 pub const CLIENT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long a call of an action waits for a connection.
+pub const OUTGOING_CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Addresses of one name that are tried, at most.
+pub const OUTGOING_ADDRESSES_MAX: usize = 4;
+/// Bytes of the head of an answer to an action, at most.
+pub const OUTGOING_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Header fields of an answer to an action, at most.
+pub const OUTGOING_HEADERS_MAX: usize = 100;
+/// How long a connection waits for its next call, at most.
+pub const OUTGOING_IDLE_MAX: Duration = Duration::from_secs(30);
+/// Connections that wait for their next call to one destination, at most.
+pub const OUTGOING_KEPT_PER_DESTINATION_MAX: usize = 32;
+/// Connections that wait for their next call, at most.
+pub const OUTGOING_KEPT_MAX: usize = 256;
 
 const _: () = assert!(URI_BYTES_MAX + HEADER_BYTES_MAX < HEAD_BUFFER_BYTES, "our own refusal comes before hyper's bare one");
 const _: () = assert!(PULL_WAIT_SECONDS_MAX < CLIENT_ANSWER_MAX.as_secs(), "our own client waits longer than a pull");

@@ -78,6 +78,8 @@ pub use client::{Answered, Client, Outcome, SendError, Sent};
 pub use exit::EXIT_CODES_HELP;
 pub use exit::Exit;
 pub use failure::Failure;
+pub use gateway::Page;
 pub use given_view::{AskedView, GivenView, given_view};
 pub use running::Running;
+pub use runtime::{DestinationPolicy, DestinationState, DestinationStatus};
 pub use service::Service;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gateway::Pages;
 use journal::ReadError;
 use journal::seams::{Disk, RealDisk};
 use runtime::seams::TokioTasks;
@@ -68,6 +69,7 @@ impl Running {
 
 /// Starts a service on the caller's async runtime.
 pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running, Failure> {
+    let pages = pages(service)?;
     let (connections_max, few) = descriptors::connections(config.connections_max);
     // The address first: a taken one must not leave a new data directory behind.
     let (listener, address) = listen(config).await?;
@@ -92,18 +94,24 @@ pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running,
         ..gateway::Options::default()
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(serve(runtime, engine, listener, options, stopped));
+    let serving = tokio::spawn(serve((runtime, pages), engine, listener, options, stopped));
     let url = format!("http://{address}");
     Ok(Running { client: Client::new(&url), url, data: config.data.clone(), notes, stop: Some(stop), serving })
 }
 
-async fn serve(runtime: Arc<Runtime>, engine: Engine, listener: TcpListener, options: gateway::Options, stopped: oneshot::Receiver<()>) {
+async fn serve(
+    (runtime, pages): (Arc<Runtime>, Pages),
+    engine: Engine,
+    listener: TcpListener,
+    options: gateway::Options,
+    stopped: oneshot::Receiver<()>,
+) {
     let stop = async {
         // An error means that the sender was dropped, which is how a stop is asked for.
         let _ = stopped.await;
     };
     // It fails only for a listener without an address, and ours just told us its own.
-    let _ = gateway::serve(Arc::clone(&runtime), listener, options, stop).await;
+    let _ = gateway::serve(Arc::clone(&runtime), pages, listener, options, stop).await;
     // A client may have gone away while its command was under way: that command still gets its place.
     let _ = tokio::time::timeout(options.drain_timeout, runtime.drained()).await;
     engine.journal.close().await;
@@ -131,6 +139,10 @@ fn notes(engine: &Engine) -> impl Iterator<Item = String> {
     aside.map(|(file, bytes)| format!("{bytes} bytes of writes that were never acknowledged are kept aside in {file}"))
 }
 
+fn pages(service: &Service) -> Result<Pages, Failure> {
+    Pages::new(service.pages().iter().cloned()).map_err(|error| Failure::configuration(COMPONENTS, error.to_string()))
+}
+
 fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<Runtime>, Failure> {
     let parts = Parts {
         service: service.name().to_owned(),
@@ -142,6 +154,8 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
         views: service.views().to_vec(),
+        outgoing: Some(Arc::new(gateway::outgoing::Pool::new())),
+        destinations: service.destinations().to_vec(),
         clock: engine.clock.clone(),
         random: engine.random.clone(),
         tasks: Arc::new(TokioTasks::current()),

@@ -5,6 +5,8 @@ use component::{
     Action, Entity, Operation, Processor, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_processor,
     hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
 };
+use gateway::Page;
+use runtime::DestinationPolicy;
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -29,6 +31,8 @@ pub struct Service {
     processors: Vec<ProcessorHandle>,
     topics: Vec<TopicHandle>,
     views: Vec<ViewHandle>,
+    destinations: Vec<(String, DestinationPolicy)>,
+    pages: Vec<(String, Page)>,
     flags: Flags,
 }
 
@@ -43,6 +47,8 @@ impl Service {
             processors: Vec::new(),
             topics: Vec::new(),
             views: Vec::new(),
+            destinations: Vec::new(),
+            pages: Vec::new(),
             flags: Flags::default(),
         }
     }
@@ -98,6 +104,29 @@ impl Service {
     /// Adds a view: rows made from events, with queries.
     pub fn view(mut self, view: View) -> Self {
         self.views.push(view.hosted());
+        self
+    }
+
+    /// Says how a destination is treated that actions call: scheme, host and port, as in `https://pay.example`. Those that are not named
+    /// have the default policy.
+    pub fn destination(mut self, address: impl Into<String>, policy: DestinationPolicy) -> Self {
+        self.destinations.push((address.into(), policy));
+        self
+    }
+
+    /// Adds a page, script, style or picture that browsers get under this path, such as `/board`, beside the API. Paths of the
+    /// platform's (`/v1`, `/livez` and others) are refused at start.
+    ///
+    /// ```
+    /// # use headwater::prelude::*;
+    /// # let service = Service::new("shop");
+    /// service
+    ///     .page("/board", Page::html("<!doctype html><script type=module src=/board.js></script>"))
+    ///     .page("/board.js", Page::script(r#"import { liveQuery } from "/live-query.js";"#))
+    ///     .page("/live-query.js", Page::live_query());
+    /// ```
+    pub fn page(mut self, path: impl Into<String>, page: Page) -> Self {
+        self.pages.push((path.into(), page));
         self
     }
 
@@ -158,7 +187,15 @@ impl Service {
         &self.operations
     }
 
+    pub(crate) fn pages(&self) -> &[(String, Page)] {
+        &self.pages
+    }
+
     pub(crate) fn views(&self) -> &[ViewHandle] {
         &self.views
+    }
+
+    pub(crate) fn destinations(&self) -> &[(String, DestinationPolicy)] {
+        &self.destinations
     }
 }

@@ -19,6 +19,8 @@ pub struct Limits {
     pub query_time_max: Duration,
     /// Rows of a query's answer, at most.
     pub query_rows_max: usize,
+    /// How long a consumer or a view that has something to do may stand still before it has stalled. A consumer has the time of one run on top.
+    pub stall_after: Duration,
 }
 
 impl Default for Limits {
@@ -31,6 +33,7 @@ impl Default for Limits {
             snapshot_every_events: 100,
             query_time_max: Duration::from_secs(5),
             query_rows_max: 10_000,
+            stall_after: Duration::from_secs(60),
         }
     }
 }
@@ -77,6 +80,10 @@ pub const CHECKPOINT_DELAY: Duration = Duration::from_secs(1);
 pub const ENGINE_RETRY_MIN: Duration = Duration::from_millis(200);
 /// See [`ENGINE_RETRY_MIN`].
 pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long until somebody looks again whether a consumer or a view moves that has something to do.
+pub const STALL_LOOK: Duration = Duration::from_secs(10);
+/// The same for one that has nothing to do.
+pub const STALL_LOOK_IDLE: Duration = Duration::from_secs(60);
 /// States of one processor's keys that are kept in memory; those of further keys are read from the journal.
 pub const PROCESSOR_KEYS_IN_MEMORY_MAX: usize = 50_000;
 /// Bytes of the state of one key of a processor, at most.
@@ -135,6 +142,25 @@ pub const PULL_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const PUBLISH_MESSAGES_MAX: usize = 250;
 /// Bytes of payloads that share one commit of a topic, at most; a single message has the journal's own bound.
 pub const PUBLISH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Destinations that are known at once, at most; those that a service names are always.
+pub const DESTINATIONS_MAX: usize = 1_024;
+/// Calls that wait for their turn at one destination, at most.
+pub const CALLS_WAITING_MAX: usize = 1_024;
+/// How long a call waits for its turn, at most.
+pub const CALL_TURN_MAX: Duration = Duration::from_secs(5);
+/// A call that its run leaves less time than this, and less than it wants, says nothing about its destination when that time is over.
+pub const CALL_FAIR_MIN: Duration = Duration::from_secs(1);
+/// Trial calls of a half open breaker: so many at once, and so many must succeed.
+pub const DESTINATION_TRIALS: u32 = 3;
+/// Calls of runs that have failed before which a destination always gets, a second.
+pub const RETRIES_PER_SECOND_MIN: u32 = 5;
+/// Such calls at once, at most, however many others there were.
+pub const RETRIES_AT_ONCE_MAX: u32 = 50;
+/// How long a destination may ask to be left alone, at most.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+/// The part of a run's time that is kept for what follows its last call: the call is cut before the run is.
+pub const RUN_MARGIN_DIVISOR: u32 = 20;
 
 // Each message has two command records, whose keys, names and contexts come on top of its payload.
 const _: () = assert!(PUBLISH_MESSAGES_MAX * 2 <= journal::limits::COMMIT_COMMANDS_MAX);

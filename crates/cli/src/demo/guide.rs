@@ -4,6 +4,7 @@ use headwater::{Failure, output};
 use serde_json::Value as Json;
 
 use super::totals::Totals;
+use crate::shop::board;
 
 /// The totals, as data.
 pub(super) fn print_totals(totals: &Totals) -> Result<(), Failure> {
@@ -24,6 +25,11 @@ pub(super) fn print_products(products: &[Json]) -> Result<(), Failure> {
         let description: String = text(product, "description").chars().take(36).collect();
         output::data(format!("{:<10} {:>14}  {:>7} x {description}", text(product, "sku"), text(product, "total"), product["pieces"]))
     })
+}
+
+/// The page to open while it plays.
+pub(super) fn where_to_watch(url: &str) {
+    output::talk(format!("the order board, live in a browser: {url}{}", board::PATH));
 }
 
 /// Lines to copy into another terminal. `--url` is left out where it is the default.

@@ -12,11 +12,12 @@ use bytes::Bytes;
 use gateway::client::{ClientError, Connection, Response};
 use headwater::client::{command_headers, connection, failed, refused, segment};
 use headwater::command_line::progress_bar;
-use headwater::{Exit, Failure};
+use headwater::{Exit, Failure, output};
 use http::{HeaderMap, Method};
 use indicatif::ProgressBar;
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
+use tokio::time::{Interval, interval};
 
 use super::reading;
 use super::script::{Script, ScriptCommand};
@@ -32,7 +33,11 @@ type Scripts = Arc<Mutex<Box<dyn Iterator<Item = Script> + Send>>>;
 pub(super) struct Play {
     scripts: Scripts,
     commands: u64,
+    pace: Option<Pace>,
 }
+
+/// Whose turn it is to send, for all players together.
+type Pace = Arc<tokio::sync::Mutex<Interval>>;
 
 /// What became of the commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +78,13 @@ impl fmt::Display for Played {
 impl Play {
     /// Scripts with `commands` commands in all.
     pub(super) fn new(scripts: impl Iterator<Item = Script> + Send + 'static, commands: u64) -> Self {
-        Self { scripts: Arc::new(Mutex::new(Box::new(scripts))), commands }
+        Self { scripts: Arc::new(Mutex::new(Box::new(scripts))), commands, pace: None }
+    }
+
+    /// Plays at most so many commands a second.
+    pub(super) fn at_most(mut self, rate: Option<u32>) -> Self {
+        self.pace = rate.map(|rate| Arc::new(tokio::sync::Mutex::new(interval(Duration::from_secs(1) / rate))));
+        self
     }
 
     /// Plays everything.
@@ -85,10 +96,13 @@ impl Play {
             ProgressBar::hidden()
         };
         bar.set_length(self.commands);
+        if shows_progress && bar.is_hidden() {
+            output::talk(format!("playing {} commands", self.commands));
+        }
         let mut players = JoinSet::new();
         for _ in 0..connections {
             let (url, connection) = (url.to_owned(), connection(url)?);
-            let player = Player { url, connection, resumes, bar: bar.clone(), played: Played::default() };
+            let player = Player { url, connection, resumes, pace: self.pace.clone(), bar: bar.clone(), played: Played::default() };
             players.spawn(player.run(Arc::clone(&self.scripts)));
         }
         let mut played = Played::default();
@@ -106,6 +120,7 @@ struct Player {
     url: String,
     connection: Connection,
     resumes: bool,
+    pace: Option<Pace>,
     bar: ProgressBar,
     played: Played,
 }
@@ -126,6 +141,9 @@ impl Player {
             return Ok(());
         }
         for command in &script.commands {
+            if let Some(pace) = &self.pace {
+                pace.lock().await.tick().await;
+            }
             self.command(script, command).await?;
             self.bar.inc(1);
         }

@@ -4,7 +4,7 @@
 
 use headwater::prelude::*;
 
-/// An order on the board.
+/// An order that is open.
 #[derive(Value)]
 struct OpenOrder {
     id: String,
@@ -13,6 +13,24 @@ struct OpenOrder {
     placed_at: String,
     lines: u32,
     total: Decimal,
+}
+
+/// A stage of the board with one of the orders that came to it last, or with none.
+#[derive(Value)]
+struct OnBoard {
+    /// `filling`, `placed`, `checked-out`, `packed` or `cancelled`.
+    stage: String,
+    /// How many orders are in this stage.
+    orders: u64,
+    id: Option<String>,
+    customer: Option<String>,
+    country: Option<String>,
+    /// Pieces of the cart, once it is checked out.
+    pieces: Option<u32>,
+    lines: Option<u32>,
+    total: Option<Decimal>,
+    /// When it came to this stage.
+    since: Option<String>,
 }
 
 /// Whose orders.
@@ -32,28 +50,59 @@ struct CustomersOrder {
     cancelled: bool,
 }
 
-/// Orders: the board of those that are open, and a customer's.
+/// Orders: the board of all as they move, those that are open, and a customer's.
+///
+/// Cart, order and parcel of one id are one row of the board, whichever comes first. A row only moves on: stages are numbers,
+/// and the largest stays.
 pub(super) fn orders() -> View {
     View::sqlite("orders")
-        .about("Orders, each with its lines and its total.")
+        .about("Orders, each with its stage, its lines and its total.")
         .table(
-            "CREATE TABLE orders (id TEXT PRIMARY KEY, customer TEXT, country TEXT NOT NULL, placed_at TEXT NOT NULL,
-             lines INTEGER NOT NULL, total TEXT NOT NULL, cancelled INTEGER NOT NULL)",
+            "CREATE TABLE orders (id TEXT PRIMARY KEY, stage INTEGER NOT NULL, since TEXT NOT NULL, pieces INTEGER, customer TEXT,
+             country TEXT, placed_at TEXT, lines INTEGER NOT NULL DEFAULT 0, total TEXT NOT NULL DEFAULT '0')",
         )
         .table("CREATE INDEX orders_customer ON orders (customer, placed_at)")
-        .table("CREATE INDEX orders_open ON orders (placed_at, id) WHERE NOT cancelled")
-        .on("order/placed", "INSERT INTO orders VALUES (@id, :customer, :country, :placed_at, 0, '0', 0)")
-        .on("order/line-added", "UPDATE orders SET lines = :line, total = decimal_add(total, decimal_mul(:price, :quantity)) WHERE id = @id")
-        .on("order/cancelled", "UPDATE orders SET cancelled = 1 WHERE id = @id")
+        .table("CREATE INDEX orders_open ON orders (placed_at, id) WHERE placed_at IS NOT NULL AND stage < 5")
+        .table("CREATE INDEX orders_stage ON orders (stage, since, id)")
+        .on("cart/item-added", "INSERT INTO orders (id, stage, since) VALUES (@id, 1, @time) ON CONFLICT DO NOTHING")
+        .on("cart/checked-out", format!("INSERT INTO orders (id, stage, since, pieces) VALUES (@id, 3, @time, :pieces) {MOVES_ON}"))
+        .on("parcel/packed", format!("INSERT INTO orders (id, stage, since, pieces) VALUES (@id, 4, @time, :pieces) {MOVES_ON}"))
+        .on(
+            "order/placed",
+            format!(
+                "INSERT INTO orders (id, stage, since, customer, country, placed_at) VALUES (@id, 2, @time, :customer, :country, :placed_at)
+                 {MOVES_ON}, customer = excluded.customer, country = excluded.country, placed_at = excluded.placed_at"
+            ),
+        )
+        .on(
+            "order/line-added",
+            "UPDATE orders SET lines = :line, total = decimal_add(total, decimal_mul(:price, :quantity)) WHERE id = @id",
+        )
+        .on("order/cancelled", "UPDATE orders SET stage = 5, since = @time WHERE id = @id")
+        .query::<(), OnBoard>("board", BOARD)
         .query::<(), OpenOrder>(
             "open",
-            "SELECT id, customer, country, placed_at, lines, total FROM orders WHERE NOT cancelled ORDER BY placed_at DESC, id DESC LIMIT 50",
+            "SELECT id, customer, country, placed_at, lines, total FROM orders WHERE placed_at IS NOT NULL AND stage < 5
+             ORDER BY placed_at DESC, id DESC LIMIT 50",
         )
         .query::<OfCustomer, CustomersOrder>(
             "of-customer",
-            "SELECT id, placed_at, lines, total, cancelled FROM orders WHERE customer = :customer ORDER BY placed_at, id",
+            "SELECT id, placed_at, lines, total, stage = 5 AS cancelled FROM orders WHERE customer = :customer ORDER BY placed_at, id",
         )
 }
+
+/// What an event does to a row that is there already.
+const MOVES_ON: &str = "ON CONFLICT DO UPDATE SET since = iif(excluded.stage > stage, excluded.since, since),
+     stage = max(stage, excluded.stage), pieces = ifnull(excluded.pieces, pieces)";
+
+/// Of each stage the orders that came last, found through the index on stages: however many there are, only the counts walk over them.
+const BOARD: &str =
+    "WITH name (number, name) AS (VALUES (1, 'filling'), (2, 'placed'), (3, 'checked-out'), (4, 'packed'), (5, 'cancelled')),
+     stage AS MATERIALIZED (SELECT number, name, (SELECT count(*) FROM orders WHERE stage = number) AS orders FROM name)
+     SELECT name AS stage, stage.orders, id, customer, country, pieces, lines, total, since
+     FROM stage LEFT JOIN orders
+         ON id IN (SELECT newest.id FROM orders AS newest WHERE newest.stage = number ORDER BY newest.since DESC, newest.id DESC LIMIT 6)
+     ORDER BY number, since DESC, id DESC";
 
 /// What was sold.
 #[derive(Value)]
@@ -135,7 +184,9 @@ pub(super) fn products() -> View {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cart::{Cart, CartEvent};
     use super::super::order::{Order, OrderEvent};
+    use super::super::parcel::{Parcel, ParcelEvent};
     use super::*;
 
     fn placed(customer: Option<&str>, country: &str, placed_at: &str) -> OrderEvent {
@@ -151,8 +202,68 @@ mod tests {
         text.parse().expect("a decimal")
     }
 
+    fn on_board(stage: &str, orders: u64, id: Option<&str>, pieces: Option<u32>, lines: Option<u32>) -> OnBoard {
+        OnBoard {
+            stage: stage.into(),
+            orders,
+            id: id.map(str::to_owned),
+            customer: None,
+            country: lines.map(|_| "Malta".into()),
+            pieces,
+            lines: id.map(|_| lines.unwrap_or(0)),
+            total: id.map(|_| decimal(if lines.is_some() { "4.5" } else { "0" })),
+            since: id.map(|_| "1970-01-01T00:00:00.000000Z".into()),
+        }
+    }
+
+    fn checked_out(order: u32, of: u64) -> OnBoard {
+        let since = Some(format!("1970-01-01T00:00:{order:02}.000000Z"));
+        OnBoard { since, ..on_board("checked-out", of, Some(&format!("o{order}")), Some(1), None) }
+    }
+
     #[test]
-    fn the_board_shows_what_is_open() {
+    fn an_order_moves_over_the_board_and_never_back() {
+        let checked_out = || CartEvent::CheckedOut { pieces: 5 };
+        let nothing = |stage| on_board(stage, 0, None, None, None);
+        let filling = CartEvent::ItemAdded { sku: "mug".into(), quantity: 2 };
+        let order = [placed(None, "Malta", "x"), line(1, 3, "1.5", "")];
+        given_view(orders()).at(0).events::<Cart>("o1", [filling.clone()]).query("board", ()).rows([
+            on_board("filling", 1, Some("o1"), None, None),
+            nothing("placed"),
+            nothing("checked-out"),
+            nothing("packed"),
+            nothing("cancelled"),
+        ]);
+        given_view(orders())
+            .at(0)
+            .events::<Parcel>("o1", [ParcelEvent::Packed { pieces: 5 }])
+            .events::<Cart>("o1", [filling.clone(), checked_out()])
+            .events::<Order>("o1", order)
+            .events::<Cart>("o2", [checked_out()])
+            .query("board", ())
+            .rows([
+                nothing("filling"),
+                nothing("placed"),
+                on_board("checked-out", 1, Some("o2"), Some(5), None),
+                on_board("packed", 1, Some("o1"), Some(5), Some(1)),
+                nothing("cancelled"),
+            ]);
+    }
+
+    #[test]
+    fn the_board_has_the_last_of_each_stage_and_counts_all() {
+        let mut view = given_view(orders());
+        for order in 0..20 {
+            view = view.at(order * 1_000_000).events::<Cart>(&format!("o{order}"), [CartEvent::CheckedOut { pieces: 1 }]);
+        }
+        let shown = (14..20).rev().map(|order| checked_out(order, 20));
+        let empty = |stage| on_board(stage, 0, None, None, None);
+        let rows = [empty("filling"), empty("placed")].into_iter().chain(shown).chain([empty("packed"), empty("cancelled")]);
+        view.query("board", ()).rows(rows);
+    }
+
+    #[test]
+    fn orders_that_are_open_are_listed() {
         let order = |id: &str, total: &str, lines| OpenOrder {
             id: id.into(),
             customer: None,

@@ -158,6 +158,39 @@ fn consumers_are_listed_and_placed() {
 }
 
 #[test]
+fn a_consumer_whose_registers_are_lost_says_that_it_has_stalled_and_goes_on_from_where_it_is_placed() {
+    let directory = Directory::new();
+    let mut shop = Shop::start(&directory, &["--empty"]);
+    let send = |shop: &Shop, command: &str, body: &str| {
+        check_code(&run(&directory, ["send", "cart", "c1", command, body, "--key", command, "--url", shop.url.as_str()]), 0);
+    };
+    send(&shop, "add-item", r#"{"sku":"mug","quantity":2}"#);
+    send(&shop, "check-out", "{}");
+    let is_packed = |shop: &Shop| run(&directory, ["entity", "show", "parcel", "c1", "--url", shop.url.as_str()]).status.success();
+    while !is_packed(&shop) {}
+    shop.kill();
+    drop(shop);
+    let registers = registers(&directory);
+    std::fs::remove_file(&registers).unwrap_or_else(|error| panic!("{}: {error}", registers.display()));
+    let shop = Shop::start(&directory, &["--empty"]);
+    let list = || stdout(&run(&directory, ["consumer", "list", "--url", shop.url.as_str()]));
+    let stall = "its place is lost; give it one with `consumer place pack-parcel AT`\n";
+    while !list().contains(stall) {}
+    let told = list();
+    assert!(told.contains("\nconsumer pack-parcel has stalled for ") && told.contains("  unplaced  "), "{told}");
+    check_code(&run(&directory, ["consumer", "place", "pack-parcel", "first", "--url", shop.url.as_str()]), 0);
+    let status = || json_lines(&stdout(&run(&directory, ["consumer", "list", "--json", "--url", shop.url.as_str()])));
+    while status().iter().any(|consumer| consumer["state"] != "working" || consumer["behind"] != 0) {}
+    let events = run(&directory, ["entity", "history", "parcel", "c1", "--json", "--url", shop.url.as_str()]);
+    assert_eq!(json_lines(&stdout(&events)).len(), 1, "the parcel is packed once: {}", stdout(&events));
+}
+
+/// The log of the registers.
+fn registers(directory: &Directory) -> std::path::PathBuf {
+    directory.path().join("data").join("registers.log")
+}
+
+#[test]
 fn commands_are_sent_states_are_shown_and_events_are_read() {
     let directory = Directory::new();
     let shop = Shop::start(&directory, &["--empty"]);

@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 use tokio::task::JoinSet;
 
 use super::process::{Directory, Shop};
+use super::torture::settled;
 
 const CONNECTIONS: u64 = 16;
 const ENTITIES: u64 = 40;
@@ -257,6 +258,8 @@ async fn every_checked_out_cart_gets_one_parcel() {
         acknowledged.extend(shoppers.join_all().await.concat());
     }
     let shop = Shop::start(&directory, &["--empty"]);
+    // A parcel over which three processes were killed is parked.
+    settled(&shop.url).await;
     let mut witness = Parcels::default();
     for _ in 0..DECIDED_TRIES_MAX {
         witness = Parcels::read(&shop.url).await;

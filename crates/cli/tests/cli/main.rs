@@ -1,12 +1,16 @@
 //! Process tests: the `headwater` binary from outside, as a person or a script meets it.
 
+mod board;
+mod browser;
 mod cards;
 mod command_line;
 mod demo;
 mod export;
 mod kill;
 mod process;
+mod restored;
 mod retail;
 mod stop;
 mod topics;
+mod torture;
 mod views;

@@ -23,6 +23,13 @@ impl Directory {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
+
+    /// What logged shops have said last.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.0.join("stderr.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
 }
 
 impl Drop for Directory {
@@ -40,6 +47,17 @@ pub(crate) fn headwater(directory: &Directory) -> Command {
     }
     command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Whether a program that a test needs is there. Where it must be (`HEADWATER_REQUIRE_TOOLS=1`, as in CI), its absence fails the test.
+pub(crate) fn has(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").stdin(Stdio::null()).output().is_ok_and(|output| output.status.success());
+    let required = std::env::var_os("HEADWATER_REQUIRE_TOOLS").is_some_and(|value| value == "1");
+    assert!(found || !required, "{program} is missing, and HEADWATER_REQUIRE_TOOLS=1 says that it must be there");
+    if !found {
+        eprintln!("skipped: {program} is not installed");
+    }
+    found
 }
 
 /// Runs the binary to its end.
@@ -75,8 +93,23 @@ pub(crate) struct Shop {
 impl Shop {
     /// Starts `demo` with these arguments on the directory's data, and waits until it tells where it is.
     pub(crate) fn start(directory: &Directory, arguments: &[&str]) -> Self {
+        Self::start_at(directory, "127.0.0.1:0", arguments)
+    }
+
+    /// The same at an address, such as that of a shop that was killed.
+    pub(crate) fn start_at(directory: &Directory, address: &str, arguments: &[&str]) -> Self {
+        Self::start_with(directory, address, arguments, Stdio::inherit())
+    }
+
+    /// The same for one of many: what it says goes to a file.
+    pub(crate) fn start_logged(directory: &Directory, arguments: &[&str]) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(directory.path().join("stderr.log"));
+        Self::start_with(directory, "127.0.0.1:0", arguments, Stdio::from(log.expect("the file opens")))
+    }
+
+    fn start_with(directory: &Directory, address: &str, arguments: &[&str], stderr: Stdio) -> Self {
         let mut command = headwater(directory);
-        command.args(["demo", "--json", "--listen", "127.0.0.1:0"]).args(arguments).stderr(Stdio::inherit());
+        command.args(["demo", "--json", "--listen", address]).args(arguments).stderr(stderr);
         let mut child = command.spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped"));
         let listening = next_line(&mut lines);

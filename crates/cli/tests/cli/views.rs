@@ -1,37 +1,33 @@
-//! The shop's views over the retail file: killed on the way, and in the end the same totals as a fold over the file that knows no SQL and
-//! no decimals, only thousandths.
+//! The shop's views over the retail file: asked while it plays, killed on the way, and in the end what a script in another language makes
+//! of the same file, digit for digit.
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use super::process::{Directory, Shop, check_code, json_lines, run, stderr, stdout};
+use super::process::{Directory, Shop, check_code, has, json_lines, run, stderr, stdout};
 use super::retail::file;
 
-/// Lines, pieces and thousandths.
-type Sum = (u64, i64, i64);
+/// How far the play is when it is killed.
+const LINES_BEFORE_THE_KILL: u64 = 50_000;
+const PATIENCE: Duration = Duration::from_secs(300);
 
-fn thousandths(price: &str) -> i64 {
-    let (sign, digits) = price.strip_prefix('-').map_or((1, price), |digits| (-1, digits));
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    assert!(fraction.len() <= 3, "{price}");
-    sign * (whole.parse::<i64>().expect("a number") * 1_000 + format!("{fraction:0<3}").parse::<i64>().expect("a number"))
-}
-
-/// Sales by country and day, as the file has them; an invoice is of the country of its first row.
-fn folded(file: &str) -> BTreeMap<(String, String), Sum> {
-    let rows = zstd::Decoder::new(std::fs::File::open(file).expect("it opens")).expect("it is zstd");
-    let mut countries: HashMap<String, String> = HashMap::new();
-    let mut sales: BTreeMap<(String, String), Sum> = BTreeMap::new();
-    for row in csv::Reader::from_reader(rows).records() {
-        let row = row.expect("it is a row");
-        let country = countries.entry(row[0].to_owned()).or_insert_with(|| row[7].to_owned()).clone();
-        let quantity: i64 = row[3].parse().expect("a number");
-        let sum = sales.entry((country, row[4][..10].to_owned())).or_default();
-        *sum = (sum.0 + 1, sum.1 + quantity, sum.2 + quantity * thousandths(&row[5]));
-    }
-    sales
+/// What `retail_totals.py` makes of the file.
+fn added_up_apart(file: &Path) -> Json {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/retail_totals.py");
+    let mut rows = zstd::Decoder::new(std::fs::File::open(file).expect("it opens")).expect("it is zstd");
+    let mut child = Command::new("python3").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python runs");
+    let mut input = child.stdin.take().expect("it is piped");
+    // It writes when it has read everything.
+    std::io::copy(&mut rows, &mut input).and_then(|_| input.flush()).expect("python reads");
+    drop(input);
+    let mut output = Vec::new();
+    child.stdout.take().expect("it is piped").read_to_end(&mut output).expect("python writes");
+    assert!(child.wait().expect("it ends").success(), "retail_totals.py failed");
+    serde_json::from_slice(&output).expect("it writes JSON")
 }
 
 fn rows(directory: &Directory, url: &str, arguments: &[&str]) -> Vec<Json> {
@@ -40,40 +36,59 @@ fn rows(directory: &Directory, url: &str, arguments: &[&str]) -> Vec<Json> {
     json_lines(&stdout(&output))
 }
 
-fn sum(row: &Json) -> Sum {
-    let number = |name: &str| row[name].as_i64().expect("a number");
-    (number("lines").unsigned_abs(), number("pieces"), thousandths(row["total"].as_str().expect("a decimal")))
+/// Asks while the file plays, until so many lines are in the rows.
+fn ask_until(directory: &Directory, url: &str, lines: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let countries = rows(directory, url, &["sales", "by-country"]);
+        if countries.iter().filter_map(|row| row["lines"].as_u64()).sum::<u64>() >= lines {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the play does not come to {lines} lines");
+    }
 }
 
 #[test]
-fn views_of_the_whole_file_come_to_the_same_totals() {
+fn views_of_the_whole_file_come_to_what_a_script_adds_up_apart() {
     let Some(file) = file() else { return };
-    let file = file.to_str().expect("the path is UTF-8");
-    let directory = Directory::new();
-    let mut shop = Shop::start(&directory, &["--retail", file]);
-    std::thread::sleep(Duration::from_secs(5));
-    shop.kill();
-    let mut shop = Shop::start(&directory, &["--retail", file]);
-    let played = shop.next_line();
-    let mut expected: BTreeMap<String, Sum> = BTreeMap::new();
-    let days = folded(file);
-    for ((country, _), (lines, pieces, total)) in &days {
-        let sum = expected.entry(country.clone()).or_default();
-        *sum = (sum.0 + lines, sum.1 + pieces, sum.2 + total);
+    if !has("python3") {
+        return;
     }
-    let found: BTreeMap<String, Sum> = rows(&directory, &shop.url, &["sales", "by-country"])
-        .iter()
-        .map(|row| (row["country"].as_str().expect("a text").to_owned(), sum(row)))
-        .collect();
-    assert_eq!(found, expected);
-    let malta: Vec<(String, Sum)> = rows(&directory, &shop.url, &["sales", "days", "country=Malta"])
-        .iter()
-        .map(|row| (row["day"].as_str().expect("a text").to_owned(), sum(row)))
-        .collect();
-    let of_malta = days.into_iter().filter(|((country, _), _)| country == "Malta").map(|((_, day), sum)| (day, sum));
-    assert_eq!(malta, of_malta.collect::<Vec<_>>());
-    assert_eq!(rows(&directory, &shop.url, &["sales", "total"]), [played["totals"]["total"].clone()]);
-    assert_eq!(rows(&directory, &shop.url, &["orders", "open"]).len(), 50);
+    let directory = Directory::new();
+    let retail = ["--retail", file.to_str().expect("the path is UTF-8")];
+    let mut shop = Shop::start(&directory, &retail);
+    ask_until(&directory, &shop.url, LINES_BEFORE_THE_KILL);
+    shop.kill();
+    let mut shop = Shop::start(&directory, &retail);
+    let expected = added_up_apart(&file);
+    let played = shop.next_line();
+    assert_eq!((&played["totals"]["lines"], &played["totals"]["total"]), (&expected["lines"], &"9747747.934".into()));
+    let check = |query: &[&str], rows_of: &Json| {
+        let found = rows(&directory, &shop.url, query);
+        assert!(!found.is_empty(), "{query:?}");
+        assert_eq!(Json::from(found), *rows_of, "{query:?}");
+    };
+    check(&["sales", "total"], &Json::from(vec![expected["total"].clone()]));
+    check(&["sales", "by-country"], &expected["by-country"]);
+    check(&["orders", "open"], &expected["open"]);
+    for (country, days) in expected["days"].as_object().expect("days by country") {
+        check(&["sales", "days", &format!("country={country}")], days);
+    }
+    for (customer, orders) in expected["of-customer"].as_object().expect("orders by customer") {
+        check(&["orders", "of-customer", &format!("customer={customer}")], orders);
+    }
+    check_top(&rows(&directory, &shop.url, &["products", "top"]), &expected["top"]);
+}
+
+fn check_top(found: &[Json], expected: &Json) {
+    let expected = expected.as_array().expect("rows");
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        for column in ["sku", "pieces", "total"] {
+            assert_eq!(found[column], expected[column], "{found}");
+        }
+        assert!(expected["descriptions"].as_array().expect("texts").contains(&found["description"]), "{found}");
+    }
 }
 
 #[test]
@@ -85,7 +100,7 @@ fn views_are_listed_asked_and_made_anew_from_the_command_line() {
     let list = run(&directory, ["view", "list", "--url", &url]);
     check_code(&list, 0);
     assert!(
-        stdout(&list).starts_with("VIEW      STATE  BEHIND  QUERIES\norders    live        0  open of-customer\n"),
+        stdout(&list).starts_with("VIEW      STATE  BEHIND  QUERIES\norders    live        0  board open of-customer\n"),
         "{}",
         stdout(&list)
     );

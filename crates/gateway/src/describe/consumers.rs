@@ -8,8 +8,7 @@ use super::schemas::Schemas;
 pub(super) fn paths(schemas: &mut Schemas, paths: &mut Map<String, Json>) {
     schemas.add("Consumer", &consumer());
     schemas.add("HeldKey", &held_key());
-    let name =
-        json!({ "name": "consumer", "in": "path", "required": true, "schema": { "type": "string" }, "description": "an action's name" });
+    let name = json!({ "name": "consumer", "in": "path", "required": true, "schema": { "type": "string" }, "description": "the name of an action or a processor" });
     let all = get("How the consumers are", "admin", "consumers", &[], &[], page(reference("schemas", "Consumer"), "the consumers"));
     let content = json!({ "application/json": { "schema": reference("schemas", "Consumer") } });
     let one = json!({ "description": "the consumer", "content": content });
@@ -27,6 +26,11 @@ pub(super) fn paths(schemas: &mut Schemas, paths: &mut Map<String, Json>) {
     paths.insert("/v1/admin/consumers".to_owned(), json!({ "get": all }));
     paths.insert("/v1/admin/consumers/{consumer}".to_owned(), json!({ "get": one }));
     paths.insert("/v1/admin/consumers/{consumer}/held".to_owned(), json!({ "get": held }));
+    let key = json!({ "name": "key", "in": "path", "required": true, "schema": { "type": "string" }, "description": "a processor's key" });
+    let content = json!({ "application/json": { "schema": remembered() } });
+    let remembered = json!({ "description": "state, wakes, and why it is parked", "content": content });
+    let remembered = get("What a processor remembers of a key", "admin", "remembered", &[name.clone(), key], &[400, 404], remembered);
+    paths.insert("/v1/admin/consumers/{consumer}/keys/{key}".to_owned(), json!({ "get": remembered }));
     for (act, summary, needed, fields) in ACTS {
         let properties: Map<String, Json> = fields.iter().map(|field| ((*field).to_owned(), field_schema(field))).collect();
         let schema = json!({ "type": "object", "required": needed, "properties": properties, "additionalProperties": false });
@@ -66,11 +70,32 @@ fn field_schema(field: &str) -> Json {
 }
 
 fn consumer() -> Json {
+    let time = |of: &str| {
+        let words = format!("when the oldest event was recorded that {of}");
+        json!({ "type": ["string", "null"], "format": "date-time", "description": words })
+    };
     json!({ "type": "object", "required": ["consumer", "state", "under_way", "held", "parked"], "properties": {
         "consumer": { "type": "string" }, "state": { "enum": ["starting", "working", "waiting", "unplaced", "stopped"] },
         "cause": { "type": ["string", "null"] }, "cursor": { "type": ["string", "null"] }, "under_way": { "type": "integer" },
         "held": { "type": "integer" }, "parked": { "type": "integer" },
+        "behind": { "type": ["integer", "null"], "description": "events of the service behind its cursor, at most" },
+        "oldest_undelivered_at": time("it has not done and that waits behind no held key"),
+        "oldest_held_at": time("holds a key or has parked it"), "stalled": stall(),
     } })
+}
+
+fn remembered() -> Json {
+    json!({ "type": "object", "required": ["key", "state", "wakes", "parked"], "properties": {
+        "key": { "type": "string" }, "state": {}, "wakes": { "type": "array", "items": { "type": "string", "format": "date-time" } },
+        "parked": { "anyOf": [{ "type": "null" }, reference("schemas", "HeldKey")] },
+    } })
+}
+
+/// What stands still although it has something to do.
+pub(super) fn stall() -> Json {
+    json!({ "type": ["object", "null"], "required": ["since", "cause"],
+        "description": "it does not move although it has something to do", "properties": {
+            "since": { "type": "string", "format": "date-time" }, "cause": { "type": "string" } } })
 }
 
 fn held_key() -> Json {

@@ -3,6 +3,7 @@
 use component::hosted::{QueryDescription, ViewDescription};
 use serde_json::{Map, Value as Json, json};
 
+use super::consumers::stall;
 use super::general::{get, page, query, reference, refusals};
 use super::schemas::Schemas;
 
@@ -86,6 +87,7 @@ fn status() -> Json {
     json!({ "type": "object", "required": ["view", "state", "build", "cursor", "behind", "queries"], "properties": {
         "view": text(), "state": { "enum": ["idle", "opening", "filling", "live", "stopped", "failing"] }, "cause": maybe(), "build": text(),
         "cursor": reference("schemas", "Cursor"), "behind": { "type": "integer", "description": "events still to come, at most" },
+        "stalled": stall(),
         "rebuild": { "type": ["object", "null"] }, "file": maybe(), "queries": { "type": "array", "items": text() },
         "notes": { "type": "array", "items": text() },
     } })

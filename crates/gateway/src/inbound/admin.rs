@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
 use journal::{Cursor, EntityKey, Timestamp};
-use runtime::{ConsumerState, ConsumerStatus, Decision, HeldKey, HeldSelection, cause_group};
+use runtime::{ConsumerState, ConsumerStatus, Decision, HeldKey, HeldSelection, Stall, cause_group};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
@@ -21,7 +21,7 @@ use super::entity::Page;
 use super::query::{self, Parameters, once};
 use super::{encode, headers, refusal};
 use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
-use crate::problem::{MALFORMED_JSON, Problem};
+use crate::problem::{INVALID_PATH, MALFORMED_JSON, Problem};
 use crate::{calendar, json};
 
 /// What can be done about one consumer.
@@ -40,30 +40,38 @@ pub(super) async fn list(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respon
     let head = gateway.runtime.journal().head().await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
     let mut page = Page::new();
     for status in gateway.runtime.consumers() {
-        page.item(|out| json::value(out, &status_json(&status)));
+        page.item(|out| json::value(out, &status_json(&status, head)));
     }
     Ok(page.finish(None, head))
 }
 
 /// `GET /v1/admin/consumers/{consumer}`.
-pub(super) fn status(gateway: &Arc<Gateway>, parts: &Parts, consumer: &str) -> Result<Response<Body>, Problem> {
+pub(super) async fn status(gateway: &Arc<Gateway>, parts: &Parts, consumer: &str) -> Result<Response<Body>, Problem> {
     query::none(parts.uri.query())?;
+    let head = gateway.runtime.journal().head().await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
     let consumers = gateway.runtime.consumers();
     match consumers.iter().find(|status| status.name == consumer) {
-        Some(status) => Ok(answer::json(status_json(status).to_string())),
+        Some(status) => Ok(answer::json(status_json(status, head).to_string())),
         None => Err(refusal::unknown_consumer(consumer, &consumers.iter().map(|status| status.name.clone()).collect::<Vec<_>>())),
     }
 }
 
-fn status_json(status: &ConsumerStatus) -> Json {
+fn status_json(status: &ConsumerStatus, head: Cursor) -> Json {
     let cause = match &status.state {
         ConsumerState::Waiting { cause } => Some(cause),
         _ => None,
     };
     json!({
         "consumer": status.name, "state": status.state.to_string(), "cause": cause, "cursor": status.cursor.map(|cursor| cursor.to_string()),
-        "under_way": status.under_way, "held": status.held, "parked": status.parked,
+        "behind": status.behind(head), "under_way": status.under_way, "held": status.held, "parked": status.parked,
+        "oldest_undelivered_at": status.oldest_undelivered_at.map(calendar::text), "oldest_held_at": status.oldest_held_at.map(calendar::text),
+        "stalled": status.stalled.as_ref().map(stall_json),
     })
+}
+
+/// Since when something stands still, and why.
+pub(super) fn stall_json(stall: &Stall) -> Json {
+    json!({ "since": calendar::text(stall.since), "cause": stall.cause })
 }
 
 /// `GET /v1/admin/consumers/{consumer}/held`: keys by key, or groups of causes with `?group=cause`.
@@ -133,6 +141,21 @@ fn held_page<'a>(consumer: &str, kept: impl Iterator<Item = &'a HeldKey>, filter
         last = key(held);
     }
     page.finish(None, head)
+}
+
+/// `GET /v1/admin/consumers/{consumer}/keys/{key}`: what a processor remembers of a key, as it is durable.
+pub(super) async fn remembered(gateway: &Arc<Gateway>, parts: &Parts, consumer: &str, id: &str) -> Result<Response<Body>, Problem> {
+    query::none(parts.uri.query())?;
+    let runtime = &gateway.runtime;
+    if !runtime.has_processor(consumer) {
+        let known: Vec<String> = runtime.processors().iter().map(|name| (*name).to_owned()).collect();
+        return Err(refusal::unknown_processor(consumer, &known));
+    }
+    let key = EntityKey::new(consumer, id).map_err(|error| Problem::new(INVALID_PATH, format!("the key {}", error.problem())))?;
+    let sight = runtime.processor_key(consumer, &key).await.map_err(|error| refusal::order(error, consumer))?;
+    let wakes: Vec<String> = sight.wakes.iter().map(|micros| calendar::text(Timestamp::from_micros(*micros))).collect();
+    let parked = sight.parked.as_ref().map(held_json);
+    Ok(answer::json(json!({ "key": id, "state": sight.state, "wakes": wakes, "parked": parked }).to_string()))
 }
 
 fn held_json(held: &HeldKey) -> Json {

@@ -121,8 +121,8 @@ pub(super) fn set_etag(headers: &mut HeaderMap, sequence: u64) {
     headers.insert(header::ETAG, text(format!("\"{sequence}\"")));
 }
 
-/// A tag that says no more than that two answers mean the same.
-pub(super) fn set_weak_etag(headers: &mut HeaderMap, tag: &str) {
+/// A tag as it is written, quotes and all.
+pub(super) fn set_tag(headers: &mut HeaderMap, tag: &str) {
     headers.insert(header::ETAG, text(tag.to_owned()));
 }
 

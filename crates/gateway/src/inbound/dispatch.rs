@@ -14,7 +14,7 @@ use super::answer;
 use super::body::{Body, RequestBody};
 use super::connection::Busy;
 use super::route::{self, Route};
-use super::{Gateway, admin, batch, command, consumer, entity, events, headers, health, stream, topic, view};
+use super::{Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, page, stream, topic, view};
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
 
@@ -43,7 +43,11 @@ pub(super) async fn answer(gateway: Arc<Gateway>, busy: Busy, request: Request<I
 async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -> Result<Response<Body>, Problem> {
     check_uri(parts)?;
     headers::check(&parts.headers)?;
-    let route = route::find(&parts.method, parts.uri.path())?;
+    let route = match route::find(&parts.method, parts.uri.path()) {
+        Ok(route) => route,
+        // No page has a path of the table's, so the table is asked first.
+        Err(refused) => return page(gateway, parts).unwrap_or(Err(refused)),
+    };
     if route.changes_state() {
         headers::check_origin(&parts.headers)?;
     }
@@ -66,13 +70,19 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Views => Box::pin(view::list(gateway, parts)).await,
         Route::Rebuild { view } => view::rebuild(gateway, parts, &view),
         Route::Consumers => Box::pin(admin::list(gateway, parts)).await,
-        Route::Consumer { consumer } => admin::status(gateway, parts, &consumer),
+        Route::Destinations => Box::pin(destination::list(gateway, parts)).await,
+        Route::Consumer { consumer } => admin::status(gateway, parts, &consumer).await,
         Route::Held { consumer } => Box::pin(admin::held(gateway, parts, &consumer)).await,
+        Route::Remembered { consumer, key } => admin::remembered(gateway, parts, &consumer, &key).await,
         Route::Decide { consumer, act } => Box::pin(admin::act(gateway, parts, body, &consumer, act)).await,
         Route::Live => health::live(parts),
         Route::Ready => health::ready(gateway, parts),
         Route::OpenApi => health::description(gateway, parts),
     }
+}
+
+fn page(gateway: &Gateway, parts: &Parts) -> Option<Result<Response<Body>, Problem>> {
+    gateway.pages.find(parts.uri.path()).map(|page| page::give(page, parts))
 }
 
 fn check_uri(parts: &Parts) -> Result<(), Problem> {

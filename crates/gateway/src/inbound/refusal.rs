@@ -9,11 +9,11 @@ use super::Gateway;
 use crate::nearest;
 use crate::problem::{
     BUSY, COMMIT_TOO_LARGE, CONSUMER_CONFLICT, CONSUMER_NOT_WORKING, CONSUMER_UNPLACED, CONTENDED, Code, DAMAGED, DECISION_STALE,
-    DELIVERY_STALE, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED, IDEMPOTENCY_KEY_REUSED, INTERNAL,
-    INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH, JOURNAL_STOPPED, MALFORMED_JSON, NOT_HELD,
-    OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, QUERY_TOO_SLOW, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS,
-    UNKNOWN_COMMAND, UNKNOWN_CONSUMER, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_TOPIC, UNKNOWN_VIEW, UNREADABLE,
-    VIEW_BEHIND, VIEW_STOPPED,
+    DECISION_UNFIT, DELIVERY_STALE, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED, IDEMPOTENCY_KEY_REUSED,
+    INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH, JOURNAL_STOPPED, MALFORMED_JSON,
+    NOT_HELD, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, QUERY_TOO_SLOW, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING,
+    TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_CONSUMER, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_TOPIC, UNKNOWN_VIEW,
+    UNREADABLE, VIEW_BEHIND, VIEW_STOPPED,
 };
 
 /// What a command to an entity or an operation is told over HTTP when it has no outcome: the code, and what it is about. For doors beside
@@ -105,6 +105,7 @@ pub(super) fn order(error: OrderError, consumer: &str) -> Problem {
             Problem::new(DECISION_STALE, error).member("event", event)
         }
         OrderError::Running => Problem::new(DECISION_STALE, error),
+        OrderError::Unfit { .. } => Problem::new(DECISION_UNFIT, error),
         OrderError::NotWorking { .. } | OrderError::Failed { .. } => Problem::new(CONSUMER_NOT_WORKING, error),
     }
 }
@@ -113,6 +114,12 @@ pub(super) fn order(error: OrderError, consumer: &str) -> Problem {
 pub(super) fn unknown_consumer(name: &str, known: &[String]) -> Problem {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     Problem::new(UNKNOWN_CONSUMER, format!("this service has no consumer `{name}`; {}", nearest::hint(name, &known)))
+}
+
+/// A processor that the service does not have.
+pub(super) fn unknown_processor(name: &str, known: &[String]) -> Problem {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    Problem::new(UNKNOWN_CONSUMER, format!("this service has no processor `{name}`; {}", nearest::hint(name, &known)))
 }
 
 /// Why a state could not be read.

@@ -32,8 +32,10 @@ pub(super) enum Route<'a> {
     Views,
     Rebuild { view: Text<'a> },
     Consumers,
+    Destinations,
     Consumer { consumer: Text<'a> },
     Held { consumer: Text<'a> },
+    Remembered { consumer: Text<'a>, key: Text<'a> },
     Decide { consumer: Text<'a>, act: Act },
     Live,
     Ready,
@@ -58,7 +60,7 @@ impl Route<'_> {
 }
 
 const SEGMENTS_MAX: usize = 7;
-const GET: &str = "GET, HEAD";
+pub(super) const GET: &str = "GET, HEAD";
 const POST: &str = "POST";
 const EITHER: &str = "GET, HEAD, POST";
 const CHANGE: &str = "GET, HEAD, PUT, DELETE";
@@ -94,9 +96,13 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
+        ["v1", "admin", "destinations"] => (Route::Destinations, GET),
         ["v1", "admin", "consumers"] => (Route::Consumers, GET),
         ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
         ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
+        ["v1", "admin", "consumers", consumer, "keys", key] => {
+            (Route::Remembered { consumer: segment("consumer", consumer)?, key: segment("key", key)? }, GET)
+        }
         ["v1", "admin", "consumers", consumer, act] => (decide(path, consumer, act)?, POST),
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),
@@ -156,7 +162,7 @@ fn unknown(path: &str) -> Problem {
     Problem::new(UNKNOWN_ROUTE, format!("there is nothing at `{shown}`; /openapi.json lists what there is"))
 }
 
-fn not_allowed(method: &Method, allowed: &str) -> Problem {
+pub(super) fn not_allowed(method: &Method, allowed: &str) -> Problem {
     Problem::new(METHOD_NOT_ALLOWED, format!("this path does not take {method}; it takes {allowed}")).header(header::ALLOW, allowed)
 }
 
@@ -183,6 +189,7 @@ mod tests {
             (Method::GET, "/v1/views/popular", Route::View { view: "popular".into() }),
             (Method::POST, "/v1/admin/views/popular/rebuild", Route::Rebuild { view: "popular".into() }),
             (Method::POST, "/v1/admin/consumers/%24commands/redrive", Route::Decide { consumer: "$commands".into(), act: Act::Redrive }),
+            (Method::GET, "/v1/admin/destinations", Route::Destinations),
             (Method::GET, "/readyz", Route::Ready),
         ] {
             assert_eq!(find(&method, path).unwrap(), expected, "{method} {path}");
@@ -212,6 +219,7 @@ mod tests {
             (Method::POST, "/v1/views", "HW0016"),
             (Method::DELETE, "/v1/views/popular/top", "HW0016"),
             (Method::GET, "/v1/admin/views/popular/rebuild", "HW0016"),
+            (Method::POST, "/v1/admin/destinations", "HW0016"),
         ] {
             assert_eq!(find(&method, path).unwrap_err().code().number, number, "{method} {path}");
         }

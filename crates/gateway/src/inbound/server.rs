@@ -18,9 +18,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Gateway, Options, Stage, connection};
 use crate::limits;
+use crate::page::Pages;
 use crate::problem::{self, Problem};
 
-/// Serves a runtime on a listener until `stop` resolves and what is under way is answered, or the drain's time is over.
+/// Serves a runtime, and pages beside it, on a listener until `stop` resolves and what is under way is answered, or the drain's time is over.
 ///
 /// The runtime is told to stop as well; its own work under way may be awaited with `Runtime::drained`.
 ///
@@ -28,13 +29,14 @@ use crate::problem::{self, Problem};
 /// When the listener has no address any more.
 pub async fn serve(
     runtime: Arc<Runtime>,
+    pages: Pages,
     listener: TcpListener,
     options: Options,
     stop: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     listener.local_addr()?;
     let (stage, stages) = watch::channel(Stage::Serving);
-    let gateway = Arc::new(Gateway::new(runtime, options, stages));
+    let gateway = Arc::new(Gateway::new(runtime, pages, options, stages));
     let connections = Arc::new(Semaphore::new(options.connections_max));
     // Boxed, so that dropping it closes the listener.
     let mut accepting = Box::pin(accept(listener, Arc::clone(&gateway), Arc::clone(&connections)));

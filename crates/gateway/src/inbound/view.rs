@@ -16,6 +16,7 @@ use runtime::{QueryAnswer, QueryError, QueryInput, QueryRequest, ViewStatus};
 use serde_json::{Value as Json, json};
 
 use super::Gateway;
+use super::admin::stall_json;
 use super::answer::{self, JSON, NDJSON, SSE};
 use super::body::{Body, RequestBody};
 use super::headers::{self, invalid, single};
@@ -135,7 +136,7 @@ fn rows(headers: &HeaderMap, answer: &QueryAnswer, format: Format) -> Result<Res
         Format::Csv => (CSV, csv::write(answer)),
     };
     let tag = tag(answer);
-    let mut response = if has_already(headers, &tag)? {
+    let mut response = if headers::has_tag(headers, &tag)? {
         answer::with(StatusCode::NOT_MODIFIED, media_type, Body::empty())
     } else {
         answer::with(StatusCode::OK, media_type, Body::whole(body))
@@ -144,7 +145,7 @@ fn rows(headers: &HeaderMap, answer: &QueryAnswer, format: Format) -> Result<Res
     // A cache may keep it, when it asks each time whether it is still true.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    answer::set_weak_etag(headers, &tag);
+    answer::set_tag(headers, &tag);
     answer::set_cursor(headers, answer.cursor);
     Ok(response)
 }
@@ -181,11 +182,6 @@ fn tag(answer: &QueryAnswer) -> String {
     format!("W/\"{:016x}\"", hasher.finish())
 }
 
-fn has_already(headers: &HeaderMap, tag: &str) -> Result<bool, Problem> {
-    let tags = single(headers, &header::IF_NONE_MATCH, INVALID_HEADER)?.unwrap_or_default();
-    Ok(tags == "*" || tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag.trim_start_matches("W/")))
-}
-
 /// `GET /v1/views`: how all of them are.
 pub(super) async fn list(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Body>, Problem> {
     query::none(parts.uri.query())?;
@@ -211,11 +207,15 @@ fn status_json(gateway: &Gateway, status: &ViewStatus) -> Json {
     let described = gateway.runtime.view_descriptions().into_iter().find(|view| view.name == status.name);
     let queries: Vec<&str> = described.iter().flat_map(|view| &view.queries).map(|query| query.name).collect();
     let rebuild = status.rebuild.as_ref().map(|rebuild| {
-        json!({ "state": rebuild.state.word(), "cause": rebuild.state.cause(), "cursor": rebuild.cursor.to_string(), "behind": rebuild.behind })
+        json!({
+            "state": rebuild.state.word(), "cause": rebuild.state.cause(), "cursor": rebuild.cursor.to_string(), "behind": rebuild.behind,
+            "stalled": rebuild.stalled.as_ref().map(stall_json),
+        })
     });
     json!({
         "view": status.name, "state": status.state.word(), "cause": status.state.cause(), "build": status.build,
-        "cursor": status.cursor.to_string(), "behind": status.behind, "rebuild": rebuild, "file": status.file, "queries": queries,
+        "cursor": status.cursor.to_string(), "behind": status.behind, "stalled": status.stalled.as_ref().map(stall_json),
+        "rebuild": rebuild, "file": status.file, "queries": queries,
         "notes": status.notes,
     })
 }

@@ -59,8 +59,24 @@ async fn a_consumer_tells_how_it_is() {
     };
     let idle = shop.consumer(|consumer| consumer["cursor"] == head.as_str()).await;
     assert_eq!((&idle["state"], &idle["held"], &idle["parked"], &idle["under_way"]), (&json!("working"), &json!(0), &json!(0), &json!(0)));
+    let nothing = json!({ "behind": 0, "oldest_undelivered_at": null, "oldest_held_at": null, "stalled": null });
+    assert_eq!(sight(&idle), nothing);
     let list = shop.get("/v1/admin/consumers").await;
     assert_eq!((list.status, &list.json["items"][0]["consumer"]), (200, &json!("sample")));
+}
+
+fn sight(consumer: &Json) -> Json {
+    let names = ["behind", "oldest_undelivered_at", "oldest_held_at", "stalled"];
+    names.into_iter().map(|name| (name.to_owned(), consumer[name].clone())).collect::<serde_json::Map<_, _>>().into()
+}
+
+#[tokio::test]
+async fn parked_keys_have_the_age_of_their_oldest_event_and_are_no_stall() {
+    let shop = parked().await;
+    let consumer = shop.consumer(|consumer| consumer["behind"] == 0).await;
+    let recorded = shop.get("/v1/entities/cart/c1/events").await.json["items"][0]["time"].clone();
+    assert!(recorded.is_string(), "{recorded}");
+    assert_eq!(sight(&consumer), json!({ "behind": 0, "oldest_undelivered_at": null, "oldest_held_at": recorded, "stalled": null }));
 }
 
 #[tokio::test]

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use component::hosted::{ActionHandle, CommandContext};
+use component::hosted::{ActionHandle, CommandContext, ProcessorHandle};
 use component::{
-    Action, ActionContext, ActionError, Command, Decision, DeliveryPolicy, Entities, Entity, EntityRef, Event, Message, Operation,
-    Recorded, Rejection, State, Tag, TopicAction, Value, View, nothing, record, tag,
+    Action, ActionContext, ActionError, Command, Decision, DeliveryPolicy, Entities, Entity, EntityRef, Event, Inputs, Message, Operation,
+    Processor, ProcessorContext, Recorded, Rejection, State, Tag, TopicAction, Value, View, nothing, record, tag,
 };
-use gateway::Options;
 use gateway::client::{Connection, LineStream, Response};
+use gateway::{Options, Page, Pages};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use journal::model::ModelJournal;
 use journal::seams::{SystemClock, SystemRandom, ThreadSpawner};
@@ -104,6 +104,24 @@ impl Entity for Cart {
     }
 }
 
+/// Tells somebody outside of each cart that is paid.
+pub(crate) struct Ring {
+    destination: String,
+}
+
+impl Action for Ring {
+    const NAME: &'static str = "ring";
+    const ENTITY: &'static str = "cart";
+    type Event = CartEvent;
+
+    async fn run(&self, event: Recorded<CartEvent>, ctx: &ActionContext) -> Result<(), ActionError> {
+        if let CartEvent::Paid = event.event {
+            ctx.http().post(format!("{}/bell", self.destination)).json(&event.entity_id).send().await?;
+        }
+        Ok(())
+    }
+}
+
 /// Puts a sample into the cart `samples` for each cart that is paid; articles named `poison` cannot be delivered.
 pub(crate) struct Sample;
 
@@ -128,6 +146,44 @@ impl Action for Sample {
 
     fn delivery(&self) -> DeliveryPolicy {
         DeliveryPolicy { run_timeout: Duration::from_secs(2), ..DeliveryPolicy::default() }
+    }
+}
+
+/// How much of each article is in carts; articles named `poison` cannot be counted, and a count is told an hour later.
+pub(crate) struct Sold;
+
+#[derive(Default, State)]
+pub(crate) struct Count {
+    sold: u64,
+}
+
+#[derive(Event)]
+pub(crate) enum SoldEvent {
+    #[event("counted")]
+    Counted { sold: u64 },
+}
+
+impl Processor for Sold {
+    const NAME: &'static str = "sold";
+    type State = Count;
+    type Event = SoldEvent;
+
+    fn inputs(inputs: Inputs<Self>) -> Inputs<Self> {
+        let sku = |event: &Recorded<CartEvent>| match &event.event {
+            CartEvent::ItemAdded { sku, .. } => Some(sku.clone()),
+            CartEvent::Paid => None,
+        };
+        inputs.events("cart", sku, Self::count)
+    }
+}
+
+impl Sold {
+    fn count(&self, count: &mut Count, event: Recorded<CartEvent>, ctx: &mut ProcessorContext<SoldEvent>) {
+        let CartEvent::ItemAdded { sku, quantity } = event.event else { return };
+        assert!(sku != "poison" || quantity < 13, "poison {quantity}");
+        count.sold += u64::from(quantity);
+        ctx.emit(SoldEvent::Counted { sold: count.sold });
+        ctx.wake_at(ctx.time() + 3_600_000_000);
     }
 }
 
@@ -204,22 +260,36 @@ impl Shop {
 
     /// The shop with the action [`Sample`].
     pub(crate) async fn with_samples() -> Self {
-        Self::assembled(model(), Options::default(), vec![component::hosted_action(Sample)]).await
+        Self::assembled(model(), Options::default(), (vec![component::hosted_action(Sample)], Vec::new())).await
+    }
+
+    /// The shop with the processor [`Sold`].
+    pub(crate) async fn with_sold() -> Self {
+        Self::assembled(model(), Options::default(), (Vec::new(), vec![component::hosted_processor(Sold)])).await
+    }
+
+    /// The shop with an action that calls this destination for each cart that is paid.
+    pub(crate) async fn that_calls(destination: String) -> Self {
+        Self::assembled(model(), Options::default(), (vec![component::hosted_action(Ring { destination })], Vec::new())).await
     }
 
     /// The same service over another engine, or over a journal that is not empty.
     pub(crate) async fn over<J: Journal + Registers>(journal: Arc<J>, options: Options) -> Self {
-        Self::assembled(journal, options, Vec::new()).await
+        Self::assembled(journal, options, (Vec::new(), Vec::new())).await
     }
 
     /// With an action over the topic `payments`, whose consumer leaves an event of its own in the journal.
     pub(crate) async fn open_with_action() -> Self {
         let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
         let journal = Arc::new(ModelJournal::new(Arc::new(SystemClock), random));
-        Self::assembled(journal, Options::default(), vec![component::hosted_topic_action(BookPayment)]).await
+        Self::assembled(journal, Options::default(), (vec![component::hosted_topic_action(BookPayment)], Vec::new())).await
     }
 
-    async fn assembled<J: Journal + Registers>(journal: Arc<J>, options: Options, actions: Vec<ActionHandle>) -> Self {
+    async fn assembled<J: Journal + Registers>(
+        journal: Arc<J>,
+        options: Options,
+        (actions, processors): (Vec<ActionHandle>, Vec<ProcessorHandle>),
+    ) -> Self {
         let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
         let clock = Arc::new(SystemClock);
         let runtime = open_runtime(Parts {
@@ -229,6 +299,7 @@ impl Shop {
             entities: vec![component::hosted::<Cart>()],
             operations: vec![component::hosted_operation::<Share>()],
             actions,
+            processors,
             topics: vec![component::hosted_topic_of::<Payment>("payments"), component::hosted_topic("notes")],
             clock,
             random,
@@ -236,6 +307,8 @@ impl Shop {
             threads: Arc::new(ThreadSpawner::new()),
             snapshots: None,
             views: vec![popular().hosted()],
+            outgoing: Some(Arc::new(gateway::outgoing::Pool::new())),
+            destinations: vec![("https://named.example".to_owned(), runtime::DestinationPolicy::default())],
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),
@@ -247,7 +320,7 @@ impl Shop {
         let stopped = async {
             let _dropped = stopped.await;
         };
-        let served = tokio::spawn(gateway::serve(runtime, listener, options, stopped));
+        let served = tokio::spawn(gateway::serve(runtime, pages(), listener, options, stopped));
         Self { address, journal, stop: Some(stop), served }
     }
 
@@ -333,6 +406,11 @@ fn popular() -> View {
         .on("cart/item-added", "INSERT INTO item VALUES (:sku, :quantity) ON CONFLICT (sku) DO UPDATE SET sold = sold + :quantity")
         .query::<(), Item>("top", "SELECT sku, sold FROM item ORDER BY sold DESC LIMIT 10")
         .query::<AtLeast, Item>("at-least", "SELECT sku, sold FROM item WHERE sold >= :count ORDER BY sku")
+}
+
+fn pages() -> Pages {
+    let pages = [("/board", Page::html("<!doctype html><title>shop</title>")), ("/live-query.js", Page::live_query())];
+    Pages::new(pages.map(|(path, page)| (path.to_owned(), page))).unwrap()
 }
 
 pub(crate) fn header_map(headers: &[(&str, &str)]) -> HeaderMap {

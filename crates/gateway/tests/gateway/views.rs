@@ -178,6 +178,9 @@ async fn a_view_that_has_stopped_says_so_and_everything_else_goes_on() {
     let view = shop.get("/v1/views/popular").await.json;
     assert_eq!((&view["state"], &view["behind"]), (&json!("stopped"), &json!(1)));
     assert!(view["cause"].as_str().unwrap().contains("c3"), "{view}");
+    while shop.get("/v1/views/popular").await.json["stalled"]["cause"] != view["cause"] {
+        tokio::task::yield_now().await;
+    }
     shop.add("c4", "jar", 1).await;
     assert_eq!(shop.get("/readyz").await.status, 200);
     assert_eq!(shop.get("/readyz?verbose=true").await.json["detail"]["views"], json!({ "popular": "stopped" }));

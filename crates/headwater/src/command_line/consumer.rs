@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::{Value as Json, json};
 
 use super::entity::get;
+use super::sight::{self, age, print_stall, stalled};
 use super::table::{cell, table};
 use crate::client::{accepted, command_headers, connection, failed, segment};
 use crate::config::Settings;
@@ -19,7 +20,7 @@ pub enum Command {
     List,
     /// List the keys that a consumer holds (retries are due) and has parked (a person decides), with their causes
     Held {
-        /// The consumer: an action's name
+        /// The consumer: the name of an action or a processor
         consumer: String,
         /// Only those whose last failure is of this group
         #[arg(long, value_name = "GROUP")]
@@ -27,6 +28,13 @@ pub enum Command {
         /// Print the groups of causes with their counts instead
         #[arg(long)]
         groups: bool,
+    },
+    /// Show what a processor remembers of a key: its state, when it wants to be woken, why it is parked
+    Key {
+        /// The consumer: a processor's name
+        consumer: String,
+        /// The key
+        key: String,
     },
     /// Run held and parked keys again: one, those of a cause, or all
     Redrive(Redrive),
@@ -111,6 +119,7 @@ pub(super) fn run(command: &Command, settings: &Settings, as_json: bool) -> Resu
         match command {
             Command::List => list(&url, as_json).await,
             Command::Held { consumer, cause, groups } => held(&url, consumer, cause.as_deref(), *groups, as_json).await,
+            Command::Key { consumer, key } => remembered(&url, consumer, key, as_json).await,
             Command::Redrive(redrive) => {
                 let body = json!({ "type": redrive.kind, "id": redrive.id, "cause": redrive.cause, "per_second": redrive.per_second });
                 let done = decide(&url, &redrive.consumer, "redrive", &body).await?;
@@ -164,8 +173,17 @@ async fn list(url: &str, as_json: bool) -> Result<(), Failure> {
     if as_json {
         return items.iter().try_for_each(output::json);
     }
-    let line = |item: &Json| ["consumer", "state", "under_way", "held", "parked", "cause"].map(|name| cell(&item[name])).to_vec();
-    table(&["CONSUMER", "STATE", "UNDER WAY", "HELD", "PARKED", "CAUSE"], &items.iter().map(line).collect::<Vec<_>>())
+    let now = sight::now();
+    let line = |item: &Json| {
+        let numbers = ["under_way", "held", "parked"].map(|name| cell(&item[name]));
+        let cause = stalled(item, now).map_or_else(|| cell(&item["cause"]), |(time, _)| format!("stalled for {time}"));
+        let [under_way, held, parked] = numbers;
+        let (behind, oldest) = (cell(&item["behind"]), age(&item["oldest_undelivered_at"], now).unwrap_or_default());
+        vec![cell(&item["consumer"]), cell(&item["state"]), behind, under_way, oldest, held, parked, cause]
+    };
+    let names = ["CONSUMER", "STATE", "BEHIND", "UNDER WAY", "OLDEST", "HELD", "PARKED", "CAUSE"];
+    table(&names, &items.iter().map(line).collect::<Vec<_>>())?;
+    items.iter().try_for_each(|item| print_stall(&format!("consumer {}", cell(&item["consumer"])), item, now))
 }
 
 async fn held(url: &str, consumer: &str, cause: Option<&str>, groups: bool, as_json: bool) -> Result<(), Failure> {
@@ -182,8 +200,23 @@ async fn held(url: &str, consumer: &str, cause: Option<&str>, groups: bool, as_j
     table(&heads.iter().map(String::as_str).collect::<Vec<_>>(), &items.iter().map(line).collect::<Vec<_>>())
 }
 
+async fn remembered(url: &str, consumer: &str, key: &str, as_json: bool) -> Result<(), Failure> {
+    let sight = get(url, &format!("{}/keys/{}", path(consumer), segment(key))).await?;
+    if as_json {
+        return output::json(&sight);
+    }
+    output::data(format!("state {:#}", sight["state"]))?;
+    for wake in sight["wakes"].as_array().into_iter().flatten() {
+        output::data(format!("wakes {}", cell(wake)))?;
+    }
+    match &sight["parked"] {
+        Json::Null => Ok(()),
+        parked => output::data(format!("parked by event {}: {}", cell(&parked["event"]), cell(&parked["cause"]))),
+    }
+}
+
 /// All items of a list, page by page.
-async fn pages(url: &str, first: String) -> Result<Vec<Json>, Failure> {
+pub(super) async fn pages(url: &str, first: String) -> Result<Vec<Json>, Failure> {
     let (mut items, mut next) = (Vec::new(), Some(first));
     while let Some(path) = next {
         let mut page = get(url, &path).await?;

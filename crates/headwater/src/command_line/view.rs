@@ -8,6 +8,7 @@ use gateway::client::Response;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value as Json, json};
 
+use super::sight::{self, print_stall};
 use super::table::{cell, table};
 use super::verify::progress_bar;
 use crate::client::{accepted, connection, failed, segment};
@@ -94,7 +95,9 @@ async fn list(url: &str, as_json: bool) -> Result<(), Failure> {
         let queries: Vec<&str> = view["queries"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
         ["view", "state", "behind"].map(|name| cell(&view[name])).into_iter().chain([queries.join(" ")]).collect()
     };
-    table(&["VIEW", "STATE", "BEHIND", "QUERIES"], &views.iter().map(line).collect::<Vec<_>>())
+    table(&["VIEW", "STATE", "BEHIND", "QUERIES"], &views.iter().map(line).collect::<Vec<_>>())?;
+    let now = sight::now();
+    views.iter().try_for_each(|view| print_stall(&format!("view {}", cell(&view["view"])), view, now))
 }
 
 async fn status(url: &str, view: &str, as_json: bool) -> Result<(), Failure> {
@@ -107,7 +110,9 @@ async fn status(url: &str, view: &str, as_json: bool) -> Result<(), Failure> {
             output::data(format!("{name:8} {}", cell(&status[name])))?;
         }
     }
+    print_stall("it", &status, sight::now())?;
     if !status["rebuild"].is_null() {
+        print_stall("the rebuild", &status["rebuild"], sight::now())?;
         output::data(format!("rebuild  {}, {} events behind", cell(&status["rebuild"]["state"]), status["rebuild"]["behind"]))?;
     }
     status["notes"].as_array().into_iter().flatten().try_for_each(|note| output::data(format!("note     {}", cell(note))))

@@ -7,24 +7,24 @@ use headwater::prelude::*;
 use headwater::{Exit, Outcome, Running, SendError};
 
 #[derive(Debug, Default, PartialEq, State)]
-struct Counter {
-    count: u64,
+pub(crate) struct Counter {
+    pub(crate) count: u64,
 }
 
 #[derive(Command)]
-enum CounterCommand {
+pub(crate) enum CounterCommand {
     #[command("add")]
     Add { by: u64 },
 }
 
 #[derive(Event)]
-enum CounterEvent {
+pub(crate) enum CounterEvent {
     #[event("added")]
     Added { by: u64 },
 }
 
 #[derive(Debug, PartialEq, Rejection)]
-enum CounterRejection {
+pub(crate) enum CounterRejection {
     #[rejection("too-much", "add at most {most}")]
     TooMuch { most: u64 },
 }
@@ -87,16 +87,16 @@ impl Operation for AddBoth {
     }
 }
 
-struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("headwater-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
     }
 
-    fn service(&self) -> Service {
+    pub(crate) fn service(&self) -> Service {
         Service::new("counters").entity::<Counter>().operation::<AddBoth>().listen("127.0.0.1:0").data(self.0.display().to_string())
     }
 
@@ -196,6 +196,25 @@ async fn a_name_that_breaks_its_rule_and_a_name_twice_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_page_on_a_path_of_the_platforms_is_refused_and_leaves_no_data() {
+    let directory = Directory::new();
+    let refused = directory.service().page("/v1/entities/counter", Page::html("x")).start().await.expect_err("the path is taken");
+    assert_eq!((refused.code(), refused.exit()), (Some("HW0069"), Exit::Configuration), "{refused}");
+    assert!(refused.message().contains("/v1/entities/counter"), "{refused}");
+    assert!(!directory.0.exists());
+}
+
+#[tokio::test]
+async fn a_page_is_served_beside_the_api() {
+    let directory = Directory::new();
+    let running = directory.service().page("/board", Page::html("<!doctype html>")).start().await.expect("the service starts");
+    let mut connection = gateway::client::Connection::new(running.url()).expect("it is an address");
+    let page = connection.request(http::Method::GET, "/board", http::HeaderMap::new(), bytes::Bytes::new()).await.expect("it answers");
+    assert_eq!((page.status.as_u16(), &page.body[..]), (200, &b"<!doctype html>"[..]));
+    running.stop().await;
+}
+
 fn named(name: &str, directory: &Directory) -> Service {
     Service::new(name).listen("127.0.0.1:0").data(directory.0.display().to_string())
 }
@@ -205,4 +224,48 @@ async fn nobody_there_means_that_nothing_was_sent() {
     let client = headwater::Client::new("http://127.0.0.1:1");
     let sent = client.send::<Counter>("c1", CounterCommand::Add { by: 1 }).await;
     assert!(matches!(sent, Err(SendError::Unsent { .. })), "{sent:?}");
+}
+
+/// Counts in another service whatever is counted here: over its HTTP face, under the key that the platform derives.
+struct CountThere {
+    url: String,
+}
+
+impl Action for CountThere {
+    const NAME: &'static str = "count-there";
+    const ENTITY: &'static str = "counter";
+    type Event = CounterEvent;
+
+    async fn run(&self, event: Recorded<CounterEvent>, ctx: &ActionContext) -> Result<(), ActionError> {
+        let CounterEvent::Added { by } = event.event;
+        let add = || CounterCommandBody { by };
+        // Two calls under one key, as after a process that ended before it knew of the first one's answer.
+        for _ in 0..2 {
+            let there = format!("{}/v1/entities/counter", self.url);
+            ctx.keyed("add").http().post(there).segment(&event.entity_id).segment("add").json(&add()).send().await?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Value)]
+struct CounterCommandBody {
+    by: u64,
+}
+
+#[tokio::test]
+async fn an_action_calls_another_service_and_its_key_makes_the_effect_once() {
+    let (here, there) = (Directory::new(), Directory::new());
+    let called = there.start().await;
+    let calling = Service::new("here").entity::<Counter>().action(CountThere { url: called.url().to_owned() });
+    let calling = calling.listen("127.0.0.1:0").data(here.0.display().to_string()).start().await.expect("it starts");
+    for by in 1..=4 {
+        calling.client().send::<Counter>("c/1", CounterCommand::Add { by }).await.expect("it is accepted");
+    }
+    while called.client().state::<Counter>("c/1").await.expect("it answers").is_none_or(|counter| counter.count < 10) {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    calling.stop().await;
+    assert_eq!(called.client().state("c/1").await, Ok(Some(Counter { count: 10 })));
+    called.stop().await;
 }

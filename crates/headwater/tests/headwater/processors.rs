@@ -183,7 +183,10 @@ fn a_window_ends_when_its_time_is_over_though_nothing_comes() {
 
 /// What an independent count makes of what was sent.
 #[derive(Default)]
-struct Model(BTreeMap<String, (u64, i64, Vec<(u64, i64)>)>);
+struct Model(BTreeMap<String, Region>);
+
+/// How many bookings, their sum, and both after each of them.
+type Region = (u64, i64, Vec<(u64, i64)>);
 
 impl Model {
     fn add(&mut self, region: &str, amount: i64) {

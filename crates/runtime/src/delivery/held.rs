@@ -39,6 +39,9 @@ pub struct HeldKey {
     pub sequence: u64,
     /// The place after it, as a cursor.
     pub cursor: String,
+    /// When it was recorded, in microseconds since 1970; 0 in registers of earlier versions.
+    #[serde(default)]
+    pub recorded_micros: i64,
     /// Runs of it that have begun.
     pub attempts: u32,
     /// How many of these ended with the process.
@@ -85,6 +88,7 @@ impl HeldKey {
             event_type: String::new(),
             sequence: 0,
             cursor: String::new(),
+            recorded_micros: 0,
             attempts: 0,
             deaths: 0,
             running: false,
@@ -110,6 +114,7 @@ impl HeldKey {
             event_type: format!("{}/wake", key.kind()),
             sequence: 0,
             cursor: place.to_string(),
+            recorded_micros: due_micros,
             attempts: 1,
             deaths: 0,
             running: false,
@@ -133,6 +138,7 @@ impl HeldKey {
         self.event_type = format!("{}/{}", event.entity.kind(), event.name);
         self.sequence = event.sequence;
         self.cursor = cursor.to_string();
+        self.recorded_micros = event.time.as_micros();
         (self.attempts, self.deaths, self.running, self.parked) = (0, 0, false, false);
         (self.discarded, self.edited) = (false, None);
         self.failures.clear();
@@ -140,10 +146,17 @@ impl HeldKey {
 
     /// Remembers why a run failed.
     pub(crate) fn note(&mut self, failure: &Failure, now: Timestamp) {
+        let cause = shortened(failure.cause());
+        // What waits for somebody outside says the same again and again: it must not push out what happened before.
+        if matches!(failure, Failure::Later { .. })
+            && let Some(last) = self.failures.last_mut().filter(|last| last.cause == cause)
+        {
+            last.at_micros = now.as_micros();
+            return;
+        }
         if self.failures.len() == FAILURES_KEPT_MAX {
             self.failures.remove(0);
         }
-        let cause = shortened(failure.cause());
         self.failures.push(FailedRun { at_micros: now.as_micros(), attempt: self.attempts, cause });
     }
 
@@ -158,6 +171,11 @@ impl HeldKey {
     /// The first sequence of the key that has not ended.
     pub(super) fn from(&self) -> u64 {
         self.sequence + u64::from(self.discarded)
+    }
+
+    /// When the event was recorded, as far as the register knows.
+    pub(crate) fn recorded(&self) -> i64 {
+        if self.recorded_micros == 0 { self.since_micros } else { self.recorded_micros }
     }
 
     /// Why the last run failed.

@@ -7,7 +7,8 @@
 //! - a missing register stops a consumer that had one: it begins again where an operator says, never by itself at the first event.
 //!
 //! `session` is a consumer at work, `window` how far its cursor may go, `lease` and `held` what its registers say, `worker` the
-//! reader of one held key, `run` one run, `memory` what the journal knows of consumers, `orders` what people decide.
+//! reader of one held key, `run` one run, `memory` what the journal knows of consumers, `orders` what people decide, `look` whether
+//! it moves.
 //!
 //! What it is not: a place for effects. A handler's own effects must be recognised when they come twice.
 
@@ -15,6 +16,7 @@ mod backoff;
 mod handler;
 mod held;
 mod lease;
+mod look;
 mod memory;
 mod orders;
 mod run;
@@ -29,10 +31,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::seams::{Clock, Random};
-use journal::{Context, Cursor, Journal, Registers, Selection, Timestamp};
+use journal::{Context, Cursor, Journal, Register, Registers, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::Notices;
 use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX};
 use crate::seams::Tasks;
 pub use backoff::RetryPolicy;
@@ -40,6 +43,7 @@ pub(crate) use handler::{Delivery, Failure, Handler};
 use held::HeldRegisters;
 pub use held::{FailedRun, HeldKey};
 use lease::Lease;
+pub(crate) use look::{Watched, watch as watch_progress};
 pub use memory::Decision;
 pub(crate) use memory::Memory;
 pub use orders::{HeldSelection, OrderError, cause_group};
@@ -47,8 +51,8 @@ pub(crate) use orders::{Order, What};
 pub use session::DeliveryError;
 pub(crate) use session::{Orders, next_order};
 use session::{Session, place_at};
-pub(crate) use status::StatusCell;
 pub use status::{ConsumerState, ConsumerStatus};
+pub(crate) use status::{Sight, StatusCell};
 
 /// Where a consumer begins that has never been there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,13 @@ pub(crate) struct Consumer {
     pub(crate) handler: Arc<dyn Handler>,
 }
 
+impl Consumer {
+    fn watched(&self) -> Watched {
+        let (name, selection) = (self.name.clone(), self.selection.clone());
+        Watched { name, selection, run_time: self.run_timeout, is_elsewhere: self.handler.is_elsewhere() }
+    }
+}
+
 /// What consumers share with the machine.
 pub(crate) struct Seams {
     pub(crate) journal: Arc<dyn Journal>,
@@ -84,6 +95,10 @@ pub(crate) struct Seams {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) tasks: Arc<dyn Tasks>,
+    /// Tells an operator what has happened.
+    pub(crate) notices: Notices,
+    /// See [`Limits`](crate::Limits).
+    pub(crate) stall_after: Duration,
 }
 
 /// A consumer that has begun.
@@ -114,6 +129,16 @@ impl DeliveryRoom {
         }
     }
 
+    /// Takes places away that are none of this journal. It is called before anything is recorded: once the journal has grown past a
+    /// place that was beyond its head, nobody can tell any more.
+    pub(crate) async fn lose_foreign_places(&self) -> Result<(), DeliveryError> {
+        for register in self.seams.registers.list(lease::PREFIX).await? {
+            let consumer = register.name.trim_start_matches(lease::PREFIX).to_owned();
+            lose_if_foreign(&consumer, &register, &self.seams).await?;
+        }
+        Ok(())
+    }
+
     /// Gives a new consumer its place. One that begins at the head of now must have it before further events come.
     pub(crate) async fn place(&self, consumer: &Consumer) -> Result<(), DeliveryError> {
         let known = self.seams.registers.get(&Lease::register(&consumer.name)).await?.is_some();
@@ -134,9 +159,11 @@ impl DeliveryRoom {
         stop.send_replace(*self.stop.borrow());
         let orders = Arc::new(tokio::sync::Mutex::new(receiver));
         let seams = Arc::clone(&self.seams);
-        let at_work = AtWork::new(&self.working);
+        let (at_work, consumer) = (AtWork::new(&self.working), Arc::new(consumer));
+        let parts = (consumer.watched(), Arc::clone(&seams), Arc::clone(&status));
+        self.seams.tasks.spawn(Box::pin(watch_progress(parts, stopped.clone())));
         self.seams.tasks.spawn(Box::pin(async move {
-            consume(Arc::new(consumer), seams, status, orders, stopped).await;
+            consume(consumer, seams, status, orders, stopped).await;
             drop((at_work, ending));
         }));
     }
@@ -284,6 +311,7 @@ async fn consume(consumer: Arc<Consumer>, seams: Arc<Seams>, status: Arc<StatusC
                 match session.work(&mut stop).await {
                     // A stop, or another place to go on from.
                     Ok(()) => {
+                        status.placed();
                         wait = ENGINE_RETRY_MIN;
                         continue;
                     }
@@ -311,7 +339,11 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// A consumer that does not work can still be told where to go on.
 async fn obey_without_session(consumer: &Consumer, seams: &Seams, status: &StatusCell, order: Order) {
     let done = match order.what {
-        What::Place { cursor, why } => place_anew(consumer, seams, cursor, &why).await.map(|()| 0).map_err(OrderError::from),
+        What::Place { cursor, why } => {
+            let placed = place_anew(consumer, seams, cursor, &why).await;
+            status.placed();
+            placed.map(|()| 0).map_err(OrderError::from)
+        }
         _ => Err(OrderError::NotWorking { cause: status.get().state.to_string() }),
     };
     // Who asked may have gone away.
@@ -334,6 +366,20 @@ async fn session(
 ) -> Result<Option<Session>, DeliveryError> {
     let Some(lease) = place(&parts.0, &parts.1).await? else { return Ok(None) };
     Session::begin(parts, Arc::clone(orders), lease, careful).await.map(Some)
+}
+
+/// Takes a place away that is none of this journal, such as one of registers that are newer than it. Its consumer has had a place, even
+/// if this journal is so old that it does not know.
+async fn lose_if_foreign(consumer: &str, register: &Register, seams: &Seams) -> Result<(), DeliveryError> {
+    let (cursor, head) = (lease::decode(register)?.1.cursor, seams.journal.head().await?.position());
+    if seams.journal.lineage().resolve(cursor, head, 0).is_ok() {
+        return Ok(());
+    }
+    Memory::new(&*seams.journal, consumer).created(Cursor::BEGINNING).await?;
+    seams.registers.delete(&register.name, register.revision).await?;
+    let remedy = format!("give it another one with `consumer place {consumer} AT`");
+    (seams.notices)(&format!("consumer {consumer}: its place {cursor} is none of this journal and is taken away; {remedy}"));
+    Ok(())
 }
 
 /// The consumer's lease. A consumer that the journal knows and the registers do not has lost its place.

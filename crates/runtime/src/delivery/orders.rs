@@ -54,6 +54,11 @@ pub enum OrderError {
     },
     /// A run of the key is under way.
     Running,
+    /// The consumer is of a sort that cannot do it.
+    Unfit {
+        /// Why, and the remedy.
+        cause: String,
+    },
     /// The consumer does not work now.
     NotWorking {
         /// Why.
@@ -74,7 +79,7 @@ impl fmt::Display for OrderError {
             Self::OtherEvent { event } => write!(formatter, "the key is held by event {event} by now; look at it and decide again"),
             Self::Running => formatter.write_str("a run of the key is under way; try again"),
             Self::NotWorking { cause } => write!(formatter, "the consumer does not work now ({cause}); try again"),
-            Self::Failed { cause } => formatter.write_str(cause),
+            Self::Failed { cause } | Self::Unfit { cause } => formatter.write_str(cause),
         }
     }
 }

@@ -14,7 +14,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{BoxFuture, Cursor, CursorError, EntityKey, Events, Position, Read, ReadError, ReadMode, Recorded, RegisterError, Revision};
+use journal::{
+    BoxFuture, Cursor, CursorError, EntityKey, Events, Position, Read, ReadError, ReadMode, Recorded, RegisterError, Revision, Timestamp,
+};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 
@@ -24,7 +26,7 @@ use super::lease::{Lease, Place, Suspect};
 use super::memory::{Decision, Memory};
 use super::orders::{HeldSelection, Order, OrderError, What, cause_group};
 use super::run::run;
-use super::status::StatusCell;
+use super::status::{Sight, StatusCell};
 use super::window::Window;
 use super::worker::{Errand, ErrandEnd, work};
 use super::{Consumer, Seams, stopped};
@@ -94,6 +96,8 @@ pub(super) struct Session {
     parked: usize,
     /// When held keys are due.
     due: BTreeSet<(i64, EntityKey)>,
+    /// When the events of held and parked keys were recorded.
+    recorded: BTreeSet<(i64, EntityKey)>,
     /// Events up to here may have ended the last process: they run alone.
     careful_until: Position,
     ended: mpsc::UnboundedReceiver<Ended>,
@@ -136,6 +140,7 @@ impl Session {
             orders,
             parked: 0,
             due: BTreeSet::new(),
+            recorded: BTreeSet::new(),
             ended_since_checkpoint: 0,
             checkpoint_at: None,
             consumer,
@@ -173,6 +178,7 @@ impl Session {
         let Some(held) = self.held.remove(key) else { return };
         self.parked -= usize::from(held.record.parked);
         self.due.remove(&(held.record.due_micros, key.clone()));
+        self.recorded.remove(&(held.record.recorded(), key.clone()));
     }
 
     fn hold(&mut self, key: EntityKey, record: HeldKey, revision: Revision, latest: u64) {
@@ -182,7 +188,16 @@ impl Session {
             self.due.insert((record.due_micros, key.clone()));
         }
         let from = record.from();
+        self.note_recorded(&key, &record);
         self.held.insert(key, Held { record, revision, latest, from, running: false });
+    }
+
+    /// A key is held by this event now.
+    fn note_recorded(&mut self, key: &EntityKey, record: &HeldKey) {
+        if let Some(before) = self.held.get(key) {
+            self.recorded.remove(&(before.record.recorded(), key.clone()));
+        }
+        self.recorded.insert((record.recorded(), key.clone()));
     }
 
     /// Works until it is told to stop or to go elsewhere, or the engine fails. Every run has ended when this returns.
@@ -261,7 +276,7 @@ impl Session {
     }
 
     async fn take(&mut self, event: Arc<Recorded>) -> Result<(), DeliveryError> {
-        self.window.take(event.position);
+        self.window.take(event.position, event.time);
         if let Some(held) = self.held.get_mut(&event.entity) {
             held.latest = event.sequence;
             self.window.end(event.position);
@@ -382,7 +397,7 @@ impl Session {
 
     /// Holds the key of an event that failed. The register is durable before the cursor may pass.
     async fn fail(&mut self, event: &Recorded, attempts: u32, failure: &Failure) -> Result<(), DeliveryError> {
-        let mut record = HeldKey::new(event, self.seams.journal.lineage(), attempts, self.seams.clock.now());
+        let mut record = HeldKey::new(event, self.seams.journal.lineage(), failure.attempts(attempts), self.seams.clock.now());
         self.consumer.settle_failure(&mut record, failure, &self.seams);
         let revision = self.registers.put(&event.entity, None, &record).await?;
         let waiting = self.lanes.remove(&event.entity).unwrap_or_default().waiting;
@@ -402,7 +417,10 @@ impl Session {
                 self.hold(key, record, revision, latest);
             }
             ErrandEnd::Drained { held: record, revision, sequence } if held.latest > sequence => {
-                (held.record, held.revision, held.from) = (record, revision, sequence + 1);
+                self.note_recorded(&key, &record);
+                if let Some(held) = self.held.get_mut(&key) {
+                    (held.record, held.revision, held.from) = (record, revision, sequence + 1);
+                }
                 self.spawn_errand(key);
             }
             ErrandEnd::Drained { revision, .. } => {
@@ -546,8 +564,15 @@ impl Session {
     }
 
     fn tell_status(&self) {
-        let lineage = self.seams.journal.lineage();
-        self.status.working(lineage.cursor(self.window.done()), self.window.len(), self.held.len() - self.parked, self.parked);
+        self.status.working(&Sight {
+            cursor: self.seams.journal.lineage().cursor(self.window.done()),
+            ahead: self.window.ahead(),
+            under_way: self.window.len(),
+            held: self.held.len() - self.parked,
+            parked: self.parked,
+            oldest_undelivered_at: self.window.oldest(),
+            oldest_held_at: self.recorded.first().map(|(recorded, _)| Timestamp::from_micros(*recorded)),
+        });
     }
 }
 

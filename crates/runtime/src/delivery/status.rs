@@ -1,8 +1,11 @@
-//! How a consumer is, for whoever asks.
+//! How a consumer is, for whoever asks. The session tells its part in each turn, `look` what it finds when it looks.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use journal::Cursor;
+use journal::{Cursor, Position, Timestamp};
+use tokio::sync::Notify;
+
+use crate::stall::Stall;
 
 /// What a consumer is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,33 +52,125 @@ pub struct ConsumerStatus {
     pub held: usize,
     /// Keys that wait for a person.
     pub parked: usize,
+    /// When the oldest event was recorded that is for it, has not ended and waits behind no held key. `None` when there is none, as
+    /// far as it has read; of one that does not work, as of the last look.
+    pub oldest_undelivered_at: Option<Timestamp>,
+    /// When the oldest of the events was recorded that hold a key or have parked it.
+    pub oldest_held_at: Option<Timestamp>,
+    /// Since when it does not move although it has something to do.
+    pub stalled: Option<Stall>,
 }
 
-pub(crate) struct StatusCell(Mutex<ConsumerStatus>);
+impl ConsumerStatus {
+    /// How many events of the service are behind its place, at most; `None` before it has one. Those that are not for it count until
+    /// it has gone past them.
+    #[must_use]
+    pub fn behind(&self, head: Cursor) -> Option<u64> {
+        self.cursor.map(|cursor| head.position().saturating_sub(cursor.position()))
+    }
+}
+
+/// What a session knows.
+pub(crate) struct Sight {
+    pub(crate) cursor: Cursor,
+    /// Events that have ended behind one that has not.
+    pub(crate) ahead: usize,
+    pub(crate) under_way: usize,
+    pub(crate) held: usize,
+    pub(crate) parked: usize,
+    pub(crate) oldest_undelivered_at: Option<Timestamp>,
+    pub(crate) oldest_held_at: Option<Timestamp>,
+}
+
+/// How far a consumer is: the greater, the further. Another place that a person gives it begins anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Reached {
+    placings: u64,
+    done: Position,
+    ahead: usize,
+}
+
+pub(crate) struct StatusCell {
+    told: Mutex<Told>,
+    /// Its state has changed.
+    changed: Notify,
+}
+
+struct Told {
+    status: ConsumerStatus,
+    reached: Reached,
+    /// The first event behind its place, while no session tells.
+    next: Option<(Position, Timestamp)>,
+}
 
 impl StatusCell {
     pub(crate) fn new(name: &str) -> Self {
-        let (state, name) = (ConsumerState::Starting, name.to_owned());
-        Self(Mutex::new(ConsumerStatus { name, state, cursor: None, under_way: 0, held: 0, parked: 0 }))
+        let status = ConsumerStatus {
+            name: name.to_owned(),
+            state: ConsumerState::Starting,
+            cursor: None,
+            under_way: 0,
+            held: 0,
+            parked: 0,
+            oldest_undelivered_at: None,
+            oldest_held_at: None,
+            stalled: None,
+        };
+        Self { told: Mutex::new(Told { status, reached: Reached::default(), next: None }), changed: Notify::new() }
     }
 
     pub(crate) fn get(&self) -> ConsumerStatus {
-        self.lock().clone()
+        self.look().0
+    }
+
+    /// How it is, and how far.
+    pub(super) fn look(&self) -> (ConsumerStatus, Reached) {
+        let told = self.lock();
+        let mut status = told.status.clone();
+        let is_behind = |next: &(Position, Timestamp)| status.cursor.is_none_or(|cursor| next.0 > cursor.position());
+        let next = told.next.filter(is_behind).map(|(_, time)| time);
+        status.oldest_undelivered_at = status.oldest_undelivered_at.into_iter().chain(next).min();
+        (status, told.reached)
     }
 
     pub(crate) fn state(&self, state: ConsumerState) {
-        self.lock().state = state;
+        self.lock().status.state = state;
+        self.changed.notify_one();
     }
 
-    pub(crate) fn working(&self, cursor: Cursor, under_way: usize, held: usize, parked: usize) {
-        let mut status = self.lock();
-        if status.state != ConsumerState::Working {
-            status.state = ConsumerState::Working;
+    /// Resolves when its state has changed.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// A person has given it another place.
+    pub(super) fn placed(&self) {
+        let mut told = self.lock();
+        told.reached.placings += 1;
+        (told.reached.done, told.reached.ahead, told.next) = (0, 0, None);
+    }
+
+    pub(super) fn next(&self, next: Option<(Position, Timestamp)>) {
+        self.lock().next = next;
+    }
+
+    pub(super) fn stall(&self, stall: Option<Stall>) {
+        self.lock().status.stalled = stall;
+    }
+
+    pub(crate) fn working(&self, sight: &Sight) {
+        let mut told = self.lock();
+        if told.status.state != ConsumerState::Working {
+            told.status.state = ConsumerState::Working;
+            self.changed.notify_one();
         }
-        (status.cursor, status.under_way, status.held, status.parked) = (Some(cursor), under_way, held, parked);
+        (told.reached.done, told.reached.ahead) = (sight.cursor.position(), sight.ahead);
+        let status = &mut told.status;
+        (status.cursor, status.under_way, status.held, status.parked) = (Some(sight.cursor), sight.under_way, sight.held, sight.parked);
+        (status.oldest_undelivered_at, status.oldest_held_at) = (sight.oldest_undelivered_at, sight.oldest_held_at);
     }
 
-    fn lock(&self) -> MutexGuard<'_, ConsumerStatus> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

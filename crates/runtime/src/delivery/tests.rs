@@ -1,6 +1,8 @@
 //! Consumers over the model engine, under virtual time: order, failures, restarts and deaths, from seeds.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod later;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -34,6 +36,8 @@ impl DeliveryRoom {
     }
 }
 
+mod look;
+
 type Verdict = BoxFuture<'static, Result<(), Failure>>;
 type Script = Box<dyn Fn(&Arc<Recorded>, usize) -> Verdict + Send + Sync>;
 
@@ -41,6 +45,8 @@ type Script = Box<dyn Fn(&Arc<Recorded>, usize) -> Verdict + Send + Sync>;
 struct World {
     clock: Arc<SimClock>,
     journal: Arc<ModelJournal>,
+    /// What operators were told.
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 /// Runs that have begun, as `(key, sequence)`, in order.
@@ -73,7 +79,7 @@ impl World {
     fn new() -> Self {
         let clock = Arc::new(SimClock::new());
         let journal = Arc::new(ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(7))));
-        Self { clock, journal }
+        Self { clock, journal, told: Arc::default() }
     }
 
     fn append(&self, tasks: &SimTasks, key: &str) {
@@ -114,14 +120,22 @@ impl World {
     }
 
     fn process_of(&self, seed: u64, handler: Arc<dyn Handler>, attempts_max: u32) -> Process {
+        self.process_over(seed, Arc::clone(&self.journal) as Arc<dyn Journal>, handler, attempts_max)
+    }
+
+    fn process_over(&self, seed: u64, journal: Arc<dyn Journal>, handler: Arc<dyn Handler>, attempts_max: u32) -> Process {
         let tasks = Arc::new(SimTasks::new(Arc::clone(&self.clock), seed));
+        let told = Arc::clone(&self.told);
         let room = DeliveryRoom::new(Seams {
-            journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
+            journal,
             registers: Arc::clone(&self.journal) as Arc<dyn Registers>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             random: Arc::new(SimRandom::new(seed)),
             tasks: Arc::clone(&tasks) as Arc<dyn Tasks>,
+            notices: Arc::new(move |words| told.lock().unwrap().push(words.to_owned())),
+            stall_after: Duration::from_secs(60),
         });
+        tasks.block_on(room.lose_foreign_places()).unwrap();
         room.begin(Consumer {
             name: "watcher".into(),
             selection: Selection::Types(vec!["thing".into()]),

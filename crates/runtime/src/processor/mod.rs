@@ -17,6 +17,7 @@ mod record;
 mod session;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use component::Start;
 use component::hosted::ProcessorHandle;
@@ -26,7 +27,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::action::DryRun;
 use crate::delivery::{
-    ConsumerState, ConsumerStatus, DeliveryError, HeldKey, Order, OrderError, Orders, Seams, StatusCell, What, next_order, stopped,
+    ConsumerState, ConsumerStatus, DeliveryError, HeldKey, Order, OrderError, Orders, Seams, StatusCell, Watched, What, next_order,
+    stopped, watch_progress,
 };
 use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX};
 use record::Progress;
@@ -48,7 +50,7 @@ struct Shared {
     processor: ProcessorHandle,
     seams: Arc<Seams>,
     selection: Selection,
-    status: StatusCell,
+    status: Arc<StatusCell>,
     orders: Orders,
     send: mpsc::Sender<Order>,
     durable: Mutex<Option<Cursor>>,
@@ -92,6 +94,7 @@ impl Processors {
         for shared in &self.all {
             place(shared).await?;
             let (shared, stop) = (Arc::clone(shared), self.stop.subscribe());
+            self.seams.tasks.spawn(Box::pin(watch_progress(watched(&shared), stop.clone())));
             let working = self.working.clone();
             working.send_modify(|working| *working += 1);
             self.seams.tasks.spawn(Box::pin(async move {
@@ -186,10 +189,17 @@ impl Drop for AtWork {
 fn shared(processor: ProcessorHandle, seams: &Arc<Seams>) -> Shared {
     let description = processor.description();
     let types = description.sources.iter().flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind}/{name}").into()));
-    let (selection, status) = (Selection::Types(types.collect()), StatusCell::new(description.name));
+    let (selection, status) = (Selection::Types(types.collect()), Arc::new(StatusCell::new(description.name)));
     let (send, orders) = mpsc::channel(ORDERS_MAX);
     let orders = Arc::new(tokio::sync::Mutex::new(orders));
     Shared { processor, seams: Arc::clone(seams), selection, status, orders, send, durable: Mutex::default() }
+}
+
+/// A fold has no time of its own.
+fn watched(shared: &Shared) -> (Watched, Arc<Seams>, Arc<StatusCell>) {
+    let (name, selection) = (shared.name().to_owned(), shared.selection.clone());
+    let watched = Watched { name, selection, run_time: Duration::ZERO, is_elsewhere: false };
+    (watched, Arc::clone(&shared.seams), Arc::clone(&shared.status))
 }
 
 /// A new processor gets its place.

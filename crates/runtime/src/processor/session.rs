@@ -17,7 +17,7 @@ use component::EventClock;
 use component::hosted::{Folded, LiveKey, ProcessorInput, ProcessorMoment};
 use journal::{
     AppendError, BoxFuture, Commit, Cursor, EntityKey, Events, Expect, Position, Read, ReadError, ReadMode, Recorded, RegisterError,
-    Selection,
+    Selection, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -27,7 +27,7 @@ use super::guard::{Guard, fatal};
 use super::keys::Keys;
 use super::record::{self, Kept, Progress};
 use crate::action::delivered;
-use crate::delivery::{Failure, HeldKey, Order, next_order, stopped};
+use crate::delivery::{Failure, HeldKey, Order, Sight, next_order, stopped};
 use crate::flight::Flight;
 use crate::isolation::isolated;
 use crate::limits::{
@@ -595,7 +595,12 @@ impl<'a> Session<'a> {
         let cursor = if is_at_rest { lineage.cursor(self.read) } else { self.shared.durable_cursor(self.progress.start) };
         let asked = usize::from(self.wake_step.is_some() || self.wake_behind.is_some());
         let inputs = self.under_way.iter().map(|under_way| under_way.inputs.max(1)).sum::<usize>() + self.draft.inputs + asked;
-        self.shared.status.working(cursor, inputs, 0, self.keys.parked().len());
+        let parked = self.keys.parked();
+        let oldest = parked.values().map(HeldKey::recorded).min().map(Timestamp::from_micros);
+        // Since when its oldest input is there is looked up; a step is not told apart by the times of its inputs.
+        let (ahead, held, oldest_undelivered_at) = (0, 0, None);
+        let sight = Sight { cursor, ahead, under_way: inputs, held, parked: parked.len(), oldest_undelivered_at, oldest_held_at: oldest };
+        self.shared.status.working(&sight);
     }
 }
 

@@ -5,8 +5,9 @@
 //! machine refused is tried again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use journal::seams::{Spawner, wait_for};
+use journal::seams::{Clock, Spawner, wait_for};
 use journal::{Cursor, CursorError, Events, Journal, Position, Read, ReadError, ReadMode, Selection};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,6 +20,7 @@ use super::store::{Opened, Store};
 use super::write::Writer;
 use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_REST};
 use crate::seams::Tasks;
+use crate::stall::Stall;
 
 /// Told to an operator at once.
 pub type Notices = Arc<dyn Fn(&str) + Send + Sync>;
@@ -26,9 +28,12 @@ pub type Notices = Arc<dyn Fn(&str) + Send + Sync>;
 /// What all views share.
 pub(crate) struct Surroundings {
     pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) threads: Arc<dyn Spawner>,
     pub(crate) notices: Notices,
+    /// See [`Limits`](crate::Limits).
+    pub(crate) stall_after: Duration,
 }
 
 /// How far a file is.
@@ -38,6 +43,8 @@ pub(super) struct Progress {
     /// It has caught up once since it was begun.
     pub(super) complete: bool,
     pub(super) state: ViewState,
+    /// How often it was begun from the first event.
+    pub(super) begun: u64,
     /// Grows with each change of a table, by its place.
     pub(super) changes: Arc<[u64]>,
     /// Nothing more will come.
@@ -52,7 +59,12 @@ pub(super) struct Fill {
     pub(super) progress: watch::Sender<Progress>,
     /// Why it was made again, the latest last.
     pub(super) notes: Mutex<Vec<String>>,
-    around: Arc<Surroundings>,
+    /// Whether it has stalled, as `look` sees it.
+    pub(super) stall: Mutex<Option<Stall>>,
+    pub(super) around: Arc<Surroundings>,
+    /// The head before this process has recorded anything. The first opening takes it: once the journal has grown past the place of a file
+    /// that is newer than it, nobody can tell any more.
+    begun_at: Mutex<Option<Position>>,
     stop: watch::Sender<bool>,
     /// A reader met damage.
     damage: watch::Sender<Option<String>>,
@@ -73,16 +85,19 @@ enum Ended {
 }
 
 impl Fill {
-    pub(super) fn new(plan: Arc<Plan>, store: Store, generation: u32, around: Arc<Surroundings>) -> Arc<Self> {
+    /// `begun_at` is the head before this process has recorded anything, for a file that may be there.
+    pub(super) fn new(plan: Arc<Plan>, store: Store, generation: u32, around: Arc<Surroundings>, begun_at: Option<Position>) -> Arc<Self> {
         let changes = vec![0; plan.tables.len()].into();
-        let progress = Progress { cursor: Cursor::BEGINNING, complete: false, state: ViewState::Opening, changes, ended: false };
+        let progress = Progress { cursor: Cursor::BEGINNING, complete: false, state: ViewState::Opening, begun: 0, changes, ended: false };
         Arc::new(Self {
             plan,
             store,
             generation,
             progress: watch::Sender::new(progress),
             notes: Mutex::default(),
+            stall: Mutex::default(),
             around,
+            begun_at: Mutex::new(begun_at),
             stop: watch::Sender::new(false),
             damage: watch::Sender::new(None),
             readers: Mutex::default(),
@@ -157,7 +172,7 @@ impl Fill {
         let _ = stop.wait_for(|stop| *stop).await;
     }
 
-    fn say(&self, words: String) {
+    pub(super) fn say(&self, words: String) {
         (self.around.notices)(&words);
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.push(words);
@@ -181,6 +196,7 @@ impl Fill {
         self.damage.send_replace(None);
         self.progress.send_modify(|progress| {
             (progress.cursor, progress.complete, progress.state) = (Cursor::BEGINNING, false, ViewState::Opening);
+            progress.begun += 1;
         });
         if let Err(error) = self.store.remove() {
             self.rest(format!("{file} cannot be removed: {error}")).await;
@@ -189,8 +205,8 @@ impl Fill {
 
     /// From opening the file to whatever ends it.
     async fn round(self: &Arc<Self>) -> Ended {
-        let head = match self.around.journal.head().await {
-            Ok(head) => head.position(),
+        let head = match self.head().await {
+            Ok(head) => head,
             Err(error) => return Ended::Fault(Fault::Machine(error.to_string())),
         };
         let (batches, queue) = mpsc::channel(1);
@@ -213,6 +229,15 @@ impl Fill {
             (Ok(Some(fault)), _) | (Ok(None), Some(fault)) => Ended::Fault(fault),
             (Ok(None), None) => Ended::Stopped,
             (Err(_), _) => Ended::Fault(Fault::Machine("the thread that writes ended without a word".to_owned())),
+        }
+    }
+
+    /// What was there when this began.
+    async fn head(&self) -> Result<Position, ReadError> {
+        let begun_at = self.begun_at.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match begun_at {
+            Some(head) => Ok(head),
+            None => Ok(self.around.journal.head().await?.position()),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Views: SQL tables that are filled from the journal, and queries over them.
 //!
 //! `check` makes a plan of a definition; `fill` fills one file from the journal, with `batch` for what was read, `write` on a thread of its
-//! own and `store` for the file; `rows` runs queries, on the threads of `pool`; `live` runs them again when their tables have changed. This
-//! file is what the runtime calls: which file serves, and what waits for what.
+//! own and `store` for the file; `rows` runs queries, on the threads of `pool`; `live` runs them again when their tables have changed; `look`
+//! sees whether a file is filled. This file is what the runtime calls: which file serves, and what waits for what.
 //!
 //! A view is a copy of its own on every node, in position order, without a lease. SQLite is named here and nowhere else.
 
@@ -14,6 +14,7 @@ mod fill;
 mod functions;
 mod guard;
 mod live;
+mod look;
 mod payload;
 mod plan;
 mod pool;
@@ -89,22 +90,27 @@ impl Views {
         }
     }
 
-    /// Starts to fill. Once.
-    pub(crate) fn begin(&self) {
+    /// Starts to fill. Once, before anything is recorded; `head` is where the journal is.
+    pub(crate) fn begin(&self, head: Position) {
         for host in &self.hosts {
             let generation = self.generation(host);
-            let fill = self.fill(host, generation);
+            let fill = self.fill(host, generation, Some(head));
             host.serving.send_replace(Some(Arc::clone(&fill)));
-            self.around.tasks.spawn(Box::pin(Arc::clone(&fill).run()));
+            self.fill_up(&fill);
             if let Some(folder) = self.folder.clone() {
                 self.around.tasks.spawn(Box::pin(clear_others(folder, fill)));
             }
         }
     }
 
-    fn fill(&self, host: &Host, generation: u32) -> Arc<Fill> {
+    fn fill_up(&self, fill: &Arc<Fill>) {
+        self.around.tasks.spawn(Box::pin(look::watch(Arc::clone(fill))));
+        self.around.tasks.spawn(Box::pin(Arc::clone(fill).run()));
+    }
+
+    fn fill(&self, host: &Host, generation: u32, begun_at: Option<Position>) -> Arc<Fill> {
         let store = Store::new(self.folder.clone(), &host.plan, generation);
-        Fill::new(Arc::clone(&host.plan), store, generation, Arc::clone(&self.around))
+        Fill::new(Arc::clone(&host.plan), store, generation, Arc::clone(&self.around), begun_at)
     }
 
     /// The oldest file of this build: a younger one is a rebuild that did not come to its end, or else the older one would be gone.
@@ -215,7 +221,7 @@ impl Views {
             if next.is_some() {
                 return Ok(false);
             }
-            let fill = self.fill(&host, old.generation + 1);
+            let fill = self.fill(&host, old.generation + 1, None);
             *next = Some(Arc::clone(&fill));
             fill
         };
@@ -227,7 +233,7 @@ impl Views {
     async fn change_places(&self, host: &Host, old: &Arc<Fill>, fill: Arc<Fill>) {
         // What an earlier rebuild left is no beginning.
         let _ = fill.store.remove();
-        self.around.tasks.spawn(Box::pin(Arc::clone(&fill).run()));
+        self.fill_up(&fill);
         let mut progress = fill.progress.subscribe();
         let settled = |progress: &Progress| progress.ended || progress.complete || matches!(progress.state, ViewState::Stopped(_));
         let complete = progress.wait_for(settled).await.is_ok_and(|progress| progress.complete && !progress.ended);
@@ -335,16 +341,17 @@ impl Host {
         let (name, build) = (self.plan.view.name(), self.plan.build.clone());
         let Some(fill) = self.serving.borrow().clone() else {
             let (state, cursor) = (ViewState::Idle, Cursor::BEGINNING);
-            return ViewStatus { name, build, state, cursor, behind: head, rebuild: None, file: None, notes: Vec::new() };
+            return ViewStatus { name, build, state, cursor, behind: head, stalled: None, rebuild: None, file: None, notes: Vec::new() };
         };
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let rebuild = next.map(|next| {
             let Progress { state, cursor, .. } = next.progress.borrow().clone();
-            Rebuild { state, cursor, behind: head.saturating_sub(cursor.position()) }
+            Rebuild { state, cursor, behind: head.saturating_sub(cursor.position()), stalled: next.stalled() }
         });
         let Progress { state, cursor, .. } = fill.progress.borrow().clone();
         let notes = fill.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let file = fill.store.file().map(str::to_owned);
-        ViewStatus { name, build, state, cursor, behind: head.saturating_sub(cursor.position()), rebuild, file, notes }
+        let (behind, stalled) = (head.saturating_sub(cursor.position()), fill.stalled());
+        ViewStatus { name, build, state, cursor, behind, stalled, rebuild, file, notes }
     }
 }

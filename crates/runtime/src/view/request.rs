@@ -9,6 +9,7 @@ use journal::{Cursor, ReadError};
 
 use super::fault::ViewStop;
 use super::rows::Rows;
+use crate::stall::Stall;
 
 /// A question to a view.
 #[derive(Clone, Debug)]
@@ -168,6 +169,8 @@ pub struct ViewStatus {
     pub cursor: Cursor,
     /// Events of the service behind that place, at most.
     pub behind: u64,
+    /// Since when it does not move although the journal goes on, or since when it has stopped.
+    pub stalled: Option<Stall>,
     /// How far a rebuild beside it is, when one is under way.
     pub rebuild: Option<Rebuild>,
     /// Its file, within the folder of views; `None` in memory.
@@ -185,6 +188,8 @@ pub struct Rebuild {
     pub cursor: Cursor,
     /// Events of the service behind that place, at most.
     pub behind: u64,
+    /// As for the view.
+    pub stalled: Option<Stall>,
 }
 
 /// What a view does.
