@@ -63,6 +63,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, flags: &GlobalFlags) -> Result<Exit, Failure> {
     match &arguments.retail_totals {
         Some(url) => print_totals(url, flags.json),
+        None if arguments.story == Story::Cards && arguments.retail.is_some() => {
+            Err(Failure::plain(Exit::Usage, "--retail plays invoices of the shop; leave out --story cards, or --retail"))
+        }
         None if arguments.story == Story::Cards => {
             let telling = Telling { exits: arguments.exit, is_empty: arguments.empty, quiet: arguments.quiet };
             threads::serve(story::serve(&arguments.cards, telling, flags))

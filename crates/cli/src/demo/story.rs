@@ -43,19 +43,19 @@ enum Begin {
 #[command(next_help_heading = "With --story cards")]
 pub(super) struct CardsArguments {
     /// How many payments are generated
-    #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, requires = "story", value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     payments: u32,
     /// Payments a second
-    #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, requires = "story", value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
     /// Which stream of payments: the same seed generates the same one
-    #[arg(long, value_name = "NUMBER", default_value_t = 7)]
+    #[arg(long, requires = "story", value_name = "NUMBER", default_value_t = 7)]
     seed: u64,
     /// Which checks are at work: start again with one more, and the others go on where they were
-    #[arg(long, value_name = "CHECKS", value_enum, value_delimiter = ',', default_values = ["velocity", "spending", "travel"])]
+    #[arg(long, requires = "story", value_name = "CHECKS", value_enum, value_delimiter = ',', default_values = ["velocity", "spending", "travel"])]
     checks: Vec<CheckName>,
     /// Where a check begins that is new
-    #[arg(long, value_enum, default_value = "now")]
+    #[arg(long, requires = "story", value_enum, default_value = "now")]
     begin: Begin,
 }
 

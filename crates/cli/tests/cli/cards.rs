@@ -162,3 +162,21 @@ fn the_story_stops_in_order_before_its_end() {
     check_code(&again, 0);
     assert_eq!(json_lines(&stdout(&again)).pop().expect("a last line")["payments"], 300);
 }
+
+#[test]
+fn what_belongs_to_another_story_is_refused() {
+    let directory = Directory::new();
+    check_code(&run(&directory, ["demo", "--checks", "velocity"]), 2);
+    check_code(&run(&directory, ["demo", "--story", "cards", "--checks", "luck"]), 2);
+    check_code(&run(&directory, ["demo", "--story", "cards", "--retail", "invoices.csv"]), 2);
+}
+
+/// A check that cannot fail is none.
+#[test]
+#[should_panic(expected = "said something twice")]
+fn an_alert_that_comes_twice_is_found_out() {
+    let all = stream();
+    let expected = model::alerts(&all, &["travel"]);
+    let came: Vec<Alert> = expected.iter().chain(expected.first()).cloned().collect();
+    check_once("travel", Some(&came), &expected);
+}

@@ -52,7 +52,7 @@ pub(super) fn catch_up(
     for number in 0..ROUNDS {
         let copy = workspace.path(&format!("round-{number}"));
         copied(&recorded, &copy).map_err(|error| Failure::plain(Exit::Failed, format!("cannot copy the recorded topic: {error}")))?;
-        probes.push(threads::serve(steps::load(probe_journal.clone(), cards, number, round))?);
+        probes.push(threads::serve(steps::load(probe_journal.clone(), CARDS, number, round))?);
         rates.push(threads::serve(through(&copy))?);
         // What cannot be removed now is removed with the workspace.
         let _ = std::fs::remove_dir_all(&copy);
