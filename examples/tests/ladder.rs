@@ -7,8 +7,14 @@ mod action;
 #[path = "../01_cart.rs"]
 mod cart;
 #[allow(dead_code, unreachable_pub)]
+#[path = "../08_http_call.rs"]
+mod http_call;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../03_operation_transfer.rs"]
 mod operation_transfer;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../09_processor.rs"]
+mod processor;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../04_rule_unique_email.rs"]
 mod rule_unique_email;

@@ -9,6 +9,7 @@ mod play;
 mod reading;
 mod retail;
 mod script;
+mod story;
 mod totals;
 mod trade;
 
@@ -22,10 +23,14 @@ use serde_json::json;
 
 use crate::shop;
 use play::{Play, Played};
+use story::{CardsArguments, Story, Telling};
 
 /// What the demo plays, and how it ends.
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// Which story is played
+    #[arg(long, value_enum, default_value = "shop")]
+    story: Story,
     /// Play every invoice line of this file (online-retail.csv or .csv.zst) instead of the generated day
     #[arg(long, value_name = "FILE")]
     retail: Option<PathBuf>,
@@ -50,12 +55,21 @@ pub(crate) struct Arguments {
     /// Say only what was asked for
     #[arg(long)]
     quiet: bool,
+    #[command(flatten)]
+    cards: CardsArguments,
 }
 
 /// Runs the demo.
 pub(crate) fn run(arguments: &Arguments, flags: &GlobalFlags) -> Result<Exit, Failure> {
     match &arguments.retail_totals {
         Some(url) => print_totals(url, flags.json),
+        None if arguments.story == Story::Cards && arguments.retail.is_some() => {
+            Err(Failure::plain(Exit::Usage, "--retail plays invoices of the shop; leave out --story cards, or --retail"))
+        }
+        None if arguments.story == Story::Cards => {
+            let telling = Telling { exits: arguments.exit, is_empty: arguments.empty, quiet: arguments.quiet };
+            threads::serve(story::serve(&arguments.cards, telling, flags))
+        }
         None => {
             let play = chosen(arguments)?;
             threads::serve(serve(arguments, flags, play))

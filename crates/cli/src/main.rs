@@ -1,6 +1,7 @@
 //! The `headwater` binary: a shop to play with, benches with their own probes, and the command line of every service.
 
 mod bench;
+mod cards;
 mod demo;
 mod shop;
 

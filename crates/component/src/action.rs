@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use crate::entity::Entity;
 use crate::hosted::{ActionDoor, ActionTarget, Refusal, SendFailure, SentCommand};
+use crate::http::Http;
 use crate::operation::Operation;
 use crate::rule::Rule;
 use crate::value::{Value, decode, encode};
 use crate::variants::{Event, Rejection, Variants as _, decode_payload, encode_payload};
 
-/// A stateless reaction: an event of one entity type becomes commands to others.
+/// A stateless reaction: an event of one entity type becomes commands to others, and calls to the outside.
 ///
 /// It runs at least once for each event that it reads, in order per entity, entities side by side. Its commands take effect
-/// once, however often it runs: their ids come from the action's name, the event's id, and their order or key.
+/// once, however often it runs: their ids come from the action's name, the event's id, and their order or key. Calls to the outside
+/// ([`ActionContext::http`]) are at least once.
 ///
 /// ```
 /// # extern crate headwater_component as headwater;
@@ -144,6 +146,11 @@ pub(crate) enum Verdict {
     Retry(String),
     Park(String),
     Skip(String),
+    /// Not the event's fault: it costs no attempt.
+    Later {
+        cause: String,
+        wait: Duration,
+    },
 }
 
 impl ActionError {
@@ -165,7 +172,7 @@ impl ActionError {
 
 impl fmt::Display for ActionError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Verdict::Retry(cause) | Verdict::Park(cause) | Verdict::Skip(cause)) = &self.0;
+        let (Verdict::Retry(cause) | Verdict::Park(cause) | Verdict::Skip(cause) | Verdict::Later { cause, .. }) = &self.0;
         formatter.write_str(cause)
     }
 }
@@ -241,6 +248,12 @@ impl ActionContext {
         self.next().rule::<R>(input).await
     }
 
+    /// Calls somebody outside over HTTP. The call is known by its order too, and carries an `Idempotency-Key` that is made of it; it is at
+    /// least once all the same.
+    pub fn http(&self) -> Http<'_> {
+        self.next().http()
+    }
+
     /// The same for one thing to send, known by a key instead of its order.
     #[must_use]
     pub fn keyed(&self, key: impl fmt::Display) -> Keyed<'_> {
@@ -258,7 +271,16 @@ pub struct Keyed<'a> {
     key: String,
 }
 
-impl Keyed<'_> {
+impl<'a> Keyed<'a> {
+    /// As [`ActionContext::http`].
+    pub fn http(self) -> Http<'a> {
+        Http::new(self)
+    }
+
+    pub(crate) fn into_parts(self) -> (&'a dyn ActionDoor, String) {
+        (self.door, self.key)
+    }
+
     /// As [`ActionContext::command`].
     ///
     /// # Errors

@@ -6,18 +6,21 @@
 mod action;
 mod assertions;
 mod difference;
+mod door;
 mod entities;
 mod entity;
 mod events;
 mod outcome;
 mod processor;
+mod sending;
 mod topic;
 
-pub use action::{GivenAction, Sending, WhenAction, command_to, given_action, operation_with, rule_with};
+pub use action::{GivenAction, WhenAction, given_action};
 pub use entities::{GivenEntities, WhenEntities, given_entities};
 pub use entity::{Given, When, given};
 pub use events::{GivenEvents, WhenEvents, given_events};
 pub use processor::{GivenProcessor, given_processor};
+pub use sending::{Sending, command_to, http_delete, http_get, http_patch, http_post, http_put, operation_with, rule_with};
 pub use topic::{GivenTopicAction, given_topic_action};
 
 use crate::hosted::CommandContext;

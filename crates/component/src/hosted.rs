@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -316,12 +317,22 @@ pub enum ActionOutcome {
         /// Why.
         reason: String,
     },
+    /// Somebody outside is spared for now: it runs again after this time, and that costs no attempt.
+    Later {
+        /// Why.
+        cause: String,
+        /// For how long.
+        wait: Duration,
+    },
 }
 
 /// What an action may do.
 pub trait ActionDoor: Send + Sync {
     /// Sends a command and gives its reply as JSON. The same key in a later run of the same event is the same command.
     fn send(&self, command: SentCommand) -> BoxedFuture<'_, Result<Vec<u8>, SendFailure>>;
+
+    /// Calls somebody outside and gives the whole answer, whatever its status. The same key in a later run is the same call.
+    fn call(&self, call: SentCall) -> BoxedFuture<'_, Result<CallReply, CallFailure>>;
 }
 
 /// A command that an action sends.
@@ -364,6 +375,92 @@ pub enum SendFailure {
         /// Why.
         message: String,
     },
+}
+
+/// A call to the outside that an action makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentCall {
+    /// The method, in upper case.
+    pub method: &'static str,
+    /// Scheme, host and port in one spelling, without a default port: `https://pay.example`.
+    pub destination: String,
+    /// The whole address; it begins with the destination.
+    pub url: String,
+    /// Its own headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// How long the answer may take.
+    pub timeout: Option<Duration>,
+    /// What it is known by within the event.
+    pub key: String,
+}
+
+/// What was answered to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallReply {
+    /// The status.
+    pub status: u16,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// How long the destination asks to be left alone (`Retry-After`).
+    pub retry_after: Option<Duration>,
+    /// How long the runtime leaves the destination alone, when what it answered is the destination's trouble and not the event's.
+    pub rest: Option<Duration>,
+}
+
+impl CallReply {
+    /// Whether it is a yes.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Whether the same call may be answered otherwise later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self.status, 408 | 425 | 429 | 500..=599)
+    }
+
+    /// Whether it tells of the destination rather than of what was asked: too much, or nobody there behind whoever answers.
+    #[must_use]
+    pub fn is_of_destination(&self) -> bool {
+        matches!(self.status, 429 | 502 | 503 | 504)
+    }
+}
+
+/// Why a call was not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallFailure {
+    /// It cannot be made so, now or later; nothing has left.
+    Unfit {
+        /// Why.
+        message: String,
+    },
+    /// No whole answer came.
+    Failed {
+        /// Why.
+        message: String,
+        /// How long the destination is left alone, when it is the destination's trouble and not the event's.
+        rest: Option<Duration>,
+    },
+    /// The destination is spared for now; nothing has left.
+    NotTried {
+        /// Why.
+        message: String,
+        /// For how long.
+        wait: Duration,
+    },
+}
+
+/// The one spelling of a destination that somebody has named by scheme, host and port alone.
+///
+/// # Errors
+/// What is wrong with the name.
+pub fn named_destination(address: &str) -> Result<String, String> {
+    crate::http::named_destination(address)
 }
 
 /// A processor.

@@ -18,6 +18,7 @@ mod entity;
 mod given;
 mod host;
 pub mod hosted;
+mod http;
 pub mod limits;
 mod operation;
 mod processor;
@@ -39,12 +40,14 @@ pub use decision::{Decision, IntoEvents, nothing, record};
 pub use entity::Entity;
 pub use given::{
     Given, GivenAction, GivenEntities, GivenEvents, GivenProcessor, GivenTopicAction, Sending, When, WhenAction, WhenEntities, WhenEvents,
-    command_to, given, given_action, given_entities, given_events, given_processor, given_topic_action, operation_with, rule_with,
+    command_to, given, given_action, given_entities, given_events, given_processor, given_topic_action, http_delete, http_get, http_patch,
+    http_post, http_put, operation_with, rule_with,
 };
 pub use host::{
     hosted, hosted_action, hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
 };
 pub use hosted::CommandContext;
+pub use http::{Http, HttpCall, HttpFailure, HttpReply};
 pub use macros::{Command, Event, Rejection, State, Value};
 pub use operation::{Entities, EntityRef, Operation};
 pub use processor::{EventClock, Inputs, Processor, ProcessorContext, Route};

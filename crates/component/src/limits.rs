@@ -15,6 +15,17 @@ pub const PANES_MAX: i64 = 1_000;
 /// Digits behind the point of a [`Decimal`](crate::Decimal), at most.
 pub const DECIMAL_PLACES_MAX: u32 = 28;
 
+/// Bytes of the address of a call to the outside, at most.
+pub const CALL_URL_BYTES_MAX: usize = 8 * 1024;
+/// Headers that a call says itself, at most.
+pub const CALL_HEADERS_MAX: usize = 32;
+/// Bytes of the body of a call, at most.
+pub const CALL_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of the answer to a call, at most.
+pub const CALL_REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of an answer's body that a message shows, at most.
+pub const CALL_EXCERPT_BYTES_MAX: usize = 256;
+
 // serde_json reads 127 levels and no more: what was written deeper could never be read again.
 const _: () = assert!(BODY_DEPTH_MAX < PAYLOAD_DEPTH_MAX && PAYLOAD_DEPTH_MAX < 128);
 const _: () = assert!(TAG_NAME_BYTES_MAX < TAG_BYTES_MAX);

@@ -4,6 +4,7 @@
 //! query; and the general routes. Paths, components and members come in a fixed order, so that a changed description is a readable diff.
 
 mod consumers;
+mod destinations;
 mod general;
 mod pulls;
 mod schemas;
@@ -38,6 +39,7 @@ pub fn openapi(
     }
     views::paths(views, &mut schemas, &mut paths);
     consumers::paths(&mut schemas, &mut paths);
+    destinations::paths(&mut schemas, &mut paths);
     pulls::paths(&mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();
@@ -86,7 +88,7 @@ fn command_operation(entity: &str, command: &ShapeDescription, schema: &str, rej
     responses.insert("422".to_owned(), rejections.response());
     json!({
         "tags": [entity], "operationId": format!("{entity}.{}", command.name), "summary": command.summary,
-        "parameters": general::parameters(&["Id", "IdempotencyKey", "IfMatch", "IfNoneMatch", "Prefer", "Traceparent", "CorrelationId"]),
+        "parameters": general::parameters(&["Id", "IdempotencyKey", "IfMatch", "IfNoneMatch", "Prefer", "Traceparent", "CorrelationId", "TimeoutMs"]),
         "requestBody": { "required": false, "description": "may be left out by a command without fields",
             "content": { "application/json": { "schema": general::reference("schemas", schema) } } },
         "responses": responses,
@@ -104,7 +106,7 @@ fn operation_path(operation: &OperationDescription, schemas: &mut Schemas, paths
     responses.insert("422".to_owned(), rejections.response());
     let post = json!({
         "tags": ["operations"], "operationId": format!("operation.{name}"),
-        "parameters": general::parameters(&["IdempotencyKey", "Traceparent", "CorrelationId"]),
+        "parameters": general::parameters(&["IdempotencyKey", "Traceparent", "CorrelationId", "TimeoutMs"]),
         "requestBody": { "required": true, "content": { "application/json": { "schema": general::reference("schemas", &input) } } },
         "responses": responses,
     });

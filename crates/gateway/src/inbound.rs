@@ -12,6 +12,8 @@ mod body;
 mod command;
 mod connection;
 mod consumer;
+mod deadline;
+mod destination;
 mod dispatch;
 mod entity;
 mod events;
@@ -39,6 +41,7 @@ use tokio::sync::watch;
 use crate::limits;
 use crate::page::Pages;
 
+pub(crate) use headers::{CORRELATION_ID, IDEMPOTENCY_KEY, TIMEOUT_MS, TRACEPARENT};
 pub(crate) use path::encode;
 pub use refusal::told;
 pub use server::serve;

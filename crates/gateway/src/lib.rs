@@ -1,4 +1,5 @@
-//! The gateway: the only room that knows HTTP, as server ([`serve`], and of [`Pages`] beside the API), as client ([`client`]) and in
+//! The gateway: the only room that knows HTTP, as server ([`serve`], and of [`Pages`] beside the API), as client ([`client`], and
+//! [`outgoing`] for actions) and in
 //! what it says about itself ([`openapi`], [`problem`]).
 //!
 //! It promises that bad input is refused with a problem that names the part, the bound and the remedy, that it never
@@ -17,6 +18,7 @@ mod inbound;
 mod json;
 pub mod limits;
 mod nearest;
+pub mod outgoing;
 mod page;
 pub mod problem;
 

@@ -121,6 +121,21 @@ pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one line of a stream that the client takes, at most.
 pub const CLIENT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// How long a call of an action waits for a connection.
+pub const OUTGOING_CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Addresses of one name that are tried, at most.
+pub const OUTGOING_ADDRESSES_MAX: usize = 4;
+/// Bytes of the head of an answer to an action, at most.
+pub const OUTGOING_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Header fields of an answer to an action, at most.
+pub const OUTGOING_HEADERS_MAX: usize = 100;
+/// How long a connection waits for its next call, at most.
+pub const OUTGOING_IDLE_MAX: Duration = Duration::from_secs(30);
+/// Connections that wait for their next call to one destination, at most.
+pub const OUTGOING_KEPT_PER_DESTINATION_MAX: usize = 32;
+/// Connections that wait for their next call, at most.
+pub const OUTGOING_KEPT_MAX: usize = 256;
+
 const _: () = assert!(URI_BYTES_MAX + HEADER_BYTES_MAX < HEAD_BUFFER_BYTES, "our own refusal comes before hyper's bare one");
 const _: () = assert!(PULL_WAIT_SECONDS_MAX < CLIENT_ANSWER_MAX.as_secs(), "our own client waits longer than a pull");
 const _: () = assert!(IN_FLIGHT_MAX as usize <= runtime::limits::WINDOW_EVENTS_MAX);

@@ -84,6 +84,7 @@ codes! {
     INTERNAL = "HW0050" "internal" 500;
     UNREADABLE = "HW0051" "unreadable" 500;
     DAMAGED = "HW0052" "damaged" 500;
+    DEADLINE_PASSED = "HW0053" "deadline-passed" 504;
     NOT_HELD = "HW0080" "not-held" 404;
     DECISION_STALE = "HW0081" "decision-stale" 409;
     CONSUMER_NOT_WORKING = "HW0082" "consumer-not-working" 503 retry 1;

@@ -5,6 +5,7 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod consumer;
+pub(crate) mod destination;
 pub(crate) mod entity;
 pub(crate) mod events;
 pub(crate) mod explain;
@@ -56,6 +57,9 @@ pub enum Command {
     /// Look at consumers, and decide about keys that they hold or have parked
     #[command(subcommand)]
     Consumer(consumer::Command),
+    /// Look at whom actions call
+    #[command(subcommand)]
+    Destination(destination::Command),
     /// Look at entities
     #[command(subcommand)]
     Entity(entity::Command),
@@ -120,6 +124,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Send(arguments) => send::run(arguments, settings, flags.json),
         Command::Events(command) => events::run(command, service.name(), settings, flags.json),
         Command::Consumer(command) => consumer::run(command, settings, flags.json),
+        Command::Destination(command) => destination::run(command, settings, flags.json),
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),

@@ -154,6 +154,8 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
         views: service.views().to_vec(),
+        outgoing: Some(Arc::new(gateway::outgoing::Pool::new())),
+        destinations: service.destinations().to_vec(),
         clock: engine.clock.clone(),
         random: engine.random.clone(),
         tasks: Arc::new(TokioTasks::current()),

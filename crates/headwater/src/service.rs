@@ -6,6 +6,7 @@ use component::{
     hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
 };
 use gateway::Page;
+use runtime::DestinationPolicy;
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -30,6 +31,7 @@ pub struct Service {
     processors: Vec<ProcessorHandle>,
     topics: Vec<TopicHandle>,
     views: Vec<ViewHandle>,
+    destinations: Vec<(String, DestinationPolicy)>,
     pages: Vec<(String, Page)>,
     flags: Flags,
 }
@@ -45,6 +47,7 @@ impl Service {
             processors: Vec::new(),
             topics: Vec::new(),
             views: Vec::new(),
+            destinations: Vec::new(),
             pages: Vec::new(),
             flags: Flags::default(),
         }
@@ -101,6 +104,13 @@ impl Service {
     /// Adds a view: rows made from events, with queries.
     pub fn view(mut self, view: View) -> Self {
         self.views.push(view.hosted());
+        self
+    }
+
+    /// Says how a destination is treated that actions call: scheme, host and port, as in `https://pay.example`. Those that are not named
+    /// have the default policy.
+    pub fn destination(mut self, address: impl Into<String>, policy: DestinationPolicy) -> Self {
+        self.destinations.push((address.into(), policy));
         self
     }
 
@@ -183,5 +193,9 @@ impl Service {
 
     pub(crate) fn views(&self) -> &[ViewHandle] {
         &self.views
+    }
+
+    pub(crate) fn destinations(&self) -> &[(String, DestinationPolicy)] {
+        &self.destinations
     }
 }

@@ -38,10 +38,11 @@
 //! assert_eq!(shop.events::<Cart>("c1"), [CartEvent::Added { pieces: 2 }]);
 //! ```
 //!
-//! What it is not: a test of the disk or of HTTP. Nothing here listens, and the journal is in memory; what a power cut does to the real
+//! What it is not: a test of the disk or of HTTP. Nothing here listens or calls (see [`Testkit::stub_http`]), and the journal is in memory; what a power cut does to the real
 //! one is tested by Headwater itself.
 
 mod held;
+mod http;
 mod key;
 mod processor;
 mod read;
@@ -49,11 +50,13 @@ mod read;
 use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use component::{Entity, Operation, Rule};
 use journal::seams::Clock as _;
-use runtime::testing::{Components, Faults, Simulation};
+use runtime::testing::{Components, Faults, HttpStubs, Simulation};
+pub use runtime::testing::{HttpAnswer, HttpRequest};
 
 use crate::client::SendError;
 use crate::service::Service;
@@ -109,6 +112,7 @@ pub struct Testkit {
     service: Rc<dyn Fn() -> Service>,
     seed: u64,
     faults: Faults,
+    stubs: Arc<HttpStubs>,
     simulation: OnceCell<Simulation>,
     /// How many commands were sent without a key of the test's own.
     sent: Cell<u64>,
@@ -119,7 +123,14 @@ impl Testkit {
     #[must_use]
     pub fn new(service: impl Fn() -> Service + 'static) -> Self {
         let seed = seed_of_environment().unwrap_or_default();
-        Self { service: Rc::new(service), seed, faults: Faults::default(), simulation: OnceCell::new(), sent: Cell::new(0) }
+        Self {
+            service: Rc::new(service),
+            seed,
+            faults: Faults::default(),
+            stubs: Arc::default(),
+            simulation: OnceCell::new(),
+            sent: Cell::new(0),
+        }
     }
 
     /// Who goes first, and which faults there are, follows from this number; 0 unless it is said.
@@ -256,7 +267,8 @@ impl Testkit {
     fn simulation(&self) -> &Simulation {
         self.simulation.get_or_init(|| {
             let service = Rc::clone(&self.service);
-            let simulation = Simulation::new(self.seed, self.faults, Box::new(move || components(&service())));
+            let stubs = Arc::clone(&self.stubs);
+            let simulation = Simulation::new(self.seed, self.faults, stubs, Box::new(move || components(&service())));
             simulation.unwrap_or_else(|refused| panic!("the service does not hold together: {refused}"))
         })
     }
@@ -285,6 +297,7 @@ fn components(service: &Service) -> Components {
         processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
         views: service.views().to_vec(),
+        destinations: service.destinations().to_vec(),
     }
 }
 

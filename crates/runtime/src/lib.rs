@@ -12,6 +12,7 @@ mod admission;
 mod asked;
 mod asynchronous;
 mod delivery;
+mod destination;
 mod entity;
 mod flight;
 mod isolation;
@@ -39,6 +40,7 @@ pub use action::{DryRun, DrySend};
 pub use delivery::{
     ConsumerState, ConsumerStatus, Decision, DeliveryError, FailedRun, HeldKey, HeldSelection, OrderError, RetryPolicy, cause_group,
 };
+pub use destination::{DestinationPolicy, DestinationState, DestinationStatus, Outgoing, OutgoingCall, OutgoingError};
 pub use limits::Limits;
 pub use processor::KeySight;
 pub use pull::{ConsumerError, ConsumerReads, ConsumerSetup, ConsumerSight, ConsumerStart, DeliveryWord, PulledDelivery, SetUp};
@@ -76,6 +78,10 @@ pub struct Parts {
     pub topics: Vec<TopicHandle>,
     /// The views.
     pub views: Vec<ViewHandle>,
+    /// Who calls outside for actions; nobody does when it is absent.
+    pub outgoing: Option<Arc<dyn Outgoing>>,
+    /// How destinations are treated, by their address.
+    pub destinations: Vec<(String, DestinationPolicy)>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness for minted command ids.

@@ -143,6 +143,25 @@ pub const PUBLISH_MESSAGES_MAX: usize = 250;
 /// Bytes of payloads that share one commit of a topic, at most; a single message has the journal's own bound.
 pub const PUBLISH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// Destinations that are known at once, at most; those that a service names are always.
+pub const DESTINATIONS_MAX: usize = 1_024;
+/// Calls that wait for their turn at one destination, at most.
+pub const CALLS_WAITING_MAX: usize = 1_024;
+/// How long a call waits for its turn, at most.
+pub const CALL_TURN_MAX: Duration = Duration::from_secs(5);
+/// A call that its run leaves less time than this, and less than it wants, says nothing about its destination when that time is over.
+pub const CALL_FAIR_MIN: Duration = Duration::from_secs(1);
+/// Trial calls of a half open breaker: so many at once, and so many must succeed.
+pub const DESTINATION_TRIALS: u32 = 3;
+/// Calls of runs that have failed before which a destination always gets, a second.
+pub const RETRIES_PER_SECOND_MIN: u32 = 5;
+/// Such calls at once, at most, however many others there were.
+pub const RETRIES_AT_ONCE_MAX: u32 = 50;
+/// How long a destination may ask to be left alone, at most.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+/// The part of a run's time that is kept for what follows its last call: the call is cut before the run is.
+pub const RUN_MARGIN_DIVISOR: u32 = 20;
+
 // Each message has two command records, whose keys, names and contexts come on top of its payload.
 const _: () = assert!(PUBLISH_MESSAGES_MAX * 2 <= journal::limits::COMMIT_COMMANDS_MAX);
 const _: () = assert!(

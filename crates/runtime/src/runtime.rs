@@ -13,6 +13,7 @@ use crate::admission::Admission;
 use crate::asked::{Mint, checked};
 use crate::asynchronous::Asynchronous;
 use crate::delivery::{ConsumerStatus, Decision, DeliveryError, DeliveryRoom, HeldKey, HeldSelection, OrderError, Seams, What};
+use crate::destination::{DestinationStatus, Destinations, Machine};
 use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
@@ -32,6 +33,7 @@ pub struct Runtime {
     entities: Arc<Entities>,
     asynchronous: Asynchronous,
     actions: Vec<ActionHandle>,
+    destinations: Arc<Destinations>,
     delivery: DeliveryRoom,
     processors: Processors,
     operations: Arc<Operations>,
@@ -65,6 +67,7 @@ impl Runtime {
     /// When names clash or break their rule, or the engine cannot do what a component needs.
     pub fn new(parts: Parts) -> Result<Self, StartError> {
         let plans = start::check(&parts)?;
+        let destinations = start::destinations(&parts.destinations)?;
         let kinds = start::emitted(&parts).into_iter().map(Kind::new).collect();
         // Snapshots are derived: without them loads take longer, and that is all.
         let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, parts.journal.lineage().id).ok());
@@ -76,6 +79,12 @@ impl Runtime {
             tasks: Arc::clone(&parts.tasks),
             notices: Arc::clone(&parts.notices),
             stall_after: parts.limits.stall_after,
+        };
+        let machine = Machine {
+            clock: Arc::clone(&parts.clock),
+            random: Arc::clone(&parts.random),
+            tasks: Arc::clone(&parts.tasks),
+            outgoing: parts.outgoing,
         };
         let around = Surroundings {
             journal: Arc::clone(&parts.journal),
@@ -93,6 +102,7 @@ impl Runtime {
             service: parts.service,
             asynchronous: Asynchronous::new(Arc::clone(&entities)),
             actions: parts.actions,
+            destinations: Arc::new(Destinations::new(machine, destinations)),
             entities,
             processors: Processors::new(parts.processors, Arc::clone(delivery.seams())),
             delivery,
@@ -213,8 +223,14 @@ impl Runtime {
         self.asynchronous.resume(&self.delivery).await?;
         let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).chain(self.processors.names()).collect();
         self.pulled.resume(&self.delivery, &components).await?;
+        let reach = action::Reach {
+            entities: Arc::clone(&self.entities),
+            operations: Arc::clone(&self.operations),
+            destinations: Arc::clone(&self.destinations),
+            tasks: Arc::clone(self.delivery.tasks()),
+        };
         for action in &self.actions {
-            let consumer = action::consumer(action, &self.entities, &self.operations);
+            let consumer = action::consumer(action, &reach);
             self.delivery.place(&consumer).await?;
             self.delivery.begin(consumer);
         }
@@ -244,6 +260,12 @@ impl Runtime {
     #[must_use]
     pub fn consumers(&self) -> Vec<ConsumerStatus> {
         self.delivery.statuses().into_iter().chain(self.processors.statuses()).collect()
+    }
+
+    /// How each destination is that actions call, by its address: those that the service names, and those that were called lately.
+    #[must_use]
+    pub fn destinations(&self) -> Vec<DestinationStatus> {
+        self.destinations.statuses()
     }
 
     /// The held and parked keys of a consumer, ordered by key.

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use component::hosted::{EntityHandle, OperationHandle, ProcessorDescription, TOPIC_TYPE};
+use component::hosted::{EntityHandle, OperationHandle, ProcessorDescription, TOPIC_TYPE, named_destination};
 use journal::{Capability, EntityType};
 
-use crate::Parts;
 use crate::view::{self, Plan};
+use crate::{DestinationPolicy, Parts};
 
 /// Why a runtime does not begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,13 @@ pub enum StartError {
         /// What is wrong, and the remedy.
         problem: String,
     },
+    /// A destination's address or policy does not hold together.
+    Destination {
+        /// Its address, as the service names it.
+        destination: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A view's definition does not hold together.
     View {
         /// The view.
@@ -74,6 +81,7 @@ impl fmt::Display for StartError {
             Self::MissingCapability { capability, what, name } => {
                 write!(formatter, "the engine has no {capability}, which the {what} `{name}` needs; choose another engine")
             }
+            Self::Destination { destination, problem } => write!(formatter, "the destination `{destination}`: {problem}"),
             Self::Processor { processor, problem } => write!(formatter, "processor `{processor}`: {problem}"),
             Self::View { view, message } => write!(formatter, "view `{view}`, {message}"),
         }
@@ -106,6 +114,24 @@ pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
     }
     check_capabilities(parts)?;
     view::check(&parts.views, &entities).map_err(|(view, message)| StartError::View { view, message })
+}
+
+/// The destinations that a service names, in one spelling.
+pub(crate) fn destinations(named: &[(String, DestinationPolicy)]) -> Result<Vec<(String, DestinationPolicy)>, StartError> {
+    let mut seen = HashSet::new();
+    let mut destinations = Vec::with_capacity(named.len());
+    for (address, policy) in named {
+        let refused = |problem| StartError::Destination { destination: address.clone(), problem };
+        let destination = named_destination(address).map_err(refused)?;
+        if let Some(field) = policy.problem() {
+            return Err(refused(format!("{field} must be more than 0")));
+        }
+        if !seen.insert(destination.clone()) {
+            return Err(refused("is named twice; give it one policy".to_owned()));
+        }
+        destinations.push((destination, *policy));
+    }
+    Ok(destinations)
 }
 
 fn check_names(what: &'static str, names: impl Iterator<Item = &'static str>) -> Result<(), StartError> {

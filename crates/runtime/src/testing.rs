@@ -7,6 +7,7 @@
 //! What it is not: a simulation of the disk (`journal::sim` is, under the embedded engine), nor of a journal that is shared by nodes.
 
 mod action;
+mod http;
 mod journal;
 mod pace;
 
@@ -26,8 +27,12 @@ use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHa
 use crate::limits::DEATHS_MAX;
 use crate::seams::Tasks;
 use crate::seams::sim::{Driven, SimTasks, SimThreads};
-use crate::{ConsumerState, ConsumerStatus, Limits, Parts, Runtime, StartError, ViewState, ViewStatus, delivery};
+use crate::{
+    ConsumerState, ConsumerStatus, DestinationPolicy, Limits, Outgoing, Parts, Runtime, StartError, ViewState, ViewStatus, delivery,
+};
 use action::Runs;
+use http::Network;
+pub use http::{HttpAnswer, HttpRequest, HttpStubs};
 use pace::Pace;
 
 /// How much virtual time an answer may take.
@@ -70,6 +75,8 @@ pub struct Components {
     pub topics: Vec<TopicHandle>,
     /// The views.
     pub views: Vec<ViewHandle>,
+    /// How destinations are treated.
+    pub destinations: Vec<(String, DestinationPolicy)>,
 }
 
 /// See the module.
@@ -82,6 +89,7 @@ pub struct Simulation {
     model: Arc<ModelJournal>,
     pace: Arc<Pace>,
     runs: Arc<Runs>,
+    stubs: Arc<HttpStubs>,
     dice: SimRandom,
     snapshots: RefCell<SimDisk>,
     runtime: RefCell<Option<Arc<Runtime>>>,
@@ -96,7 +104,7 @@ impl Simulation {
     ///
     /// # Panics
     /// When the process ends so often that none begins.
-    pub fn new(seed: u64, faults: Faults, components: Box<dyn Fn() -> Components>) -> Result<Self, StartError> {
+    pub fn new(seed: u64, faults: Faults, stubs: Arc<HttpStubs>, components: Box<dyn Fn() -> Components>) -> Result<Self, StartError> {
         let dice = SimRandom::new(seed);
         let clock = Arc::new(SimClock::new());
         let model = Arc::new(ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(dice.roll()))));
@@ -106,7 +114,7 @@ impl Simulation {
         let pace = Arc::new(Pace::new(faults, &tasks, SimRandom::new(dice.roll())));
         let snapshots = RefCell::new(SimDisk::new(dice.roll()));
         let (runs, runtime, ended) = (Arc::default(), RefCell::default(), Cell::new(0));
-        let simulation = Self { components, faults, clock, tasks, threads, model, pace, runs, dice, snapshots, runtime, ended };
+        let simulation = Self { components, faults, clock, tasks, threads, model, pace, runs, stubs, dice, snapshots, runtime, ended };
         simulation.begin()?;
         Ok(simulation)
     }
@@ -118,7 +126,10 @@ impl Simulation {
     pub fn ask<T>(&self, ask: impl Fn(Arc<Runtime>) -> BoxFuture<'static, T>) -> T {
         for _ in 0..ENDS_MAX {
             match self.tasks.drive(ask(self.runtime()), ANSWER_MAX) {
-                Driven::Done(answer) => return answer,
+                Driven::Done(answer) => {
+                    self.complain();
+                    return answer;
+                }
                 Driven::Ended => self.begin_again(),
                 Driven::Stuck => panic!("no answer within {} hour of virtual time", ANSWER_MAX.as_secs() / 3_600),
             }
@@ -132,6 +143,7 @@ impl Simulation {
         while !self.tasks.pass(until) {
             self.begin_again();
         }
+        self.complain();
     }
 
     /// Goes on until every consumer and view has seen all there is, and nothing is due. Time moves only as far as runs under way need
@@ -146,6 +158,7 @@ impl Simulation {
                 self.begin_again();
                 continue;
             }
+            self.complain();
             let open = self.open();
             if open.is_empty() {
                 return Ok(());
@@ -209,6 +222,14 @@ impl Simulation {
         self.runs.begun()
     }
 
+    /// Fails the test when an action has called a destination without a stub: within the run it is an error like any other.
+    #[track_caller]
+    fn complain(&self) {
+        if let Some(complaint) = self.stubs.complaint() {
+            panic!("{complaint}");
+        }
+    }
+
     fn runtime(&self) -> Arc<Runtime> {
         Arc::clone(self.runtime.borrow().as_ref().expect("a process runs between two calls"))
     }
@@ -251,7 +272,7 @@ impl Simulation {
     }
 
     fn parts(&self) -> Parts {
-        let Components { service, entities, operations, actions, processors, topics, views } = (self.components)();
+        let Components { service, entities, operations, actions, processors, topics, views, destinations } = (self.components)();
         let journal = Arc::new(journal::Slow { model: Arc::clone(&self.model), pace: Arc::clone(&self.pace) });
         Parts {
             service,
@@ -263,6 +284,8 @@ impl Simulation {
             processors,
             topics,
             views,
+            outgoing: Some(Arc::new(Network { stubs: Arc::clone(&self.stubs), pace: Arc::clone(&self.pace) }) as Arc<dyn Outgoing>),
+            destinations,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             random: Arc::new(SimRandom::new(self.dice.roll())),
             tasks: Arc::clone(&self.tasks) as Arc<dyn Tasks>,

@@ -1,7 +1,10 @@
 //! Hops, from an event over an action and its command to the next event, beside appends of as many tasks to a journal alone; and what one
 //! key that always fails costs the others.
 //!
-//! The service is a small one, `walker`, on the embedded engine. Walks begin over HTTP; their hops stay in the runtime.
+//! A processor is measured in `processor`. The service of the others is a small one, `walker`, on the embedded engine. Walks begin over HTTP; their hops stay in the runtime.
+
+mod processor;
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +42,10 @@ enum Case {
     Hops,
     /// A key that always fails among a thousand healthy ones
     FailingKey,
+    /// Payments of a recorded topic through a processor, and the latency of an alert at half of that
+    Processor,
+    /// The same payments with one card
+    HotKey,
 }
 
 /// Which cases, how long.
@@ -57,18 +64,31 @@ pub(super) fn run(arguments: &Arguments, flags: &GlobalFlags, reporter: &mut Rep
     let round = super::round(arguments.seconds);
     for case in cases {
         let workspace = Workspace::new(flags)?;
-        let figures = threads::serve(async {
-            let walkers = Walkers::start(&workspace).await?;
-            let figures = match case {
-                Case::Hops => hops(&walkers, round, &workspace).await,
-                Case::FailingKey => failing_key(&walkers, round).await,
-            };
-            walkers.service.stop().await;
-            figures
-        })?;
-        figures.iter().try_for_each(|figure| reporter.tell(figure))?;
+        match case {
+            Case::Hops => walk(&workspace, async |walkers| hops(walkers, round, &workspace).await, reporter)?,
+            Case::FailingKey => walk(&workspace, async |walkers| failing_key(walkers, round).await, reporter)?,
+            Case::Processor => {
+                let peak = processor::catch_up("flow processor", processor::CARDS, &workspace, round, reporter)?;
+                processor::latency(peak, &workspace, round, reporter)?;
+            }
+            Case::HotKey => drop(processor::catch_up("flow hot-key", 1, &workspace, round, reporter)?),
+        }
     }
     Ok(())
+}
+
+fn walk(
+    workspace: &Workspace,
+    measure: impl AsyncFnOnce(&Walkers) -> Result<Vec<Figure>, Failure>,
+    reporter: &mut Reporter,
+) -> Result<(), Failure> {
+    let figures = threads::serve(async {
+        let walkers = Walkers::start(workspace).await?;
+        let figures = measure(&walkers).await;
+        walkers.service.stop().await;
+        figures
+    })?;
+    figures.iter().try_for_each(|figure| reporter.tell(figure))
 }
 
 /// A running service and its walkers.

@@ -2,6 +2,7 @@
 
 mod board;
 mod browser;
+mod cards;
 mod command_line;
 mod demo;
 mod export;

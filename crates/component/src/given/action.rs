@@ -1,71 +1,29 @@
-//! Tests of actions: an event goes in, commands come out.
+//! Tests of actions: an event goes in, commands and calls come out.
 
 use std::future::Future as _;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-
-use serde_json::Value as Json;
 
 use super::TEST_TIME_MICROS;
 use super::difference::side_by_side;
+use super::door::{Answer, Door};
 use super::outcome::encode_all;
+use super::sending::Sending;
 use crate::action::Action;
-use crate::entity::Entity;
 use crate::host::hosted_action;
-use crate::host::recording::rejected;
-use crate::hosted::{ActionDoor, ActionHandle, ActionOutcome, ActionTarget, BoxedFuture, DeliveredEvent, SendFailure, SentCommand};
-use crate::operation::Operation;
-use crate::rule::Rule;
-use crate::value::{Value, encode};
-use crate::variants::{Rejection, Variants as _, encode_payload};
+use crate::hosted::{ActionDoor, ActionHandle, ActionOutcome, DeliveredEvent};
+use crate::value::Value;
+use crate::variants::Rejection;
 
-/// An action in a test. What it sends is accepted with an empty reply unless [`answers`](GivenAction::answers) says otherwise.
+/// An action in a test. What it sends is accepted with an empty reply unless [`answers`](GivenAction::answers) says otherwise, and what it
+/// calls answers 200 unless [`answers_http`](GivenAction::answers_http) does.
 ///
 /// See [`Action`] for an example.
 #[must_use = "give it an event: `.when(id, event)`"]
 pub fn given_action<A: Action>(action: A) -> GivenAction<A> {
     GivenAction { action, answers: Vec::new() }
 }
-
-/// Something that an action sends: [`command_to`], [`operation_with`], [`rule_with`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sending {
-    to: String,
-    body: String,
-}
-
-/// A command to an entity.
-#[track_caller]
-#[must_use]
-pub fn command_to<E: Entity>(id: &str, command: E::Command) -> Sending {
-    let body = encode_payload(&command).unwrap_or_else(|error| panic!("command {} does not encode: {error}", command.name()));
-    Sending::new(format!("{}/{id} {}", E::NAME, command.name()), &body)
-}
-
-/// The input of an operation.
-#[track_caller]
-#[must_use]
-pub fn operation_with<O: Operation>(input: &O::Input) -> Sending {
-    Sending::new(format!("operation {}", O::NAME), &encode(input).unwrap_or_else(|error| panic!("the input does not encode: {error}")))
-}
-
-/// The input of a rule.
-#[track_caller]
-#[must_use]
-pub fn rule_with<R: Rule>(input: &R::Input) -> Sending {
-    Sending::new(format!("operation {}", R::NAME), &encode(input).unwrap_or_else(|error| panic!("the input does not encode: {error}")))
-}
-
-impl Sending {
-    fn new(to: String, body: &[u8]) -> Self {
-        let json: Json = serde_json::from_slice(body).expect("what was encoded is JSON");
-        Self { to, body: format!("{json:#}") }
-    }
-}
-
-/// What the next thing that is sent is told.
-pub(super) type Answer = Result<Vec<u8>, SendFailure>;
 
 /// See [`given_action`].
 pub struct GivenAction<A> {
@@ -89,21 +47,39 @@ impl<A: Action> GivenAction<A> {
     #[track_caller]
     #[must_use = "give it an event: `.when(id, event)`"]
     pub fn answers(mut self, reply: impl Value) -> Self {
-        self.answers.push(Ok(encode(&reply).unwrap_or_else(|error| panic!("the reply does not encode: {error}"))));
+        self.answers.push(Answer::reply(&reply));
         self
     }
 
     /// The next thing that it sends is rejected so.
     #[must_use = "give it an event: `.when(id, event)`"]
     pub fn rejects(mut self, rejection: impl Rejection) -> Self {
-        self.answers.push(Err(SendFailure::Refused(rejected(&rejection))));
+        self.answers.push(Answer::rejection(&rejection));
         self
     }
 
     /// The next thing that it sends cannot be decided now.
     #[must_use = "give it an event: `.when(id, event)`"]
     pub fn fails(mut self, cause: impl Into<String>) -> Self {
-        self.answers.push(Err(SendFailure::Failed { message: cause.into() }));
+        self.answers.push(Answer::failure(cause));
+        self
+    }
+
+    /// The next call that it makes is answered with this status, and this value as JSON.
+    ///
+    /// # Panics
+    /// When the value does not encode.
+    #[track_caller]
+    #[must_use = "give it an event: `.when(id, event)`"]
+    pub fn answers_http(mut self, status: u16, value: impl Value) -> Self {
+        self.answers.push(Answer::http(status, &value));
+        self
+    }
+
+    /// The next call that it makes is not answered.
+    #[must_use = "give it an event: `.when(id, event)`"]
+    pub fn fails_http(mut self, cause: impl Into<String>) -> Self {
+        self.answers.push(Answer::http_failure(cause));
         self
     }
 
@@ -134,12 +110,12 @@ impl<A: Action> GivenAction<A> {
 /// Runs an action for one event, against scripted answers.
 #[track_caller]
 pub(super) fn run_once(action: &ActionHandle, text: String, event: DeliveredEvent, answers: Vec<Answer>) -> WhenAction {
-    let door = Arc::new(Door { answers: Mutex::new(answers.into_iter().rev().collect()), sent: Mutex::default() });
+    let door = Arc::new(Door::new(answers));
     let mut run = pin!(action.run(event, Arc::clone(&door) as Arc<dyn ActionDoor>, 1));
     let Poll::Ready(outcome) = run.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
         panic!("{text}\n\nthe action waits for something that a test of one action does not have; test the whole service")
     };
-    let sent = std::mem::take(&mut *door.sent.lock().unwrap_or_else(PoisonError::into_inner));
+    let sent = door.take_sent();
     WhenAction { event: text, sent, outcome }
 }
 
@@ -164,7 +140,12 @@ impl WhenAction {
     /// When it does not.
     #[track_caller]
     pub fn retries(self) {
-        assert!(matches!(self.outcome, ActionOutcome::Retry { .. }), "{}\n\nit {}", self.event, outcome_text(&self.outcome));
+        assert!(
+            matches!(self.outcome, ActionOutcome::Retry { .. } | ActionOutcome::Later { .. }),
+            "{}\n\nit {}",
+            self.event,
+            outcome_text(&self.outcome)
+        );
     }
 
     /// It gives the event up, for a person to decide.
@@ -190,33 +171,14 @@ fn sendings_text(sent: &[Sending]) -> String {
     if sent.is_empty() {
         return "sends nothing".to_owned();
     }
-    sent.iter().map(|sending| format!("{}\n{}", sending.to, sending.body)).collect::<Vec<_>>().join("\n")
+    sent.iter().map(|sending| format!("{}\n{}", sending.to(), sending.body())).collect::<Vec<_>>().join("\n")
 }
 
 fn outcome_text(outcome: &ActionOutcome) -> String {
     match outcome {
         ActionOutcome::Done => "is done".to_owned(),
-        ActionOutcome::Retry { cause } => format!("retries: {cause}"),
+        ActionOutcome::Retry { cause } | ActionOutcome::Later { cause, .. } => format!("retries: {cause}"),
         ActionOutcome::Park { cause } => format!("parks: {cause}"),
         ActionOutcome::Skip { reason } => format!("skips: {reason}"),
-    }
-}
-
-/// Remembers what goes through it.
-struct Door {
-    /// The next one is the last.
-    answers: Mutex<Vec<Answer>>,
-    sent: Mutex<Vec<Sending>>,
-}
-
-impl ActionDoor for Door {
-    fn send(&self, command: SentCommand) -> BoxedFuture<'_, Result<Vec<u8>, SendFailure>> {
-        let to = match &command.target {
-            ActionTarget::Entity { kind, id, command } => format!("{kind}/{id} {command}"),
-            ActionTarget::Operation { name } => format!("operation {name}"),
-        };
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(Sending::new(to, &command.body));
-        let answer = self.answers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Box::pin(std::future::ready(answer.unwrap_or_else(|| Ok(b"null".to_vec()))))
     }
 }

@@ -3,10 +3,10 @@
 use serde_json::{Value as Json, json};
 
 use super::TEST_TIME_MICROS;
-use super::action::{Answer, WhenAction, run_once};
+use super::action::{WhenAction, run_once};
+use super::door::Answer;
 use crate::host::hosted_topic_action;
-use crate::host::recording::rejected;
-use crate::hosted::{DeliveredEvent, SendFailure};
+use crate::hosted::DeliveredEvent;
 use crate::topic::TopicAction;
 use crate::value::{Value, encode};
 use crate::variants::Rejection;
@@ -43,21 +43,39 @@ impl<A: TopicAction> GivenTopicAction<A> {
     #[track_caller]
     #[must_use = "give it a message: `.when(data)`"]
     pub fn answers(mut self, reply: impl Value) -> Self {
-        self.answers.push(Ok(encode(&reply).unwrap_or_else(|error| panic!("the reply does not encode: {error}"))));
+        self.answers.push(Answer::reply(&reply));
         self
     }
 
     /// The next thing that it sends is rejected so.
     #[must_use = "give it a message: `.when(data)`"]
     pub fn rejects(mut self, rejection: impl Rejection) -> Self {
-        self.answers.push(Err(SendFailure::Refused(rejected(&rejection))));
+        self.answers.push(Answer::rejection(&rejection));
         self
     }
 
     /// The next thing that it sends cannot be decided now.
     #[must_use = "give it a message: `.when(data)`"]
     pub fn fails(mut self, cause: impl Into<String>) -> Self {
-        self.answers.push(Err(SendFailure::Failed { message: cause.into() }));
+        self.answers.push(Answer::failure(cause));
+        self
+    }
+
+    /// The next call that it makes is answered with this status, and this value as JSON.
+    ///
+    /// # Panics
+    /// When the value does not encode.
+    #[track_caller]
+    #[must_use = "give it a message: `.when(data)`"]
+    pub fn answers_http(mut self, status: u16, value: impl Value) -> Self {
+        self.answers.push(Answer::http(status, &value));
+        self
+    }
+
+    /// The next call that it makes is not answered.
+    #[must_use = "give it a message: `.when(data)`"]
+    pub fn fails_http(mut self, cause: impl Into<String>) -> Self {
+        self.answers.push(Answer::http_failure(cause));
         self
     }
 

@@ -49,5 +49,6 @@ pub(super) fn outcome(ended: Result<(), ActionError>) -> ActionOutcome {
         Err(ActionError(Verdict::Retry(cause))) => ActionOutcome::Retry { cause },
         Err(ActionError(Verdict::Park(cause))) => ActionOutcome::Park { cause },
         Err(ActionError(Verdict::Skip(reason))) => ActionOutcome::Skip { reason },
+        Err(ActionError(Verdict::Later { cause, wait })) => ActionOutcome::Later { cause, wait },
     }
 }

@@ -231,6 +231,8 @@ fn header_parameters() -> Json {
         "Prefer": header("Prefer", "^[ -~]*$",
             "`respond-async`: 202 at once, decided later; `respond-async, wait=5`: the answer itself when it is there within 5 seconds"),
         "Traceparent": header("traceparent", "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$", "W3C trace context; kept with the events"),
+        "TimeoutMs": header("Headwater-Timeout-Ms", "^[0-9]{1,18}$",
+            "how long the caller waits, in milliseconds: beyond it nothing is begun, and the answer is 504"),
         "CorrelationId": header("Correlation-Id", "^[!-~]([ -~]{0,254}[!-~])?$", "kept with the events as `correlationid`"),
     })
 }

@@ -13,6 +13,7 @@ use runtime::{CommandRequest, OperationRequest, Outcome, PastOutcome};
 use super::Gateway;
 use super::answer::{self, JSON};
 use super::body::{Body, RequestBody};
+use super::deadline::Deadline;
 use super::headers::{self, CommandHeaders};
 use super::path::encode;
 use super::{prefer, query, refusal};
@@ -30,13 +31,16 @@ pub(super) async fn run(
 ) -> Result<Response<Body>, Problem> {
     let entity = entity(gateway, kind, id)?;
     query::none(parts.uri.query())?;
+    let deadline = Deadline::read(&parts.headers)?;
     let CommandHeaders { id, echo, expect, context } = CommandHeaders::read(&parts.headers)?;
     let body = json_body(gateway, parts, body).await?;
     let request = CommandRequest { entity, command: command.to_owned(), body, id, expect, context };
     if let Some(wait) = prefer::respond_async(&parts.headers)? {
         return Box::pin(accept(gateway, request, echo, wait)).await;
     }
-    let outcome = gateway.runtime.command(request).await.map_err(|error| refusal::command(error, command))?;
+    let key = request.id.clone();
+    let running = async { gateway.runtime.command(request).await.map_err(|error| refusal::command(error, command)) };
+    let outcome = deadline.hold(key.as_deref(), running).await?;
     let mut response = answer::outcome(&outcome, echo);
     if outcome.sequence > 0 {
         answer::set_etag(response.headers_mut(), outcome.sequence);
@@ -80,10 +84,13 @@ pub(super) async fn operate(gateway: &Arc<Gateway>, parts: &Parts, body: &mut Re
     query::none(parts.uri.query())?;
     let conditions = [header::IF_MATCH, header::IF_NONE_MATCH];
     headers::refuse(&parts.headers, &conditions, "has no meaning for an operation, which decides over several entities; leave it out")?;
+    let deadline = Deadline::read(&parts.headers)?;
     let CommandHeaders { id, echo, context, .. } = CommandHeaders::read(&parts.headers)?;
     let body = json_body(gateway, parts, body).await?;
     let request = OperationRequest { tenant: String::new(), operation: name.to_owned(), body, id, context };
-    let outcome = gateway.runtime.operation(request).await.map_err(|error| refusal::operation(error, name))?;
+    let key = request.id.clone();
+    let running = async { gateway.runtime.operation(request).await.map_err(|error| refusal::operation(error, name)) };
+    let outcome = deadline.hold(key.as_deref(), running).await?;
     Ok(answer::outcome(&outcome, echo))
 }
 

@@ -1,7 +1,7 @@
 //! Request headers: the bounds of a head, and the headers of a command.
 //!
 //! In: `Idempotency-Key` (raw, or quoted as in the IETF draft), `If-Match: "7"`, `If-None-Match: *`, `traceparent`,
-//! `Correlation-Id`. A header that matters may be there once. `Headwater-...` is ours: an unknown one is refused, and so is
+//! `Correlation-Id`, `Headwater-Timeout-Ms` (see `deadline`). A header that matters may be there once. `Headwater-...` is ours: an unknown one is refused, and so is
 //! `Headwater-Tenant`, because the tenant comes from the credential.
 
 use std::sync::Arc;
@@ -16,8 +16,10 @@ use crate::problem::{Code, HEADERS_TOO_LARGE, INVALID_HEADER, INVALID_IDEMPOTENC
 /// A command's id. The draft of the IETF (draft-ietf-httpapi-idempotency-key-header).
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Ties together everything that one request from outside set off.
-const CORRELATION_ID: HeaderName = HeaderName::from_static("correlation-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("correlation-id");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// How long the caller waits for its answer, in whole milliseconds.
+pub(crate) const TIMEOUT_MS: HeaderName = HeaderName::from_static("headwater-timeout-ms");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const OURS: &str = "headwater-";
 
@@ -32,7 +34,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Problem> {
     let mut bytes = 0;
     for (name, value) in headers {
         bytes += name.as_str().len() + value.len();
-        if name.as_str().starts_with(OURS) {
+        if name.as_str().starts_with(OURS) && *name != TIMEOUT_MS {
             return Err(refuse_ours(name));
         }
     }

@@ -32,6 +32,7 @@ pub(super) enum Route<'a> {
     Views,
     Rebuild { view: Text<'a> },
     Consumers,
+    Destinations,
     Consumer { consumer: Text<'a> },
     Held { consumer: Text<'a> },
     Remembered { consumer: Text<'a>, key: Text<'a> },
@@ -95,6 +96,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
+        ["v1", "admin", "destinations"] => (Route::Destinations, GET),
         ["v1", "admin", "consumers"] => (Route::Consumers, GET),
         ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
         ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
@@ -187,6 +189,7 @@ mod tests {
             (Method::GET, "/v1/views/popular", Route::View { view: "popular".into() }),
             (Method::POST, "/v1/admin/views/popular/rebuild", Route::Rebuild { view: "popular".into() }),
             (Method::POST, "/v1/admin/consumers/%24commands/redrive", Route::Decide { consumer: "$commands".into(), act: Act::Redrive }),
+            (Method::GET, "/v1/admin/destinations", Route::Destinations),
             (Method::GET, "/readyz", Route::Ready),
         ] {
             assert_eq!(find(&method, path).unwrap(), expected, "{method} {path}");
@@ -216,6 +219,7 @@ mod tests {
             (Method::POST, "/v1/views", "HW0016"),
             (Method::DELETE, "/v1/views/popular/top", "HW0016"),
             (Method::GET, "/v1/admin/views/popular/rebuild", "HW0016"),
+            (Method::POST, "/v1/admin/destinations", "HW0016"),
         ] {
             assert_eq!(find(&method, path).unwrap_err().code().number, number, "{method} {path}");
         }

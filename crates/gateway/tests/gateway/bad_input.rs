@@ -77,7 +77,7 @@ const HEADERS: &[Row] = &[
 ];
 
 const PATHS: &[Row] = &[
-    ("GET", "/", &[], "", 404, "HW0010", None),
+    ("GET", "/nowhere", &[], "", 404, "HW0010", None),
     ("GET", "/v1", &[], "", 404, "HW0010", None),
     ("GET", "/v1/entities", &[], "", 404, "HW0010", None),
     ("GET", "/V1/entities/cart", &[], "", 404, "HW0010", None),

@@ -104,6 +104,24 @@ impl Entity for Cart {
     }
 }
 
+/// Tells somebody outside of each cart that is paid.
+pub(crate) struct Ring {
+    destination: String,
+}
+
+impl Action for Ring {
+    const NAME: &'static str = "ring";
+    const ENTITY: &'static str = "cart";
+    type Event = CartEvent;
+
+    async fn run(&self, event: Recorded<CartEvent>, ctx: &ActionContext) -> Result<(), ActionError> {
+        if let CartEvent::Paid = event.event {
+            ctx.http().post(format!("{}/bell", self.destination)).json(&event.entity_id).send().await?;
+        }
+        Ok(())
+    }
+}
+
 /// Puts a sample into the cart `samples` for each cart that is paid; articles named `poison` cannot be delivered.
 pub(crate) struct Sample;
 
@@ -250,6 +268,11 @@ impl Shop {
         Self::assembled(model(), Options::default(), (Vec::new(), vec![component::hosted_processor(Sold)])).await
     }
 
+    /// The shop with an action that calls this destination for each cart that is paid.
+    pub(crate) async fn that_calls(destination: String) -> Self {
+        Self::assembled(model(), Options::default(), (vec![component::hosted_action(Ring { destination })], Vec::new())).await
+    }
+
     /// The same service over another engine, or over a journal that is not empty.
     pub(crate) async fn over<J: Journal + Registers>(journal: Arc<J>, options: Options) -> Self {
         Self::assembled(journal, options, (Vec::new(), Vec::new())).await
@@ -284,6 +307,8 @@ impl Shop {
             threads: Arc::new(ThreadSpawner::new()),
             snapshots: None,
             views: vec![popular().hosted()],
+            outgoing: Some(Arc::new(gateway::outgoing::Pool::new())),
+            destinations: vec![("https://named.example".to_owned(), runtime::DestinationPolicy::default())],
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),
@@ -384,7 +409,7 @@ fn popular() -> View {
 }
 
 fn pages() -> Pages {
-    let pages = [("/", Page::html("<!doctype html><title>shop</title>")), ("/live-query.js", Page::live_query())];
+    let pages = [("/board", Page::html("<!doctype html><title>shop</title>")), ("/live-query.js", Page::live_query())];
     Pages::new(pages.map(|(path, page)| (path.to_owned(), page))).unwrap()
 }
 

@@ -216,7 +216,7 @@ async fn remembered(url: &str, consumer: &str, key: &str, as_json: bool) -> Resu
 }
 
 /// All items of a list, page by page.
-async fn pages(url: &str, first: String) -> Result<Vec<Json>, Failure> {
+pub(super) async fn pages(url: &str, first: String) -> Result<Vec<Json>, Failure> {
     let (mut items, mut next) = (Vec::new(), Some(first));
     while let Some(path) = next {
         let mut page = get(url, &path).await?;

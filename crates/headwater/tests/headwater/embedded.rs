@@ -225,3 +225,47 @@ async fn nobody_there_means_that_nothing_was_sent() {
     let sent = client.send::<Counter>("c1", CounterCommand::Add { by: 1 }).await;
     assert!(matches!(sent, Err(SendError::Unsent { .. })), "{sent:?}");
 }
+
+/// Counts in another service whatever is counted here: over its HTTP face, under the key that the platform derives.
+struct CountThere {
+    url: String,
+}
+
+impl Action for CountThere {
+    const NAME: &'static str = "count-there";
+    const ENTITY: &'static str = "counter";
+    type Event = CounterEvent;
+
+    async fn run(&self, event: Recorded<CounterEvent>, ctx: &ActionContext) -> Result<(), ActionError> {
+        let CounterEvent::Added { by } = event.event;
+        let add = || CounterCommandBody { by };
+        // Two calls under one key, as after a process that ended before it knew of the first one's answer.
+        for _ in 0..2 {
+            let there = format!("{}/v1/entities/counter", self.url);
+            ctx.keyed("add").http().post(there).segment(&event.entity_id).segment("add").json(&add()).send().await?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Value)]
+struct CounterCommandBody {
+    by: u64,
+}
+
+#[tokio::test]
+async fn an_action_calls_another_service_and_its_key_makes_the_effect_once() {
+    let (here, there) = (Directory::new(), Directory::new());
+    let called = there.start().await;
+    let calling = Service::new("here").entity::<Counter>().action(CountThere { url: called.url().to_owned() });
+    let calling = calling.listen("127.0.0.1:0").data(here.0.display().to_string()).start().await.expect("it starts");
+    for by in 1..=4 {
+        calling.client().send::<Counter>("c/1", CounterCommand::Add { by }).await.expect("it is accepted");
+    }
+    while called.client().state::<Counter>("c/1").await.expect("it answers").is_none_or(|counter| counter.count < 10) {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    calling.stop().await;
+    assert_eq!(called.client().state("c/1").await, Ok(Some(Counter { count: 10 })));
+    called.stop().await;
+}

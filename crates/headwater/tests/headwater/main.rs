@@ -1,6 +1,7 @@
 //! Headwater as users see it: a service embedded in a program, and a service in a test.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod calls;
 mod contained;
 mod deadly;
 mod embedded;

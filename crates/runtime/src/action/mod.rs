@@ -4,30 +4,46 @@
 //! gave it: a run that comes again sends the same commands, and promise 4 makes each of them take effect once. They carry the
 //! event's correlation and name it as their cause.
 //!
+//! Calls to the outside go through `destination`, under an id that is made the same way.
+//!
 //! What it is not: a fence for calls to the outside; these are at least once.
 
 mod preview;
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use component::hosted::{
-    ActionDescription, ActionDoor, ActionHandle, ActionOutcome, ActionTarget, BoxedFuture, DeliveredEvent, Refusal, SendFailure,
-    SentCommand,
+    ActionDescription, ActionDoor, ActionHandle, ActionOutcome, ActionTarget, BoxedFuture, CallFailure, CallReply, DeliveredEvent, Refusal,
+    SendFailure, SentCall, SentCommand,
 };
 use component::{DeliveryPolicy, Start};
-use journal::{BoxFuture, Context, EntityKey, Recorded, Selection, Timestamp};
+use journal::{BoxFuture, CommandId, Context, EntityKey, Recorded, Selection, Timestamp};
 
 use crate::asked::AskedId;
 use crate::delivery::{self, Consumer, Delivery, Failure, Handler, RetryPolicy};
+use crate::destination::{Ask, Destinations, OutgoingCall};
 use crate::entity::Entities;
+use crate::limits::RUN_MARGIN_DIVISOR;
 use crate::operation::Operations;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation, OperationRequest};
+use crate::seams::Tasks;
 
 pub(crate) use preview::dry_run;
 pub use preview::{DryRun, DrySend};
 
+/// What runs of actions reach.
+#[derive(Clone)]
+pub(crate) struct Reach {
+    pub(crate) entities: Arc<Entities>,
+    pub(crate) operations: Arc<Operations>,
+    pub(crate) destinations: Arc<Destinations>,
+    pub(crate) tasks: Arc<dyn Tasks>,
+}
+
 /// The consumer of an action.
-pub(crate) fn consumer(action: &ActionHandle, entities: &Arc<Entities>, operations: &Arc<Operations>) -> Consumer {
+pub(crate) fn consumer(action: &ActionHandle, reach: &Reach) -> Consumer {
     let ActionDescription { name, entity, events, delivery } = action.description();
     let DeliveryPolicy { attempts_max, backoff_min, backoff_max, run_timeout, runs_max, start } = *delivery;
     Consumer {
@@ -41,31 +57,30 @@ pub(crate) fn consumer(action: &ActionHandle, entities: &Arc<Entities>, operatio
         retry: RetryPolicy { attempts_max, backoff_min, backoff_max },
         run_timeout,
         runs_max: runs_max.max(1),
-        handler: Arc::new(Runner { action: Arc::clone(action), entities: Arc::clone(entities), operations: Arc::clone(operations) }),
+        handler: Arc::new(Runner { action: Arc::clone(action), reach: reach.clone() }),
     }
 }
 
 struct Runner {
     action: ActionHandle,
-    entities: Arc<Entities>,
-    operations: Arc<Operations>,
+    reach: Reach,
 }
 
 impl Handler for Runner {
     fn run(&self, delivery: Delivery) -> BoxFuture<'static, Result<(), Failure>> {
         let Delivery { event, attempt } = delivery;
-        let door = Door {
-            consumer: self.action.description().name,
-            entities: Arc::clone(&self.entities),
-            operations: Arc::clone(&self.operations),
-            event: Arc::clone(&event),
-        };
+        let ActionDescription { name, delivery, .. } = self.action.description();
+        // What the run does ends a little before the run is cut, so that it may still say what became of it.
+        let time = delivery.run_timeout - delivery.run_timeout / RUN_MARGIN_DIVISOR;
+        let deadline = self.reach.tasks.elapsed() + time;
+        let door = Door { consumer: name, reach: self.reach.clone(), event: Arc::clone(&event), attempt, deadline };
         let run = self.action.run(delivered(&event), Arc::new(door), attempt);
         Box::pin(async move {
             match run.await {
                 ActionOutcome::Done | ActionOutcome::Skip { .. } => Ok(()),
                 ActionOutcome::Retry { cause } => Err(Failure::Retry { cause }),
                 ActionOutcome::Park { cause } => Err(Failure::Park { cause }),
+                ActionOutcome::Later { cause, wait } => Err(Failure::Later { cause, wait }),
             }
         })
     }
@@ -89,26 +104,54 @@ pub(crate) fn delivered(event: &Recorded) -> DeliveredEvent {
 /// What one run may do.
 struct Door {
     consumer: &'static str,
-    entities: Arc<Entities>,
-    operations: Arc<Operations>,
+    reach: Reach,
     event: Arc<Recorded>,
+    attempt: u32,
+    /// When the run has no time left, as [`Tasks::elapsed`] tells time.
+    deadline: Duration,
 }
 
 impl ActionDoor for Door {
     fn send(&self, command: SentCommand) -> BoxedFuture<'_, Result<Vec<u8>, SendFailure>> {
         Box::pin(async move {
-            match self.run(command).await {
-                Ok(outcome) => Ok(outcome.reply.to_vec()),
-                Err(error) => Err(failure(error)),
+            let time = self.deadline.saturating_sub(self.reach.tasks.elapsed());
+            // What has been handed to the journal goes on; the next run sends the same command and is told what became of it.
+            tokio::select! {
+                biased;
+                answer = self.run(command) => answer.map(|outcome| outcome.reply.to_vec()).map_err(failure),
+                () = self.reach.tasks.sleep(time) => Err(SendFailure::Failed { message: "the run had no time left for the reply".into() }),
             }
         })
+    }
+
+    fn call(&self, call: SentCall) -> BoxedFuture<'_, Result<CallReply, CallFailure>> {
+        let SentCall { method, destination, url, headers, body, timeout, key } = call;
+        let context = &self.event.context;
+        let call = OutgoingCall {
+            method,
+            destination,
+            url,
+            headers,
+            body,
+            key: CommandId::from_raw(self.id(&key).as_bytes()).to_string(),
+            traceparent: context.traceparent.clone(),
+            correlation_id: context.correlation_id.clone(),
+            timeout: Duration::ZERO,
+        };
+        let ask = Ask { call, timeout, deadline: self.deadline, is_retry: self.attempt > 1 };
+        Box::pin(self.reach.destinations.call(ask))
     }
 }
 
 impl Door {
+    /// The same at every run.
+    fn id(&self, key: &str) -> String {
+        format!("{}\0{}\0{key}", self.consumer, self.event.id)
+    }
+
     async fn run(&self, command: SentCommand) -> Result<CommandOutcome, CommandError> {
         let SentCommand { target, body, key } = command;
-        let id = AskedId::Derived(format!("{}\0{}\0{key}", self.consumer, self.event.id));
+        let id = AskedId::Derived(self.id(&key));
         let context = Context { causation_id: Some(self.event.id.to_string().into()), ..(*self.event.context).clone() };
         let tenant = self.event.entity.tenant();
         match target {
@@ -117,12 +160,12 @@ impl Door {
                     .map_err(|error| CommandError::Refused(Refusal::Broken { message: format!("the {kind} {error}") }))?;
                 let request =
                     CommandRequest { entity, command: command.to_owned(), body: body.into(), id: None, expect: Expectation::Any, context };
-                self.entities.command_under(id, request).await
+                self.reach.entities.command_under(id, request).await
             }
             ActionTarget::Operation { name } => {
                 let request =
                     OperationRequest { tenant: tenant.to_owned(), operation: name.to_owned(), body: body.into(), id: None, context };
-                self.operations.run_under(&self.entities, id, request).await
+                self.reach.operations.run_under(&self.reach.entities, id, request).await
             }
         }
     }

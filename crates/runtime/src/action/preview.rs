@@ -1,8 +1,11 @@
-//! A dry run: what an action would send for an event, without sending it.
+//! A dry run: what an action would send for an event, and whom it would call, without doing so.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use component::hosted::{ActionDoor, ActionHandle, ActionOutcome, ActionTarget, BoxedFuture, SendFailure, SentCommand};
+use bytes::Bytes;
+use component::hosted::{
+    ActionDoor, ActionHandle, ActionOutcome, ActionTarget, BoxedFuture, CallFailure, CallReply, SendFailure, SentCall, SentCommand,
+};
 use journal::Recorded;
 use serde_json::Value as Json;
 
@@ -24,13 +27,13 @@ pub struct DryRun {
 /// One thing that a dry run would send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DrySend {
-    /// To whom: `stock/mug reserve`, or `operation transfer`.
+    /// To whom: `stock/mug reserve`, `operation transfer`, or `POST https://pay.example/charges`.
     pub to: String,
-    /// The command.
+    /// The command; the body of a call as JSON, or as text.
     pub body: Json,
 }
 
-/// Runs an action over a door that only remembers. Every command is accepted there, with an empty reply. A panic and a run
+/// Runs an action over a door that only remembers. Every command is accepted there, with an empty reply, and every call answered with 200. A panic and a run
 /// that takes too long are its outcome, as they would be in earnest.
 pub(crate) async fn dry_run(action: &ActionHandle, event: &Recorded, tasks: &dyn Tasks) -> DryRun {
     let door = Arc::new(Remembering::default());
@@ -40,6 +43,7 @@ pub(crate) async fn dry_run(action: &ActionHandle, event: &Recorded, tasks: &dyn
         ActionOutcome::Done => ("done", None),
         ActionOutcome::Retry { cause } => ("retry", Some(cause)),
         ActionOutcome::Park { cause } => ("park", Some(cause)),
+        ActionOutcome::Later { cause, .. } => ("retry", Some(cause)),
         ActionOutcome::Skip { reason } => ("skip", Some(reason)),
     };
     DryRun { sends, outcome, cause }
@@ -70,8 +74,21 @@ impl ActionDoor for Remembering {
             ActionTarget::Entity { kind, id, command } => format!("{kind}/{id} {command}"),
             ActionTarget::Operation { name } => format!("operation {name}"),
         };
-        let body = serde_json::from_slice(&command.body).unwrap_or_default();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(DrySend { to, body });
+        self.remember(to, serde_json::from_slice(&command.body).unwrap_or_default());
         Box::pin(std::future::ready(Ok(b"null".to_vec())))
+    }
+
+    fn call(&self, call: SentCall) -> BoxedFuture<'_, Result<CallReply, CallFailure>> {
+        let text = || String::from_utf8_lossy(&call.body).into_owned().into();
+        let body = if call.body.is_empty() { Json::Null } else { serde_json::from_slice(&call.body).unwrap_or_else(|_| text()) };
+        self.remember(format!("{} {}", call.method, call.url), body);
+        let reply = CallReply { status: 200, headers: Vec::new(), body: Bytes::from_static(b"null"), retry_after: None, rest: None };
+        Box::pin(std::future::ready(Ok(reply)))
+    }
+}
+
+impl Remembering {
+    fn remember(&self, to: String, body: Json) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(DrySend { to, body });
     }
 }

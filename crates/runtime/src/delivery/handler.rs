@@ -29,6 +29,13 @@ pub(crate) enum Failure {
         /// How long it is left alone, instead of the policy's wait.
         wait: Duration,
     },
+    /// Its time has not come: the key is held for so long, and the run does not count. That is for what is not the event's fault.
+    Later {
+        /// Why.
+        cause: String,
+        /// How long it is left alone.
+        wait: Duration,
+    },
     /// It has not been run, and will not be in this session: nothing is known of it and nothing is counted.
     Withdrawn,
     /// It will not: the key is parked at once.
@@ -41,9 +48,14 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn cause(&self) -> &str {
         match self {
-            Self::Retry { cause } | Self::RetryAfter { cause, .. } | Self::Park { cause } => cause,
+            Self::Retry { cause } | Self::RetryAfter { cause, .. } | Self::Later { cause, .. } | Self::Park { cause } => cause,
             Self::Withdrawn => "withdrawn",
         }
+    }
+
+    /// How many attempts there have been after the `attempt`-th run has failed so.
+    pub(crate) fn attempts(&self, attempt: u32) -> u32 {
+        attempt - u32::from(matches!(self, Self::Later { .. }))
     }
 }
 

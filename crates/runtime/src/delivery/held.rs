@@ -146,10 +146,17 @@ impl HeldKey {
 
     /// Remembers why a run failed.
     pub(crate) fn note(&mut self, failure: &Failure, now: Timestamp) {
+        let cause = shortened(failure.cause());
+        // What waits for somebody outside says the same again and again: it must not push out what happened before.
+        if matches!(failure, Failure::Later { .. })
+            && let Some(last) = self.failures.last_mut().filter(|last| last.cause == cause)
+        {
+            last.at_micros = now.as_micros();
+            return;
+        }
         if self.failures.len() == FAILURES_KEPT_MAX {
             self.failures.remove(0);
         }
-        let cause = shortened(failure.cause());
         self.failures.push(FailedRun { at_micros: now.as_micros(), attempt: self.attempts, cause });
     }
 

@@ -397,7 +397,7 @@ impl Session {
 
     /// Holds the key of an event that failed. The register is durable before the cursor may pass.
     async fn fail(&mut self, event: &Recorded, attempts: u32, failure: &Failure) -> Result<(), DeliveryError> {
-        let mut record = HeldKey::new(event, self.seams.journal.lineage(), attempts, self.seams.clock.now());
+        let mut record = HeldKey::new(event, self.seams.journal.lineage(), failure.attempts(attempts), self.seams.clock.now());
         self.consumer.settle_failure(&mut record, failure, &self.seams);
         let revision = self.registers.put(&event.entity, None, &record).await?;
         let waiting = self.lanes.remove(&event.entity).unwrap_or_default().waiting;

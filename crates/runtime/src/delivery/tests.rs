@@ -1,6 +1,8 @@
 //! Consumers over the model engine, under virtual time: order, failures, restarts and deaths, from seeds.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod later;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

@@ -71,7 +71,7 @@ pub(super) async fn work(
             if failure == Failure::Withdrawn {
                 return Ok(ErrandEnd::Failed { held, revision });
             }
-            held.attempts = attempt;
+            held.attempts = failure.attempts(attempt);
             consumer.settle_failure(&mut held, &failure, seams);
             revision = registers.put(&key, Some(revision), &held).await?;
             return Ok(ErrandEnd::Failed { held, revision });
@@ -98,9 +98,13 @@ impl Consumer {
         let now = seams.clock.now();
         held.note(failure, now);
         held.running = false;
-        held.parked = matches!(failure, Failure::Park { .. }) || self.retry.is_over(held.attempts);
+        held.parked = match failure {
+            Failure::Park { .. } => true,
+            Failure::Later { .. } => false,
+            _ => self.retry.is_over(held.attempts),
+        };
         let wait = match failure {
-            Failure::RetryAfter { wait, .. } => *wait,
+            Failure::RetryAfter { wait, .. } | Failure::Later { wait, .. } => *wait,
             _ => self.retry.wait(held.attempts, &*seams.random),
         };
         held.due_micros = now.as_micros().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));

@@ -42,6 +42,10 @@ impl Draft {
 
     /// What a key emits because of an event.
     pub(super) fn emit(&mut self, processor: &str, key: &EntityKey, event: &Recorded, emitted: Vec<EncodedEvent>) {
+        // Most inputs lead to nothing, and an id costs more than many a fold.
+        if emitted.is_empty() {
+            return;
+        }
         let id = CommandId::from_raw(format!("{processor}\0{}", event.id).as_bytes());
         let context = Context { causation_id: Some(event.id.to_string().into()), ..(*event.context).clone() };
         self.push(key, id, context, emitted);
@@ -49,14 +53,14 @@ impl Draft {
 
     /// What a key emits because its time has come, in this step.
     pub(super) fn emit_woken(&mut self, processor: &str, key: &EntityKey, (due, step): (i64, u64), emitted: Vec<EncodedEvent>) {
+        if emitted.is_empty() {
+            return;
+        }
         let id = CommandId::from_raw(format!("{processor}\0wake {due} {step}").as_bytes());
         self.push(key, id, Context::default(), emitted);
     }
 
     fn push(&mut self, key: &EntityKey, id: CommandId, context: Context, emitted: Vec<EncodedEvent>) {
-        if emitted.is_empty() {
-            return;
-        }
         self.events += emitted.len();
         self.bytes += emitted.iter().map(|event| event.payload.len()).sum::<usize>();
         let events = emitted.into_iter().map(event_data).collect();

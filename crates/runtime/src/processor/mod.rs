@@ -216,7 +216,7 @@ async fn place(shared: &Shared) -> Result<(), DeliveryError> {
     };
     let build = description.build.clone();
     let progress = Progress { generation: 0, build, start, cursor: start, now: i64::MIN, silent_until: None };
-    let commands = vec![record::progress_record(name, 1, &progress)];
+    let commands = vec![record::progress_record(name, record::step(name, 1), &progress)];
     let expect = vec![(record::progress_entity(name), Expect::New)];
     match journal.append(Commit { commands, expect, ..Commit::default() }).await {
         // Another owner has placed it, or we have and did not hear of it.

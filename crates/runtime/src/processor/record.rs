@@ -140,20 +140,20 @@ fn parsed<'a, T: Deserialize<'a>>(event: &'a Recorded) -> Result<T, ReadError> {
         .map_err(|error| ReadError::Unavailable { cause: format!("{} is not readable by this version: {error}", event.entity) })
 }
 
-pub(super) fn progress_record(processor: &str, sequence: u64, progress: &Progress) -> CommandRecord {
-    record(progress_entity(processor), step(processor, sequence), Context::default(), vec![event(ADVANCED, progress)])
+pub(super) fn progress_record(processor: &str, step: CommandId, progress: &Progress) -> CommandRecord {
+    record(progress_entity(processor), step, Context::default(), vec![event(ADVANCED, progress)])
 }
 
-pub(super) fn kept_record(processor: &str, generation: u32, sequence: u64, key: &EntityKey, kept: &Kept) -> CommandRecord {
-    record(kept_entity(processor, generation, key), step(processor, sequence), Context::default(), vec![event(KEPT, kept)])
+pub(super) fn kept_record(processor: &str, generation: u32, step: CommandId, key: &EntityKey, kept: &Kept) -> CommandRecord {
+    record(kept_entity(processor, generation, key), step, Context::default(), vec![event(KEPT, kept)])
 }
 
 pub(super) fn record(entity: EntityKey, id: CommandId, context: Context, events: Vec<EventData>) -> CommandRecord {
     CommandRecord { entity, id, name: "process".into(), fingerprint: None, context, reply: Bytes::new(), events }
 }
 
-/// One step of a processor: its number is the sequence that its progress gets.
-fn step(processor: &str, sequence: u64) -> CommandId {
+/// The id of all records of one step of a processor: its number is the sequence that its progress gets.
+pub(super) fn step(processor: &str, sequence: u64) -> CommandId {
     CommandId::from_raw(format!("{processor}\0{sequence}").as_bytes())
 }
 

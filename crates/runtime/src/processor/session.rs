@@ -457,10 +457,12 @@ impl<'a> Session<'a> {
         self.progress.cursor = journal.lineage().cursor(self.read);
         let step = self.step + 1;
         let draft = std::mem::take(&mut self.draft);
-        let mut commands = vec![record::progress_record(name, step, &self.progress)];
+        let id = record::step(name, step);
+        let mut commands = Vec::with_capacity(1 + draft.touched.len() + draft.outputs.len());
+        commands.push(record::progress_record(name, id, &self.progress));
         for (key, cause) in &draft.touched {
             let kept = self.kept(key).map_err(|why| self.refuse(cause.clone(), why))?;
-            commands.push(record::kept_record(name, self.progress.generation, step, key, &kept));
+            commands.push(record::kept_record(name, self.progress.generation, id, key, &kept));
         }
         commands.extend(draft.outputs);
         let expect = if self.step == 0 { Expect::New } else { Expect::Head(self.step) };

@@ -71,8 +71,12 @@ impl Pace {
             return;
         }
         let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
-        let time = Duration::from_micros(self.dice.below(micros) + 1);
-        if let Some(tasks) = self.tasks.upgrade() {
+        self.rest(Duration::from_micros(self.dice.below(micros) + 1)).await;
+    }
+
+    /// So much virtual time.
+    pub(super) async fn rest(&self, time: Duration) {
+        if let Some(tasks) = self.tasks.upgrade().filter(|_| !time.is_zero()) {
             tasks.sleep(time).await;
         }
     }

@@ -39,6 +39,8 @@ fn service(disk: &Arc<SimDisk>, snapshots: &Arc<SimDisk>, seed: u64) -> Arc<Runt
         threads: Arc::new(ThreadSpawner::new()),
         snapshots: Some(Arc::clone(snapshots) as Arc<dyn Disk>),
         views: Vec::new(),
+        outgoing: None,
+        destinations: Vec::new(),
         view_folder: None,
         notices: Arc::new(|_| {}),
         limits: Limits { cached_entities_max: 3, snapshot_every_events: 7, ..Limits::default() },

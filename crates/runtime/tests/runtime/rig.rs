@@ -81,6 +81,8 @@ impl Plan {
             threads: Arc::new(ThreadSpawner::new()),
             snapshots: self.disk,
             views: Vec::new(),
+            outgoing: None,
+            destinations: Vec::new(),
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: self.limits,

@@ -63,6 +63,8 @@ fn begin_with(
         threads: Arc::new(ThreadSpawner::new()),
         snapshots: None,
         views: Vec::new(),
+        outgoing: None,
+        destinations: Vec::new(),
         view_folder: None,
         notices: Arc::new(|_| {}),
         limits: Limits::default(),

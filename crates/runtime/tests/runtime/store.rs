@@ -161,6 +161,8 @@ pub(crate) fn open(journal: &Arc<ModelJournal>, folder: Option<&Path>, views: Ve
         processors: Vec::new(),
         topics: Vec::new(),
         views: views.into_iter().map(View::hosted).collect(),
+        outgoing: None,
+        destinations: Vec::new(),
         clock: Arc::new(SimClock::new()),
         random: Arc::new(SimRandom::new(SEED.fetch_add(1, Ordering::Relaxed))),
         tasks: Arc::new(TokioTasks::current()),

@@ -1,0 +1,123 @@
+//! What an action sends, as text: what a test expects is compared with what was sent.
+
+use serde_json::Value as Json;
+
+use crate::entity::Entity;
+use crate::hosted::{ActionTarget, SentCall, SentCommand};
+use crate::operation::Operation;
+use crate::rule::Rule;
+use crate::value::{Value, encode};
+use crate::variants::{Variants as _, encode_payload};
+
+/// Something that an action sends: [`command_to`], [`operation_with`], [`rule_with`], [`http_post`] and its siblings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sending {
+    to: String,
+    body: String,
+}
+
+/// A command to an entity.
+#[track_caller]
+#[must_use]
+pub fn command_to<E: Entity>(id: &str, command: E::Command) -> Sending {
+    let body = encode_payload(&command).unwrap_or_else(|error| panic!("command {} does not encode: {error}", command.name()));
+    Sending::new(format!("{}/{id} {}", E::NAME, command.name()), &body)
+}
+
+/// The input of an operation.
+#[track_caller]
+#[must_use]
+pub fn operation_with<O: Operation>(input: &O::Input) -> Sending {
+    Sending::new(format!("operation {}", O::NAME), &encode(input).unwrap_or_else(|error| panic!("the input does not encode: {error}")))
+}
+
+/// The input of a rule.
+#[track_caller]
+#[must_use]
+pub fn rule_with<R: Rule>(input: &R::Input) -> Sending {
+    Sending::new(format!("operation {}", R::NAME), &encode(input).unwrap_or_else(|error| panic!("the input does not encode: {error}")))
+}
+
+impl Sending {
+    fn new(to: String, body: &[u8]) -> Self {
+        let json: Json = serde_json::from_slice(body).expect("what was encoded is JSON");
+        Self { to, body: format!("{json:#}") }
+    }
+
+    pub(super) fn of_command(command: &SentCommand) -> Self {
+        let to = match &command.target {
+            ActionTarget::Entity { kind, id, command } => format!("{kind}/{id} {command}"),
+            ActionTarget::Operation { name } => format!("operation {name}"),
+        };
+        Self::new(to, &command.body)
+    }
+
+    pub(super) fn of_call(call: &SentCall) -> Self {
+        Self::call(call.method, &call.url).body_bytes(&call.body)
+    }
+
+    fn call(method: &str, url: &str) -> Self {
+        Self { to: format!("{method} {url}"), body: String::new() }
+    }
+
+    /// The call has this value as its JSON body.
+    ///
+    /// # Panics
+    /// When the value does not encode.
+    #[track_caller]
+    #[must_use]
+    pub fn json(self, value: &impl Value) -> Self {
+        self.body_bytes(&encode(value).unwrap_or_else(|error| panic!("the body does not encode: {error}")))
+    }
+
+    /// The call has this text as its body.
+    #[must_use]
+    pub fn text(self, text: &str) -> Self {
+        self.body_bytes(text.as_bytes())
+    }
+
+    /// JSON is compared as JSON.
+    fn body_bytes(mut self, body: &[u8]) -> Self {
+        let json = serde_json::from_slice::<Json>(body);
+        self.body = json.map_or_else(|_| String::from_utf8_lossy(body).into_owned(), |json| format!("{json:#}"));
+        self
+    }
+
+    pub(super) fn to(&self) -> &str {
+        &self.to
+    }
+
+    pub(super) fn body(&self) -> &str {
+        &self.body
+    }
+}
+
+/// A `GET`, with its query.
+#[must_use]
+pub fn http_get(url: &str) -> Sending {
+    Sending::call("GET", url)
+}
+
+/// A `POST`; its body is said with [`Sending::json`].
+#[must_use]
+pub fn http_post(url: &str) -> Sending {
+    Sending::call("POST", url)
+}
+
+/// A `PUT`; its body is said with [`Sending::json`].
+#[must_use]
+pub fn http_put(url: &str) -> Sending {
+    Sending::call("PUT", url)
+}
+
+/// A `PATCH`; its body is said with [`Sending::json`].
+#[must_use]
+pub fn http_patch(url: &str) -> Sending {
+    Sending::call("PATCH", url)
+}
+
+/// A `DELETE`.
+#[must_use]
+pub fn http_delete(url: &str) -> Sending {
+    Sending::call("DELETE", url)
+}
