@@ -49,8 +49,8 @@ pub(crate) struct Arguments {
     /// How many keep-alive connections play
     #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     connections: u16,
-    /// Play at most so many commands a second, slowly enough to watch the order board
-    #[arg(long, value_name = "COMMANDS", conflicts_with = "empty", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Play at most so many commands a second, slowly enough to watch the order board; payments with --story cards [default there: 500]
+    #[arg(long, value_name = "COUNT", conflicts_with = "empty", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
     /// Say only what was asked for
     #[arg(long)]
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments, flags: &GlobalFlags) -> Result<Exit, Fa
             Err(Failure::plain(Exit::Usage, "--retail plays invoices of the shop; leave out --story cards, or --retail"))
         }
         None if arguments.story == Story::Cards => {
-            let telling = Telling { exits: arguments.exit, is_empty: arguments.empty, quiet: arguments.quiet };
+            let telling = Telling { exits: arguments.exit, is_empty: arguments.empty, quiet: arguments.quiet, rate: arguments.rate };
             threads::serve(story::serve(&arguments.cards, telling, flags))
         }
         None => {

@@ -20,6 +20,9 @@ use alerts::Watch;
 use till::Till;
 use verdict::Verdict;
 
+/// How fast payments come unless something else is said.
+const PAYMENTS_PER_SECOND: u32 = 500;
+
 /// What the story is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Story {
@@ -45,9 +48,6 @@ pub(super) struct CardsArguments {
     /// How many payments are generated
     #[arg(long, requires = "story", value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     payments: u32,
-    /// Payments a second
-    #[arg(long, requires = "story", value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    rate: u32,
     /// Which stream of payments: the same seed generates the same one
     #[arg(long, requires = "story", value_name = "NUMBER", default_value_t = 7)]
     seed: u64,
@@ -83,6 +83,8 @@ pub(super) struct Telling {
     pub(super) exits: bool,
     pub(super) is_empty: bool,
     pub(super) quiet: bool,
+    /// Payments a second, when it was said.
+    pub(super) rate: Option<u32>,
 }
 
 /// Runs the story.
@@ -132,13 +134,13 @@ async fn tell(
         where_to_look(url, telling, as_json, None);
         return if telling.exits { Ok(true) } else { std::future::pending().await };
     }
-    let stream = arguments.stream();
+    let (stream, rate) = (arguments.stream(), telling.rate.unwrap_or(PAYMENTS_PER_SECOND));
     if !telling.quiet && !as_json {
-        output::talk(format!("{} generated payments, {} a second; none of them is real", stream.len(), arguments.rate));
+        output::talk(format!("{} generated payments, {} a second; none of them is real", stream.len(), rate));
     }
     let watch = Watch::begin(url, checks, telling.quiet, as_json).await?;
     let watching = tokio::spawn(Arc::clone(&watch).follow());
-    let published = Till::new(url, arguments.rate, Arc::clone(&watch))?.publish(&stream).await;
+    let published = Till::new(url, rate, Arc::clone(&watch))?.publish(&stream).await;
     let verdict = match published {
         Ok(replayed) => {
             // A check that began later than the stream has not seen all of it.

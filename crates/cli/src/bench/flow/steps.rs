@@ -48,7 +48,8 @@ async fn append(journal: Arc<EmbeddedJournal>, keys: usize, name: String, until:
 }
 
 fn record(name: &str, key: usize, id: CommandId) -> Result<CommandRecord, Failure> {
-    let entity = EntityKey::new("bench", &format!("{name}/key/card-{key}")).map_err(|error| Failure::plain(Exit::Failed, error.to_string()))?;
+    let entity =
+        EntityKey::new("bench", &format!("{name}/key/card-{key}")).map_err(|error| Failure::plain(Exit::Failed, error.to_string()))?;
     let event = EventData {
         name: "kept".into(),
         version: 1,
@@ -57,5 +58,13 @@ fn record(name: &str, key: usize, id: CommandId) -> Result<CommandRecord, Failur
         tags: Vec::new(),
         payload: Bytes::from_static(&STATE),
     };
-    Ok(CommandRecord { entity, id, name: "process".into(), fingerprint: None, context: Context::default(), reply: Bytes::new(), events: vec![event] })
+    Ok(CommandRecord {
+        entity,
+        id,
+        name: "process".into(),
+        fingerprint: None,
+        context: Context::default(),
+        reply: Bytes::new(),
+        events: vec![event],
+    })
 }
