@@ -291,12 +291,16 @@ impl<'a> Session<'a> {
         if self.keys.is_parked(&event.entity) {
             return Ok(());
         }
-        let (key, input) = match self.route(event) {
+        let (key, mut input) = match self.route(event) {
             Ok(Some(routed)) => routed,
             Ok(None) => return self.reach_recorded(event).await,
             Err(cause) => return self.park_source(event, &cause).await,
         };
         self.reach(input.time_micros).await?;
+        if self.shared.processor.description().clock == EventClock::Recorded {
+            // A wall clock may be set back: the recorded time never goes back, so that nothing comes late to it.
+            input.time_micros = input.time_micros.max(self.progress.now);
+        }
         if self.keys.is_parked(&key) {
             return Ok(());
         }
