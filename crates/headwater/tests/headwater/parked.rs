@@ -180,6 +180,48 @@ fn a_wake_that_fails_parks_its_key_behind_what_was_folded() {
     assert_eq!(parked(&kit), Vec::<String>::new());
 }
 
+/// The input of another key wakes this one, right behind its own last input.
+#[test]
+fn a_wake_that_an_input_brings_folds_nothing_twice() {
+    struct Timed(Watch);
+    impl Processor for Timed {
+        const NAME: &'static str = "watch";
+        type State = SeenAnew;
+        type Event = SeenEvent;
+        fn inputs(inputs: Inputs<Self>) -> Inputs<Self> {
+            let route = |told: &Recorded<SensorEvent>| {
+                let SensorEvent::Told { key, value, .. } = &told.event;
+                Route::to(key.clone()).at(*value)
+            };
+            inputs.events("sensor", route, |_, seen: &mut SeenAnew, told, ctx| {
+                let SensorEvent::Told { value, .. } = told.event;
+                seen.values.push(value);
+                ctx.wake_at(value + 10);
+                ctx.emit(SeenEvent::Seen { value });
+            })
+        }
+        fn wake(&self, seen: &mut SeenAnew, ctx: &mut ProcessorContext<SeenEvent>) {
+            assert!(self.0.is_mended(), "woken");
+            ctx.emit(SeenEvent::Woken { after: seen.values.clone() });
+        }
+        fn clock(&self) -> EventClock {
+            EventClock::Own
+        }
+    }
+    let watch = Watch::default();
+    let timed = watch.clone();
+    let kit = Testkit::new(move || Service::new("sensors").entity::<Sensor>().processor(Timed(timed.clone())));
+    tell(&kit, "s1", "k", 5, "");
+    tell(&kit, "s1", "x", 30, "");
+    tell(&kit, "s1", "k", 31, "");
+    kit.settle();
+    assert_eq!((said(&kit, "k"), said(&kit, "x"), kit.parked().len()), (vec![5], vec![30], 1));
+    watch.mend();
+    kit.redrive();
+    kit.settle();
+    assert_eq!((said(&kit, "k"), parked(&kit)), (vec![5, 1_005, 31], vec![]));
+}
+
 #[test]
 fn a_wake_that_fails_may_be_passed_over_and_not_edited() {
     let kit = watched(&Watch::default());
