@@ -89,7 +89,7 @@ impl Watch {
         let work = self.work(&status).await;
         let now = Moment { elapsed: self.seams.tasks.elapsed(), time: self.seams.clock.now() };
         // A run may take its time, and is cut after it.
-        let bound = self.seams.stall_after + self.watched.run_time;
+        let bound = self.seams.stall_after.saturating_add(self.watched.run_time);
         match self.still.look(reached, work, now, bound) {
             Some(since) => {
                 let cause = self.cause(&status).await;
