@@ -117,7 +117,8 @@ impl Gate {
         Told::Go(self.go(now, is_retry))
     }
 
-    /// Gives a ticket back. `asks_for_rest` is how long the destination wants to be left alone. Gives how long it is left alone now.
+    /// Gives a ticket back. `asks_for_rest` is how long the destination wants to be left alone. Gives how long it is left alone now,
+    /// unless the trouble is the call's own: others have succeeded in the same half open time.
     pub(super) fn end(&mut self, now: Duration, ticket: Ticket, ending: Ending, asks_for_rest: Option<Duration>) -> Option<Duration> {
         self.in_flight -= 1;
         let is_slow = self.policy.slow_after.is_some_and(|slow| now.saturating_sub(ticket.began) > slow);
@@ -127,13 +128,14 @@ impl Gate {
             Ending::Answered => Some(false),
             Ending::Failed { cause } => self.fail(cause),
         };
+        let is_own = asks_for_rest.is_none() && self.breaker.has_served_others(ticket.pass);
         self.breaker.end(now, ticket.pass, failed);
         if let Some(rest) = asks_for_rest {
             let until = now + rest.min(RETRY_AFTER_MAX);
             let since = if self.rest.1 > now { self.rest.0 } else { now };
             self.rest = (since, self.rest.1.max(until));
         }
-        Some(self.spared(now)).filter(|spared| !spared.is_zero())
+        Some(self.spared(now)).filter(|spared| !spared.is_zero() && !is_own)
     }
 
     /// A call that would not wait any longer was not tried.
@@ -288,6 +290,32 @@ mod tests {
         assert_eq!(gate.state(open), DestinationState::HalfOpen);
         go(&mut gate, open, false);
         assert_eq!((gate.since(open), gate.cause()), (Some(at(0)), Some("broken")));
+    }
+
+    /// A breaker that is half open, with two trials under way.
+    fn half_open() -> (Gate, Duration, Ticket, Ticket) {
+        let mut gate = Gate::new(DestinationPolicy::default());
+        for _ in 0..5 {
+            let ticket = go(&mut gate, at(0), false);
+            gate.end(at(0), ticket, failed(), None);
+        }
+        let now = DestinationPolicy::default().open_min;
+        let (one, two) = (go(&mut gate, now, true), go(&mut gate, now, true));
+        (gate, now, one, two)
+    }
+
+    #[test]
+    fn a_trial_that_fails_where_others_succeed_is_in_trouble_by_itself() {
+        let (mut gate, now, one, two) = half_open();
+        gate.end(now, one, Ending::Answered, None);
+        assert_eq!(gate.end(now, two, failed(), None), None, "the failure is its own");
+        assert_eq!(gate.state(now), DestinationState::Open, "and opens the breaker all the same");
+        let (mut gate, now, one, two) = half_open();
+        gate.end(now, one, Ending::Answered, None);
+        assert!(gate.end(now, two, failed(), Some(at(1))).is_some(), "who asks for rest says whose trouble it is");
+        let (mut gate, now, one, two) = half_open();
+        assert!(gate.end(now, one, failed(), None).is_some(), "the first that fails is told that the trouble is the destination's");
+        gate.end(now, two, Ending::Answered, None);
     }
 
     #[test]
