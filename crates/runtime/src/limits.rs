@@ -110,6 +110,8 @@ pub const PROCESSOR_PARKED_MAX: usize = 10_000;
 pub const VIEW_BATCH_EVENTS_MAX: usize = 10_000;
 /// Bytes of payloads in one transaction of a view, at most.
 pub const VIEW_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Positions that a view passes before it says how far it is, though little or nothing there was for it.
+pub const VIEW_BATCH_POSITIONS_MAX: u64 = 100_000;
 /// How long a view rests before it tries again what the machine refused: a full disk, a journal that cannot be read.
 pub const VIEW_REST: Duration = Duration::from_secs(1);
 /// Bytes of a view's write-ahead log that stay on the disk, at most, once they are written back.
