@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::breaker::{Breaker, Pass, State};
 use super::bucket::Bucket;
 use super::policy::DestinationPolicy;
+use super::turns::Turns;
 use crate::limits::{FAILURE_CAUSE_BYTES_MAX, RETRIES_AT_ONCE_MAX, RETRIES_PER_SECOND_MIN, RETRY_AFTER_MAX};
 
 /// Whether calls to a destination pass.
@@ -67,6 +68,10 @@ pub(super) struct Gate {
     breaker: Breaker,
     rate: Option<Bucket>,
     retries: Bucket,
+    /// Of retries beyond the budget.
+    retry_turns: Turns,
+    /// Of calls that would not wait any longer.
+    turns: Turns,
     /// It has asked to be left alone: since when, and until when.
     rest: (Duration, Duration),
     in_flight: usize,
@@ -82,6 +87,8 @@ impl Gate {
             breaker: Breaker::new(policy),
             rate: policy.calls_per_second.map(|rate| Bucket::new(rate, rate)),
             retries: Bucket::new(RETRIES_PER_SECOND_MIN, RETRIES_AT_ONCE_MAX),
+            retry_turns: Turns::new(Duration::from_secs(1) / RETRIES_PER_SECOND_MIN),
+            turns: Turns::new(turn(&policy)),
             rest: (Duration::ZERO, Duration::ZERO),
             in_flight: 0,
             last_call: Duration::ZERO,
@@ -102,7 +109,8 @@ impl Gate {
         }
         let budget = if is_retry { self.retries.wait(now) } else { Duration::ZERO };
         if !budget.is_zero() {
-            return self.refuse("enough of its calls are retries", budget.max(Duration::from_secs(2)));
+            let wait = self.retry_turns.wait(now);
+            return self.refuse("enough of its calls are retries", wait);
         }
         if self.in_flight >= self.policy.calls_at_once_max {
             return Told::Wait(None);
@@ -138,9 +146,10 @@ impl Gate {
         Some(self.spared(now)).filter(|spared| !spared.is_zero() && !is_own)
     }
 
-    /// A call that would not wait any longer was not tried.
-    pub(super) fn give_up(&mut self) {
+    /// A call that would not wait any longer was not tried. Gives how long it is left alone.
+    pub(super) fn give_up(&mut self, now: Duration) -> Duration {
         self.not_tried += 1;
+        self.turns.wait(now)
     }
 
     /// How long no call may pass.
@@ -209,6 +218,14 @@ impl Gate {
     }
 }
 
+/// How far apart calls are that wait for one another: as the rate says, or as if each took its whole time.
+fn turn(policy: &DestinationPolicy) -> Duration {
+    match policy.calls_per_second {
+        Some(rate) => Duration::from_secs(1) / rate.max(1),
+        None => policy.timeout / u32::try_from(policy.calls_at_once_max).unwrap_or(u32::MAX).max(1),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +291,19 @@ mod tests {
         }
         refused(&mut gate, at(1_000), true);
         assert_eq!(gate.not_tried(), 3);
+    }
+
+    #[test]
+    fn calls_that_are_refused_come_back_one_after_the_other() {
+        let mut gate = Gate::new(DestinationPolicy { calls_at_once_max: 10, timeout: at(10_000), ..DestinationPolicy::default() });
+        for _ in 0..RETRIES_AT_ONCE_MAX {
+            let ticket = go(&mut gate, at(0), true);
+            gate.end(at(0), ticket, Ending::Answered, None);
+        }
+        let retries: Vec<_> = (0..1_000).map(|_| refused(&mut gate, at(0), true)).collect();
+        assert_eq!((retries[0], retries[99], retries[999]), (at(2_000), at(20_000), at(60_000)), "five a second, a minute at most");
+        let calls: Vec<_> = (0..50).map(|_| gate.give_up(at(0))).collect();
+        assert_eq!((calls[0], calls[49]), (at(2_000), at(50_000)), "ten at once of ten seconds each");
     }
 
     #[test]

@@ -14,9 +14,6 @@ use super::gate::{Ending, Gate, Ticket, Told};
 use super::{DestinationStatus, Machine};
 use crate::limits::{CALL_TURN_MAX, CALLS_WAITING_MAX};
 
-/// How long a call that found the line too long is left alone, at least.
-pub(super) const REFUSED_WAIT: Duration = Duration::from_secs(2);
-
 pub(super) struct Line {
     gate: Mutex<Gate>,
     /// Told when somebody may pass, or when nobody may any more.
@@ -57,8 +54,8 @@ impl Line {
                 Told::Wait(wait) => wait.unwrap_or(Duration::MAX).min(until.saturating_sub(now)),
             };
             if wait.is_zero() || (place.is_none() && self.waiting.load(Ordering::Relaxed) >= CALLS_WAITING_MAX) {
-                self.lock().give_up();
-                return Err(not_tried("as many calls as it may have are under way", REFUSED_WAIT));
+                let wait = self.lock().give_up(now);
+                return Err(not_tried("as many calls as it may have are under way", wait));
             }
             place.get_or_insert_with(|| Place::new(self));
             tokio::select! {
