@@ -1,5 +1,6 @@
 //! An input whose fold ends the process: real processes that abort, until the key is parked and the others go on.
 
+use std::io::{Read as _, Write as _};
 use std::process::Command as Process;
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ impl Processor for Deadly {
     type State = Sum;
     type Event = DeadlyEvent;
 
+    fn wake(&self, _: &mut Sum, _: &mut ProcessorContext<DeadlyEvent>) {
+        std::process::abort();
+    }
+
     fn inputs(inputs: Inputs<Self>) -> Inputs<Self> {
         inputs.events("meter", |counted: &Recorded<MeterEvent>| counted.entity_id.clone(), Self::add)
     }
@@ -70,6 +75,9 @@ impl Deadly {
         let MeterEvent::Counted { by } = counted.event;
         if by == 13 {
             std::process::abort();
+        }
+        if by == 14 {
+            ctx.wake_at(ctx.time() + 100_000);
         }
         sum.sum += by;
         ctx.emit(DeadlyEvent::Summed { sum: sum.sum });
@@ -111,16 +119,48 @@ fn a_process_among_them() {
     });
 }
 
+/// What each of those does whose wake is deadly: it counts once, and waits until the key is parked.
 #[test]
-fn an_input_that_ends_three_processes_parks_its_key() {
-    let data = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("headwater-deadly-{}", std::process::id()));
+fn a_process_that_is_woken() {
+    let Ok(data) = std::env::var(DATA) else { return };
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+        let running = service(&data).start().await.unwrap();
+        running.client().keyed("k1").send::<Meter>("north", MeterCommand::Count { by: 14 }).await.unwrap();
+        while !status(running.url()).contains("\"parked\":1") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        running.stop().await;
+    });
+}
+
+fn status(url: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    stream.write_all(b"GET /v1/admin/consumers/deadly HTTP/1.1\r\nhost: meters\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// How many processes end over it until one lives.
+fn deaths(test: &str) -> usize {
+    let data = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("headwater-{test}-{}", std::process::id()));
     let process = || {
         let mut process = Process::new(std::env::current_exe().unwrap());
-        process.args(["--exact", "deadly::a_process_among_them", "--quiet"]).env(DATA, &data);
+        process.args(["--exact", &format!("deadly::{test}"), "--quiet"]).env(DATA, &data);
         process.output().unwrap().status.success()
     };
     let deaths = (0..8).take_while(|_| !process()).count();
     assert!(process(), "and it stays parked");
     std::fs::remove_dir_all(&data).unwrap();
-    assert_eq!(deaths, 3);
+    deaths
+}
+
+#[test]
+fn an_input_that_ends_three_processes_parks_its_key() {
+    assert_eq!(deaths("a_process_among_them"), 3);
+}
+
+#[test]
+fn a_wake_that_ends_three_processes_parks_its_key() {
+    assert_eq!(deaths("a_process_that_is_woken"), 3);
 }

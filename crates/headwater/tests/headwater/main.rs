@@ -5,5 +5,6 @@ mod calls;
 mod contained;
 mod deadly;
 mod embedded;
+mod parked;
 mod processors;
 mod testkit;

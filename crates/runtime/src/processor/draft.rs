@@ -46,7 +46,7 @@ impl Draft {
         if emitted.is_empty() {
             return;
         }
-        let id = CommandId::from_raw(format!("{processor}\0{}", event.id).as_bytes());
+        let id = output_id(processor, event);
         let context = Context { causation_id: Some(event.id.to_string().into()), ..(*event.context).clone() };
         self.push(key, id, context, emitted);
     }
@@ -56,7 +56,9 @@ impl Draft {
         if emitted.is_empty() {
             return;
         }
-        let id = CommandId::from_raw(format!("{processor}\0wake {due} {step}").as_bytes());
+        // The same time may come twice in a step, when it was asked for again.
+        let count = self.outputs.len();
+        let id = CommandId::from_raw(format!("{processor}\0wake {due} {step} {count}").as_bytes());
         self.push(key, id, Context::default(), emitted);
     }
 
@@ -75,6 +77,11 @@ impl Draft {
     pub(super) fn is_full(&self) -> bool {
         self.events + self.touched.len() >= PROCESSOR_STEP_EVENTS || self.bytes >= PROCESSOR_STEP_BYTES
     }
+}
+
+/// What a processor emits because of an event has this id, whichever generation of it does.
+pub(super) fn output_id(processor: &str, event: &Recorded) -> CommandId {
+    CommandId::from_raw(format!("{processor}\0{}", event.id).as_bytes())
 }
 
 /// Whether one fold may emit that much.

@@ -38,14 +38,21 @@ pub(super) struct Guard {
     written: Suspect,
     /// Inputs that run alone still, and the place after which none has begun.
     alone: Option<(usize, Position)>,
+    /// When the process began: whoever wanted to be woken before may have ended the one before.
+    begun_micros: i64,
 }
 
 impl Guard {
     /// Begins a process. `head` is the end of what an earlier one can have begun.
-    pub(super) async fn begin(registers: &Arc<dyn Registers>, processor: &str, head: Position) -> Result<Self, RegisterError> {
+    pub(super) async fn begin(
+        registers: &Arc<dyn Registers>,
+        processor: &str,
+        (head, begun_micros): (Position, i64),
+    ) -> Result<Self, RegisterError> {
         let name = format!("{PREFIX}{processor}");
         let found = registers.get(&name).await?;
-        let mut guard = Self { registers: Arc::clone(registers), name, revision: None, written: Suspect::default(), alone: None };
+        let mut guard =
+            Self { registers: Arc::clone(registers), name, revision: None, written: Suspect::default(), alone: None, begun_micros };
         match found {
             Some(register) => {
                 guard.revision = Some(register.revision);
@@ -60,6 +67,16 @@ impl Guard {
     /// Whether what is read behind this place runs alone.
     pub(super) fn is_careful(&self, read: Position) -> bool {
         self.alone.is_some_and(|(left, until)| left > 0 && read < until)
+    }
+
+    /// Whether a wake of this time runs alone.
+    pub(super) fn was_due(&self, due_micros: i64) -> bool {
+        self.alone.is_some_and(|(left, _)| left > 0) && due_micros <= self.begun_micros
+    }
+
+    /// Whether this is what ran alone when the last process ended.
+    pub(super) fn is_suspect(&self, what: &str) -> bool {
+        self.written.suspect == what
     }
 
     /// Records that something runs alone, before it does. False when it has ended too many processes: it must not run.
@@ -97,7 +114,12 @@ impl Guard {
     async fn write(&mut self, suspect: Suspect) -> Result<(), RegisterError> {
         let expect = self.revision.map_or(RegisterExpect::Absent, RegisterExpect::Revision);
         let value = serde_json::to_vec(&suspect).expect("texts and numbers always encode");
-        self.revision = Some(self.registers.put(&self.name, expect, Bytes::from(value)).await?);
+        let put = self.registers.put(&self.name, expect, Bytes::from(value)).await;
+        if matches!(put, Err(RegisterError::Conflict { .. })) {
+            // Ours, whose answer was lost, or another owner's: whoever is fenced learns so from the journal.
+            self.revision = self.registers.get(&self.name).await?.map(|register| register.revision);
+        }
+        self.revision = Some(put?);
         self.written = suspect;
         Ok(())
     }

@@ -39,10 +39,7 @@ impl Keys {
         while let Some(entity) = entities.next().await {
             let entity = entity?;
             if !entity.id().starts_with(&prefix) {
-                // The listing is in order of tenants, then ids.
-                if entity.tenant().is_empty() && entity.id() > &*prefix {
-                    break;
-                }
+                // The listing is in order of tenants, then ids: another tenant's may follow.
                 continue;
             }
             if let Some(kept) = record::read_kept(journal, &entity).await? {
@@ -118,8 +115,9 @@ impl Keys {
     /// The key wants to be woken then.
     pub(super) fn wake_at(&mut self, key: &EntityKey, due: impl IntoIterator<Item = i64>) {
         let Some(known) = self.known.get_mut(key) else { return };
+        let is_parked = self.parked.contains_key(key);
         for due in due {
-            if known.wakes.insert(due) {
+            if known.wakes.insert(due) && !is_parked {
                 self.wakes.insert((due, key.clone()));
             }
         }

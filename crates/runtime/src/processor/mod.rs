@@ -215,7 +215,7 @@ async fn place(shared: &Shared) -> Result<(), DeliveryError> {
         Start::At(micros) => journal.cursor_at(Timestamp::from_micros(micros)).await?,
     };
     let build = description.build.clone();
-    let progress = Progress { generation: 0, build, start, cursor: start, now: i64::MIN, silent_until: None };
+    let progress = Progress { generation: 0, build, start, cursor: start, now: i64::MIN, silent_until: None, silent_now: None };
     let commands = vec![record::progress_record(name, record::step(name, 1), &progress)];
     let expect = vec![(record::progress_entity(name), Expect::New)];
     match journal.append(Commit { commands, expect, ..Commit::default() }).await {
@@ -238,6 +238,7 @@ fn next_generation(before: Progress, build: &str) -> Progress {
         cursor: before.start,
         now: i64::MIN,
         silent_until: Some(silent_until),
+        silent_now: Some(before.silent_now.map_or(before.now, |until| until.max(before.now))),
     }
 }
 
@@ -245,9 +246,9 @@ fn next_generation(before: Progress, build: &str) -> Progress {
 async fn process(shared: &Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let (mut lessons, mut wait) = (None, ENGINE_RETRY_MIN);
     while !*stop.borrow() {
-        match session(shared, &mut lessons, &mut stop).await {
+        match session(shared, &mut lessons, &mut stop, &mut wait).await {
             End::Stopped => break,
-            End::Refused => wait = ENGINE_RETRY_MIN,
+            End::Refused => {}
             End::Failed(cause) => {
                 shared.status.state(ConsumerState::Waiting { cause: cause.clone() });
                 tokio::select! {
@@ -265,7 +266,7 @@ async fn process(shared: &Arc<Shared>, mut stop: watch::Receiver<bool>) {
     shared.status.state(ConsumerState::Stopped);
 }
 
-async fn session(shared: &Arc<Shared>, lessons: &mut Option<Lessons>, stop: &mut watch::Receiver<bool>) -> End {
+async fn session(shared: &Arc<Shared>, lessons: &mut Option<Lessons>, stop: &mut watch::Receiver<bool>, wait: &mut Duration) -> End {
     if lessons.is_none() {
         match guard(shared).await {
             Ok(guard) => *lessons = Some(Lessons::new(guard)),
@@ -277,6 +278,7 @@ async fn session(shared: &Arc<Shared>, lessons: &mut Option<Lessons>, stop: &mut
         Ok(session) => session.work(stop).await,
         Err(end) => return end,
     };
+    *wait = ENGINE_RETRY_MIN;
     if matches!(end, End::Stopped) {
         // A register that stays makes the next process careful, and that is all.
         let _ = lessons.guard.end().await;
@@ -286,5 +288,6 @@ async fn session(shared: &Arc<Shared>, lessons: &mut Option<Lessons>, stop: &mut
 
 async fn guard(shared: &Shared) -> Result<guard::Guard, End> {
     let head = shared.seams.journal.head().await?.position();
-    Ok(guard::Guard::begin(&shared.seams.registers, shared.name(), head).await?)
+    let begun = (head, shared.seams.clock.now().as_micros());
+    Ok(guard::Guard::begin(&shared.seams.registers, shared.name(), begun).await?)
 }

@@ -5,7 +5,7 @@ use journal::{EntityKey, ReadMode, Recorded};
 use serde_json::Value as Json;
 
 use super::record::{self, Kept};
-use super::session::place_of;
+use super::session::waits_from;
 use super::{Shared, keys};
 use crate::action::{DryRun, DrySend, delivered};
 use crate::delivery::{DeliveryError, HeldKey, OrderError};
@@ -56,7 +56,7 @@ fn wake(shared: &Shared, key: &EntityKey, kept: &Kept, due: i64) -> Result<Folde
 
 async fn event(shared: &Shared, parked: &HeldKey) -> Result<Option<Recorded>, journal::ReadError> {
     let journal = &*shared.seams.journal;
-    let from = journal.lineage().cursor(place_of(parked).saturating_sub(1));
+    let from = journal.lineage().cursor(waits_from(parked).saturating_sub(1));
     let event = journal.read(shared.selection.clone(), from, ReadMode::ToHead).next_event().await.transpose()?;
     Ok(event.map(|event| (*event).clone()))
 }

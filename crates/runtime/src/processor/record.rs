@@ -1,7 +1,7 @@
 //! What a processor leaves in the journal.
 //!
 //! ```text
-//! $processor/{name}                                  advanced { generation, build, start, cursor, now, silent_until }
+//! $processor/{name}                                  advanced { generation, build, start, cursor, now, silent_until, silent_now }
 //! $processor/{name}/{generation}/key/{key}           kept { key, state, wakes, parked }
 //! $processor/{name}/{generation}/source/{type}/{id}  kept { parked }: an entity whose event has no key
 //! {name}/{key}                                       what it emits
@@ -45,6 +45,9 @@ pub(super) struct Progress {
     /// Up to here an earlier generation has emitted already.
     #[serde(default, with = "text_or_none", skip_serializing_if = "Option::is_none")]
     pub(super) silent_until: Option<Cursor>,
+    /// And woken its keys up to then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) silent_now: Option<i64>,
 }
 
 /// What is kept of a key.

@@ -9,20 +9,21 @@
 //!
 //! Crash points: a step is durable or it is not; there is nothing in between.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use component::EventClock;
 use component::hosted::{Folded, LiveKey, ProcessorInput, ProcessorMoment};
 use journal::{
-    AppendError, BoxFuture, Commit, Cursor, EntityKey, Events, Expect, Position, Read, ReadError, ReadMode, Recorded, RegisterError,
-    Selection, Timestamp,
+    AppendError, BoxFuture, Commit, Cursor, EntityKey, Events, Expect, Journal, Position, Read, ReadError, ReadMode, Recorded,
+    RegisterError, Timestamp,
 };
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::Shared;
-use super::draft::{Cause, Draft, check_emitted};
+use super::draft::{Cause, Draft, check_emitted, output_id};
 use super::guard::{Guard, fatal};
 use super::keys::Keys;
 use super::record::{self, Kept, Progress};
@@ -78,11 +79,21 @@ pub(super) struct Lessons {
     pub(super) guard: Guard,
     /// What a person has decided, while a fold of it failed.
     pub(super) again: Option<Order>,
+    /// Keys that this decision was about and that have gone on as far as they can.
+    pub(super) went_on: HashSet<EntityKey>,
+    /// A state could not be written, and nobody knows after which input: each is looked at as soon as it is folded.
+    measures: bool,
 }
 
 impl Lessons {
+    /// A step has landed: what was learnt of sizes is forgotten by and by.
+    fn landed(&mut self) {
+        self.measures = false;
+        self.step_inputs_max = self.step_inputs_max.map(|most| most + most / 16 + 1).filter(|most| *most < PROCESSOR_STEP_INPUTS);
+    }
+
     pub(super) fn new(guard: Guard) -> Self {
-        Self { refused: HashMap::new(), step_inputs_max: None, guard, again: None }
+        Self { refused: HashMap::new(), step_inputs_max: None, guard, again: None, went_on: HashSet::new(), measures: false }
     }
 }
 
@@ -113,8 +124,10 @@ pub(super) struct Session<'a> {
     /// The step whose commit says how late it is.
     wake_step: Option<u64>,
     wake_pause_until: Duration,
-    /// A part of what waited behind a parked key is durable already.
-    pub(super) is_going_on: bool,
+    /// A key that goes on, and what it is parked by as long as the rest has not been folded.
+    pub(super) going_on: Option<(EntityKey, HeldKey)>,
+    /// A part of what waited behind it is durable already.
+    pub(super) is_partly_done: bool,
 }
 
 enum Signal {
@@ -138,13 +151,7 @@ impl<'a> Session<'a> {
         }
         let head = journal.head().await?.position();
         let read = journal.lineage().resolve(progress.cursor, head, 0).map_err(|error| End::Failed(error.to_string()))?;
-        let unsaid = match progress.silent_until {
-            Some(_) if progress.generation > 0 => {
-                let before = Keys::read(journal, name, progress.generation - 1).await?;
-                before.parked().iter().map(|(key, parked)| (key.clone(), place_of(parked))).collect()
-            }
-            _ => HashMap::new(),
-        };
+        let unsaid = unsaid(journal, name, &progress).await?;
         let keys = if is_new { Keys::default() } else { Keys::read(journal, name, progress.generation).await? };
         let mut session = Self {
             shared,
@@ -159,7 +166,8 @@ impl<'a> Session<'a> {
             wake_behind: None,
             wake_step: None,
             wake_pause_until: Duration::ZERO,
-            is_going_on: false,
+            going_on: None,
+            is_partly_done: false,
         };
         if is_new {
             session.hand_over().await?;
@@ -194,6 +202,9 @@ impl<'a> Session<'a> {
                 Signal::Landed => {
                     self.land_one().await?;
                     self.wake_if_late().await?;
+                    if self.lessons.guard.is_alone() {
+                        self.finish_alone().await?;
+                    }
                     self.hand_over_if_any().await?;
                 }
                 Signal::Wake => self.ask_the_time().await?,
@@ -224,7 +235,6 @@ impl<'a> Session<'a> {
 
     /// Takes what was read, and all that is there without waiting, within a step; then hands it to the journal.
     async fn take_all(&mut self, first: Read, events: &mut Events) -> Result<(), End> {
-        let inputs_max = self.lessons.step_inputs_max.unwrap_or(PROCESSOR_STEP_INPUTS);
         let mut next = Some(first);
         while let Some(read) = next {
             match read {
@@ -238,7 +248,7 @@ impl<'a> Session<'a> {
             if self.lessons.guard.is_alone() {
                 self.finish_alone().await?;
             }
-            if self.draft.is_full() || self.draft.inputs >= inputs_max {
+            if self.is_step_full() {
                 break;
             }
             next = match events.at_hand() {
@@ -259,23 +269,26 @@ impl<'a> Session<'a> {
             self.hand_over().await?;
             self.land_all().await?;
         }
-        if !self.lessons.guard.is_careful(self.read) {
+        let is_due = self.keys.next_wake().is_some_and(|due| self.is_careful_with(due));
+        if !self.lessons.guard.is_careful(self.read) && !is_due {
             self.lessons.guard.relax().await?;
         }
         Ok(())
     }
 
-    /// Records what runs alone, when something does; false when it must not run.
-    async fn may_run(&mut self, what: impl FnOnce() -> String) -> Result<bool, End> {
-        if !self.lessons.guard.is_careful(self.read) {
-            return Ok(true);
-        }
+    /// Records what runs alone, before it does; false when it must not run.
+    async fn may_run(&mut self, what: String) -> Result<bool, End> {
         // What was folded before is not what ends the process.
         if !self.draft.is_empty() {
             self.hand_over().await?;
             self.land_all().await?;
         }
-        Ok(self.lessons.guard.may_run(what()).await?)
+        Ok(self.lessons.guard.may_run(what).await?)
+    }
+
+    /// Whether a wake runs alone: it may have been woken for already when the last process ended.
+    fn is_careful_with(&self, due: i64) -> bool {
+        self.lessons.guard.is_careful(self.read) || self.lessons.guard.was_due(due)
     }
 
     async fn hand_over_if_any(&mut self) -> Result<(), End> {
@@ -291,6 +304,12 @@ impl<'a> Session<'a> {
         if self.keys.is_parked(&event.entity) {
             return Ok(());
         }
+        if self.lessons.guard.is_careful(self.read)
+            && !self.lessons.guard.is_suspect(&fold_of(event))
+            && !self.may_run(format!("route {}", event.position)).await?
+        {
+            return self.park_source(event, &fatal()).await;
+        }
         let (key, mut input) = match self.route(event) {
             Ok(Some(routed)) => routed,
             Ok(None) => return self.reach_recorded(event).await,
@@ -302,12 +321,13 @@ impl<'a> Session<'a> {
             input.time_micros = input.time_micros.max(self.progress.now);
         }
         if self.keys.is_parked(&key) {
+            self.lessons.refused.remove(&Cause::Event(event.position));
             return Ok(());
         }
         if let Some(cause) = self.lessons.refused.remove(&Cause::Event(event.position)) {
             return self.park_key(&key, event, &cause).await;
         }
-        if !self.may_run(|| format!("event {}", event.position)).await? {
+        if self.lessons.guard.is_careful(self.read) && !self.may_run(fold_of(event)).await? {
             return self.park_key(&key, event, &fatal()).await;
         }
         self.fold(&key, event, input, self.progress.now).await
@@ -339,18 +359,41 @@ impl<'a> Session<'a> {
         let folded = self.run(key, &cause, |live| live.fold(key.id(), input, moment)).await?;
         self.draft.count(event.payload.len());
         self.ask_for_wakes(key, &cause, folded.wakes, i64::MIN)?;
-        if self.says(key, event) {
+        if !folded.events.is_empty() && self.says(key, event).await? {
             self.draft.emit(self.shared.name(), key, event, folded.events);
         }
         Ok(())
     }
 
     /// Whether what comes of an event has not been emitted by an earlier generation.
-    fn says(&self, key: &EntityKey, event: &Recorded) -> bool {
+    async fn says(&mut self, key: &EntityKey, event: &Recorded) -> Result<bool, End> {
+        if self.progress.silent_until.is_none_or(|until| event.position > until.position()) {
+            return Ok(true);
+        }
         let is_behind = |place: &Position| event.position >= *place;
-        self.progress.silent_until.is_none_or(|until| event.position > until.position())
-            || self.unsaid.get(key).is_some_and(is_behind)
-            || self.unsaid.get(&event.entity).is_some_and(is_behind)
+        if !self.unsaid.get(key).or(self.unsaid.get(&event.entity)).is_some_and(is_behind) {
+            return Ok(false);
+        }
+        // One of the generations had parked it; another one may have emitted it all the same.
+        let id = output_id(self.shared.name(), event);
+        Ok(self.shared.seams.journal.find_command(key, id).await?.is_none())
+    }
+
+    /// Whether an earlier generation has woken a key for that already.
+    fn is_said(&self, key: &EntityKey, due: i64) -> bool {
+        let was_parked = self.unsaid.get(key).is_some_and(|place| self.read >= *place);
+        self.progress.silent_now.is_some_and(|until| due <= until) && !was_parked
+    }
+
+    /// An earlier generation has said nothing of what comes from here on.
+    fn stop_being_silent(&mut self) {
+        self.progress.silent_until.take_if(|until| self.read > until.position());
+        let next_wake = self.keys.next_wake();
+        let is_quiet = self.progress.silent_until.is_none();
+        self.progress.silent_now.take_if(|until| is_quiet && self.progress.now > *until && next_wake.is_none_or(|due| due > *until));
+        if is_quiet && self.progress.silent_now.is_none() {
+            self.unsaid.clear();
+        }
     }
 
     /// Runs a fold on a key's state. One that fails ends the session.
@@ -366,6 +409,10 @@ impl<'a> Session<'a> {
         let live = &mut *known.live;
         let folded = isolated(|| fold(live)).map_err(|panic| panic.during("the processor")).and_then(|folded| folded);
         let folded = folded.and_then(|folded| check_emitted(&folded.events).map(|()| folded));
+        let folded = match folded {
+            Ok(folded) if self.lessons.measures => written(&*known.live).map(|_| folded),
+            folded => folded,
+        };
         match folded {
             Ok(folded) => {
                 self.draft.touch(key, cause.clone());
@@ -396,10 +443,7 @@ impl<'a> Session<'a> {
 
     /// The processor's time comes as far as that, and who is due by then is woken.
     async fn reach(&mut self, now: i64) -> Result<(), End> {
-        if now <= self.progress.now {
-            return Ok(());
-        }
-        self.progress.now = now;
+        self.progress.now = self.progress.now.max(now);
         self.wake_overdue().await
     }
 
@@ -408,7 +452,7 @@ impl<'a> Session<'a> {
         if let Some(why) = self.lessons.refused.remove(&cause) {
             return self.park_woken(&key, due, &why).await;
         }
-        if !self.may_run(|| format!("wake {due} {key}")).await? {
+        if self.is_careful_with(due) && !self.may_run(format!("wake {due} {key}")).await? {
             return self.park_woken(&key, due, &fatal()).await;
         }
         let moment = ProcessorMoment { time_micros: due, now_micros: now };
@@ -417,14 +461,18 @@ impl<'a> Session<'a> {
         self.keys.load(journal, processor, self.progress.generation, &key).await?.wakes.remove(&due);
         self.draft.count(0);
         self.ask_for_wakes(&key, &cause, folded.wakes, due)?;
-        let is_silent = self.progress.silent_until.is_some_and(|until| self.read < until.position()) && !self.unsaid.contains_key(&key);
-        if !is_silent {
+        if !self.is_said(&key, due) {
             self.draft.emit_woken(self.shared.name(), &key, (due, self.step + 1), folded.events);
         }
-        if self.draft.is_full() {
+        if self.is_step_full() {
             self.hand_over().await?;
         }
         Ok(())
+    }
+
+    /// Whether what was folded is to be handed over before more is.
+    pub(super) fn is_step_full(&self) -> bool {
+        self.draft.is_full() || self.draft.inputs >= self.lessons.step_inputs_max.unwrap_or(PROCESSOR_STEP_INPUTS)
     }
 
     /// Resolves when somebody is due by the clock.
@@ -459,13 +507,18 @@ impl<'a> Session<'a> {
         }
         let (journal, name) = (Arc::clone(&self.shared.seams.journal), self.shared.name());
         self.progress.cursor = journal.lineage().cursor(self.read);
+        self.stop_being_silent();
+        if let Some((key, next)) = &self.going_on {
+            self.draft.touch(key, Cause::Event(waits_from(next)));
+            self.is_partly_done = true;
+        }
         let step = self.step + 1;
         let draft = std::mem::take(&mut self.draft);
         let id = record::step(name, step);
         let mut commands = Vec::with_capacity(1 + draft.touched.len() + draft.outputs.len());
         commands.push(record::progress_record(name, id, &self.progress));
-        for (key, cause) in &draft.touched {
-            let kept = self.kept(key).map_err(|why| self.refuse(cause.clone(), why))?;
+        for key in draft.touched.keys() {
+            let Ok(kept) = self.kept(key) else { return Err(self.measure()) };
             commands.push(record::kept_record(name, self.progress.generation, id, key, &kept));
         }
         commands.extend(draft.outputs);
@@ -478,16 +531,20 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// A state cannot be written. The next session finds the input after which it cannot.
+    fn measure(&mut self) -> End {
+        if std::mem::replace(&mut self.lessons.measures, true) {
+            return End::Failed("the state of a key cannot be written, though it could after each of its inputs".to_owned());
+        }
+        End::Refused
+    }
+
     fn kept(&self, key: &EntityKey) -> Result<Kept, String> {
         let tenant = Some(key.tenant().to_owned()).filter(|tenant| !tenant.is_empty());
-        let parked = self.keys.parked().get(key).cloned();
+        let going_on = self.going_on.as_ref().filter(|(going, _)| going == key).map(|(_, next)| next);
+        let parked = self.keys.parked().get(key).or(going_on).cloned();
         let Some(known) = self.keys.get(key) else { return Ok(Kept { tenant, parked, ..Kept::default() }) };
-        let state = isolated(|| known.live.state()).map_err(|panic| panic.during("writing the state"))??;
-        if state.len() > PROCESSOR_STATE_BYTES_MAX {
-            let bytes = state.len();
-            return Err(format!("the state of its key would be {bytes} bytes; at most {PROCESSOR_STATE_BYTES_MAX} are allowed"));
-        }
-        let state = serde_json::from_slice(&state).map_err(|error| format!("the state is not JSON: {error}"))?;
+        let state = written(&*known.live)?;
         Ok(Kept { tenant, key: Some(key.id().to_owned()), state: Some(state), wakes: known.wakes.clone(), parked })
     }
 
@@ -501,6 +558,7 @@ impl<'a> Session<'a> {
                     self.wake_behind = Some((committed.cursor.position(), committed.time.as_micros()));
                 }
                 self.shared.durable(cursor);
+                self.lessons.landed();
                 self.keys.landed(step);
                 Ok(())
             }
@@ -535,7 +593,12 @@ impl<'a> Session<'a> {
 
     async fn park_woken(&mut self, key: &EntityKey, due: i64, why: &str) -> Result<(), End> {
         let now = self.shared.seams.clock.now();
-        let place = self.shared.seams.journal.lineage().cursor(self.read);
+        // All before it is folded, and all behind it waits.
+        let folded = match &self.going_on {
+            Some((going, next)) if going == key => waits_from(next).saturating_sub(1),
+            _ => self.read,
+        };
+        let place = self.shared.seams.journal.lineage().cursor(folded);
         let mut parked = HeldKey::woken(key, due, place, now);
         parked.note(&Failure::Park { cause: why.to_owned() }, now);
         let (journal, processor) = (&*self.shared.seams.journal, &*self.shared.processor);
@@ -547,6 +610,7 @@ impl<'a> Session<'a> {
     pub(super) async fn park(&mut self, key: &EntityKey, parked: HeldKey, cause: Cause) -> Result<(), End> {
         self.load(key).await?;
         self.keys.park(key, parked);
+        self.going_on.take_if(|(going, _)| going == key);
         self.draft.touch(key, cause);
         Ok(())
     }
@@ -585,14 +649,6 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Where what waits behind a parked key is found.
-    pub(super) fn selection_of(&self, parked: &HeldKey, key: &EntityKey) -> Selection {
-        if key.kind() == self.shared.name() {
-            return self.shared.selection.clone();
-        }
-        Selection::Entity { entity: key.clone(), from_sequence: parked.sequence }
-    }
-
     fn tell_status(&self) {
         let is_at_rest = self.under_way.is_empty() && self.draft.is_empty();
         let lineage = self.shared.seams.journal.lineage();
@@ -608,7 +664,37 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The place of the event that parked a key.
-pub(super) fn place_of(parked: &HeldKey) -> Position {
-    parked.cursor.parse::<Cursor>().map_or(0, |cursor| cursor.position())
+fn fold_of(event: &Recorded) -> String {
+    format!("event {}", event.position)
+}
+
+/// What earlier generations had parked, and from where on. One that is silent itself leaves the ones before it in force.
+async fn unsaid(journal: &dyn Journal, name: &str, progress: &Progress) -> Result<HashMap<EntityKey, Position>, ReadError> {
+    let mut unsaid = HashMap::new();
+    if progress.silent_until.is_none() && progress.silent_now.is_none() {
+        return Ok(unsaid);
+    }
+    for generation in 0..progress.generation {
+        for (key, parked) in Keys::read(journal, name, generation).await?.parked() {
+            let place = unsaid.entry(key.clone()).or_insert(Position::MAX);
+            *place = waits_from(parked).min(*place);
+        }
+    }
+    Ok(unsaid)
+}
+
+/// A state as it is kept.
+fn written(live: &dyn LiveKey) -> Result<Box<RawValue>, String> {
+    let state = isolated(|| live.state()).map_err(|panic| panic.during("writing the state"))??;
+    if state.len() > PROCESSOR_STATE_BYTES_MAX {
+        let bytes = state.len();
+        return Err(format!("the state of its key would be {bytes} bytes; at most {PROCESSOR_STATE_BYTES_MAX} are allowed"));
+    }
+    serde_json::from_slice(&state).map_err(|error| format!("the state is not JSON: {error}"))
+}
+
+/// The first place at which something waits behind a parked key: the event that parked it, or what comes after the wake that did.
+pub(super) fn waits_from(parked: &HeldKey) -> Position {
+    let place = parked.cursor.parse::<Cursor>().map_or(0, |cursor| cursor.position());
+    if parked.is_wake() { place + 1 } else { place }
 }
