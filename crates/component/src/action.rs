@@ -103,7 +103,8 @@ pub struct DeliveryPolicy {
     pub backoff_max: Duration,
     /// How long one run may take before it is cut and counts as failed.
     pub run_timeout: Duration,
-    /// Runs at once, at most; those of one entity never overlap.
+    /// Runs at once, at most; those of one entity never overlap. Entities that are held have half as many on top, and at least one, so
+    /// that neither they nor the others wait for each other.
     pub runs_max: usize,
     /// Where it begins when it is new.
     pub start: Start,

@@ -91,16 +91,15 @@ impl<'a> HttpCall<'a> {
         Self { keyed, method, url, headers: Vec::new(), body: Bytes::new(), timeout: None, problem: None }
     }
 
-    /// Goes one segment further down the path, whatever letters the text has. It comes before any query.
+    /// Goes one segment further down the path, whatever letters the text has. It is put before any query.
     pub fn segment(mut self, text: impl AsRef<str>) -> Self {
         let text = text.as_ref();
         if matches!(text, "" | "." | "..") {
             return self.refuse(format!("`{text}` cannot be a segment of a path"));
         }
-        if !self.url.ends_with('/') {
-            self.url.push('/');
-        }
-        self.url.push_str(&encoded(text));
+        let (path, rest) = self.url.split_at(self.url.find(['?', '#']).unwrap_or(self.url.len()));
+        let slash = if path.ends_with('/') { "" } else { "/" };
+        self.url = [path, slash, &encoded(text), rest].concat();
         self
     }
 
@@ -112,10 +111,14 @@ impl<'a> HttpCall<'a> {
     }
 
     /// Adds a header. Those that a call sets itself are refused: `Idempotency-Key` and `traceparent` among them.
+    /// There is one `content-type`: the last word counts, also against [`json`](Self::json).
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         let (name, value) = (name.to_ascii_lowercase(), value.into());
         if let Some(problem) = header_problem(&name, &value) {
             return self.refuse(problem);
+        }
+        if name == "content-type" {
+            self.headers.retain(|(other, _)| *other != name);
         }
         if self.headers.len() == CALL_HEADERS_MAX {
             return self.refuse(format!("a call has at most {CALL_HEADERS_MAX} headers of its own"));
@@ -180,9 +183,17 @@ impl<'a> HttpCall<'a> {
     }
 }
 
-/// A URL as a message may show it: without its query, which may hold secrets.
-fn shown(url: &str) -> &str {
-    url.split(['?', '#']).next().unwrap_or(url)
+/// A URL as a message may show it: without its query, which may hold secrets, and without a user, who may have a password.
+fn shown(url: &str) -> String {
+    let bare = url.split(['?', '#']).next().unwrap_or(url);
+    let (scheme, rest) = bare.split_at(bare.find("://").map_or(0, |at| at + "://".len()));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    match host.rsplit_once(':') {
+        // A password with a `/` or `?` in it ends the authority too early, and looks like a port.
+        Some((name, port)) if !port.ends_with(']') && !port.bytes().all(|byte| byte.is_ascii_digit()) => format!("{scheme}{name}"),
+        _ => [scheme, host, path].concat(),
+    }
 }
 
 /// Why a header cannot be sent. `name` is in lower case.
@@ -201,7 +212,59 @@ fn header_problem(name: &str, value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::header_problem;
+    use std::sync::Arc;
+
+    use super::{header_problem, shown};
+    use crate::ActionContext;
+    use crate::hosted::{ActionDoor, BoxedFuture, CallFailure, CallReply, SendFailure, SentCall, SentCommand};
+
+    /// Nothing goes through.
+    struct Shut;
+
+    impl ActionDoor for Shut {
+        fn send(&self, _: SentCommand) -> BoxedFuture<'_, Result<Vec<u8>, SendFailure>> {
+            unreachable!()
+        }
+
+        fn call(&self, _: SentCall) -> BoxedFuture<'_, Result<CallReply, CallFailure>> {
+            unreachable!()
+        }
+    }
+
+    #[test]
+    fn a_segment_goes_into_the_path_wherever_it_is_said() {
+        let ctx = ActionContext::new(Arc::new(Shut), 1);
+        let call = ctx.http().get("https://pay.example/customers?new=1").segment("c 1").query("a", "b").segment("cards");
+        assert_eq!(call.url, "https://pay.example/customers/c%201/cards?new=1&a=b");
+        assert_eq!(ctx.http().get("https://pay.example?a=/").segment("x").url, "https://pay.example/x?a=/");
+    }
+
+    #[test]
+    fn a_call_says_one_type_of_its_body() {
+        let ctx = ActionContext::new(Arc::new(Shut), 1);
+        let call = || ctx.http().post("https://pay.example");
+        let types = |call: super::HttpCall<'_>| call.headers.into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+        assert_eq!(types(call().json(&1)), ["application/json"]);
+        assert_eq!(types(call().json(&1).header("Content-Type", "application/ld+json")), ["application/ld+json"]);
+        assert_eq!(types(call().header("content-type", "application/ld+json").json(&1)), ["application/ld+json"]);
+    }
+
+    #[test]
+    fn a_message_shows_neither_a_user_nor_a_query() {
+        for (url, expected) in [
+            ("https://pay.example:8443/charges?key=secret#secret", "https://pay.example:8443/charges"),
+            ("https://ann:secret@pay.example/users/@ann", "https://pay.example/users/@ann"),
+            ("https://ann:secret@secret@pay.example", "https://pay.example"),
+            ("ann:secret@pay.example/charges", "pay.example/charges"),
+            ("https://ann:secret/secret@pay.example", "https://ann"),
+            ("https://ann:secret?secret@pay.example", "https://ann"),
+            ("pay.example?next=https://ann:secret@pay.example", "pay.example"),
+            ("https://[::1]:7430/x", "https://[::1]:7430/x"),
+            ("https://[::1]/x", "https://[::1]/x"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+    }
 
     #[test]
     fn headers_that_a_call_sets_itself_and_those_that_break_their_rule_are_refused() {

@@ -110,6 +110,8 @@ pub const PROCESSOR_PARKED_MAX: usize = 10_000;
 pub const VIEW_BATCH_EVENTS_MAX: usize = 10_000;
 /// Bytes of payloads in one transaction of a view, at most.
 pub const VIEW_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Positions that a view passes before it says how far it is, though little or nothing there was for it.
+pub const VIEW_BATCH_POSITIONS_MAX: u64 = 100_000;
 /// How long a view rests before it tries again what the machine refused: a full disk, a journal that cannot be read.
 pub const VIEW_REST: Duration = Duration::from_secs(1);
 /// Bytes of a view's write-ahead log that stay on the disk, at most, once they are written back.
@@ -157,6 +159,10 @@ pub const DESTINATION_TRIALS: u32 = 3;
 pub const RETRIES_PER_SECOND_MIN: u32 = 5;
 /// Such calls at once, at most, however many others there were.
 pub const RETRIES_AT_ONCE_MAX: u32 = 50;
+/// How long a call that was refused, because others come first, is left alone: at least, and at most, jitter not counted.
+pub const REFUSED_WAIT_MIN: Duration = Duration::from_secs(2);
+/// See [`REFUSED_WAIT_MIN`].
+pub const REFUSED_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long a destination may ask to be left alone, at most.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// The part of a run's time that is kept for what follows its last call: the call is cut before the run is.

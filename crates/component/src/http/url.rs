@@ -49,7 +49,8 @@ fn destination(scheme: &str, authority: &str) -> Result<String, String> {
     let host = host.to_ascii_lowercase();
     let port = match port {
         None => default_port,
-        Some(port) => port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| format!("`{port}` is no port"))?,
+        // It is not shown: it may be the password of somebody's address, cut at a letter that ends the host.
+        Some(port) => port.parse::<u16>().ok().filter(|port| *port > 0).ok_or("has behind the host's `:` what is no port")?,
     };
     Ok(if port == default_port { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") })
 }
@@ -131,6 +132,7 @@ mod tests {
             ("https:///charges", "no host"),
             ("https://pay.example:0", "no port"),
             ("https://pay.example:65536", "no port"),
+            ("https://ann:secret/@pay.example", "no port"),
             ("https://[::1", "without its `]`"),
             ("https://[pay]/", "no host"),
             ("https://[::1]x/", "no port"),

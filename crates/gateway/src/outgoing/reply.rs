@@ -48,8 +48,9 @@ async fn body_of(mut body: Incoming, is_success: bool) -> Result<(Bytes, bool), 
 /// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date. One that is neither is passed over.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Some(Duration::from_secs(u64::from(seconds)));
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than fits is still a wish for rest, which the runtime bounds.
+        return Some(Duration::from_secs(text.parse::<u32>().unwrap_or(u32::MAX).into()));
     }
     let at = DateTimeParser::new().parse_timestamp(text).ok()?;
     Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
@@ -68,6 +69,8 @@ mod tests {
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(37)),
             ("Sun, 06 Nov 1994 08:48:00 GMT", Some(0)),
             ("-5", None),
+            ("+5", None),
+            ("99999999999999999999999", Some(u64::from(u32::MAX))),
             ("soon", None),
             ("", None),
         ] {

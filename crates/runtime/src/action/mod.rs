@@ -72,7 +72,7 @@ impl Handler for Runner {
         let ActionDescription { name, delivery, .. } = self.action.description();
         // What the run does ends a little before the run is cut, so that it may still say what became of it.
         let time = delivery.run_timeout - delivery.run_timeout / RUN_MARGIN_DIVISOR;
-        let deadline = self.reach.tasks.elapsed() + time;
+        let deadline = self.reach.tasks.elapsed().saturating_add(time);
         let door = Door { consumer: name, reach: self.reach.clone(), event: Arc::clone(&event), attempt, deadline };
         let run = self.action.run(delivered(&event), Arc::new(door), attempt);
         Box::pin(async move {

@@ -31,7 +31,7 @@ impl RetryPolicy {
         let mut dice = [0; 8];
         random.fill(&mut dice);
         let jitter_micros_max = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX) / JITTER_DIVISOR;
-        wait + Duration::from_micros(u64::from_le_bytes(dice) % (jitter_micros_max + 1))
+        wait.saturating_add(Duration::from_micros(u64::from_le_bytes(dice) % (jitter_micros_max + 1)))
     }
 }
 
@@ -57,5 +57,7 @@ mod tests {
             assert!(longest > least && longest <= least + least / 4, "{attempts}: {longest:?}");
         }
         assert!(!policy.is_over(8) && policy.is_over(9));
+        let endless = RetryPolicy { backoff_max: Duration::MAX, backoff_min: Duration::MAX, ..policy };
+        assert_eq!(endless.wait(1, &Dice(0xff)), Duration::MAX);
     }
 }

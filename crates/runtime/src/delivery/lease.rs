@@ -109,7 +109,7 @@ struct StoredSuspect {
     runs: u32,
 }
 
-fn encode(epoch: u64, place: &Place) -> Bytes {
+pub(super) fn encode(epoch: u64, place: &Place) -> Bytes {
     let suspect = place.suspect.map(|suspect| StoredSuspect { cursor: suspect.place.to_string(), runs: suspect.runs });
     let stored = Stored { cursor: place.cursor.to_string(), ceiling: place.ceiling.to_string(), suspect };
     let mut bytes = epoch.to_be_bytes().to_vec();

@@ -83,13 +83,21 @@ impl Found {
     }
 }
 
+/// Why a consumer takes no further events that holds as many keys as it may, and whether a person can do something about them.
+fn full(parked: usize) -> String {
+    let held = HELD_KEYS_MAX.saturating_sub(parked);
+    let remedy =
+        if parked > held { "redrive or discard some" } else { "it goes on once they run again; `destination list` says who is down" };
+    format!("it holds {HELD_KEYS_MAX} keys, which is the bound: {parked} are parked, {held} wait for a retry or a destination; {remedy}")
+}
+
 impl Watch {
     async fn look(&mut self) -> Work {
         let (status, reached) = self.status.look();
         let work = self.work(&status).await;
         let now = Moment { elapsed: self.seams.tasks.elapsed(), time: self.seams.clock.now() };
         // A run may take its time, and is cut after it.
-        let bound = self.seams.stall_after + self.watched.run_time;
+        let bound = self.seams.stall_after.saturating_add(self.watched.run_time);
         match self.still.look(reached, work, now, bound) {
             Some(since) => {
                 let cause = self.cause(&status).await;
@@ -136,7 +144,7 @@ impl Watch {
             ConsumerState::Working | ConsumerState::Stopped => {}
         }
         if status.held + status.parked >= HELD_KEYS_MAX {
-            return format!("it holds {HELD_KEYS_MAX} keys, which is the bound: redrive or discard some");
+            return full(status.parked);
         }
         if status.under_way == 0 {
             return "the journal gives it nothing, though there is something for it".into();
@@ -217,5 +225,20 @@ impl Watch {
     async fn held(&self) -> Result<HashSet<EntityKey>, DeliveryError> {
         let held = HeldRegisters::new(&self.seams.registers, &self.watched.name).list().await?;
         Ok(held.iter().map(|(_, record)| record.key()).collect::<Result<_, _>>()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_as_many_keys_as_it_may_is_told_whether_a_person_can_help() {
+        assert_eq!(
+            full(HELD_KEYS_MAX),
+            "it holds 10000 keys, which is the bound: 10000 are parked, 0 wait for a retry or a destination; redrive or discard some"
+        );
+        let outage = full(3);
+        assert!(outage.contains("3 are parked, 9997 wait") && !outage.contains("discard"), "{outage}");
     }
 }

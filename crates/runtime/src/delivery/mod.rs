@@ -7,12 +7,13 @@
 //! - a missing register stops a consumer that had one: it begins again where an operator says, never by itself at the first event.
 //!
 //! `session` is a consumer at work, `window` how far its cursor may go, `lease` and `held` what its registers say, `worker` the
-//! reader of one held key, `run` one run, `memory` what the journal knows of consumers, `orders` what people decide, `look` whether
+//! reader of one held key, `foreign` what a start finds of another journal, `run` one run, `memory` what the journal knows of consumers, `orders` what people decide, `look` whether
 //! it moves.
 //!
 //! What it is not: a place for effects. A handler's own effects must be recognised when they come twice.
 
 mod backoff;
+mod foreign;
 mod handler;
 mod held;
 mod lease;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::seams::{Clock, Random};
-use journal::{Context, Cursor, Journal, Register, Registers, Selection, Timestamp};
+use journal::{Context, Cursor, Journal, Registers, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -76,7 +77,7 @@ pub(crate) struct Consumer {
     pub(crate) retry: RetryPolicy,
     /// How long one run may take.
     pub(crate) run_timeout: Duration,
-    /// Runs at once, at most.
+    /// Runs at once, at most. Those of held keys are counted apart, and are half as many.
     pub(crate) runs_max: usize,
     pub(crate) handler: Arc<dyn Handler>,
 }
@@ -132,11 +133,7 @@ impl DeliveryRoom {
     /// Takes places away that are none of this journal. It is called before anything is recorded: once the journal has grown past a
     /// place that was beyond its head, nobody can tell any more.
     pub(crate) async fn lose_foreign_places(&self) -> Result<(), DeliveryError> {
-        for register in self.seams.registers.list(lease::PREFIX).await? {
-            let consumer = register.name.trim_start_matches(lease::PREFIX).to_owned();
-            lose_if_foreign(&consumer, &register, &self.seams).await?;
-        }
-        Ok(())
+        foreign::lose(&self.seams).await
     }
 
     /// Gives a new consumer its place. One that begins at the head of now must have it before further events come.
@@ -366,20 +363,6 @@ async fn session(
 ) -> Result<Option<Session>, DeliveryError> {
     let Some(lease) = place(&parts.0, &parts.1).await? else { return Ok(None) };
     Session::begin(parts, Arc::clone(orders), lease, careful).await.map(Some)
-}
-
-/// Takes a place away that is none of this journal, such as one of registers that are newer than it. Its consumer has had a place, even
-/// if this journal is so old that it does not know.
-async fn lose_if_foreign(consumer: &str, register: &Register, seams: &Seams) -> Result<(), DeliveryError> {
-    let (cursor, head) = (lease::decode(register)?.1.cursor, seams.journal.head().await?.position());
-    if seams.journal.lineage().resolve(cursor, head, 0).is_ok() {
-        return Ok(());
-    }
-    Memory::new(&*seams.journal, consumer).created(Cursor::BEGINNING).await?;
-    seams.registers.delete(&register.name, register.revision).await?;
-    let remedy = format!("give it another one with `consumer place {consumer} AT`");
-    (seams.notices)(&format!("consumer {consumer}: its place {cursor} is none of this journal and is taken away; {remedy}"));
-    Ok(())
 }
 
 /// The consumer's lease. A consumer that the journal knows and the registers do not has lost its place.

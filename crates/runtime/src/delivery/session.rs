@@ -90,6 +90,8 @@ pub(super) struct Session {
     /// Keys with something to run, while all runs are taken.
     ready: VecDeque<EntityKey>,
     running: usize,
+    /// Errands under way. They are counted apart from the other runs: neither waits for the other.
+    errands: usize,
     held: HashMap<EntityKey, Held>,
     orders: Orders,
     /// How many of them are parked.
@@ -136,6 +138,7 @@ impl Session {
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             running: 0,
+            errands: 0,
             held: HashMap::new(),
             orders,
             parked: 0,
@@ -263,7 +266,8 @@ impl Session {
 
     /// Resolves when something is due.
     fn timer(&self) -> BoxFuture<'static, ()> {
-        let held = self.due.first().filter(|_| !self.is_careful()).map(|(due, _)| {
+        // An errand that ends makes room for the next one: no time brings it.
+        let held = self.due.first().filter(|_| self.may_start_errand()).map(|(due, _)| {
             let micros = due.saturating_sub(self.seams.clock.now().as_micros()).max(0);
             Duration::from_micros(micros.unsigned_abs())
         });
@@ -343,10 +347,15 @@ impl Session {
         }));
     }
 
-    /// Starts held keys that are due, but for the time in which events must run alone.
+    /// Not while events must run alone, nor beside more than half as many errands as there may be other runs.
+    fn may_start_errand(&self) -> bool {
+        !self.is_careful() && self.errands < (self.consumer.runs_max / 2).max(1)
+    }
+
+    /// Starts held keys that are due, the longest due first.
     fn start_due(&mut self) {
         let now = self.seams.clock.now().as_micros();
-        while !self.is_careful()
+        while self.may_start_errand()
             && let Some((due, _)) = self.due.first()
             && *due <= now
             && let Some((_, key)) = self.due.pop_first()
@@ -358,6 +367,7 @@ impl Session {
     fn spawn_errand(&mut self, key: EntityKey) {
         let Some(held) = self.held.get_mut(&key) else { return };
         held.running = true;
+        self.errands += 1;
         let (record, revision, from) = (held.record.clone(), held.revision, held.from);
         let errand = Errand { key: key.clone(), held: record, revision, from, upto: self.window.read() };
         let (consumer, seams, tell) = (Arc::clone(&self.consumer), Arc::clone(&self.seams), self.tell.clone());
@@ -409,6 +419,7 @@ impl Session {
     }
 
     async fn end_errand(&mut self, key: EntityKey, end: Result<ErrandEnd, DeliveryError>) -> Result<(), DeliveryError> {
+        self.errands -= 1;
         let held = self.held.get_mut(&key).expect("a key stays held while its errand is under way");
         held.running = false;
         match end? {
@@ -549,7 +560,7 @@ impl Session {
         let mut worst = Ok(());
         self.consumer.handler.let_go();
         self.ready.clear();
-        while self.running > 0 || self.held.values().any(|held| held.running) {
+        while self.running > 0 || self.errands > 0 {
             let Some(ended) = self.ended.recv().await else { break };
             if let Err(error) = self.end(ended).await {
                 worst = Err(error);

@@ -70,11 +70,11 @@ impl Breaker {
         }
     }
 
-    /// How long no call may pass; zero when one may.
+    /// How long no call may pass; zero when one may. What the trials under way say is known within the time of a call.
     pub(super) fn wait(&mut self, now: Duration) -> Duration {
         match self.state(now) {
             State::Open { until } => until.saturating_sub(now),
-            State::HalfOpen { trying, succeeded } if trying + succeeded >= DESTINATION_TRIALS => self.policy.open_min / 4,
+            State::HalfOpen { trying, succeeded } if trying + succeeded >= DESTINATION_TRIALS => self.policy.timeout,
             State::Closed | State::HalfOpen { .. } => Duration::ZERO,
         }
     }
@@ -88,6 +88,11 @@ impl Breaker {
             *trying += 1;
         }
         Pass { term: self.term }
+    }
+
+    /// Whether other trials of the half open time in which a call began have succeeded.
+    pub(super) fn has_served_others(&self, pass: Pass) -> bool {
+        pass.term == self.term && matches!(self.state, State::HalfOpen { succeeded: 1.., .. })
     }
 
     /// A call that has passed has ended; `failed` is not known of one that was given up.
@@ -144,7 +149,7 @@ impl Breaker {
         let time = doubled.min(self.policy.open_max.max(self.policy.open_min));
         self.opened = (self.opened + 1).min(31);
         self.since.get_or_insert(now);
-        self.become_(State::Open { until: now + time });
+        self.become_(State::Open { until: now.saturating_add(time) });
     }
 
     /// What failed before it opened says nothing about what comes.
@@ -231,6 +236,13 @@ mod tests {
         calls(&mut breaker, at(24), "..x");
         assert_eq!(breaker.wait(at(24)), at(20));
         assert_eq!(breaker.since(), Some(at(0)));
+    }
+
+    #[test]
+    fn it_may_stay_open_for_ever() {
+        let mut breaker = Breaker::new(DestinationPolicy { open_min: Duration::MAX, ..POLICY });
+        calls(&mut breaker, at(5), "xxx");
+        assert_eq!(breaker.wait(at(5)), Duration::MAX - at(5));
     }
 
     #[test]

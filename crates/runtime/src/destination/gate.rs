@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::breaker::{Breaker, Pass, State};
 use super::bucket::Bucket;
 use super::policy::DestinationPolicy;
+use super::turns::Turns;
 use crate::limits::{FAILURE_CAUSE_BYTES_MAX, RETRIES_AT_ONCE_MAX, RETRIES_PER_SECOND_MIN, RETRY_AFTER_MAX};
 
 /// Whether calls to a destination pass.
@@ -67,6 +68,10 @@ pub(super) struct Gate {
     breaker: Breaker,
     rate: Option<Bucket>,
     retries: Bucket,
+    /// Of retries beyond the budget.
+    retry_turns: Turns,
+    /// Of calls that would not wait any longer.
+    turns: Turns,
     /// It has asked to be left alone: since when, and until when.
     rest: (Duration, Duration),
     in_flight: usize,
@@ -82,6 +87,8 @@ impl Gate {
             breaker: Breaker::new(policy),
             rate: policy.calls_per_second.map(|rate| Bucket::new(rate, rate)),
             retries: Bucket::new(RETRIES_PER_SECOND_MIN, RETRIES_AT_ONCE_MAX),
+            retry_turns: Turns::new(Duration::from_secs(1) / RETRIES_PER_SECOND_MIN),
+            turns: Turns::new(turn(&policy)),
             rest: (Duration::ZERO, Duration::ZERO),
             in_flight: 0,
             last_call: Duration::ZERO,
@@ -102,7 +109,8 @@ impl Gate {
         }
         let budget = if is_retry { self.retries.wait(now) } else { Duration::ZERO };
         if !budget.is_zero() {
-            return self.refuse("enough of its calls are retries", budget.max(Duration::from_secs(2)));
+            let wait = self.retry_turns.wait(now);
+            return self.refuse("enough of its calls are retries", wait);
         }
         if self.in_flight >= self.policy.calls_at_once_max {
             return Told::Wait(None);
@@ -117,7 +125,8 @@ impl Gate {
         Told::Go(self.go(now, is_retry))
     }
 
-    /// Gives a ticket back. `asks_for_rest` is how long the destination wants to be left alone. Gives how long it is left alone now.
+    /// Gives a ticket back. `asks_for_rest` is how long the destination wants to be left alone. Gives how long it is left alone now,
+    /// unless the trouble is the call's own: others have succeeded in the same half open time.
     pub(super) fn end(&mut self, now: Duration, ticket: Ticket, ending: Ending, asks_for_rest: Option<Duration>) -> Option<Duration> {
         self.in_flight -= 1;
         let is_slow = self.policy.slow_after.is_some_and(|slow| now.saturating_sub(ticket.began) > slow);
@@ -127,18 +136,20 @@ impl Gate {
             Ending::Answered => Some(false),
             Ending::Failed { cause } => self.fail(cause),
         };
+        let is_own = asks_for_rest.is_none() && self.breaker.has_served_others(ticket.pass);
         self.breaker.end(now, ticket.pass, failed);
         if let Some(rest) = asks_for_rest {
             let until = now + rest.min(RETRY_AFTER_MAX);
             let since = if self.rest.1 > now { self.rest.0 } else { now };
             self.rest = (since, self.rest.1.max(until));
         }
-        Some(self.spared(now)).filter(|spared| !spared.is_zero())
+        Some(self.spared(now)).filter(|spared| !spared.is_zero() && !is_own)
     }
 
-    /// A call that would not wait any longer was not tried.
-    pub(super) fn give_up(&mut self) {
+    /// A call that would not wait any longer was not tried. Gives how long it is left alone.
+    pub(super) fn give_up(&mut self, now: Duration) -> Duration {
         self.not_tried += 1;
+        self.turns.wait(now)
     }
 
     /// How long no call may pass.
@@ -204,6 +215,14 @@ impl Gate {
         let end = cause.floor_char_boundary(FAILURE_CAUSE_BYTES_MAX);
         self.cause = Some(cause[..end].to_owned());
         Some(true)
+    }
+}
+
+/// How far apart calls are that wait for one another: as the rate says, or as if each took its whole time.
+fn turn(policy: &DestinationPolicy) -> Duration {
+    match policy.calls_per_second {
+        Some(rate) => Duration::from_secs(1) / rate.max(1),
+        None => policy.timeout / u32::try_from(policy.calls_at_once_max).unwrap_or(u32::MAX).max(1),
     }
 }
 
@@ -275,6 +294,19 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_are_refused_come_back_one_after_the_other() {
+        let mut gate = Gate::new(DestinationPolicy { calls_at_once_max: 10, timeout: at(10_000), ..DestinationPolicy::default() });
+        for _ in 0..RETRIES_AT_ONCE_MAX {
+            let ticket = go(&mut gate, at(0), true);
+            gate.end(at(0), ticket, Ending::Answered, None);
+        }
+        let retries: Vec<_> = (0..1_000).map(|_| refused(&mut gate, at(0), true)).collect();
+        assert_eq!((retries[0], retries[99], retries[999]), (at(2_000), at(20_000), at(60_000)), "five a second, a minute at most");
+        let calls: Vec<_> = (0..50).map(|_| gate.give_up(at(0))).collect();
+        assert_eq!((calls[0], calls[49]), (at(2_000), at(50_000)), "ten at once of ten seconds each");
+    }
+
+    #[test]
     fn an_open_breaker_refuses_until_it_is_half_open() {
         let mut gate = Gate::new(DestinationPolicy::default());
         for _ in 0..4 {
@@ -288,6 +320,32 @@ mod tests {
         assert_eq!(gate.state(open), DestinationState::HalfOpen);
         go(&mut gate, open, false);
         assert_eq!((gate.since(open), gate.cause()), (Some(at(0)), Some("broken")));
+    }
+
+    /// A breaker that is half open, with two trials under way.
+    fn half_open() -> (Gate, Duration, Ticket, Ticket) {
+        let mut gate = Gate::new(DestinationPolicy::default());
+        for _ in 0..5 {
+            let ticket = go(&mut gate, at(0), false);
+            gate.end(at(0), ticket, failed(), None);
+        }
+        let now = DestinationPolicy::default().open_min;
+        let (one, two) = (go(&mut gate, now, true), go(&mut gate, now, true));
+        (gate, now, one, two)
+    }
+
+    #[test]
+    fn a_trial_that_fails_where_others_succeed_is_in_trouble_by_itself() {
+        let (mut gate, now, one, two) = half_open();
+        gate.end(now, one, Ending::Answered, None);
+        assert_eq!(gate.end(now, two, failed(), None), None, "the failure is its own");
+        assert_eq!(gate.state(now), DestinationState::Open, "and opens the breaker all the same");
+        let (mut gate, now, one, two) = half_open();
+        gate.end(now, one, Ending::Answered, None);
+        assert!(gate.end(now, two, failed(), Some(at(1))).is_some(), "who asks for rest says whose trouble it is");
+        let (mut gate, now, one, two) = half_open();
+        assert!(gate.end(now, one, failed(), None).is_some(), "the first that fails is told that the trouble is the destination's");
+        gate.end(now, two, Ending::Answered, None);
     }
 
     #[test]

@@ -11,11 +11,8 @@ use journal::seams::Random;
 use tokio::sync::Notify;
 
 use super::gate::{Ending, Gate, Ticket, Told};
-use super::{DestinationState, DestinationStatus, Machine};
+use super::{DestinationStatus, Machine};
 use crate::limits::{CALL_TURN_MAX, CALLS_WAITING_MAX};
-
-/// How long a call that found the line too long is left alone, at least.
-pub(super) const REFUSED_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Line {
     gate: Mutex<Gate>,
@@ -57,8 +54,8 @@ impl Line {
                 Told::Wait(wait) => wait.unwrap_or(Duration::MAX).min(until.saturating_sub(now)),
             };
             if wait.is_zero() || (place.is_none() && self.waiting.load(Ordering::Relaxed) >= CALLS_WAITING_MAX) {
-                self.lock().give_up();
-                return Err(not_tried("as many calls as it may have are under way", REFUSED_WAIT));
+                let wait = self.lock().give_up(now);
+                return Err(not_tried("as many calls as it may have are under way", wait));
             }
             place.get_or_insert_with(|| Place::new(self));
             tokio::select! {
@@ -73,9 +70,11 @@ impl Line {
         self.lock().timeout()
     }
 
+    /// Whether it can be forgotten: nothing is under way, and it is not spared.
     pub(super) fn is_idle(&self, now: Duration) -> bool {
         let mut gate = self.lock();
-        gate.in_flight() == 0 && gate.state(now) == DestinationState::Closed
+        // A breaker whose time is over is half open until somebody calls: nobody may for ever, and it is no trouble to forget it.
+        gate.in_flight() == 0 && gate.spared(now).is_zero()
     }
 
     pub(super) fn last_call(&self) -> Duration {
@@ -116,15 +115,18 @@ pub(super) struct Permit {
 }
 
 impl Permit {
-    /// The call has ended. Gives how long its destination is left alone now.
+    /// The call has ended. Gives how long its destination is left alone now, unless the trouble is the call's own.
     pub(super) fn end(mut self, now: Duration, ending: Ending, asks_for_rest: Option<Duration>) -> Option<Duration> {
         self.give_back(now, ending, asks_for_rest)
     }
 
     fn give_back(&mut self, now: Duration, ending: Ending, asks_for_rest: Option<Duration>) -> Option<Duration> {
         let ticket = self.ticket.take()?;
-        let rest = self.line.lock().end(now, ticket, ending, asks_for_rest);
-        if rest.is_some() {
+        let mut gate = self.line.lock();
+        let rest = gate.end(now, ticket, ending, asks_for_rest);
+        let is_spared = !gate.spared(now).is_zero();
+        drop(gate);
+        if is_spared {
             self.line.moved.notify_waiters();
         } else {
             self.line.moved.notify_one();
@@ -160,5 +162,5 @@ pub(super) fn spread(wait: Duration, random: &dyn Random) -> Duration {
     let mut dice = [0; 8];
     random.fill(&mut dice);
     let most = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX) / 4;
-    wait + Duration::from_micros(u64::from_le_bytes(dice) % (most + 1))
+    wait.saturating_add(Duration::from_micros(u64::from_le_bytes(dice) % (most + 1)))
 }

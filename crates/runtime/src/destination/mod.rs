@@ -4,7 +4,7 @@
 //! once, a rate, and a budget for retries. What the gate refuses has not left, and costs the event no attempt: a destination that is down
 //! holds keys, and parks none ([ADR 10](../../../docs/adr/0010-an-open-breaker-spends-no-attempts.md)).
 //!
-//! `gate` is one destination without I/O and without a clock of its own, made of `breaker`, `bucket` and `tally`; `line` is the gate with
+//! `gate` is one destination without I/O and without a clock of its own, made of `breaker`, `bucket`, `tally` and `turns`; `line` is the gate with
 //! those who wait before it; `outgoing` is the seam behind which the network is.
 //!
 //! What it is not: a fence. A call that has left is at least once, whatever becomes of its run. Nothing here is durable: a process that
@@ -19,6 +19,7 @@ mod policy;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +29,7 @@ use component::hosted::{CallFailure, CallReply};
 use journal::Timestamp;
 use journal::seams::{Clock, Random};
 
-use crate::limits::{CALL_FAIR_MIN, DESTINATIONS_MAX};
+use crate::limits::{CALL_FAIR_MIN, DESTINATIONS_MAX, REFUSED_WAIT_MIN};
 use crate::seams::Tasks;
 pub use gate::DestinationState;
 use gate::{Ending, Gate};
@@ -178,7 +179,7 @@ impl Destinations {
         let idle = lines.iter().filter(|(name, line)| !self.named.contains_key(*name) && Arc::strong_count(line) == 1 && line.is_idle(now));
         let Some(oldest) = idle.min_by_key(|(_, line)| line.last_call()).map(|(name, _)| name.clone()) else {
             let message = format!("{destination}: {DESTINATIONS_MAX} other destinations are in use, which is the bound");
-            return Err(CallFailure::NotTried { message, wait: line::spread(line::REFUSED_WAIT, &*self.machine.random) });
+            return Err(CallFailure::NotTried { message, wait: line::spread(REFUSED_WAIT_MIN, &*self.machine.random) });
         };
         lines.remove(&oldest);
         Ok(())

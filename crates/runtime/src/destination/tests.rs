@@ -287,3 +287,17 @@ fn no_more_destinations_are_known_than_the_bound_and_the_idlest_goes_first() {
     assert!(names.contains(&PAY.to_owned()), "those with a name stay");
     assert!(!names.contains(&"http://h0.example".to_owned()) && names.contains(&format!("http://h{DESTINATIONS_MAX}.example")));
 }
+
+#[test]
+fn destinations_that_are_down_make_room_for_others_once_their_time_is_over() {
+    let rig =
+        rig(DestinationPolicy::default(), |call| (Duration::from_millis(1), if call.url.contains("dead") { broken() } else { reply(200) }));
+    for number in 0..DESTINATIONS_MAX {
+        for _ in 0..5 {
+            rig.call_to(&format!("http://dead{number}.example"), seconds(30)).unwrap_err();
+        }
+    }
+    rig.tasks.advance(seconds(60));
+    rig.call_to("http://new.example", seconds(30)).unwrap();
+    assert_eq!(rig.room.statuses().len(), DESTINATIONS_MAX);
+}

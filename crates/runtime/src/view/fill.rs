@@ -18,7 +18,7 @@ use super::plan::Plan;
 use super::request::ViewState;
 use super::store::{Opened, Store};
 use super::write::Writer;
-use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_REST};
+use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_BATCH_POSITIONS_MAX, VIEW_REST};
 use crate::seams::Tasks;
 use crate::stall::Stall;
 
@@ -342,10 +342,10 @@ impl Fill {
 }
 
 /// The next item, and all that is there without waiting, within bounds. What was there at the start, up to `head`, is waited for: batches
-/// of a view that catches up are as large as they may be.
+/// of a view that catches up are as large as they may be, but for one that little is for: it says from time to time how far it is.
 async fn gather(journal: &dyn Journal, events: &mut Events, reading: &mut Reading<'_>, head: Position) -> Result<Batch, Fault> {
     let mut batch = Batch::at(Cursor::BEGINNING);
-    let mut bytes = 0;
+    let (mut bytes, mut begun) = (0, None);
     let mut next = events.next().await;
     loop {
         match next {
@@ -361,10 +361,12 @@ async fn gather(journal: &dyn Journal, events: &mut Events, reading: &mut Readin
             Some(Err(error)) => return Err(read_fault(&error)),
             None => return Err(Fault::Machine("the journal was closed".to_owned())),
         }
-        if batch.entries.len() >= VIEW_BATCH_EVENTS_MAX || bytes >= VIEW_BATCH_BYTES_MAX {
+        let place = batch.cursor.position();
+        let is_far = place - *begun.get_or_insert(place) >= VIEW_BATCH_POSITIONS_MAX;
+        if is_far || batch.entries.len() >= VIEW_BATCH_EVENTS_MAX || bytes >= VIEW_BATCH_BYTES_MAX {
             return Ok(batch);
         }
-        let is_behind = batch.cursor.position() < head;
+        let is_behind = place < head;
         let more = match events.at_hand() {
             Some(item) => Some(Some(Ok(item))),
             None if is_behind => Some(events.next().await),
@@ -388,4 +390,51 @@ fn read_fault(error: &ReadError) -> Fault {
 
 fn foreign(cause: &CursorError) -> Fault {
     Fault::Foreign(format!("its place is none of this journal ({cause})"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+    use component::View;
+    use journal::model::ModelJournal;
+    use journal::sim::{SimClock, SimRandom};
+    use journal::{BoxFuture, EventSource, Lineage};
+
+    use super::*;
+    use crate::seams::sim::SimTasks;
+    use crate::view::check::{Strangers, check};
+
+    /// A journal without an event for the view: it only says how far it is, up to its head.
+    struct Barren {
+        lineage: Lineage,
+        at: Position,
+        head: Position,
+    }
+
+    impl EventSource for Barren {
+        fn next(&mut self) -> BoxFuture<'_, Option<Result<Read, ReadError>>> {
+            self.at += 4_096;
+            let read = (self.at < self.head).then(|| Ok(Read::Progress(self.lineage.cursor(self.at))));
+            Box::pin(std::future::ready(read))
+        }
+    }
+
+    #[test]
+    fn a_view_that_little_is_for_moves_while_it_catches_up() {
+        let (clock, head) = (Arc::new(SimClock::new()), 50 * VIEW_BATCH_POSITIONS_MAX);
+        let journal = ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(7)));
+        let view = View::sqlite("stock").table("CREATE TABLE stock (id TEXT PRIMARY KEY)").hosted();
+        let plan = check(&view, &[], Strangers::PassedOver).unwrap();
+        let mut events = Events::new(Barren { lineage: journal.lineage().clone(), at: 0, head });
+        let mut reading = Reading::new(&plan);
+        let tasks = SimTasks::new(clock, 1);
+        let mut from = 0;
+        for _ in 0..3 {
+            let batch = tasks.block_on(gather(&journal, &mut events, &mut reading, head)).unwrap_or_else(|_| panic!("it is read"));
+            let place = batch.cursor.position();
+            assert!(batch.is_empty() && place >= from + VIEW_BATCH_POSITIONS_MAX && place < from + 2 * VIEW_BATCH_POSITIONS_MAX, "{place}");
+            from = place;
+        }
+    }
 }

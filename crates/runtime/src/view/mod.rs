@@ -277,7 +277,7 @@ fn run(
 ) -> Result<(Rows, Cursor), QueryError> {
     let plan: &QueryPlan = &fill.plan.queries[query];
     let told = fill.progress.borrow().cursor;
-    let deadline = tasks.elapsed() + bounds.time;
+    let deadline = tasks.elapsed().saturating_add(bounds.time);
     let clock = Arc::clone(tasks);
     let ran = fill.with_reader(|connection| {
         let watch = move || clock.elapsed() > deadline;

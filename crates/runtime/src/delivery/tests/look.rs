@@ -105,6 +105,19 @@ fn who_is_behind_and_moves_has_not_stalled() {
 }
 
 #[test]
+fn a_run_that_may_take_for_ever_never_stalls() {
+    let world = World::new();
+    let seams = world.process(1, &Log::default(), always_ok());
+    let status = Arc::new(StatusCell::new("watcher"));
+    let watched = Watched { name: "watcher".into(), selection: Selection::All, run_time: Duration::MAX, is_elsewhere: false };
+    let (stop, stopped) = watch::channel(false);
+    seams.tasks.spawn(Box::pin(watch_progress((watched, Arc::clone(seams.room.seams()), Arc::clone(&status)), stopped)));
+    seams.seconds(HOUR);
+    assert_eq!(status.get().stalled, None);
+    drop(stop);
+}
+
+#[test]
 fn who_has_nothing_to_do_has_not_stalled() {
     let (world, log) = (World::new(), Log::default());
     let process = world.process(1, &log, always_ok());
@@ -227,6 +240,70 @@ fn a_place_beyond_the_head_is_refused_and_not_waited_for() {
     process.tasks.block_on(process.room.place_at("watcher", Cursor::BEGINNING, why("from the first"))).unwrap();
     process.seconds(1);
     assert_eq!(runs_of(&log, "a"), (1..=10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_held_key_beyond_the_head_loses_the_place_and_no_event_is_skipped() {
+    let (world, log) = (World::new(), Log::default());
+    let refuses: Script = Box::new(|event, _| if event.sequence == 7 { retry("not yet") } else { ok() });
+    let newer = World::new();
+    let process = newer.process(1, &log, refuses);
+    (0..7).for_each(|_| newer.append(&process.tasks, "x"));
+    process.seconds(1);
+    assert_eq!((process.held()[0].sequence, process.status().held), (7, 1));
+    let held = process.tasks.block_on(newer.journal.list("held/")).unwrap().remove(0);
+    process.stop();
+    // The journal is one of before, and so is the place; the held key is of now.
+    let tasks = SimTasks::new(Arc::clone(&world.clock), 0);
+    (0..5).for_each(|_| world.append(&tasks, "x"));
+    let registers = Arc::clone(&world.journal) as Arc<dyn Registers>;
+    tasks.block_on(Lease::create(&registers, "watcher", world.journal.lineage().cursor(5))).unwrap();
+    let (_, mut record) = held::read(&held).unwrap();
+    record.cursor = world.journal.lineage().cursor(7).to_string();
+    tasks.block_on(HeldRegisters::new(&registers, "watcher").put(&thing("x"), None, &record)).unwrap();
+    log.lock().unwrap().clear();
+    let process = world.process(2, &log, always_ok());
+    (0..3).for_each(|_| world.append(&process.tasks, "x"));
+    process.seconds(HOUR);
+    assert_eq!((runs(&log), process.status().state), (Vec::new(), ConsumerState::Unplaced), "nothing is skipped over");
+    process.tasks.block_on(process.room.place_at("watcher", world.journal.lineage().cursor(5), why("restored"))).unwrap();
+    process.seconds(60);
+    assert_eq!((runs_of(&log, "x"), process.held()), (vec![6, 7, 8], Vec::new()));
+}
+
+#[test]
+fn all_places_beyond_the_head_are_lost_though_each_loss_is_recorded() {
+    let (world, log) = (World::new(), Log::default());
+    let tasks = SimTasks::new(Arc::clone(&world.clock), 0);
+    world.append(&tasks, "a");
+    let registers = Arc::clone(&world.journal) as Arc<dyn Registers>;
+    for (consumer, beyond) in [("another", 9), ("watcher", 2)] {
+        tasks.block_on(Lease::create(&registers, consumer, world.journal.lineage().cursor(beyond))).unwrap();
+    }
+    let process = world.process(1, &log, always_ok());
+    process.seconds(1);
+    let lost = world.told().into_iter().filter(|told| told.contains("is none of this journal")).count();
+    assert_eq!((process.status().state, lost), (ConsumerState::Unplaced, 2));
+}
+
+#[test]
+fn a_register_that_cannot_be_read_stops_its_own_consumer_only() {
+    let (world, log) = (World::new(), Log::default());
+    let tasks = SimTasks::new(Arc::clone(&world.clock), 0);
+    for name in ["consumer/another", "held/another/00"] {
+        tasks.block_on(world.journal.put(name, journal::RegisterExpect::Absent, Bytes::from_static(b"of a later version"))).unwrap();
+    }
+    let process = world.process(1, &log, always_ok());
+    world.append(&process.tasks, "a");
+    process.seconds(1);
+    assert_eq!(runs_of(&log, "a"), [1]);
+    process.stop();
+    let lease = tasks.block_on(world.journal.get("consumer/watcher")).unwrap().unwrap();
+    let broken = Bytes::from_static(b"of a later version");
+    tasks.block_on(world.journal.put("consumer/watcher", journal::RegisterExpect::Revision(lease.revision), broken)).unwrap();
+    let process = world.process(2, &log, always_ok());
+    process.seconds(1);
+    assert!(matches!(process.status().state, ConsumerState::Waiting { cause } if cause.contains("not readable by this version")));
 }
 
 #[derive(Clone, Copy)]
