@@ -1,6 +1,7 @@
 //! Consumers over the model engine, under virtual time: order, failures, restarts and deaths, from seeds.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod decisions;
 mod later;
 
 use std::collections::BTreeMap;
@@ -16,25 +17,6 @@ use journal::{CommandId, CommandRecord, Commit, ContentType, Context, EventData,
 
 use super::*;
 use crate::seams::sim::SimTasks;
-
-/// The decisions, in a word each.
-impl DeliveryRoom {
-    async fn redrive(&self, consumer: &str, selection: HeldSelection, per_second: Option<u32>) -> Result<usize, OrderError> {
-        self.order(consumer, What::Redrive { selection, per_second }).await
-    }
-
-    async fn discard(&self, consumer: &str, key: EntityKey, event: String, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Discard { key, event, why }).await.map(drop)
-    }
-
-    async fn edit(&self, consumer: &str, key: EntityKey, event: String, payload: Json, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Edit { key, event, payload, why }).await.map(drop)
-    }
-
-    async fn place_at(&self, consumer: &str, cursor: Cursor, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Place { cursor, why }).await.map(drop)
-    }
-}
 
 mod look;
 
