@@ -3,18 +3,25 @@
 //! It promises that every input counts once in the state and in the output, whatever ends the process in between: states, output and
 //! place are one commit. A key whose fold fails is parked and waits in the journal, like a consumer's; other keys go on.
 //!
-//! `session` is a processor at work, `draft` what its next commit will hold, `keys` what it knows of its keys, `record` what it
-//! leaves in the journal, `guard` what tells an input that ends its process, `obey` what people decide about parked keys, `preview` what would come of it.
+//! `session` is a processor at work, `wake` its time, `step` its commits, `draft` what the next of them will hold, `keys` what it
+//! knows of its keys, `record` what it leaves in the journal. `park` is what waits for a person, `obey` what people decide about it,
+//! `preview` what would come of that. `silence` is what a new generation does not say again, `guard` what tells an input that ends
+//! its process.
 //!
-//! What it is not: a consumer of `delivery`. It has no lease and no cursor in a register, takes no retries (a fold is pure: it would fail again), and runs in one task.
+//! What it is not: a consumer of `delivery`. It has no lease and no cursor in a register, takes no retries (a fold is pure: it would
+//! fail again), and runs in one task.
 
 mod draft;
 pub(crate) mod guard;
 mod keys;
 mod obey;
+mod park;
 mod preview;
 mod record;
 mod session;
+mod silence;
+mod step;
+mod wake;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

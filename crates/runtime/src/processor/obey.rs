@@ -7,7 +7,8 @@ use journal::{Cursor, EntityKey, Events, ReadMode, Recorded, Selection};
 use serde_json::Value as Json;
 
 use super::draft::Cause;
-use super::session::{End, Session, waits_from};
+use super::park::waits_from;
+use super::session::{End, Session};
 use crate::delivery::{Decision, Failure, HeldKey, HeldSelection, Memory, Order, OrderError, What, cause_group};
 
 /// What becomes of the event that parked a key.

@@ -4,8 +4,8 @@ use component::hosted::{Folded, ProcessorMoment};
 use journal::{EntityKey, ReadMode, Recorded};
 use serde_json::Value as Json;
 
+use super::park::waits_from;
 use super::record::{self, Kept};
-use super::session::waits_from;
 use super::{Shared, keys};
 use crate::action::{DryRun, DrySend, delivered};
 use crate::delivery::{DeliveryError, HeldKey, OrderError};
