@@ -1,6 +1,6 @@
 //! What one step has gathered and not handed to the journal yet.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use component::hosted::EncodedEvent;
 use journal::{CommandId, CommandRecord, ContentType, Context, EntityKey, EventData, EventFlags, Position, Recorded};
@@ -20,8 +20,8 @@ pub(super) enum Cause {
 /// See the module.
 #[derive(Default)]
 pub(super) struct Draft {
-    /// The keys and sources whose record changes, and the last thing that changed each.
-    pub(super) touched: HashMap<EntityKey, Cause>,
+    /// The keys and sources whose record changes.
+    pub(super) touched: HashSet<EntityKey>,
     pub(super) outputs: Vec<CommandRecord>,
     events: usize,
     bytes: usize,
@@ -30,8 +30,8 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn touch(&mut self, key: &EntityKey, cause: Cause) {
-        self.touched.insert(key.clone(), cause);
+    pub(super) fn touch(&mut self, key: &EntityKey) {
+        self.touched.insert(key.clone());
     }
 
     /// Counts an input.

@@ -151,7 +151,7 @@ impl Session<'_> {
         self.load(key).await?;
         self.is_partly_done = false;
         let Some(parked) = self.keys.unpark(key) else { return Ok(()) };
-        self.draft.touch(key, Cause::Event(waits_from(&parked)));
+        self.draft.touch(key);
         self.going_on = Some((key.clone(), parked.clone()));
         if parked.is_wake() {
             if matches!(first, First::Passed) {
@@ -238,6 +238,6 @@ impl Session<'_> {
             again.note(&Failure::Park { cause: cause.to_owned() }, self.shared.seams.clock.now());
             parked = again;
         }
-        self.park(key, parked, Cause::Event(event.position)).await
+        self.park(key, parked).await
     }
 }

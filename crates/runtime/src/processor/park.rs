@@ -2,19 +2,18 @@
 
 use journal::{Cursor, EntityKey, Position, Recorded};
 
-use super::draft::Cause;
 use super::session::{End, Session};
 use crate::delivery::{Failure, HeldKey};
 
 impl Session<'_> {
     pub(super) async fn park_source(&mut self, event: &Recorded, cause: &str) -> Result<(), End> {
         let parked = self.parked(event, &event.entity, cause);
-        self.park(&event.entity, parked, Cause::Event(event.position)).await
+        self.park(&event.entity, parked).await
     }
 
     pub(super) async fn park_key(&mut self, key: &EntityKey, event: &Recorded, cause: &str) -> Result<(), End> {
         let parked = self.parked(event, key, cause);
-        self.park(key, parked, Cause::Event(event.position)).await
+        self.park(key, parked).await
     }
 
     pub(super) async fn park_woken(&mut self, key: &EntityKey, due: i64, why: &str) -> Result<(), End> {
@@ -30,14 +29,14 @@ impl Session<'_> {
         let (journal, processor) = (&*self.shared.seams.journal, &*self.shared.processor);
         // What it was woken for is kept: it is due when the key goes on.
         self.keys.load(journal, processor, self.progress.generation, key).await?.wakes.insert(due);
-        self.park(key, parked, Cause::Wake(key.clone(), due)).await
+        self.park(key, parked).await
     }
 
-    pub(super) async fn park(&mut self, key: &EntityKey, parked: HeldKey, cause: Cause) -> Result<(), End> {
+    pub(super) async fn park(&mut self, key: &EntityKey, parked: HeldKey) -> Result<(), End> {
         self.load(key).await?;
         self.keys.park(key, parked);
         self.going_on.take_if(|(going, _)| going == key);
-        self.draft.touch(key, cause);
+        self.draft.touch(key);
         Ok(())
     }
 

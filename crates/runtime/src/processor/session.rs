@@ -358,7 +358,7 @@ impl<'a> Session<'a> {
         };
         match folded {
             Ok(folded) => {
-                self.draft.touch(key, cause.clone());
+                self.draft.touch(key);
                 Ok(folded)
             }
             Err(why) => Err(self.refuse(cause.clone(), why)),

@@ -6,8 +6,6 @@ use component::hosted::LiveKey;
 use journal::{AppendError, Commit, EntityKey, Expect};
 use serde_json::value::RawValue;
 
-use super::draft::Cause;
-use super::park::waits_from;
 use super::record::{self, Kept};
 use super::session::{End, Session, UnderWay};
 use crate::flight::Flight;
@@ -36,8 +34,8 @@ impl Session<'_> {
         let (journal, name) = (Arc::clone(&self.shared.seams.journal), self.shared.name());
         self.progress.cursor = journal.lineage().cursor(self.read);
         self.stop_being_silent();
-        if let Some((key, next)) = &self.going_on {
-            self.draft.touch(key, Cause::Event(waits_from(next)));
+        if let Some((key, _)) = &self.going_on {
+            self.draft.touch(key);
             self.is_partly_done = true;
         }
         let step = self.step + 1;
@@ -45,7 +43,7 @@ impl Session<'_> {
         let id = record::step(name, step);
         let mut commands = Vec::with_capacity(1 + draft.touched.len() + draft.outputs.len());
         commands.push(record::progress_record(name, id, &self.progress));
-        for key in draft.touched.keys() {
+        for key in &draft.touched {
             let Ok(kept) = self.kept(key) else { return Err(self.measure()) };
             commands.push(record::kept_record(name, self.progress.generation, id, key, &kept));
         }
