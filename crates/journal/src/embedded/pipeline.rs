@@ -11,6 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::limits::WRITES_IN_FLIGHT_MAX;
+use super::scrub::Scrub;
+#[cfg(any(test, feature = "testing"))]
+use super::scrub::{Scrubber, Step};
 use super::sequencer::{FrameWrite, Pending, PlantedBug, Sequencer};
 use crate::cursor::{LineageId, Position};
 use crate::error::ReadError;
@@ -28,10 +31,17 @@ pub(crate) struct Shared {
     pub(crate) lineage: LineageId,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) spawner: Arc<dyn Spawner>,
+    pub(crate) scrub: Scrub,
 }
 
 impl Shared {
-    pub(crate) fn new(sequencer: Sequencer, disk: Arc<dyn Disk>, spawner: Arc<dyn Spawner>, directory: Box<dyn DiskLock>) -> Self {
+    pub(crate) fn new(
+        sequencer: Sequencer,
+        disk: Arc<dyn Disk>,
+        spawner: Arc<dyn Spawner>,
+        scrub: Scrub,
+        directory: Box<dyn DiskLock>,
+    ) -> Self {
         let durable = sequencer.durable.subscribe();
         let lineage = sequencer.lineage.id;
         Self {
@@ -44,6 +54,7 @@ impl Shared {
             lineage,
             disk,
             spawner,
+            scrub,
         }
     }
 
@@ -93,6 +104,7 @@ impl Shared {
         self.lock().closing = true;
         self.work.notify_all();
         self.upkeep.notify_all();
+        self.scrub.close();
         self.release();
     }
 
@@ -177,6 +189,7 @@ impl Shared {
                 sequencer = self.lock();
                 sequencer.job_done(done);
                 self.work.notify_all();
+                self.scrub.sealed();
                 continue;
             }
             if sequencer.closing && (sequencer.is_idle() || sequencer.poisoned.is_some()) {
@@ -223,7 +236,8 @@ pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     for number in 0..WRITES_IN_FLIGHT_MAX {
         shared.run(&format!("journal-write-{number}"), Shared::write_loop)?;
     }
-    shared.run("journal-upkeep", Shared::upkeep_loop)
+    shared.run("journal-upkeep", Shared::upkeep_loop)?;
+    shared.run("journal-scrub", Shared::scrub_loop)
 }
 
 /// Drives a journal in one thread: takes frames, lets its owner decide when and how they reach the disk, does the upkeep.
@@ -282,6 +296,18 @@ impl Stepper {
         let done = job.run(&self.shared.disk);
         self.shared.lock().job_done(done);
         true
+    }
+
+    /// Makes the roots that are due, and one whole pass of the scrub. Nothing is paced.
+    pub fn scrub(&self) {
+        let mut scrubber = Scrubber::default();
+        self.shared.scrub.ask();
+        let passes = self.shared.scrub.status().passes;
+        while self.shared.scrub.status().passes == passes {
+            if self.shared.scrub_step(&mut scrubber, true) == Step::Closed {
+                return;
+            }
+        }
     }
 
     /// Performs and completes everything in order until nothing is left to do.

@@ -14,3 +14,4 @@ mod panics;
 mod salvage;
 mod size;
 mod suite;
+mod tamper;
