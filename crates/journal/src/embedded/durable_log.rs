@@ -48,6 +48,14 @@ impl From {
     }
 }
 
+/// How far a read came.
+pub(crate) struct ReadUpto {
+    /// The last position that was given.
+    pub(crate) end: Position,
+    /// The last one of a frame that follows, durable or not.
+    pub(crate) seen: Position,
+}
+
 /// Hears of each durable frame in order: its segment's number, and the frame.
 pub(crate) type Visit<'a> = &'a mut dyn FnMut(u64, WholeFrame) -> io::Result<()>;
 
@@ -62,11 +70,11 @@ impl DurableLog {
         Ok(Self { disk, lineage, live: lock.is_none(), _lock: lock })
     }
 
-    /// Gives every durable frame from a place on; the last position that was given.
+    /// Gives every durable frame from a place on.
     ///
     /// # Errors
     /// `Damaged` where the log does not go on although it was durable; else the disk's and the visitor's.
-    pub(crate) fn read(&self, from: From, visit: Visit<'_>) -> Result<Position, OpenError> {
+    pub(crate) fn read(&self, from: From, visit: Visit<'_>) -> Result<ReadUpto, OpenError> {
         let mut reader = Reader { live: self.live, walk: Walk::strict(from.place), waiting: VecDeque::new(), end: from.place.position - 1 };
         let mut number = from.segment;
         let mut looks = 0;
@@ -90,7 +98,7 @@ impl DurableLog {
             number += 1;
         }
         reader.give(visit)?;
-        Ok(reader.end)
+        Ok(ReadUpto { end: reader.end, seen: reader.walk.place.position - 1 })
     }
 
     fn segment(&self, number: u64) -> Result<Option<Segment>, OpenError> {

@@ -72,10 +72,11 @@ pub fn root(disk: &Arc<dyn Disk>) -> Result<Root, OpenError> {
     let (runs, from) = kept_runs(&log, u64::MAX)?;
     let mut leaves = Leaves::from(0);
     runs.iter().for_each(|run| leaves.append(&run.leaves));
-    let end = log.read(from, &mut |_, frame| {
+    let read = log.read(from, &mut |_, frame| {
         frame.commits.iter().for_each(|placed| leaves_of(&placed.commit).for_each(|leaf| leaves.push(leaf)));
         Ok(())
     })?;
+    let end = read.end;
     Ok(Root { hash: leaves.root(), cursor: Some(log.lineage.cursor(end)) })
 }
 

@@ -17,6 +17,7 @@
 //! Crash points: any. Recovery is in `recovery`. A directory that is only read, damaged or not, is `read_only`: the same walk over
 //! the frames (`walk`), which goes on behind damage (`survey`) and writes nothing.
 
+mod backup;
 mod durable_log;
 mod evidence;
 mod filter;
@@ -71,6 +72,7 @@ use registers::RegisterTable;
 use scrub::Scrub;
 use sequencer::{Answer, Pending, Sequencer, Start, StoredPlace};
 
+pub use backup::{BackedUp, Backup, BackupDisk, BackupError, Pace, RunningRoot, back_up};
 pub use evidence::{Root, root};
 #[cfg(any(test, feature = "testing"))]
 pub use pipeline::{HeldWrite, Stepper};

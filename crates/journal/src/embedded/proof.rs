@@ -72,11 +72,12 @@ pub fn prove(disk: &Arc<dyn Disk>, wanted: &WantedEvent) -> Result<Option<Proof>
     let (mut runs, tail) = kept_runs(&log, u64::MAX)?;
     let mut position = None;
     let kept_upto = runs.last().map_or(0, |run| run.leaves.next());
-    let end = log.read(tail, &mut |number, frame| {
+    let read = log.read(tail, &mut |number, frame| {
         position = position.or_else(|| wanted.find_in(&frame));
         Run::of(&mut runs, number, &frame).add(&frame);
         Ok(())
     })?;
+    let end = read.end;
     let position = match position {
         Some(position) => Some(position),
         None => find_in_sealed(&log, &runs, kept_upto, wanted)?,
