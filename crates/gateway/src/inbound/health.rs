@@ -27,7 +27,7 @@ pub(super) fn ready(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Bo
     let stopping = health.stopping || gateway.is_stopping();
     let sight = json!({
         "service": gateway.runtime.service(), "accepting": health.accepting, "stopping": stopping, "poisoned": health.poisoned, "full": health.full,
-        "in_flight": health.in_flight, "cached_entities": health.cached_entities, "views": gateway.runtime.view_states(),
+        "damage_at_rest": gateway.runtime.journal().scrub_status().map(|scrub| scrub.damage), "in_flight": health.in_flight, "cached_entities": health.cached_entities, "views": gateway.runtime.view_states(),
     });
     let (code, reason) = match &health.poisoned {
         Some(cause) => (JOURNAL_STOPPED, format!("the journal stopped after a disk error ({cause}); restart the service")),

@@ -101,6 +101,23 @@ impl DurableLog {
         Ok(ReadUpto { end: reader.end, seen: reader.walk.place.position - 1 })
     }
 
+    /// Waits until everything that is there now from a place on is durable. The owner says so with its next frame or the marker of an
+    /// idle log; `pause` waits for some moments of that.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn settle(&self, from: From, pause: &mut dyn FnMut()) -> Result<(), OpenError> {
+        let mut wanted = None;
+        for _ in 0..LIVE_LOOKS_MAX {
+            let read = self.read(from, &mut |_, _| Ok(()))?;
+            if !self.live || read.end >= *wanted.get_or_insert(read.seen) {
+                break;
+            }
+            pause();
+        }
+        Ok(())
+    }
+
     fn segment(&self, number: u64) -> Result<Option<Segment>, OpenError> {
         match segment::open(&*self.disk, number) {
             Ok(segment) if segment.header.lineage == self.lineage.id => Ok(Some(segment)),

@@ -63,13 +63,15 @@ fn unhex(text: &str) -> Option<Hash> {
     Some(hash)
 }
 
-/// The root of a directory's durable log, which a service may have open. Sealed segments whose root is kept are not read again.
+/// The root of a directory's durable log, which a service may have open. Sealed segments whose root is kept are not read again. `pause`
+/// waits for some moments of the service's word that what it has acknowledged is durable.
 ///
 /// # Errors
 /// As for a start; damage is refused.
-pub fn root(disk: &Arc<dyn Disk>) -> Result<Root, OpenError> {
+pub fn root(disk: &Arc<dyn Disk>, pause: &mut dyn FnMut()) -> Result<Root, OpenError> {
     let log = DurableLog::open(Arc::clone(disk))?;
     let (runs, from) = kept_runs(&log, u64::MAX)?;
+    log.settle(from, pause)?;
     let mut leaves = Leaves::from(0);
     runs.iter().for_each(|run| leaves.append(&run.leaves));
     let read = log.read(from, &mut |_, frame| {

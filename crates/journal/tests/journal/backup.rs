@@ -99,7 +99,7 @@ fn a_backup_beside_a_journal_at_work_has_all_that_was_acknowledged() {
         source.grow(9);
         let backed = source.back_up(&target).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((backed.head, check(&source, &target)), (source.head(), source.head()), "round {round}");
-        assert_eq!(backed.root, root(&dynamic(&Arc::new(source.disk.crash()))).unwrap());
+        assert_eq!(backed.root, root(&dynamic(&Arc::new(source.disk.crash())), &mut || {}).unwrap());
         assert!(backed.segments.1 >= kept, "full segments are not copied again");
         kept = backed.segments.1;
         let again = source.back_up(&target).unwrap();
