@@ -16,6 +16,7 @@ mod statistics;
 mod tracks;
 mod view;
 mod workspace;
+mod written;
 
 use clap::{Args, Subcommand};
 use headwater::command_line::GlobalFlags;
