@@ -84,7 +84,7 @@ impl Writer {
             if begun >= self.until {
                 break;
             }
-            journal.append(commit(&self.entity, number, self.events)).await.map_err(refused)?;
+            journal.append(commit(&self.entity, id(number), self.events)).await.map_err(refused)?;
             latencies.add(begun.elapsed());
         }
         Ok(latencies)
@@ -97,7 +97,7 @@ impl Writer {
             if begun >= self.until {
                 break;
             }
-            wait_for(&threads, journal.append(commit(&self.entity, number, self.events))).map_err(refused)?;
+            wait_for(&threads, journal.append(commit(&self.entity, id(number), self.events))).map_err(refused)?;
             latencies.add(begun.elapsed());
         }
         Ok(latencies)
@@ -112,13 +112,18 @@ fn panicked() -> Failure {
     Failure::plain(Exit::Failed, "a writer panicked; its message stands above")
 }
 
+/// The id of a command that is told from others of its entity by a number.
+pub(in crate::bench) fn id(number: u64) -> CommandId {
+    CommandId::from_raw(&number.to_le_bytes())
+}
+
 /// One command with so many events.
-pub(in crate::bench) fn commit(entity: &EntityKey, number: u64, events: usize) -> Commit {
-    Commit { commands: vec![command(entity, number, events)], ..Commit::default() }
+pub(in crate::bench) fn commit(entity: &EntityKey, id: CommandId, events: usize) -> Commit {
+    Commit { commands: vec![command(entity, id, events)], ..Commit::default() }
 }
 
 /// The command of it.
-pub(in crate::bench) fn command(entity: &EntityKey, number: u64, events: usize) -> CommandRecord {
+pub(in crate::bench) fn command(entity: &EntityKey, id: CommandId, events: usize) -> CommandRecord {
     let event = EventData {
         name: "measured".into(),
         version: 1,
@@ -129,7 +134,7 @@ pub(in crate::bench) fn command(entity: &EntityKey, number: u64, events: usize) 
     };
     CommandRecord {
         entity: entity.clone(),
-        id: CommandId::from_raw(&number.to_le_bytes()),
+        id,
         name: "measure".into(),
         fingerprint: None,
         context: Context::default(),
