@@ -62,8 +62,11 @@ impl Arguments {
         if self.cases.is_empty() { &CASES } else { &self.cases }
     }
 
-    fn sides(&self) -> &[Side] {
-        if self.sides.is_empty() { Side::ALL } else { &self.sides }
+    /// Those that are there; what is not is said.
+    fn sides(&self) -> Vec<Side> {
+        let wanted = if self.sides.is_empty() { Side::ALL } else { &self.sides };
+        let is_present = |side: &Side| side.present().inspect_err(|reason| eprintln!("{reason}")).is_ok();
+        wanted.iter().copied().filter(is_present).collect()
     }
 
     fn round(&self) -> std::time::Duration {
@@ -87,8 +90,10 @@ fn run(arguments: &Arguments) -> Outcome<bool> {
     let workspace = Workspace::new(&arguments.data)?;
     let mut probe = probe::DiskProbe::prepare(&workspace.path("probe"))?;
     let mut reporter = Reporter::new(arguments.json);
+    let sides = arguments.sides();
     for case in arguments.cases() {
-        let plan = measure::Plan { case: *case, sides: arguments.sides(), rounds: arguments.rounds, round: arguments.round() };
+        let sides: Vec<Side> = sides.iter().copied().filter(|side| side.takes(*case)).collect();
+        let plan = measure::Plan { case: *case, sides: &sides, rounds: arguments.rounds, round: arguments.round() };
         let measured = measure::measure(&plan, &mut probe, &workspace)?;
         reporter.tell(&measured.figures())?;
     }
