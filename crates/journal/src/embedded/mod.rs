@@ -182,7 +182,8 @@ impl EmbeddedJournal {
         let lineage = Arc::new(identity::open_or_begin(&*disk, &*options.random, parent.as_ref(), fork)?);
         let registers = Arc::new(RegisterTable::open(Arc::clone(&disk))?);
         let mut report = OpenReport::default();
-        let place = recovery::Place { disk: &disk, lineage: &lineage, random: &*options.random, segment_bytes: &options.segment_bytes };
+        let (random, segment_bytes, planted) = (&*options.random, &options.segment_bytes, options.planted);
+        let place = recovery::Place { disk: &disk, lineage: &lineage, random, segment_bytes, planted };
         let recovered = recovery::recover(place, &mut report)?;
         let sequencer = Sequencer::new(Start {
             lineage: Arc::clone(&lineage),
@@ -298,6 +299,10 @@ impl Journal for EmbeddedJournal {
 
     fn is_full(&self) -> bool {
         self.shared.is_full()
+    }
+
+    fn degraded_since(&self) -> Option<Timestamp> {
+        self.shared.lock().degraded_since()
     }
 }
 

@@ -15,7 +15,7 @@ use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::SealedIndex;
 use super::sealed::SealedSegment;
 use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, segment_name};
-use super::sequencer::{FullSegment, Next};
+use super::sequencer::{FullSegment, Next, PlantedBug};
 use super::upkeep::{is_full, seal_segment};
 use super::walk::Walk;
 use super::{OpenError, OpenReport};
@@ -40,6 +40,7 @@ pub(crate) struct Place<'a> {
     pub(crate) lineage: &'a Lineage,
     pub(crate) random: &'a dyn Random,
     pub(crate) segment_bytes: &'a RangeInclusive<u64>,
+    pub(crate) planted: PlantedBug,
 }
 
 impl Place<'_> {
@@ -62,7 +63,7 @@ pub(crate) fn recover(at: Place<'_>, report: &mut OpenReport) -> Result<Recovere
         return Err(OpenError::Damaged { place: format!("{} is missing", segment_name(*missing)) });
     }
     if numbers.is_empty() {
-        let active = segment::prepare(&**disk, at.header(1, *at.segment_bytes.start()))?;
+        let active = segment::prepare(&**disk, at.header(1, *at.segment_bytes.start()), at.planted)?;
         return Ok(Recovered {
             sealed: Vec::new(),
             full: None,
@@ -78,7 +79,7 @@ pub(crate) fn recover(at: Place<'_>, report: &mut OpenReport) -> Result<Recovere
     let rest = segments.split_off(sealed.len());
     // Where direct writes are not taken, what a killed process wrote may lie in the page cache only: it counts once it is synced.
     rest.iter().try_for_each(|segment| segment.file.sync())?;
-    let mut found = Found::new(sealed, place);
+    let mut found = Found::new(sealed, place, at.planted);
     found.look(disk, &rest)?;
     found.refuse_damage(disk, &rest)?;
     found.prepare(at, rest, report)
@@ -96,10 +97,11 @@ struct Found {
     durable_upto: Position,
     /// For each segment without a seal, the byte behind the last one that is not zero.
     used: Vec<u64>,
+    planted: PlantedBug,
 }
 
 impl Found {
-    fn new(sealed: Vec<Arc<SealedSegment>>, place: LogPlace) -> Self {
+    fn new(sealed: Vec<Arc<SealedSegment>>, place: LogPlace, planted: PlantedBug) -> Self {
         Self {
             sealed,
             full: None,
@@ -109,12 +111,14 @@ impl Found {
             end: place,
             durable_upto: place.durable_upto,
             used: Vec::new(),
+            planted,
         }
     }
 
     /// Walks over the segments, in order, and seals those that the log goes on behind.
     fn look(&mut self, disk: &Arc<dyn Disk>, rest: &[Segment]) -> Result<(), OpenError> {
         let (mut walk, mut whole) = (Walk::strict(self.end), true);
+        walk.chain_ignored = self.planted == PlantedBug::RecycleSegments;
         for (number, segment) in rest.iter().enumerate() {
             let mut at = walk.enter();
             while let Some(frame) = walk.next(segment, &mut at)? {
@@ -138,7 +142,7 @@ impl Found {
         }
         let (segment, index) = (rest[self.active].clone(), Arc::new(std::mem::take(&mut self.index)));
         let ended = FullSegment { segment, index, first_position: self.active_first, end: self.end };
-        match seal_segment(disk, &ended) {
+        match seal_segment(disk, &ended, self.planted) {
             Ok(seal) => self.sealed.push(Arc::new(seal)),
             // A full disk must not keep a service down: the index stays in memory until there is room.
             Err(error) if is_full(&error) && self.full.is_none() => self.full = Some(Arc::new(ended)),
@@ -171,7 +175,9 @@ impl Found {
     fn prepare(self, at: Place<'_>, mut rest: Vec<Segment>, report: &mut OpenReport) -> Result<Recovered, OpenError> {
         for (number, segment) in rest.iter().enumerate().skip(self.active) {
             let from = if number == self.active { self.end.offset } else { SEGMENT_HEADER_BYTES as u64 };
-            cut_tail(at.disk, segment, from..self.used[number].max(from), report)?;
+            if self.planted != PlantedBug::RecycleSegments {
+                cut_tail(at.disk, segment, from..self.used[number].max(from), report)?;
+            }
         }
         let later = rest.split_off(self.active + 1);
         let Some(active) = rest.pop() else { unreachable!("behind every seal there is a segment, or the open was refused") };

@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::frame::{Chain, FRAME_HEADER_BYTES, FrameBuilder, SECTION_HEADER_BYTES_MAX};
 use super::index::{CommandHashes, CommandRef, FrameRef, ItemHashes, Placed, SectionRef, SegmentIndex};
-use super::limits::{COLD_HEADS_MAX, FRAME_BYTES_TARGET, QUEUE_BYTES_MAX, RECENT_BYTES_MAX, SPLIT_BYTES_MIN, WRITES_IN_FLIGHT_MAX};
+use super::limits::{COLD_HEADS_MAX, DEGRADED_AFTER, FRAME_BYTES_TARGET, QUEUE_BYTES_MAX, RECENT_BYTES_MAX, SPLIT_BYTES_MIN, WRITES_IN_FLIGHT_MAX};
 use super::record::{Assigned, CommitPlace, EncodedCommit};
 use super::registers::RegisterTable;
 use super::sealed::SealedSegment;
@@ -26,6 +26,7 @@ use crate::error::{AppendError, CursorError, InvalidError};
 use crate::key::{EntityKey, KeyHash};
 use crate::read::Head;
 use crate::seams::{AlignedBuffer, BLOCK_BYTES, Clock, DiskFile, Random};
+use crate::time::Timestamp;
 
 /// What an append hears.
 pub(crate) enum Answer {
@@ -66,6 +67,7 @@ struct InFlight {
     segment: u64,
     offset: u64,
     last_position: Position,
+    since: Timestamp,
     written: Option<Bytes>,
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
 }
@@ -127,6 +129,18 @@ pub enum PlantedBug {
     SkipPrefixCheck,
     /// A command id is not remembered.
     LoseCommandId,
+    /// A commit's epoch is not compared with its register's.
+    SkipFence,
+    /// A sync that failed is tried again, and believed.
+    RetrySync,
+    /// A commit becomes visible before its last event does.
+    ShowTornCommit,
+    /// Torn tails are left in their segments, and frames are taken for the log's whatever they follow.
+    RecycleSegments,
+    /// A new segment's name is not made durable.
+    SkipDirectorySync,
+    /// A seal says that its segment ends one event earlier.
+    SealOffByOne,
 }
 
 /// The state of the log.
@@ -149,6 +163,8 @@ pub(crate) struct Sequencer {
     pub(crate) planted: PlantedBug,
     pub(crate) segment_bytes: RangeInclusive<u64>,
     pub(crate) durable: watch::Sender<Position>,
+    /// A piece of upkeep is under way, since then.
+    pub(crate) upkeep_since: Option<Timestamp>,
     /// A seal is being written.
     pub(crate) sealing: bool,
     /// There was no room for a seal: it is tried again when a commit needs it.
@@ -220,6 +236,7 @@ impl Sequencer {
             planted: start.planted,
             segment_bytes: start.segment_bytes,
             durable: watch::Sender::new(durable),
+            upkeep_since: None,
             sealing: false,
             seal_waits: false,
             full_disk: false,
@@ -282,6 +299,14 @@ impl Sequencer {
         self.in_flight.iter().all(|entry| entry.segment != number).then_some(full)
     }
 
+    /// Since when the oldest write to the disk, or piece of upkeep, is under way, when that is longer than a disk should take.
+    pub(crate) fn degraded_since(&self) -> Option<Timestamp> {
+        let written_since = self.in_flight.iter().find(|entry| entry.written.is_none()).map(|entry| entry.since);
+        let since = written_since.into_iter().chain(self.upkeep_since).min()?;
+        let waited = self.clock.now().as_micros().saturating_sub(since.as_micros());
+        (self.poisoned.is_none() && i128::from(waited) > DEGRADED_AFTER.as_micros() as i128).then_some(since)
+    }
+
     /// Nothing waits and nothing is on its way.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.in_flight.is_empty()
@@ -339,7 +364,8 @@ impl Sequencer {
         let number = self.next_write;
         self.next_write += 1;
         let last_position = self.place.position - 1;
-        self.in_flight.push_back(InFlight { number, segment: self.active.header.number, offset, last_position, written: None, answers });
+        let (segment, since) = (self.active.header.number, self.clock.now());
+        self.in_flight.push_back(InFlight { number, segment, offset, last_position, since, written: None, answers });
         FrameWrite { number, file: Arc::clone(&self.active.file), buffer, offset }
     }
 
@@ -377,7 +403,7 @@ impl Sequencer {
         if let Some(bytes) = entry.written {
             self.recent.push(entry.segment, entry.offset, bytes);
         }
-        let last = entry.last_position;
+        let last = entry.last_position - u64::from(self.planted == PlantedBug::ShowTornCommit);
         self.durable.send_if_modified(|durable| {
             if last > *durable {
                 *durable = last;
@@ -511,6 +537,7 @@ impl Sequencer {
     /// The checks that need the journal, in the contract's order, and what the commit is assigned.
     fn check(&mut self, commit: &Commit, hashes: &[CommandHashes]) -> Result<Assigned, Stop> {
         if let Some(fence) = &commit.fence
+            && self.planted != PlantedBug::SkipFence
             && self.registers.epoch(&fence.register) != Some(fence.epoch)
         {
             return Err(AppendError::Fenced { register: fence.register.clone() }.into());

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use super::seal::{self, SealSummary, SealedIndex};
 use super::sealed::SealedSegment;
 use super::segment::{self, Segment, SegmentHeader, seal_name};
-use super::sequencer::{FullSegment, Next, Sequencer};
+use super::sequencer::{FullSegment, Next, PlantedBug, Sequencer};
 use crate::seams::Disk;
 use crate::time::Timestamp;
 
 /// One piece of upkeep.
 pub(crate) enum Job {
-    Prepare(SegmentHeader),
-    Seal(Arc<FullSegment>),
+    Prepare(SegmentHeader, PlantedBug),
+    Seal(Arc<FullSegment>, PlantedBug),
 }
 
 /// What came of it.
@@ -29,13 +29,13 @@ impl Job {
     /// Does it: disk calls only, no lock.
     pub(crate) fn run(self, disk: &Arc<dyn Disk>) -> Done {
         match self {
-            Self::Prepare(header) => {
-                let prepared = segment::prepare(&**disk, header);
+            Self::Prepare(header, planted) => {
+                let prepared = segment::prepare(&**disk, header, planted);
                 give_room_back(disk, &prepared, segment::TEMPORARY);
                 Done::Prepared(prepared, header)
             }
-            Self::Seal(full) => {
-                let sealed = seal_segment(disk, &full).map(Arc::new);
+            Self::Seal(full, planted) => {
+                let sealed = seal_segment(disk, &full, planted).map(Arc::new);
                 give_room_back(disk, &sealed, TEMPORARY);
                 Done::Sealed(sealed)
             }
@@ -54,7 +54,7 @@ fn give_room_back<T>(disk: &Arc<dyn Disk>, outcome: &io::Result<T>, temporary: &
 }
 
 /// Writes a seal: temporary name, sync, rename, directory.
-pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment) -> io::Result<SealedSegment> {
+pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment, planted: PlantedBug) -> io::Result<SealedSegment> {
     let (first_time, last_time) = full.index.times.unwrap_or((Timestamp::from_micros(i64::MAX), Timestamp::from_micros(i64::MIN)));
     let summary = SealSummary {
         segment: full.segment.header.number,
@@ -62,7 +62,7 @@ pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment) -> io::Resu
         end_offset: full.end.offset,
         chain: full.end.chain,
         first_position: full.first_position,
-        last_position: full.end.position - 1,
+        last_position: full.end.position - 1 - u64::from(planted == PlantedBug::SealOffByOne),
         first_time,
         last_time,
     };
@@ -85,9 +85,11 @@ impl Sequencer {
         }
         if let Next::Wanted(bytes) = self.next {
             self.next = Next::Preparing;
-            return Some(Job::Prepare(self.next_header(bytes)));
+            self.upkeep_since = Some(self.clock.now());
+            return Some(Job::Prepare(self.next_header(bytes), self.planted));
         }
-        let job = Job::Seal(Arc::clone(self.due_for_a_seal()?));
+        let job = Job::Seal(Arc::clone(self.due_for_a_seal()?), self.planted);
+        self.upkeep_since = Some(self.clock.now());
         self.sealing = true;
         Some(job)
     }
@@ -105,6 +107,7 @@ impl Sequencer {
 
     /// Takes back what came of a piece of upkeep.
     pub(crate) fn job_done(&mut self, done: Done) {
+        self.upkeep_since = None;
         match done {
             Done::Prepared(Ok(segment), _) => {
                 self.full_disk = self.seal_waits;

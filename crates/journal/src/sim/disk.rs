@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fired::Fired;
-use super::platter::{DiskFault, Platter, Survival};
+use super::platter::{DiskFault, Faults, Platter, Survival};
 use crate::seams::{AlignedBuffer, BLOCK_BYTES, Disk, DiskFile, DiskLock};
 
 /// What a call asks for.
@@ -127,6 +127,17 @@ impl SimDisk {
         self.platter().trace.0
     }
 
+    /// The file for which there was no room the last time.
+    #[must_use]
+    pub fn refused(&self) -> String {
+        self.platter().refused.clone()
+    }
+
+    /// No fault that was asked for happens from now on.
+    pub fn heal(&self) {
+        self.platter().faults = Faults::default();
+    }
+
     /// How many bytes all files have together.
     #[must_use]
     pub fn used(&self) -> u64 {
@@ -231,6 +242,9 @@ impl SimDisk {
         let mut platter = self.platter();
         let outcome = work(&mut platter);
         platter.trace.note(kind, name, range, outcome.is_ok());
+        if outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+            platter.refused = name.to_owned();
+        }
         outcome
     }
 

@@ -94,6 +94,7 @@ pub(super) struct Platter {
     pub(super) writes: u64,
     pub(super) failures: u64,
     pub(super) fired: Fired,
+    pub(super) refused: String,
     pub(super) trace: Trace,
 }
 
@@ -112,6 +113,7 @@ impl Platter {
             writes: 0,
             failures: 0,
             fired: Fired::default(),
+            refused: String::new(),
             trace: Trace::default(),
         }
     }

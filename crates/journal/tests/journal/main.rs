@@ -11,6 +11,8 @@ mod fixture;
 mod full;
 mod machine;
 mod panics;
+mod planted;
 mod salvage;
+mod sim;
 mod size;
 mod suite;
