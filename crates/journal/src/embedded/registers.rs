@@ -67,8 +67,11 @@ impl RegisterTable {
         let valid = state.replay(&bytes)?;
         if valid < bytes.len() {
             state.log.set_len(valid as u64)?;
-            state.log.sync()?;
         }
+        // After a sync that failed, the page cache may show what the disk does not have, to the next process too: written again, the same
+        // bytes in the same places, it counts once it is synced.
+        state.log.write_at(&bytes[..valid], 0)?;
+        state.log.sync()?;
         state.log_bytes = valid as u64;
         Ok(Self { disk, state: Mutex::new(state), changes: watch::Sender::new(0) })
     }

@@ -79,9 +79,12 @@ impl<'a> Life<'a> {
     }
 
     fn append(&mut self, run: &mut Run) {
-        let commit = load::commit(&mut run.dice, &run.mix, &run.witness);
-        let number = run.witness.send(commit.clone());
-        self.waiting.push_back((number, self.journal.append(commit)));
+        for _ in 0..1 + run.dice.roll(3) {
+            let commit = load::commit(&mut run.dice, &run.mix, &run.witness);
+            let number = run.witness.send(commit.clone());
+            self.waiting.push_back((number, self.journal.append(commit)));
+            run.operations += 1;
+        }
         if run.dice.one_in(4) {
             run.clock.advance(run.dice.roll(5_000) as i64 - 1_000);
         }
@@ -97,21 +100,28 @@ impl<'a> Life<'a> {
         self.held.push(Held { write, outcome: None, not_before, since: self.step });
     }
 
+    /// One write reaches the disk, or all that may.
     fn perform(&mut self, run: &mut Run) {
-        let ready: Vec<usize> =
-            (0..self.held.len()).filter(|at| self.held[*at].outcome.is_none() && self.held[*at].not_before <= self.step).collect();
-        if ready.is_empty() {
-            return;
+        for _ in 0..if run.dice.one_in(2) { 1 } else { self.held.len() } {
+            let is_ready = |at: &usize| self.held[*at].outcome.is_none() && self.held[*at].not_before <= self.step;
+            let ready: Vec<usize> = (0..self.held.len()).filter(is_ready).collect();
+            if ready.is_empty() {
+                return;
+            }
+            let at = ready[run.dice.index(ready.len())];
+            self.held[at].outcome = Some(self.stepper.perform(&self.held[at].write));
+            run.marks.add("hole behind a write in flight", u64::from(self.held[..at].iter().any(|held| held.outcome.is_none())));
+            run.marks.add("stalled write", u64::from(self.step - self.held[at].since > 10));
         }
-        let at = ready[run.dice.index(ready.len())];
-        self.held[at].outcome = Some(self.stepper.perform(&self.held[at].write));
-        run.marks.add("hole behind a write in flight", u64::from(self.held[..at].iter().any(|held| held.outcome.is_none())));
-        run.marks.add("stalled write", u64::from(self.step - self.held[at].since > 10));
     }
 
+    /// The sequencer hears of one write, or of all that came back, in any order.
     fn complete(&mut self, run: &mut Run) {
-        let done: Vec<usize> = (0..self.held.len()).filter(|at| self.held[*at].outcome.is_some()).collect();
-        if !done.is_empty() {
+        for _ in 0..if run.dice.one_in(2) { 1 } else { self.held.len() } {
+            let done: Vec<usize> = (0..self.held.len()).filter(|at| self.held[*at].outcome.is_some()).collect();
+            if done.is_empty() {
+                return;
+            }
             let Held { write, outcome, .. } = self.held.remove(done[run.dice.index(done.len())]);
             self.stepper.complete(write, outcome.expect("it was performed"));
         }
@@ -136,7 +146,7 @@ impl<'a> Life<'a> {
             let selection = load::selection(&mut run.dice, &run.mix);
             self.followers.push(Follower::new(self.journal, &run.witness, selection, from));
         }
-        look::anything(self.journal, &run.witness, &mut run.dice, &run.mix, signs)
+        look::anything(self.journal, &run.witness, &mut run.dice, &run.mix, &signs)
     }
 
     /// Takes the answers that have come, in the order of the commits, and what readers are given.
@@ -147,16 +157,16 @@ impl<'a> Life<'a> {
             let Some(heard) = poll(answer) else { break };
             let number = *number;
             self.waiting.pop_front();
-            run.witness.hear(number, heard, signs, &mut run.marks)?;
+            run.witness.hear(number, heard, &signs, &mut run.marks)?;
         }
         run.witness.poisoned = self.journal.poisoned().is_some();
-        if run.witness.poisoned && !signs.failures && !signs.no_room {
+        if run.witness.poisoned && !signs.failures() && !signs.spoiled() {
             return Err(format!("the journal stopped although no call of the disk failed: {:?}", self.journal.poisoned()));
         }
         if before != (run.witness.log.len(), self.followers.len()) || self.step % 16 == 1 || run.witness.poisoned {
             let mut kept = Vec::new();
             for mut follower in self.followers.drain(..) {
-                if follower.follow(&run.witness, signs, &mut run.marks)? {
+                if follower.follow(&run.witness, &signs, &mut run.marks)? {
                     kept.push(follower);
                 }
             }
@@ -176,6 +186,7 @@ impl<'a> Life<'a> {
             self.room_at = Some(self.step + 5 + run.dice.roll(40));
             run.room_lacked = true;
         }
+        run.fault_soon();
         if run.dice.one_in(60) {
             let at_rest = [Damage::Rot, Damage::Unreadable].into_iter().find(|damage| run.mix.damage.contains(damage) && run.dice.one_in(2));
             if let Some(damage) = at_rest {

@@ -9,7 +9,7 @@ use headwater_journal::{Cursor, EntityKey, EntityType, Events, Journal, Read, Re
 use super::load;
 use super::marks::Marks;
 use super::mix::Mix;
-use super::witness::{Fate, Signs, Witness};
+use super::witness::{Fate, Signs, Witness, brief};
 use crate::crashes::{Dice, now, poll};
 
 /// A reader that follows the journal.
@@ -27,7 +27,7 @@ impl Follower {
     }
 
     /// Takes all there is: every event that it wants, in order, up to the last one that was acknowledged. False: its read has ended.
-    pub(super) fn follow(&mut self, witness: &Witness, signs: Signs, marks: &mut Marks) -> Result<bool, String> {
+    pub(super) fn follow(&mut self, witness: &Witness, signs: &Signs, marks: &mut Marks) -> Result<bool, String> {
         loop {
             let item = poll(&mut Box::pin(self.events.next()));
             match item {
@@ -39,7 +39,7 @@ impl Follower {
                 Some(Some(Ok(Read::Event(event)))) => self.take(witness, &event)?,
                 Some(Some(Ok(Read::Progress(cursor)))) => self.pass(witness, cursor.position() as usize)?,
                 Some(None) | Some(Some(Err(ReadError::Unavailable { .. }))) if witness.poisoned => return Ok(false),
-                Some(Some(Err(_))) if signs.failures || signs.spoiled => return Ok(false),
+                Some(Some(Err(_))) if signs.failures() || signs.spoiled() => return Ok(false),
                 Some(Some(Err(error))) => return Err(format!("a live reader of {:?}: {error}", self.selection)),
                 Some(None) => return Err(format!("a live reader of {:?} ended", self.selection)),
             }
@@ -56,8 +56,8 @@ impl Follower {
                 self.seen = at + 1;
                 Ok(())
             }
-            Some(at) => Err(format!("a live reader of {:?} was given {event:?} and position {} comes first", self.selection, at + 1)),
-            None => Err(format!("a live reader of {:?} was given {event:?}, which nobody was told of", self.selection)),
+            Some(at) => Err(format!("a live reader of {:?} was given {} and position {} comes first", self.selection, brief(event), at + 1)),
+            None => Err(format!("a live reader of {:?} was given {}, which nobody was told of", self.selection, brief(event))),
         }
     }
 
@@ -81,8 +81,7 @@ impl Follower {
 }
 
 /// One read of a random kind.
-pub(super) fn anything(journal: &EmbeddedJournal, witness: &Witness, dice: &mut Dice, mix: &Mix, signs: Signs) -> Result<(), String> {
-    let may_fail = signs.failures || signs.spoiled || witness.poisoned;
+pub(super) fn anything(journal: &EmbeddedJournal, witness: &Witness, dice: &mut Dice, mix: &Mix, signs: &Signs) -> Result<(), String> {
     let outcome = match dice.roll(6) {
         0 | 1 => selection(journal, witness, &load::selection(dice, mix)),
         2 => head(journal, witness, &load::entity(dice, mix)),
@@ -91,7 +90,7 @@ pub(super) fn anything(journal: &EmbeddedJournal, witness: &Witness, dice: &mut 
         _ => time(journal, witness, dice),
     };
     match outcome {
-        Err(Problem::Failed(_)) if may_fail => Ok(()),
+        Err(Problem::Failed(_)) if signs.failures() || signs.spoiled() || witness.poisoned => Ok(()),
         Err(Problem::Failed(problem) | Problem::Wrong(problem)) => Err(problem),
         Ok(()) => Ok(()),
     }
@@ -129,7 +128,7 @@ fn selection(journal: &EmbeddedJournal, witness: &Witness, selection: &Selection
         match now(events.next()).map_err(Problem::Wrong)? {
             Some(Ok(Read::Event(event))) => match wanted.next() {
                 Some(expected) if *expected == event => {}
-                expected => return Err(Problem::Wrong(format!("{selection:?} gave {event:?}, and {expected:?} comes next"))),
+                expected => return Err(Problem::Wrong(format!("{selection:?} gave {}, and {:?} comes next", brief(&event), expected.map(|event| brief(event))))),
             },
             Some(Ok(Read::Progress(_))) => {}
             Some(Err(error)) => return Err(Problem::Failed(format!("{selection:?}: {error}"))),

@@ -18,6 +18,9 @@ mod run;
 mod spoiled;
 mod witness;
 
+use std::any::Any;
+use std::panic::catch_unwind;
+
 use headwater_journal::embedded::PlantedBug;
 
 use marks::Marks;
@@ -34,8 +37,13 @@ pub(crate) fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
 }
 
+/// A panic of the engine, an assertion that broke, is its failure too.
 fn run(seed: u64, planted: PlantedBug) -> Result<Ended, String> {
-    Run::new(seed, planted).run()
+    let told = |panic: Box<dyn Any + Send>| match panic.downcast::<String>() {
+        Ok(text) => format!("panicked: {text}"),
+        Err(panic) => format!("panicked: {}", panic.downcast_ref::<&str>().unwrap_or(&"with no words")),
+    };
+    catch_unwind(|| Run::new(seed, planted).run()).unwrap_or_else(|panic| Err(told(panic)))
 }
 
 fn run_or_tell(seed: u64) -> Ended {

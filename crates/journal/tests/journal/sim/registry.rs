@@ -37,7 +37,7 @@ impl Registry {
     }
 
     /// One call: mostly a put that holds.
-    pub(super) fn call(&mut self, journal: &EmbeddedJournal, dice: &mut Dice, signs: Signs) -> Result<(), String> {
+    pub(super) fn call(&mut self, journal: &EmbeddedJournal, dice: &mut Dice, signs: &Signs) -> Result<(), String> {
         let name = NAMES[dice.index(NAMES.len())];
         let known = self.alive.get(name).map(|(revision, _)| *revision);
         let stale = dice.one_in(8);
@@ -64,7 +64,7 @@ impl Registry {
         value: Option<Bytes>,
         stale: bool,
         answer: Result<Option<Revision>, RegisterError>,
-        signs: Signs,
+        signs: &Signs,
     ) -> Result<(), String> {
         match answer {
             Ok(_) if self.unsure.is_some() => Err(format!("register {name} was written after a disk error")),
@@ -80,7 +80,7 @@ impl Registry {
             Ok(_) => Err(format!("register {name} took a stale write")),
             Err(RegisterError::Conflict { now }) if stale && now == self.alive.get(name).map(|(revision, _)| *revision) => Ok(()),
             Err(RegisterError::Conflict { now }) => Err(format!("register {name} conflicts at {now:?}")),
-            Err(_) if signs.failures || signs.no_room => {
+            Err(_) if signs.failures() || signs.no_room => {
                 self.changes += 1;
                 self.unsure.get_or_insert((name, value));
                 Ok(())

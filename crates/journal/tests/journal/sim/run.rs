@@ -92,13 +92,11 @@ impl Run {
     }
 
     pub(super) fn signs(&self) -> Signs {
-        Signs { failures: self.disk_failed(), no_room: self.room_lacked, spoiled: self.is_spoiled() }
+        Signs { disk: Arc::clone(&self.disk), before: self.before, no_room: self.room_lacked }
     }
 
-    /// A call of the disk has failed in this life; a lack of room is no failure.
-    pub(super) fn disk_failed(&self) -> bool {
-        let of = |fired: &Fired| fired.input_output + fired.cut_off + fired.unreadable;
-        of(&self.disk.fired()) > of(&self.before)
+    fn disk_failed(&self) -> bool {
+        self.signs().failures()
     }
 
     /// The power went in this life.
@@ -106,16 +104,13 @@ impl Run {
         self.disk.fired().cut_off > self.before.cut_off
     }
 
-    /// Something that was durable is not as it was, or may not be durable.
-    pub(super) fn is_spoiled(&self) -> bool {
-        let fired = self.disk.fired();
-        let times = [fired.lost_writes, fired.misdirected_writes, fired.lied_writes, fired.lied_syncs, fired.rotten_bits];
-        times.iter().any(|times| *times > 0)
+    fn is_spoiled(&self) -> bool {
+        self.signs().spoiled()
     }
 
     pub(super) fn registers(&mut self, journal: &EmbeddedJournal) -> Result<(), String> {
         let signs = self.signs();
-        self.witness.registry.call(journal, &mut self.dice, signs)
+        self.witness.registry.call(journal, &mut self.dice, &signs)
     }
 
     pub(super) fn options(&self) -> Options {
@@ -175,27 +170,40 @@ impl Run {
     /// Faults that are asked for before a life begins: some of them hit its opening.
     fn plan_faults(&mut self) {
         let (calls, writes) = (self.disk.calls(), self.disk.writes());
-        let soon = |dice: &mut Dice| calls + 1 + if dice.one_in(4) { dice.roll(40) } else { dice.roll(500) };
-        if self.mix.errors && self.dice.one_in(2) {
-            let (nth, sticky) = (soon(&mut self.dice), self.dice.one_in(2));
-            self.disk.fail_call_with(nth, sticky, DiskFault::InputOutput);
+        let soon = calls + 1 + self.dice.roll(60);
+        if self.mix.errors && self.dice.one_in(4) {
+            self.disk.fail_call_with(soon, self.dice.one_in(2), DiskFault::InputOutput);
         }
-        if self.mix.power_cuts && self.dice.one_in(2) {
-            self.disk.cut_power_at(soon(&mut self.dice));
+        if self.mix.power_cuts && self.dice.one_in(4) {
+            self.disk.cut_power_at(soon);
         }
         for damage in self.mix.damage.clone() {
-            if self.dice.one_in(2) {
-                continue;
-            }
-            let nth = writes + 1 + self.dice.roll(40);
             match damage {
-                Damage::LostWrite => self.disk.lose_write(nth),
-                Damage::MisdirectedWrite => self.disk.misdirect_write(nth, 512 * (1 + self.dice.roll(8) as i64)),
+                _ if self.dice.one_in(2) => {}
+                Damage::LostWrite => self.disk.lose_write(writes + 1 + self.dice.roll(30)),
+                Damage::MisdirectedWrite => self.disk.misdirect_write(writes + 1 + self.dice.roll(30), 512 * (1 + self.dice.roll(8) as i64)),
                 Damage::LiedWrites => self.disk.lie_about_durable_writes(true),
                 Damage::LiedSyncs => self.disk.lie_about_syncs(true),
                 Damage::Unreadable => self.spoil_at_rest(damage),
                 Damage::Rot => {}
             }
+        }
+    }
+
+    /// A fault that is asked for while a journal lives: it hits one of the next calls.
+    pub(super) fn fault_soon(&mut self) {
+        if !self.dice.one_in(50) {
+            return;
+        }
+        let next = self.disk.calls() + 1 + self.dice.roll(4);
+        if self.mix.errors && self.dice.one_in(2) {
+            self.disk.fail_call_with(next, self.dice.one_in(3), DiskFault::InputOutput);
+        } else if self.mix.power_cuts {
+            self.disk.cut_power_at(next);
+        } else if self.mix.damage.contains(&Damage::LostWrite) {
+            self.disk.lose_write(self.disk.writes() + 1);
+        } else if self.mix.damage.contains(&Damage::MisdirectedWrite) {
+            self.disk.misdirect_write(self.disk.writes() + 1, 512 * (1 + self.dice.roll(8) as i64));
         }
     }
 

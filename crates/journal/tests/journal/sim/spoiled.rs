@@ -8,6 +8,7 @@ use headwater_journal::{Cursor, Events, Journal, Read, ReadError, ReadMode, Reco
 
 use super::look::{self, Problem};
 use super::run::{Opened, Run};
+use super::witness::brief;
 use crate::crashes::now;
 
 /// The opening was refused: what is whole is still given, and is what was acknowledged.
@@ -61,7 +62,7 @@ fn is_as_it_was(run: &Run, event: &Recorded) -> Result<(), String> {
         let commands = run.witness.attempts.iter().flat_map(|attempt| &attempt.commit.commands);
         commands.flat_map(|command| &command.events).any(|sent| sent.payload == event.payload)
     };
-    if acknowledged || behind && sent(event) { Ok(()) } else { Err(format!("damage made a wrong event: {event:?}")) }
+    if acknowledged || behind && sent(event) { Ok(()) } else { Err(format!("damage made a wrong event: {}", brief(event))) }
 }
 
 /// All events, and whether damage was met on the way.

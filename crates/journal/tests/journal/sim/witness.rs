@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use headwater_journal::sim::{Fired, SimDisk};
 use headwater_journal::{
     AppendError, AppendErrorKind, CommandId, CommandRecord, Commit, CommitId, Committed, Context, Cursor, EntityKey, EventData, EventId,
     Expect, FoundCommand, Head, LineageId, Recorded, Timestamp,
@@ -40,15 +41,29 @@ pub(super) enum Refusal {
     Condition,
 }
 
-/// What may stand in the way of an answer, because a fault was asked for.
-#[derive(Clone, Copy, Debug, Default)]
+/// What may stand in the way of an answer, because a fault was asked for: looked at when the answer is there.
+#[derive(Clone)]
 pub(super) struct Signs {
-    /// Calls of the disk may have failed.
-    pub(super) failures: bool,
+    pub(super) disk: Arc<SimDisk>,
+    /// What had happened to it when this life began.
+    pub(super) before: Fired,
     /// Room may have lacked.
     pub(super) no_room: bool,
-    /// Something that was durable is not as it was.
-    pub(super) spoiled: bool,
+}
+
+impl Signs {
+    /// A call of the disk has failed in this life; a lack of room is no failure.
+    pub(super) fn failures(&self) -> bool {
+        let of = |fired: &Fired| fired.input_output + fired.cut_off + fired.unreadable;
+        of(&self.disk.fired()) > of(&self.before)
+    }
+
+    /// Something that was durable is not as it was, or may not be durable.
+    pub(super) fn spoiled(&self) -> bool {
+        let fired = self.disk.fired();
+        let times = [fired.lost_writes, fired.misdirected_writes, fired.lied_writes, fired.lied_syncs, fired.rotten_bits];
+        times.iter().any(|times| *times > 0)
+    }
 }
 
 pub(super) struct Witness {
@@ -143,7 +158,7 @@ impl Witness {
         &mut self,
         number: usize,
         answer: Result<Committed, AppendError>,
-        signs: Signs,
+        signs: &Signs,
         marks: &mut Marks,
     ) -> Result<(), String> {
         let predicted = self.predict(&self.attempts[number]);
@@ -157,10 +172,10 @@ impl Witness {
                 }
                 Err(_) => return wrong("was acknowledged"),
             },
-            Err(AppendError::Unknown { .. }) if signs.failures => Fate::Open,
-            Err(AppendError::Poisoned { .. }) if signs.failures => Fate::Gone,
+            Err(AppendError::Unknown { .. }) if signs.failures() => Fate::Open,
+            Err(AppendError::Poisoned { .. }) if signs.failures() => Fate::Gone,
             Err(AppendError::Full) if signs.no_room => Fate::Gone,
-            Err(AppendError::Unavailable { .. }) if signs.failures || signs.spoiled => Fate::Gone,
+            Err(AppendError::Unavailable { .. }) if signs.failures() || signs.spoiled() => Fate::Gone,
             Err(error) if predicted.as_ref().err().is_some_and(|refusal| self.fits(number, refusal, error)) => Fate::Gone,
             // Nobody knows which epoch it met.
             Err(AppendError::Fenced { .. }) if self.attempts[number].registers != self.registry.changes => Fate::Gone,
@@ -233,8 +248,8 @@ impl Witness {
     pub(super) fn meet(&mut self, events: &[Arc<Recorded>], may_lack_room: bool, marks: &mut Marks) -> Result<(), String> {
         let known = self.log.len();
         if let Some(at) = (0..known).find(|at| events.get(*at) != Some(&self.log[*at])) {
-            let found = events.get(at).map_or("nothing".to_owned(), |event| format!("{event:?}"));
-            return Err(format!("position {} was acknowledged as {:?}, and there is {found}", at + 1, self.log[at]));
+            let found = events.get(at).map_or("nothing".to_owned(), |event| brief(event));
+            return Err(format!("position {} was acknowledged as {}, and there is {found}", at + 1, brief(&self.log[at])));
         }
         for number in 0..self.attempts.len() {
             if self.attempts[number].fate == Fate::Open {
@@ -242,7 +257,7 @@ impl Witness {
             }
         }
         match events.get(self.log.len()) {
-            Some(stranger) => Err(format!("position {} is of no commit that could be there: {stranger:?}", stranger.position)),
+            Some(stranger) => Err(format!("position {} is of no commit that could be there: {}", stranger.position, brief(stranger))),
             None => Ok(()),
         }
     }
@@ -290,6 +305,12 @@ impl Witness {
             self.apply(number, &firsts, first.id.commit, first.time).expect("it was there before");
         }
     }
+}
+
+/// An event in few words.
+pub(super) fn brief(event: &Recorded) -> String {
+    let front = &event.payload[..event.payload.iter().position(|byte| *byte == b':').unwrap_or(0)];
+    format!("{} of {} (its {}. event, command {}, sent as {})", event.name, event.entity, event.sequence, event.command, front.escape_ascii())
 }
 
 fn name_of(error: &AppendError) -> &'static str {
