@@ -14,7 +14,7 @@ use super::index::SegmentIndex;
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::SealedIndex;
 use super::sealed::SealedSegment;
-use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, segment_name};
+use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, seal_name, segment_name};
 use super::sequencer::{FullSegment, Next, PlantedBug};
 use super::upkeep::{is_full, seal_segment};
 use super::walk::Walk;
@@ -173,6 +173,7 @@ impl Found {
 
     /// Keeps a torn tail aside, cuts it off, and makes the segments behind the end ready for what comes.
     fn prepare(self, at: Place<'_>, mut rest: Vec<Segment>, report: &mut OpenReport) -> Result<Recovered, OpenError> {
+        forget_seals(&**at.disk, &rest[self.active..])?;
         for (number, segment) in rest.iter().enumerate().skip(self.active) {
             let from = if number == self.active { self.end.offset } else { SEGMENT_HEADER_BYTES as u64 };
             if self.planted != PlantedBug::RecycleSegments {
@@ -228,6 +229,18 @@ fn take_sealed(disk: &Arc<dyn Disk>, segments: &[Segment]) -> (Vec<Arc<SealedSeg
         sealed.push(Arc::new(SealedSegment::new(index, Arc::clone(disk))));
     }
     (sealed, place)
+}
+
+/// Removes the seals of segments that the log goes on in: one that could not be read this time would say at the next that its segment ends
+/// where it ended then. The sync is for the segments' own names too, which a process that was killed may have left in the cache only.
+fn forget_seals(disk: &dyn Disk, segments: &[Segment]) -> io::Result<()> {
+    for segment in segments {
+        match disk.remove(&seal_name(segment.header.number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    disk.sync_directory()
 }
 
 /// Copies what is left of unacknowledged writes into a file of its own, then writes zeros over it.

@@ -34,8 +34,10 @@ pub(super) struct Run {
     pub(super) disk: Arc<SimDisk>,
     pub(super) clock: Arc<SimClock>,
     pub(super) operations: u64,
-    /// In this life, or the one before.
+    /// In this life.
     pub(super) room_lacked: bool,
+    /// Commits of the life before may have been refused for other reasons than the contract's.
+    in_doubt: bool,
     random: Arc<SimRandom>,
     /// What had happened to the disk when this life began.
     before: Fired,
@@ -65,6 +67,7 @@ impl Run {
             clock: Arc::new(SimClock::new()),
             operations: 0,
             room_lacked: false,
+            in_doubt: false,
             random: Arc::new(SimRandom::new(seed)),
             before: Fired::default(),
             evidence: 0,
@@ -156,6 +159,9 @@ impl Run {
 
     /// A life begins: what was before is looked at, without any fault.
     fn begin(&mut self) {
+        // A commit whose answer nobody heard may have been refused over an index that could not be read, or for lack of room.
+        self.in_doubt = self.room_lacked || self.disk_failed();
+        self.room_lacked = false;
         self.before = self.disk.fired();
         self.evidence = if self.is_spoiled() { raw::durable_upto(&self.disk) } else { 0 };
         self.seen = (!self.is_spoiled() && self.dice.one_in(4)).then(|| salvage::all_that_is_there(&self.disk));
@@ -276,10 +282,10 @@ impl Run {
         if let Some(seen) = self.seen.take().transpose()?
             && seen != there
         {
-            return Err(format!("a reader that changes nothing saw {} events, and there are {}", seen.len(), there.len()));
+            let known = self.witness.log.len();
+            return Err(format!("a reader that changes nothing saw {} events, and there are {} ({known} are known)", seen.len(), there.len()));
         }
-        let lacked = std::mem::take(&mut self.room_lacked);
-        self.witness.meet(&there, lacked, &mut self.marks)?;
+        self.witness.meet(&there, self.in_doubt, &mut self.marks)?;
         self.witness.registry.meet(&journal, false, &mut self.marks)?;
         match look::everything(&journal, &self.witness, &mut self.dice, &self.mix) {
             Err(Problem::Wrong(problem)) => Err(problem),

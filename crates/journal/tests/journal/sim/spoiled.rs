@@ -39,7 +39,6 @@ pub(super) fn meet(run: &mut Run, journal: EmbeddedJournal, stepper: Stepper, ev
     } else {
         run.marks.count("damage without harm");
     }
-    run.room_lacked = false;
     run.witness.meet(&events, true, &mut run.marks)?;
     run.witness.registry.meet(&journal, true, &mut run.marks)?;
     match look::everything(&journal, &run.witness, &mut run.dice, &run.mix) {

@@ -172,8 +172,8 @@ impl Witness {
                 }
                 Err(_) => return wrong("was acknowledged"),
             },
-            Err(AppendError::Unknown { .. }) if signs.failures() => Fate::Open,
-            Err(AppendError::Poisoned { .. }) if signs.failures() => Fate::Gone,
+            Err(AppendError::Unknown { .. }) if signs.failures() || signs.spoiled() => Fate::Open,
+            Err(AppendError::Poisoned { .. }) if signs.failures() || signs.spoiled() => Fate::Gone,
             Err(AppendError::Full) if signs.no_room => Fate::Gone,
             Err(AppendError::Unavailable { .. }) if signs.failures() || signs.spoiled() => Fate::Gone,
             Err(error) if predicted.as_ref().err().is_some_and(|refusal| self.fits(number, refusal, error)) => Fate::Gone,
@@ -245,7 +245,7 @@ impl Witness {
     }
 
     /// Compares the log as it was found with what must be there and what may be, and learns which of the latter is.
-    pub(super) fn meet(&mut self, events: &[Arc<Recorded>], may_lack_room: bool, marks: &mut Marks) -> Result<(), String> {
+    pub(super) fn meet(&mut self, events: &[Arc<Recorded>], in_doubt: bool, marks: &mut Marks) -> Result<(), String> {
         let known = self.log.len();
         if let Some(at) = (0..known).find(|at| events.get(*at) != Some(&self.log[*at])) {
             let found = events.get(at).map_or("nothing".to_owned(), |event| brief(event));
@@ -253,7 +253,7 @@ impl Witness {
         }
         for number in 0..self.attempts.len() {
             if self.attempts[number].fate == Fate::Open {
-                self.settle(number, events, may_lack_room, marks)?;
+                self.settle(number, events, in_doubt, marks)?;
             }
         }
         match events.get(self.log.len()) {
@@ -263,7 +263,7 @@ impl Witness {
     }
 
     /// Is this commit the next one of the log?
-    fn settle(&mut self, number: usize, events: &[Arc<Recorded>], may_lack_room: bool, marks: &mut Marks) -> Result<(), String> {
+    fn settle(&mut self, number: usize, events: &[Arc<Recorded>], in_doubt: bool, marks: &mut Marks) -> Result<(), String> {
         let rest = &events[self.log.len()..];
         let predicted = self.predict(&self.attempts[number]);
         let wanted: Vec<&Bytes> =
@@ -280,7 +280,7 @@ impl Witness {
                 }
             };
         }
-        if !rest.is_empty() && predicted.is_ok() && !may_lack_room && self.attempts[number].commit.fence.is_none() {
+        if !rest.is_empty() && predicted.is_ok() && !in_doubt && self.attempts[number].commit.fence.is_none() {
             return Err(format!("commit {number} is not there, and one that was sent later is"));
         }
         self.attempts[number].fate = Fate::Gone;
