@@ -8,6 +8,7 @@ mod crashes;
 mod damage;
 mod engines;
 mod fixture;
+mod flips;
 mod found;
 mod full;
 mod machine;

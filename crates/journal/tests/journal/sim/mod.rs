@@ -7,6 +7,7 @@
 //!
 //! `HEADWATER_SIM_SEEDS` sets how many seeds run, `HEADWATER_SIM_SEED` the first one: what failed is run again by its seed alone.
 
+mod images;
 mod life;
 mod load;
 mod look;
@@ -16,6 +17,7 @@ pub(crate) mod raw;
 mod registry;
 mod run;
 mod spoiled;
+mod stale;
 mod witness;
 
 use std::any::Any;

@@ -13,7 +13,7 @@ use crate::crashes::{Dice, now};
 const NAMES: [&str; 4] = ["lease/a", "lease/b", "place/c", "held/d"];
 
 /// All registers, as they must be.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Registry {
     alive: BTreeMap<&'static str, (Revision, Bytes)>,
     revision: u64,
@@ -87,6 +87,23 @@ impl Registry {
             }
             Err(error) => Err(format!("register {name}: {error}")),
         }
+    }
+
+    /// A call on this register is under way: it may come to this value.
+    pub(super) fn is_under_way(&mut self, name: &'static str, value: Bytes) {
+        self.unsure = Some((name, Some(value)));
+    }
+
+    /// A register has this value.
+    pub(super) fn set(&mut self, name: &'static str, revision: Revision, value: Bytes) {
+        self.revision = self.revision.max(revision.0);
+        self.changes += 1;
+        self.alive.insert(name, (revision, value));
+    }
+
+    /// The revision of a register that exists.
+    pub(super) fn revision(&self, name: &str) -> Option<Revision> {
+        self.alive.get(name).map(|(revision, _)| *revision)
     }
 
     /// Compares with what an opened journal has. What a drive lost is taken as it is, as long as it is something that was written.

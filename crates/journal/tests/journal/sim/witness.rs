@@ -24,6 +24,7 @@ pub(super) enum Fate {
 }
 
 /// A commit that was sent.
+#[derive(Clone)]
 pub(super) struct Attempt {
     pub(super) commit: Commit,
     pub(super) fate: Fate,
@@ -66,6 +67,7 @@ impl Signs {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct Witness {
     pub(super) lineage: LineageId,
     pub(super) attempts: Vec<Attempt>,
