@@ -15,7 +15,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::frame::{Chain, FRAME_HEADER_BYTES, FrameBuilder, SECTION_HEADER_BYTES_MAX};
 use super::index::{CommandHashes, CommandRef, FrameRef, ItemHashes, Placed, SectionRef, SegmentIndex};
-use super::limits::{COLD_HEADS_MAX, DEGRADED_AFTER, FRAME_BYTES_TARGET, QUEUE_BYTES_MAX, RECENT_BYTES_MAX, SPLIT_BYTES_MIN, WRITES_IN_FLIGHT_MAX};
+use super::limits::{
+    COLD_HEADS_MAX, DEGRADED_AFTER, FRAME_BYTES_TARGET, QUEUE_BYTES_MAX, RECENT_BYTES_MAX, SPLIT_BYTES_MIN, WRITES_IN_FLIGHT_MAX,
+};
 use super::record::{Assigned, CommitPlace, EncodedCommit};
 use super::registers::RegisterTable;
 use super::sealed::SealedSegment;

@@ -102,7 +102,8 @@ impl Workload {
     /// A workload from an empty directory on, until so many images have been opened.
     fn run(&mut self, images_max: u64) -> Result<(), String> {
         let collected = collect(&self.disk, self.seed, self.subsets_max.div_ceil(4));
-        let (journal, stepper) = EmbeddedJournal::open_stepped(options(&self.disk, self.seed, self.planted)).map_err(|error| error.to_string())?;
+        let (journal, stepper) =
+            EmbeddedJournal::open_stepped(options(&self.disk, self.seed, self.planted)).map_err(|error| error.to_string())?;
         self.disk.on_call(|_| {});
         self.check_all(&collected, &self.witness.clone())?;
         self.witness.lineage = journal.lineage().id;
@@ -186,7 +187,8 @@ impl Workload {
     fn check(&mut self, image: &Arc<SimDisk>, known: &Witness) -> Result<(), String> {
         self.images += 1;
         let (mut witness, planted) = (known.clone(), self.planted);
-        let (journal, _) = EmbeddedJournal::open_stepped(options(image, self.seed + 1, planted)).map_err(|error| format!("open: {error}"))?;
+        let (journal, _) =
+            EmbeddedJournal::open_stepped(options(image, self.seed + 1, planted)).map_err(|error| format!("open: {error}"))?;
         witness.lineage = journal.lineage().id;
         witness.meet(&run::read(&journal)?, false, &mut self.marks)?;
         witness.registry.meet(&journal, false, &mut self.marks)?;
@@ -217,7 +219,10 @@ fn every_crash_image_opens_with_all_that_was_acknowledged() {
         marks.merge(&workload.marks);
         seed += 1;
     }
-    println!("workloads {first} to {}: {intervals} intervals, {images} images ({nested} of openings), each opens with all that was acknowledged\n{marks}", seed - 1);
+    println!(
+        "workloads {first} to {}: {intervals} intervals, {images} images ({nested} of openings), each opens with all that was acknowledged\n{marks}",
+        seed - 1
+    );
     assert!(nested > 0 && marks.of("unacknowledged commit kept") > 0 && marks.of("unacknowledged commit lost") > 0);
 }
 

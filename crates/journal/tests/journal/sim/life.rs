@@ -6,10 +6,10 @@ use std::io;
 use headwater_journal::Journal;
 use headwater_journal::embedded::{EmbeddedJournal, HeldWrite, Stepper};
 
+use super::load;
 use super::look::{self, Follower};
 use super::mix::Damage;
 use super::run::Run;
-use super::load;
 use crate::crashes::{Answer, poll};
 
 /// A write that the harness holds, as a slow disk would.
@@ -188,7 +188,8 @@ impl<'a> Life<'a> {
         }
         run.fault_soon();
         if run.dice.one_in(60) {
-            let at_rest = [Damage::Rot, Damage::Unreadable].into_iter().find(|damage| run.mix.damage.contains(damage) && run.dice.one_in(2));
+            let at_rest =
+                [Damage::Rot, Damage::Unreadable].into_iter().find(|damage| run.mix.damage.contains(damage) && run.dice.one_in(2));
             if let Some(damage) = at_rest {
                 run.spoil_at_rest(damage);
             }

@@ -56,7 +56,9 @@ impl Follower {
                 self.seen = at + 1;
                 Ok(())
             }
-            Some(at) => Err(format!("a live reader of {:?} was given {} and position {} comes first", self.selection, brief(event), at + 1)),
+            Some(at) => {
+                Err(format!("a live reader of {:?} was given {} and position {} comes first", self.selection, brief(event), at + 1))
+            }
             None => Err(format!("a live reader of {:?} was given {}, which nobody was told of", self.selection, brief(event))),
         }
     }
@@ -128,7 +130,13 @@ fn selection(journal: &EmbeddedJournal, witness: &Witness, selection: &Selection
         match now(events.next()).map_err(Problem::Wrong)? {
             Some(Ok(Read::Event(event))) => match wanted.next() {
                 Some(expected) if *expected == event => {}
-                expected => return Err(Problem::Wrong(format!("{selection:?} gave {}, and {:?} comes next", brief(&event), expected.map(|event| brief(event))))),
+                expected => {
+                    return Err(Problem::Wrong(format!(
+                        "{selection:?} gave {}, and {:?} comes next",
+                        brief(&event),
+                        expected.map(|event| brief(event))
+                    )));
+                }
             },
             Some(Ok(Read::Progress(_))) => {}
             Some(Err(error)) => return Err(Problem::Failed(format!("{selection:?}: {error}"))),
@@ -147,7 +155,9 @@ fn head(journal: &EmbeddedJournal, witness: &Witness, entity: &EntityKey) -> Res
         None => Ok(()),
         Some(Err(error)) => Err(Problem::Failed(format!("head of {entity}: {error}"))),
         Some(Ok(head)) if head.as_ref() == witness.heads.get(entity) => Ok(()),
-        Some(Ok(head)) => Err(Problem::Wrong(format!("{entity} has the head {head:?}, and {:?} was acknowledged", witness.heads.get(entity)))),
+        Some(Ok(head)) => {
+            Err(Problem::Wrong(format!("{entity} has the head {head:?}, and {:?} was acknowledged", witness.heads.get(entity))))
+        }
     }
 }
 

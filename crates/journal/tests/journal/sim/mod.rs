@@ -67,7 +67,10 @@ fn whatever_the_disk_does_what_was_acknowledged_stays_and_the_journal_gets_on() 
         operations += ended.operations;
         marks.merge(&ended.marks);
     }
-    println!("seeds {first} to {}: {operations} operations, {twice} seeds twice with the same trace, nothing wrong\n{marks}", first + count - 1);
+    println!(
+        "seeds {first} to {}: {operations} operations, {twice} seeds twice with the same trace, nothing wrong\n{marks}",
+        first + count - 1
+    );
     assert!(count < SEEDS_FOR_ALL_MARKS || marks.missing().is_empty(), "never met: {:?}", marks.missing());
 }
 

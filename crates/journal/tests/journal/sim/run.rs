@@ -187,7 +187,9 @@ impl Run {
             match damage {
                 _ if self.dice.one_in(2) => {}
                 Damage::LostWrite => self.disk.lose_write(writes + 1 + self.dice.roll(30)),
-                Damage::MisdirectedWrite => self.disk.misdirect_write(writes + 1 + self.dice.roll(30), 512 * (1 + self.dice.roll(8) as i64)),
+                Damage::MisdirectedWrite => {
+                    self.disk.misdirect_write(writes + 1 + self.dice.roll(30), 512 * (1 + self.dice.roll(8) as i64))
+                }
                 Damage::LiedWrites => self.disk.lie_about_durable_writes(true),
                 Damage::LiedSyncs => self.disk.lie_about_syncs(true),
                 Damage::Unreadable => self.spoil_at_rest(damage),
@@ -283,7 +285,11 @@ impl Run {
             && seen != there
         {
             let known = self.witness.log.len();
-            return Err(format!("a reader that changes nothing saw {} events, and there are {} ({known} are known)", seen.len(), there.len()));
+            return Err(format!(
+                "a reader that changes nothing saw {} events, and there are {} ({known} are known)",
+                seen.len(),
+                there.len()
+            ));
         }
         self.witness.meet(&there, self.in_doubt, &mut self.marks)?;
         self.witness.registry.meet(&journal, false, &mut self.marks)?;

@@ -150,7 +150,8 @@ fn nothing_of_a_torn_tail_comes_back_after_the_next_crash() {
         marks.merge(&of_seed);
     }
     println!("seeds {first} to {}: {} pairs of crashes, nothing came back\n{marks}", first + seeds - 1, seeds * PAIRS_A_SEED);
-    let rare = ["whole frame behind a hole", "whole frame behind a hole in the next segment", "upkeep over a hole", "opening cut", "tail aside"];
+    let rare =
+        ["whole frame behind a hole", "whole frame behind a hole in the next segment", "upkeep over a hole", "opening cut", "tail aside"];
     assert!(seeds < 50 || rare.iter().all(|name| marks.of(name) > 0), "a rare path was never met");
 }
 

@@ -295,7 +295,10 @@ impl Witness {
         let mut by_payload: HashMap<Bytes, usize> = HashMap::new();
         for (number, attempt) in self.attempts.iter_mut().enumerate().filter(|(_, attempt)| attempt.fate == Fate::There) {
             attempt.fate = Fate::Gone;
-            by_payload.insert(attempt.commit.commands.iter().flat_map(|command| &command.events).next().expect("an event").payload.clone(), number);
+            by_payload.insert(
+                attempt.commit.commands.iter().flat_map(|command| &command.events).next().expect("an event").payload.clone(),
+                number,
+            );
         }
         let kept: Vec<_> = self.log[..length].iter().filter(|event| event.id.index == 0).cloned().collect();
         self.log.clear();
@@ -312,7 +315,14 @@ impl Witness {
 /// An event in few words.
 pub(super) fn brief(event: &Recorded) -> String {
     let front = &event.payload[..event.payload.iter().position(|byte| *byte == b':').unwrap_or(0)];
-    format!("{} of {} (its {}. event, command {}, sent as {})", event.name, event.entity, event.sequence, event.command, front.escape_ascii())
+    format!(
+        "{} of {} (its {}. event, command {}, sent as {})",
+        event.name,
+        event.entity,
+        event.sequence,
+        event.command,
+        front.escape_ascii()
+    )
 }
 
 fn name_of(error: &AppendError) -> &'static str {
