@@ -17,4 +17,5 @@ mod planted;
 mod salvage;
 mod sim;
 mod size;
+mod stalled;
 mod suite;
