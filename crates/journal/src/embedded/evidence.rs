@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::OpenError;
 use super::durable_log::{DurableLog, From};
+use super::files::OpenFiles;
 use super::leaf::leaves_of;
 use super::merkle::{Hash, Leaves};
 use super::proof::Run;
@@ -85,9 +86,9 @@ pub fn root(disk: &Arc<dyn Disk>, pause: &mut dyn FnMut()) -> Result<Root, OpenE
 /// The sealed segments below a number whose root is kept, and where the log goes on behind them.
 pub(crate) fn kept_runs(log: &DurableLog, below: u64) -> Result<(Vec<Run>, From), OpenError> {
     let roots = Roots::read(&*log.disk, log.lineage.id)?;
-    let (mut runs, mut from) = (Vec::new(), From::BEGINNING);
+    let (mut runs, mut from, files) = (Vec::new(), From::BEGINNING, OpenFiles::new(&log.disk));
     for record in roots.records.into_iter().take_while(|record| record.segment < below) {
-        let Ok(seal) = SealedIndex::open(&log.disk, record.segment, None) else { break };
+        let Ok(seal) = SealedIndex::open(&files, record.segment, None) else { break };
         if seal.summary.last_position != record.last_position() {
             break;
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::OpenError;
 use super::durable_log::{DurableLog, From};
 use super::evidence::{Root, kept_runs};
+use super::files::OpenFiles;
 use super::leaf::{leaves_of, records};
 use super::merkle::{Hash, Leaves, Path, Subtree, root_from_path};
 use super::record::StoredCommit;
@@ -157,9 +158,10 @@ impl Run {
 
 /// The event's position in the segments whose roots are kept.
 fn find_in_sealed(log: &DurableLog, runs: &[Run], upto: Position, wanted: &WantedEvent) -> Result<Option<Position>, OpenError> {
+    let files = OpenFiles::new(&log.disk);
     for run in runs.iter().filter(|run| run.leaves.next() <= upto) {
         if let WantedEvent::Sequence(entity, _) = wanted
-            && SealedIndex::open(&log.disk, run.from.segment, None).is_ok_and(|seal| !seal.may_have(entity.hash()))
+            && SealedIndex::open(&files, run.from.segment, None).is_ok_and(|seal| !seal.may_have(entity.hash()))
         {
             continue;
         }

@@ -193,7 +193,7 @@ impl Shared {
             Ok(None) => {}
             Err(error) if is_full(&error) => scrubber.stuck = true,
             Err(error) => {
-                self.lock().poison(&error.to_string());
+                self.drive(|sequencer| sequencer.poison(&error.to_string()));
                 return Step::Closed;
             }
         }
@@ -203,7 +203,7 @@ impl Shared {
     /// The root of the first sealed segment that has none; `None`: there is nothing to make.
     fn make_root(&self, scrubber: &mut Scrubber, sealed: &[Arc<SealedSegment>], at_once: bool) -> io::Result<Option<Step>> {
         if scrubber.roots.is_none() {
-            let roots = RootLog::open(&self.disk, self.lineage)?;
+            let roots = RootLog::open(&self.files.disk, self.lineage)?;
             let aside = |name| format!("roots.log was damaged: it is kept in {name}, and was made again from the segments");
             self.scrub.found(u64::MAX, roots.aside.clone().map(aside));
             scrubber.roots = Some(roots);
@@ -258,7 +258,7 @@ impl Shared {
         if !self.scrub.is_due() {
             return Step::Idle;
         }
-        let (kept, fault) = match Roots::read(&*self.disk, self.lineage) {
+        let (kept, fault) = match Roots::read(&*self.files.disk, self.lineage) {
             Ok(roots) => (roots.records, roots.fault),
             Err(error) => (Vec::new(), Some(format!("the kept roots cannot be read: {error}"))),
         };
@@ -293,7 +293,7 @@ fn leaves_of_sealed(sealed: &[Arc<SealedSegment>], nth: usize, pace: Pace<'_>) -
     let (summary, before) = (sealed[nth].summary(), nth.checked_sub(1).map(|before| sealed[before].summary()));
     let chain = before.map_or(0, |before| before.chain);
     let mut walk = Walk::strict(LogPlace { offset: 0, chain, position: summary.first_position, durable_upto: 0 });
-    let (segment, mut run) = (sealed[nth].open()?, Leaves::from(summary.first_position - 1));
+    let (segment, mut run) = (sealed[nth].open_anew()?, Leaves::from(summary.first_position - 1));
     let mut at = walk.enter();
     while at < summary.end_offset {
         let from = at;
