@@ -23,7 +23,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::OpenError;
-use super::durable_log::{DurableLog, From};
+use super::durable_log::{DurableLog, LogStart};
 use super::evidence::{Root, differs, hex};
 use super::frame::checksum;
 use super::identity;
@@ -224,7 +224,7 @@ impl Copy<'_> {
     fn run(&mut self, log: &DurableLog, pace: &mut dyn FnMut(Pace)) -> Result<(Position, Option<Leaves>), BackupError> {
         let (mut wanted, mut looks) = (None, 0);
         loop {
-            let from = From::at(self.roots.end.segment + 1, self.place.chain, self.place.position);
+            let from = LogStart::at(self.roots.end.segment + 1, self.place.chain, self.place.position);
             let read = log.read(from, &mut |number, frame| {
                 self.frame(number, &frame)?;
                 pace(Pace::At(frame.header.next_position() - 1));

@@ -27,14 +27,14 @@ pub(crate) struct DurableLog {
 
 /// Where a walk begins: a segment, and the place of the log in front of it.
 #[derive(Clone, Copy)]
-pub(crate) struct From {
+pub(crate) struct LogStart {
     pub(crate) segment: u64,
     pub(crate) place: LogPlace,
     /// The last segment that is read.
     until: u64,
 }
 
-impl From {
+impl LogStart {
     pub(crate) const BEGINNING: Self = Self { segment: 1, place: LogPlace::BEGINNING, until: u64::MAX };
 
     /// The beginning of a segment, behind a frame with this checksum.
@@ -74,7 +74,7 @@ impl DurableLog {
     ///
     /// # Errors
     /// `Damaged` where the log does not go on although it was durable; else the disk's and the visitor's.
-    pub(crate) fn read(&self, from: From, visit: Visit<'_>) -> Result<ReadUpto, OpenError> {
+    pub(crate) fn read(&self, from: LogStart, visit: Visit<'_>) -> Result<ReadUpto, OpenError> {
         let end = from.place.position - 1;
         let mut reader = Reader { place: from.place, segment: from.segment, at: None, waiting: VecDeque::new(), end };
         // What was in the middle of being written is whole when it is looked at again; damage stays.
@@ -93,7 +93,7 @@ impl DurableLog {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub(crate) fn settle(&self, from: From, pause: &mut dyn FnMut()) -> Result<(), OpenError> {
+    pub(crate) fn settle(&self, from: LogStart, pause: &mut dyn FnMut()) -> Result<(), OpenError> {
         let mut wanted = None;
         for _ in 0..LIVE_LOOKS_MAX {
             let read = self.read(from, &mut |_, _| Ok(()))?;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::OpenError;
-use super::durable_log::{DurableLog, From};
+use super::durable_log::{DurableLog, LogStart};
 use super::evidence::{Root, kept_runs};
 use super::files::OpenFiles;
 use super::leaf::{leaves_of, records};
@@ -76,7 +76,7 @@ pub fn prove(
     pause: &mut dyn FnMut(),
 ) -> Result<Option<Proof>, OpenError> {
     let log = DurableLog::open(Arc::clone(disk))?;
-    let (mut runs, tail) = kept_runs(&log, u64::MAX)?;
+    let (mut runs, tail) = kept_runs(&log)?;
     log.settle(tail, pause)?;
     let mut position = None;
     let kept_upto = runs.last().map_or(0, |run| run.leaves.next());
@@ -134,7 +134,7 @@ impl Tree<'_> {
 
 /// A segment's part of the tree.
 pub(crate) struct Run {
-    pub(crate) from: From,
+    pub(crate) from: LogStart,
     /// The position of its first event.
     pub(crate) first: Position,
     pub(crate) leaves: Leaves,
@@ -145,7 +145,7 @@ impl Run {
     fn of<'a>(runs: &'a mut Vec<Self>, number: u64, frame: &WholeFrame) -> &'a mut Self {
         if runs.last().is_none_or(|run| run.from.segment != number) {
             let first = frame.header.first_position;
-            runs.push(Self { from: From::at(number, frame.header.previous, first), first, leaves: Leaves::from(first - 1) });
+            runs.push(Self { from: LogStart::at(number, frame.header.previous, first), first, leaves: Leaves::from(first - 1) });
         }
         let last = runs.len() - 1;
         &mut runs[last]
