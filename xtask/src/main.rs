@@ -20,7 +20,7 @@ cargo xtask ci               formatting, tidy, clippy, documentation; stops at t
 cargo xtask test             every test: units, integration, examples, documentation
 cargo xtask tidy             the project's own rules: rooms, sizes, names, seams, error pages
 cargo xtask bars [--builds]  the benchmarks' figures beside their bars; with --builds also how long builds take
-cargo xtask torture          a shop that is killed at random points under load, and a witness; --kills N --events N --seed N
+cargo xtask torture [NAME]   a test of kills, power cuts or faults at any size; --rounds N --seed S; without a name the list of them
 cargo xtask help             this
 
 CI is `cargo xtask ci` and then `cargo xtask test`.";

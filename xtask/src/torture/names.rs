@@ -1,0 +1,46 @@
+//! The tortures by name. A new one is one entry here, one line in `docs/reliability.md`, and a test that reads its two variables.
+
+/// One of them.
+pub(super) struct Torture {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    /// How much of it CI runs.
+    pub(super) in_ci: &'static str,
+    pub(super) how: How,
+    /// The variables through which it hears how much, and from which seed.
+    pub(super) rounds: &'static str,
+    pub(super) seed: &'static str,
+    /// Options of its own, and their variables.
+    pub(super) more: &'static [(&'static str, &'static str)],
+}
+
+/// How it is run.
+pub(super) enum How {
+    /// Tests whose name contains `test`, of an integration binary or of the library.
+    Test { package: &'static str, binary: Option<&'static str>, test: &'static str },
+}
+
+const fn cli(test: &'static str) -> How {
+    How::Test { package: "headwater-cli", binary: Some("cli"), test }
+}
+
+pub(super) const NAMES: &[Torture] = &[
+    Torture {
+        name: "kills",
+        what: "a shop under load, kill -9 at random moments; a round is a kill, and a witness works out what must come of it all",
+        in_ci: "30 kills over 50,000 events",
+        how: cli("torture::whatever_is_killed_when_views_parcels_and_messages_are_as_they_must_be"),
+        rounds: "HEADWATER_TORTURE_KILLS",
+        seed: "HEADWATER_TORTURE_SEED",
+        more: &[("--events", "HEADWATER_TORTURE_EVENTS")],
+    },
+    Torture {
+        name: "power",
+        what: "power cuts on real ext4 (twice) and XFS, 8 writers; a round is a cut on each. Takes root and loop devices",
+        in_ci: "100 cuts on each",
+        how: cli("disk::power::a_power_cut_"),
+        rounds: "HEADWATER_POWER_CUTS",
+        seed: "HEADWATER_POWER_SEED",
+        more: &[],
+    },
+];
