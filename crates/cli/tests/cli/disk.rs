@@ -5,7 +5,9 @@
 
 mod fault;
 mod mark;
+mod points;
 mod power;
+mod refused;
 mod stage;
 mod volume;
 mod witness;

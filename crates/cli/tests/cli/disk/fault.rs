@@ -39,7 +39,7 @@ impl Fault {
 type Stop = Arc<dyn Fn() + Send + Sync>;
 
 /// Counts calls over all files of a disk.
-struct Counter {
+pub(super) struct Counter {
     fault: Option<Fault>,
     calls: AtomicU64,
     stop: Stop,
@@ -53,6 +53,11 @@ enum Then {
 }
 
 impl Counter {
+    /// Calls so far.
+    pub(super) fn count(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
     /// Counts a call; it may not return. The calls behind the chosen one find it passed, and stand still as well.
     fn reached(&self) -> Then {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
@@ -97,6 +102,10 @@ pub(super) struct FaultDisk<D> {
 impl<D: Disk> FaultDisk<D> {
     pub(super) fn new(inner: Arc<D>, fault: Option<Fault>, stop: Stop) -> Self {
         Self { inner, counter: Arc::new(Counter { fault, calls: AtomicU64::new(0), stop }) }
+    }
+
+    pub(super) fn counter(&self) -> Arc<Counter> {
+        Arc::clone(&self.counter)
     }
 
     fn file(&self, inner: Box<dyn DiskFile>) -> Box<dyn DiskFile> {

@@ -147,7 +147,7 @@ impl<'a> Outage<'a> {
             let writer = self.stage.writer(&Orders { commits: Some(LAST_COMMITS), ..self.orders(1_000_000 + 2 * round + again) });
             let mut is_done = false;
             while let Some(word) = writer.next() {
-                is_done |= word == Word::Done;
+                is_done |= matches!(word, Word::Done { .. });
                 self.witness.hear(word);
             }
             drop(writer);

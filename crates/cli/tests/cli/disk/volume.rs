@@ -49,6 +49,7 @@ impl Kind {
 /// An image on a memory disk of its own, and where it is mounted.
 pub(super) struct Volume {
     kind: Kind,
+    /// Where image and mount point are.
     memory: PathBuf,
 }
 
@@ -66,6 +67,15 @@ impl Volume {
             volume.mount();
             volume
         })
+    }
+
+    /// A file system in a file on this one: what this one refuses, its device refuses.
+    pub(super) fn inside(&self, kind: Kind, bytes: u64) -> Self {
+        let volume = Self { kind, memory: self.root() };
+        fs::create_dir_all(volume.root()).expect("the directory can be made");
+        volume.make(bytes);
+        volume.mount();
+        volume
     }
 
     fn make(&self, bytes: u64) {
@@ -136,22 +146,12 @@ impl Volume {
         run("fsfreeze", &["--unfreeze", text(&self.root())]);
     }
 
-    /// Gives the memory of all zeros in the image back, so that the next write to them needs some. Only while nothing is mounted.
-    pub(super) fn dig_holes(&self) {
-        run("fallocate", &["--dig-holes", text(&self.image())]);
-    }
-
     fn image(&self) -> PathBuf {
         self.memory.join("image")
     }
 
     fn root(&self) -> PathBuf {
         self.memory.join("root")
-    }
-
-    /// The memory that the image lives in; a file there takes room from the image's own writes.
-    pub(super) fn memory(&self) -> &Path {
-        &self.memory
     }
 
     /// Where a journal may live.

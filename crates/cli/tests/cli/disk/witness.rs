@@ -60,7 +60,7 @@ impl Witness {
                 self.seen.push(mark);
             }
             Word::Wrong(text) | Word::Stopped(text) => self.wrong.push(text),
-            Word::Refused(_) | Word::Poisoned(_) | Word::Full | Word::Here | Word::Done => {}
+            Word::Refused(_) | Word::Poisoned(_) | Word::Full | Word::Here | Word::Done { .. } => {}
         }
     }
 

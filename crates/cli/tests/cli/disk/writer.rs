@@ -15,7 +15,7 @@ use journal::seams::{RealDisk, SystemClock, SystemRandom, ThreadSpawner, wait_fo
 use journal::{AppendErrorKind, BoxFuture, Committed, Cursor, EntityKey, Expect, Journal as _, ReadMode, Selection};
 use serde::{Deserialize, Serialize};
 
-use super::fault::{Fault, FaultDisk};
+use super::fault::{Counter, Fault, FaultDisk};
 use super::mark::{Mark, WRITERS, own_id};
 
 /// Commits of one writer that are on their way at once, at most.
@@ -66,8 +66,8 @@ pub(super) enum Word {
     Wrong(String),
     /// It cannot go on. That is wrong as well, but for a process whose disk has just been taken.
     Stopped(String),
-    /// All orders are carried out, and the journal is closed.
-    Done,
+    /// All orders are carried out, and the journal is closed; so many calls have changed something on the disk.
+    Done { calls: u64 },
 }
 
 /// A running writer process.
@@ -114,7 +114,7 @@ pub(super) fn work_if(orders: Option<String>) -> bool {
     let Some(orders) = orders else { return false };
     let orders: Orders = serde_json::from_str(&orders).expect("orders are JSON");
     // The test harness may have begun a line.
-    print!("\n");
+    println!();
     work(&orders);
     true
 }
@@ -128,8 +128,8 @@ fn say(word: &Word) {
 }
 
 fn work(orders: &Orders) {
-    let journal = match open(orders) {
-        Ok(journal) => Arc::new(journal),
+    let (journal, calls) = match open(orders) {
+        Ok((journal, calls)) => (Arc::new(journal), calls),
         Err(error) => return say(&Word::Stopped(format!("it does not open: {error}"))),
     };
     let last = match tell(&journal, orders).and_then(|last| check_remembered(&journal, &last).map(|()| last)) {
@@ -150,9 +150,10 @@ fn work(orders: &Orders) {
         }
     });
     end(&journal, orders, &seen);
+    say(&Word::Done { calls: calls.count() });
 }
 
-fn open(orders: &Orders) -> Result<EmbeddedJournal, Box<dyn std::error::Error>> {
+fn open(orders: &Orders) -> Result<(EmbeddedJournal, Arc<Counter>), Box<dyn std::error::Error>> {
     let disk = Arc::new(RealDisk::open(&orders.directory)?);
     let stop = Arc::new(|| {
         say(&Word::Here);
@@ -160,8 +161,10 @@ fn open(orders: &Orders) -> Result<EmbeddedJournal, Box<dyn std::error::Error>> 
             std::thread::park();
         }
     });
+    let disk = FaultDisk::new(disk, orders.fault, stop);
+    let calls = disk.counter();
     let options = Options {
-        disk: Arc::new(FaultDisk::new(disk, orders.fault, stop)),
+        disk: Arc::new(disk),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom::new()?),
         spawner: Arc::new(ThreadSpawner::new()),
@@ -169,7 +172,7 @@ fn open(orders: &Orders) -> Result<EmbeddedJournal, Box<dyn std::error::Error>> 
         segment_bytes: 64 * 1024..=256 * 1024,
         planted: if orders.acknowledge_early { PlantedBug::AcknowledgeBeforeSync } else { PlantedBug::None },
     };
-    Ok(EmbeddedJournal::open(options)?)
+    Ok((EmbeddedJournal::open(options)?, calls))
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -288,5 +291,4 @@ fn end(journal: &EmbeddedJournal, orders: &Orders, seen: &AtomicU64) {
         }
         wait(journal.close());
     }
-    say(&Word::Done);
 }
