@@ -24,6 +24,9 @@ const fn cli(test: &'static str) -> How {
     How::Test { package: "headwater-cli", binary: Some("cli"), test }
 }
 
+/// For one that draws nothing.
+const UNSEEDED: &str = "HEADWATER_TORTURE_SEED";
+
 pub(super) const NAMES: &[Torture] = &[
     Torture {
         name: "kills",
@@ -41,6 +44,42 @@ pub(super) const NAMES: &[Torture] = &[
         how: cli("disk::power::a_power_cut_"),
         rounds: "HEADWATER_POWER_CUTS",
         seed: "HEADWATER_POWER_SEED",
+        more: &[],
+    },
+    Torture {
+        name: "points",
+        what: "an end, or a power cut, before and within every disk call of a load that rolls and seals, with a live reader; a round is a point",
+        in_ci: "160 ends and 160 cuts, spread over all calls",
+        how: cli("disk::points::"),
+        rounds: "HEADWATER_POINTS",
+        seed: "HEADWATER_POINTS_SEED",
+        more: &[],
+    },
+    Torture {
+        name: "refused",
+        what: "a device that begins to refuse under 8 writers; a round is a device. Takes root and loop devices",
+        in_ci: "12 devices",
+        how: cli("disk::refused::"),
+        rounds: "HEADWATER_REFUSALS",
+        seed: "HEADWATER_REFUSALS_SEED",
+        more: &[],
+    },
+    Torture {
+        name: "full",
+        what: "a shop whose disk is filled and emptied by somebody else; a round is a filling. Takes root and loop devices",
+        in_ci: "6 fillings",
+        how: cli("disk::full::"),
+        rounds: "HEADWATER_FILLINGS",
+        seed: UNSEEDED,
+        more: &[],
+    },
+    Torture {
+        name: "stall",
+        what: "a shop whose disk hangs under many commands; a round is a stall. Takes root and loop devices",
+        in_ci: "2 stalls",
+        how: cli("disk::stall::"),
+        rounds: "HEADWATER_STALLS",
+        seed: UNSEEDED,
         more: &[],
     },
 ];

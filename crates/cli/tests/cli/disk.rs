@@ -4,11 +4,14 @@
 //! mount small file systems in a namespace of their own (`stage`), which takes root; elsewhere they are skipped and say so.
 
 mod fault;
+mod full;
 mod mark;
 mod points;
 mod power;
 mod refused;
 mod stage;
+mod stall;
+mod visitor;
 mod volume;
 mod witness;
 mod writer;

@@ -5,8 +5,9 @@
 //! takes mounts, loop device and image away.
 
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN` are one number, and 2 says "do not flush the log" to both. Perl is in every Debian, and
 /// starts in milliseconds.
@@ -137,26 +138,47 @@ impl Volume {
         self.mount();
     }
 
-    /// Nothing is written any more until `thaw`: whoever writes hangs.
-    pub(super) fn freeze(&self) {
-        run("fsfreeze", &["--freeze", text(&self.root())]);
+    /// Nothing is written any more until this is dropped: whoever writes hangs.
+    pub(super) fn freeze(&self) -> Frozen {
+        // A frozen file system outlives its mounts: it must thaw whatever becomes of this process, and then its end closes the pipe.
+        let script = r#"trap "" INT TERM; fsfreeze --freeze "$0" && echo frozen; read -r _; fsfreeze --unfreeze "$0""#;
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(self.root()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut keeper = command.spawn().expect("sh runs");
+        let mut said = String::new();
+        let output = keeper.stdout.take().expect("it is piped");
+        BufReader::new(output).read_line(&mut said).expect("it says something");
+        assert_eq!(said, "frozen\n");
+        Frozen(keeper)
     }
 
-    pub(super) fn thaw(&self) {
-        run("fsfreeze", &["--unfreeze", text(&self.root())]);
+    /// Unmounts it for good, with its memory.
+    pub(super) fn take_away(self) {
+        self.unmount();
+        run("umount", &[text(&self.memory)]);
     }
 
     fn image(&self) -> PathBuf {
         self.memory.join("image")
     }
 
-    fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.memory.join("root")
     }
 
     /// Where a journal may live.
     pub(super) fn data(&self) -> PathBuf {
         self.root().join("data")
+    }
+}
+
+/// Keeps a file system frozen.
+pub(super) struct Frozen(Child);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 
