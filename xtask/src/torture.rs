@@ -1,6 +1,7 @@
 //! `torture`: the tests that draw from a seed, at any size. Each is a test that CI runs small; a variable tells it how much and from which
 //! seed, and one seed draws the same again. What was run, on which commit, and what came of it is said in one line at the end.
 
+pub(crate) mod fuzz;
 mod names;
 
 use std::path::Path;
@@ -35,7 +36,16 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), Failure> {
     let said = said(torture, &settings, seed, &commit(root));
     println!("torture {said}");
     let begun = Instant::now();
-    let done = step::succeed(name, &mut command(root, torture, &settings, seed));
+    let done = match torture.how {
+        How::Test { package, binary, test } => {
+            let mut command = test_command(root, package, binary, test);
+            command.env(torture.seed, seed.to_string());
+            command.envs(settings.rounds.map(|rounds| (torture.rounds, rounds.to_string())));
+            command.envs(settings.more.iter().map(|(variable, number)| (*variable, number.to_string())));
+            step::succeed(name, &mut command)
+        }
+        How::Fuzz { target } => fuzz::one(root, target, settings.rounds, seed),
+    };
     let verdict = if done.is_ok() { "passed" } else { "FAILED" };
     println!("torture {said}: {verdict} after {:.1} s", begun.elapsed().as_secs_f64());
     done
@@ -76,18 +86,11 @@ fn said(torture: &Torture, settings: &Settings, seed: u64, commit: &str) -> Stri
     format!("{}{rounds} --seed {seed}{more}, commit {commit}", torture.name)
 }
 
-fn command(root: &Path, torture: &Torture, settings: &Settings, seed: u64) -> Command {
-    let mut command = match torture.how {
-        How::Test { package, binary, test } => {
-            let package = ["test", "--package", package, "--all-features"];
-            let binary = binary.map_or_else(|| vec!["--lib"], |binary| vec!["--test", binary]);
-            step::cargo(root, &[&package[..], &binary[..], &["--", test, "--nocapture", "--test-threads", "1"]].concat())
-        }
-    };
-    command.env(torture.seed, seed.to_string());
-    command.envs(settings.rounds.map(|rounds| (torture.rounds, rounds.to_string())));
-    command.envs(settings.more.iter().map(|(variable, number)| (*variable, number.to_string())));
-    command
+/// Tests whose name contains a text, one after the other.
+fn test_command(root: &Path, package: &str, binary: Option<&str>, test: &str) -> Command {
+    let of = binary.map_or_else(|| vec!["--lib"], |binary| vec!["--test", binary]);
+    let package = ["test", "--package", package, "--all-features"];
+    step::cargo(root, &[&package[..], &of[..], &["--", test, "--nocapture", "--test-threads", "1"]].concat())
 }
 
 fn new_seed() -> u64 {

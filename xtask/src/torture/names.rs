@@ -18,6 +18,13 @@ pub(super) struct Torture {
 pub(super) enum How {
     /// Tests whose name contains `test`, of an integration binary or of the library.
     Test { package: &'static str, binary: Option<&'static str>, test: &'static str },
+    /// A target of `fuzz/`, under libFuzzer and the address sanitizer.
+    Fuzz { target: &'static str },
+}
+
+const fn fuzz(name: &'static str, target: &'static str, what: &'static str) -> Torture {
+    let in_ci = "40 s with the nightly toolchain, else 2,000 mutations of its corpus";
+    Torture { name, what, in_ci, how: How::Fuzz { target }, rounds: "HEADWATER_FUZZ_RUNS", seed: "HEADWATER_FUZZ_SEED", more: &[] }
 }
 
 const fn cli(test: &'static str) -> How {
@@ -82,4 +89,11 @@ pub(super) const NAMES: &[Torture] = &[
         seed: UNSEEDED,
         more: &[],
     },
+    fuzz("fuzz-frame", "frame", "the decoder of frames and commits under a fuzzer; a round is an input"),
+    fuzz("fuzz-segment", "segment", "a whole directory with one fuzzed segment: looked at, verified, recovered"),
+    fuzz("fuzz-seal", "seal", "the footer and the rows of a sealed index"),
+    fuzz("fuzz-registers", "registers", "the registers' log"),
+    fuzz("fuzz-cursor", "cursor", "cursors as clients send them"),
+    fuzz("fuzz-snapshots", "snapshots", "the file of snapshots"),
+    fuzz("fuzz-http", "http", "bodies of commands, batches, CloudEvents and consumers, over HTTP"),
 ];

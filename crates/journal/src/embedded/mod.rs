@@ -19,6 +19,9 @@
 
 mod filter;
 mod frame;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod index;
 pub mod limits;
