@@ -4,8 +4,9 @@
 pub(crate) mod fuzz;
 mod names;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::step::{self, Failure};
@@ -42,7 +43,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), Failure> {
             command.env(torture.seed, seed.to_string());
             command.envs(settings.rounds.map(|rounds| (torture.rounds, rounds.to_string())));
             command.envs(settings.more.iter().map(|(variable, number)| (*variable, number.to_string())));
-            step::succeed(name, &mut command)
+            tests(name, &mut command)
         }
         How::Fuzz { target } => fuzz::one(root, target, settings.rounds, seed),
     };
@@ -93,6 +94,30 @@ fn test_command(root: &Path, package: &str, binary: Option<&str>, test: &str) ->
     step::cargo(root, &[&package[..], &of[..], &["--", test, "--nocapture", "--test-threads", "1"]].concat())
 }
 
+/// Runs tests and passes their output on. That there was none is a failure: a torture of nothing passes always.
+fn tests(name: &str, command: &mut Command) -> Result<(), Failure> {
+    let child = command.stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| Failure::new(format!("{name} does not start: {error}")))?;
+    let output = child.stdout.take().ok_or_else(|| Failure::new("a child has no output although it was asked for"))?;
+    let mut passed = 0;
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        passed += passed_in(&line);
+        println!("{line}");
+    }
+    let status = child.wait().map_err(|error| Failure::new(format!("{name} cannot be waited for: {error}")))?;
+    match (status.success(), passed) {
+        (false, _) => Err(Failure::new(format!("{name} failed ({status})"))),
+        (true, 0) => Err(Failure::new(format!("{name} has no test to run; was it renamed?"))),
+        (true, _) => Ok(()),
+    }
+}
+
+/// What a line like `test result: ok. 3 passed; ...` counts.
+fn passed_in(line: &str) -> u64 {
+    let counts = line.strip_prefix("test result: ok. ").and_then(|rest| rest.split_once(" passed"));
+    counts.and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
+}
+
 fn new_seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs())
 }
@@ -108,7 +133,7 @@ fn commit(root: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{NAMES, Settings, Torture, list, said, settings};
+    use super::{NAMES, Settings, Torture, list, passed_in, said, settings, tests};
 
     fn kills() -> &'static Torture {
         NAMES.iter().find(|torture| torture.name == "kills").unwrap()
@@ -129,6 +154,14 @@ mod tests {
             assert_eq!(settings(kills(), bad).unwrap_err().exit, 2, "{bad:?}");
         }
         assert_eq!(super::run(&crate::root(), &["kils"]).unwrap_err().exit, 2);
+    }
+
+    #[test]
+    fn a_torture_without_a_test_fails() {
+        let say = |text: &str| tests("canary", std::process::Command::new("echo").arg(text));
+        assert!(say("test result: ok. 0 passed; 0 failed").unwrap_err().to_string().contains("no test to run"));
+        assert!(say("test result: ok. 1 passed; 0 failed").is_ok());
+        assert_eq!(passed_in("test result: FAILED. 3 passed; 1 failed"), 0);
     }
 
     #[test]

@@ -22,6 +22,12 @@ pub(super) enum How {
     Fuzz { target: &'static str },
 }
 
+/// A test of the journal's own on a simulated disk.
+const fn simulated(name: &'static str, test: &'static str, rounds: &'static str, what: &'static str, in_ci: &'static str) -> Torture {
+    let how = How::Test { package: "headwater-journal", binary: Some("journal"), test };
+    Torture { name, what, in_ci, how, rounds, seed: "HEADWATER_SIM_SEED", more: &[] }
+}
+
 const fn fuzz(name: &'static str, target: &'static str, what: &'static str) -> Torture {
     let in_ci = "40 s with the nightly toolchain, else 2,000 mutations of its corpus";
     Torture { name, what, in_ci, how: How::Fuzz { target }, rounds: "HEADWATER_FUZZ_RUNS", seed: "HEADWATER_FUZZ_SEED", more: &[] }
@@ -89,6 +95,34 @@ pub(super) const NAMES: &[Torture] = &[
         seed: UNSEEDED,
         more: &[],
     },
+    simulated(
+        "sim",
+        "sim::whatever_the_disk_does_what_was_acknowledged_stays_and_the_journal_gets_on",
+        "HEADWATER_SIM_SEEDS",
+        "the engine in one thread on a disk with every fault; a round is a seed, the seed is the first one",
+        "20,000 seeds",
+    ),
+    simulated(
+        "images",
+        "sim::images::every_crash_image_opens_with_all_that_was_acknowledged",
+        "HEADWATER_IMAGES",
+        "every subset of unsynced blocks that a crash may leave; a round is an image",
+        "4,000 images",
+    ),
+    simulated(
+        "pairs",
+        "sim::stale::nothing_of_a_torn_tail_comes_back_after_the_next_crash",
+        "HEADWATER_CRASH_PAIRS",
+        "a crash, a repair, another crash: nothing of the first tail comes back; a round is a pair",
+        "2,000 pairs",
+    ),
+    simulated(
+        "flips",
+        "flips::bits_flipped_anywhere_in_a_large_journal_are_found_or_do_no_harm",
+        "HEADWATER_FLIPS",
+        "bits flipped anywhere in a large journal; a round is a bit",
+        "5,000 bits, and every bit and byte of a small journal",
+    ),
     fuzz("fuzz-frame", "frame", "the decoder of frames and commits under a fuzzer; a round is an input"),
     fuzz("fuzz-segment", "segment", "a whole directory with one fuzzed segment: looked at, verified, recovered"),
     fuzz("fuzz-seal", "seal", "the footer and the rows of a sealed index"),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::files::OpenFiles;
 use super::frame::{self, FRAME_HEADER_BYTES, checksum};
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::paged::PageWriter;
@@ -138,7 +139,7 @@ pub fn seal(input: &[u8]) {
     let mut pages = PageWriter::default();
     pages.put(run);
     let file = if mend { pages.finish() } else { run.to_vec() };
-    let Ok(sealed) = SealedIndex::open(&disk(&seal_name(1), &file), 1, None) else { return };
+    let Ok(sealed) = SealedIndex::open(&OpenFiles::new(&disk(&seal_name(1), &file)), 1, None) else { return };
     let hash = KeyHash(*hash);
     black_box((sealed.may_have(hash), sealed.read_all().is_ok(), sealed.head(hash).is_ok(), sealed.entity_refs(hash).is_ok()));
     black_box((sealed.command(hash).is_ok(), sealed.postings(hash).is_ok(), sealed.frames().is_ok()));

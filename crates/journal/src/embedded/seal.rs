@@ -530,6 +530,44 @@ mod tests {
         }
     }
 
+    /// A seal of one entity whose run was changed before its checksums were made.
+    fn written_wrongly(change: impl Fn(&mut [u8])) -> io::Result<SealedIndex> {
+        let times = (Timestamp::from_micros(1), Timestamp::from_micros(1));
+        let (segment, epoch, end_offset, chain) = (3, 9, 8, 7);
+        let (first_position, last_position, first_time, last_time) = (1, 1, times.0, times.1);
+        let summary = SealSummary { segment, epoch, end_offset, chain, first_position, last_position, first_time, last_time };
+        let pages = encode(&summary, &index_of(1));
+        let mut run: Vec<u8> = pages.chunks(4096).flat_map(|page| &page[..4092]).copied().collect();
+        change(&mut run);
+        let mut writer = PageWriter::default();
+        writer.put(&run);
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+        disk.create(&seal_name(3))?.write_at(&writer.finish(), 0)?;
+        SealedIndex::open(&OpenFiles::new(&disk), 3, Some(9))
+    }
+
+    /// Found by the fuzzer: it would have asked for as much memory as the numbers say.
+    #[test]
+    fn a_seal_whose_footer_or_rows_name_what_is_not_there_is_refused() {
+        let footer_part = |run: &[u8], part: PartName| run.len() - FOOTER_BYTES + 72 + 16 * part as usize;
+        for part in [PartName::Frames, PartName::Entities, PartName::Keys, PartName::Filter] {
+            for number in [0, 8] {
+                let opened = written_wrongly(|run| {
+                    let at = footer_part(run, part) + number;
+                    run[at..at + 8].copy_from_slice(&(u64::MAX - 7).to_le_bytes());
+                });
+                assert_eq!(opened.err().map(|error| error.kind()), Some(io::ErrorKind::InvalidData));
+            }
+        }
+        let seal = written_wrongly(|run| {
+            let at = footer_part(run, PartName::Entities);
+            let row = u64::from_le_bytes(run[at..at + 8].try_into().unwrap()) as usize;
+            run[row + ENTITY_ROW - 4..row + ENTITY_ROW].copy_from_slice(&(u32::MAX & !DELETED_BIT).to_le_bytes());
+        });
+        let entity = EntityKey::new("a", "000000").unwrap().hash();
+        assert_eq!(seal.unwrap().entity_refs(entity).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
     #[test]
     fn keys_come_in_order_and_page_by_page() {
         let (index, seal) = sealed(1_000);
