@@ -38,8 +38,8 @@ pub(super) fn one(root: &Path, target: &str, rounds: Option<u64>, seed: u64) -> 
         return step::succeed(target, &mut command);
     }
     step::succeed("fuzz", &mut build(root))?;
-    let mut command = Command::new(binary(root, target));
-    command.args(of_target(root, target, seed)).args(rounds.map(|rounds| format!("-runs={rounds}")));
+    let mut command = fuzzer(root, target, seed);
+    command.args(rounds.map(|rounds| format!("-runs={rounds}")));
     step::succeed(target, &mut command)
 }
 
@@ -75,8 +75,11 @@ fn folder(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into).join("fuzz")
 }
 
-fn binary(root: &Path, target: &str) -> PathBuf {
-    folder(root).join(TRIPLE).join("release").join(target)
+fn fuzzer(root: &Path, target: &str, seed: u64) -> Command {
+    let mut command = Command::new(folder(root).join(TRIPLE).join("release").join(target));
+    // SQLite has a name twice on purpose, and is built once more for each binary.
+    command.args(of_target(root, target, seed)).env("ASAN_OPTIONS", "detect_odr_violation=0");
+    command
 }
 
 /// What is found goes beside the corpus of the project, and not into it; what breaks a target is kept in `fuzz/artifacts`.
@@ -98,8 +101,8 @@ fn of_target(root: &Path, target: &str, seed: u64) -> Vec<String> {
 /// Some targets at once; each says what it has done when it ends.
 fn run_beside(root: &Path, targets: &[&str], seconds: u64) -> Result<(), Failure> {
     let start = |target: &&str| {
-        let mut command = Command::new(binary(root, target));
-        command.args(of_target(root, target, super::new_seed())).arg(format!("-max_total_time={seconds}"));
+        let mut command = fuzzer(root, target, super::new_seed());
+        command.arg(format!("-max_total_time={seconds}"));
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         child.map(|child| ((*target).to_owned(), child)).map_err(|error| Failure::new(format!("{target} does not start: {error}")))
     };

@@ -165,14 +165,22 @@ impl DiskFile for FaultFile {
         done
     }
 
+    fn write_past_cache_at(&self, bytes: &AlignedBuffer, offset: u64) -> io::Result<()> {
+        let then = self.counter.reached();
+        let done = match then {
+            Then::All => self.inner.write_past_cache_at(bytes, offset),
+            Then::Half => self.inner.write_past_cache_at(&half(bytes), offset),
+        };
+        self.counter.leave(&then);
+        done
+    }
+
     fn write_durable_at(&self, bytes: &AlignedBuffer, offset: u64) -> io::Result<()> {
         let then = self.counter.reached();
-        if then == Then::All {
-            return self.inner.write_durable_at(bytes, offset);
-        }
-        let mut half = AlignedBuffer::with_capacity(bytes.len());
-        half.extend(&bytes[..bytes.len() / BLOCK_BYTES / 2 * BLOCK_BYTES]);
-        let done = self.inner.write_durable_at(&half, offset);
+        let done = match then {
+            Then::All => self.inner.write_durable_at(bytes, offset),
+            Then::Half => self.inner.write_durable_at(&half(bytes), offset),
+        };
         self.counter.leave(&then);
         done
     }
@@ -188,4 +196,11 @@ impl DiskFile for FaultFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.counter.whole(|| self.inner.set_len(len))
     }
+}
+
+/// The first half of the blocks.
+fn half(bytes: &AlignedBuffer) -> AlignedBuffer {
+    let mut half = AlignedBuffer::with_capacity(bytes.len());
+    half.extend(&bytes[..bytes.len() / BLOCK_BYTES / 2 * BLOCK_BYTES]);
+    half
 }
