@@ -31,6 +31,8 @@ pub const COLD_HEADS_MAX: usize = 65_536;
 pub const READ_BYTES: usize = 1024 * 1024;
 /// Keys that a listing takes at once.
 pub const KEYS_AT_ONCE: usize = 256;
+/// A write that is under way for longer than this shows the journal as degraded. Healthy disks take milliseconds, tired ones a second.
+pub const DEGRADED_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 /// The registers' log is rewritten when it has this many bytes and four times what is alive.
 pub const REGISTER_LOG_BYTES_MIN: u64 = 1024 * 1024;
 

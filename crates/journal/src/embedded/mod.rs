@@ -191,8 +191,9 @@ impl EmbeddedJournal {
         let lineage = Arc::new(identity::open_or_begin(&*disk, &*options.random, parent.as_ref(), fork)?);
         let registers = Arc::new(RegisterTable::open(Arc::clone(&disk))?);
         let mut report = OpenReport::default();
-        let files = OpenFiles::new(&disk);
-        let place = recovery::Place { files: &files, lineage: &lineage, random: &*options.random, segment_bytes: &options.segment_bytes };
+        let (files, random) = (OpenFiles::new(&disk), &*options.random);
+        let (segment_bytes, planted) = (&options.segment_bytes, options.planted);
+        let place = recovery::Place { files: &files, lineage: &lineage, random, segment_bytes, planted };
         let recovered = recovery::recover(place, &mut report)?;
         let sequencer = Sequencer::new(Start {
             lineage: Arc::clone(&lineage),
@@ -299,6 +300,10 @@ impl Journal for EmbeddedJournal {
 
     fn is_full(&self) -> bool {
         self.shared.is_full()
+    }
+
+    fn degraded_since(&self) -> Option<Timestamp> {
+        self.shared.lock().degraded_since()
     }
 }
 

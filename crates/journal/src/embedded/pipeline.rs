@@ -254,6 +254,10 @@ fn look(sequencer: &mut Sequencer, quiet: bool) -> Look {
 fn perform(write: &FrameWrite, bug: PlantedBug) -> io::Result<()> {
     match bug {
         PlantedBug::AcknowledgeBeforeSync => write.file.write_at(&write.buffer, write.offset),
+        PlantedBug::RetrySync => {
+            write.file.write_at(&write.buffer, write.offset)?;
+            write.file.sync().or_else(|_| write.file.sync())
+        }
         _ => write.file.write_durable_at(&write.buffer, write.offset),
     }
 }
@@ -280,6 +284,14 @@ pub struct Stepper {
 /// A frame that was taken and has not reached the disk.
 #[cfg(any(test, feature = "testing"))]
 pub struct HeldWrite(FrameWrite);
+
+#[cfg(any(test, feature = "testing"))]
+impl HeldWrite {
+    /// Where in its segment it goes.
+    pub fn offset(&self) -> u64 {
+        self.0.offset
+    }
+}
 
 #[cfg(any(test, feature = "testing"))]
 impl Stepper {
