@@ -85,13 +85,21 @@ async fn send(url: String, cart: String) -> (String, Answer) {
     (cart, answer)
 }
 
-/// Alive, not ready, and what was there before can be read.
+/// Alive, not ready, degraded, and what was there before can be read.
 async fn check_while_it_hangs(client: &mut Connection, before: &str) {
     assert_eq!(get(client, "/livez").await.status, 200);
     let ready = get(client, "/readyz").await;
     assert_eq!((ready.status, ready.code()), (503, "HW0040"), "{}", ready.body);
     let state = get(client, &format!("/v1/entities/cart/{before}")).await;
     assert_eq!((state.status, &state.body["sequence"]), (200, &serde_json::json!(1)), "{}", state.body);
+    // After some seconds it says since when.
+    for _ in 0..TRIES_MAX {
+        if get(client, "/readyz?verbose").await.body["sight"]["degraded_since"].is_string() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("the disk hangs, and health does not show it");
 }
 
 async fn wait_until_ready(client: &mut Connection) {
