@@ -61,6 +61,12 @@ pub trait Journal: Send + Sync + 'static {
         false
     }
 
+    /// Since when the engine waits for storage that takes longer than it should. Commits are still taken, up to the bound of
+    /// what may wait, and reads go on; `None` while all is well.
+    fn degraded_since(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// How the background scrub stands; `None` where the engine has none.
     fn scrub_status(&self) -> Option<ScrubStatus> {
         None
@@ -68,12 +74,6 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Wants a pass of the scrub now.
     fn scrub_now(&self) {}
-
-    /// Since when the engine waits for storage that takes longer than it should. Commits are still taken, up to the bound of
-    /// what may wait, and reads go on; `None` while all is well.
-    fn degraded_since(&self) -> Option<Timestamp> {
-        None
-    }
 }
 
 /// Something that not every engine can do.

@@ -15,6 +15,9 @@ mod delivery;
 mod destination;
 mod entity;
 mod flight;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod isolation;
 pub mod limits;
 mod operation;

@@ -24,6 +24,9 @@ mod evidence;
 mod files;
 mod filter;
 mod frame;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod inbox;
 mod index;

@@ -196,8 +196,8 @@ impl Shared {
                 let done = job.run(&self.files);
                 self.drive(|sequencer| sequencer.job_done(done));
                 self.inbox.wake_all();
-                sequencer = self.lock();
                 self.scrub.sealed();
+                sequencer = self.lock();
                 continue;
             }
             if sequencer.closing && (sequencer.is_idle() || sequencer.poisoned.is_some()) {

@@ -68,7 +68,7 @@ pub(crate) fn numbers(names: &[String]) -> (Vec<u64>, Vec<u64>) {
 }
 
 impl SegmentHeader {
-    fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         bytes[..7].copy_from_slice(MAGIC);
         bytes[7] = FORMAT_VERSION;
