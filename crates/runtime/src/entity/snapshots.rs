@@ -293,7 +293,7 @@ pub(crate) fn fuzz(bytes: &[u8], mend: bool) {
     let disk = Arc::new(journal::sim::SimDisk::new(1));
     let file = disk.create(FILE).expect("a simulated disk takes a file");
     file.write_at(&bytes, 0).expect("a simulated disk takes bytes");
-    let Ok(snapshots) = Snapshots::open(disk, lineage) else { return };
+    let Ok(snapshots) = Snapshots::open(disk, lineage, PlantedBug::None) else { return };
     let before = snapshots.get(&entity, "b1").map(|draft| draft.state);
     let draft = Draft { sequence: 9, time: Timestamp::from_micros(5), state: before.unwrap_or_default() };
     snapshots.put(&entity, "b1", &draft);
