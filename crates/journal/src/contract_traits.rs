@@ -9,6 +9,7 @@ use crate::cursor::{Cursor, Lineage};
 use crate::error::{AppendError, ReadError};
 use crate::key::{EntityKey, EntityType};
 use crate::read::{Events, FoundCommand, Head, Keys, ReadMode, Selection};
+use crate::scrub::ScrubStatus;
 use crate::time::Timestamp;
 
 /// A boxed future, over std alone, so that engines can be chosen by URL.
@@ -65,6 +66,14 @@ pub trait Journal: Send + Sync + 'static {
     fn degraded_since(&self) -> Option<Timestamp> {
         None
     }
+
+    /// How the background scrub stands; `None` where the engine has none.
+    fn scrub_status(&self) -> Option<ScrubStatus> {
+        None
+    }
+
+    /// Wants a pass of the scrub now.
+    fn scrub_now(&self) {}
 }
 
 /// Something that not every engine can do.

@@ -232,15 +232,39 @@ fn begin(disk: &dyn Disk) -> io::Result<Box<dyn DiskFile>> {
 /// # Errors
 /// As [`RegisterTable::open`]; no log at all is no error.
 pub(crate) fn check(disk: &dyn Disk) -> io::Result<()> {
-    let log = match disk.open(LOG) {
+    replayed(disk, LOG).map(drop)
+}
+
+/// The log up to its last whole record, which may be read while its owner writes.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn valid_bytes(disk: &dyn Disk) -> io::Result<Vec<u8>> {
+    replayed(disk, LOG).map(|(_, bytes)| bytes)
+}
+
+/// The names and values in a log of this name.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn values(disk: &dyn Disk, name: &str) -> io::Result<Vec<(String, Bytes)>> {
+    let (state, _) = replayed(disk, name)?;
+    let alive = state.map(|state| state.alive).unwrap_or_default();
+    Ok(alive.into_iter().map(|(name, (_, value))| (name, value)).collect())
+}
+
+fn replayed(disk: &dyn Disk, name: &str) -> io::Result<(Option<State>, Vec<u8>)> {
+    let log = match disk.open(name) {
         Ok(log) => log,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, MAGIC.to_vec())),
         Err(error) => return Err(error),
     };
     let mut bytes = vec![0; log.len()? as usize];
     log.read_at(&mut bytes, 0)?;
     let mut state = State { alive: BTreeMap::new(), revision: 0, log, log_bytes: 0, alive_bytes: 0, poisoned: None };
-    state.replay(&bytes).map(drop)
+    let valid = state.replay(&bytes)?;
+    bytes.truncate(valid);
+    Ok((Some(state), bytes))
 }
 
 struct Record<'a> {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod backup;
 mod broken;
 mod crashes;
 mod damage;
@@ -19,3 +20,4 @@ mod sim;
 mod size;
 mod stalled;
 mod suite;
+mod tamper;
