@@ -8,6 +8,7 @@ use super::Entities;
 use super::attempt::{Quiet, Step};
 use super::live::{Live, broken, payload_bytes};
 use super::slot::{Slot, State};
+use super::snapshots::PlantedBug;
 use crate::asked::{Asked, AskedId};
 use crate::flight::Flight;
 use crate::isolation::isolated;
