@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::files::OpenFiles;
 use super::seal::{self, SealSummary, SealedIndex};
 use super::sealed::SealedSegment;
 use super::segment::{self, Segment, SegmentHeader, seal_name};
@@ -27,7 +28,8 @@ pub(crate) enum Done {
 
 impl Job {
     /// Does it: disk calls only, no lock.
-    pub(crate) fn run(self, disk: &Arc<dyn Disk>) -> Done {
+    pub(crate) fn run(self, files: &Arc<OpenFiles>) -> Done {
+        let disk = &files.disk;
         match self {
             Self::Prepare(header) => {
                 let prepared = segment::prepare(&**disk, header);
@@ -35,7 +37,7 @@ impl Job {
                 Done::Prepared(prepared, header)
             }
             Self::Seal(full) => {
-                let sealed = seal_segment(disk, &full).map(Arc::new);
+                let sealed = seal_segment(files, &full).map(Arc::new);
                 give_room_back(disk, &sealed, TEMPORARY);
                 Done::Sealed(sealed)
             }
@@ -54,7 +56,7 @@ fn give_room_back<T>(disk: &Arc<dyn Disk>, outcome: &io::Result<T>, temporary: &
 }
 
 /// Writes a seal: temporary name, sync, rename, directory.
-pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment) -> io::Result<SealedSegment> {
+pub(crate) fn seal_segment(files: &Arc<OpenFiles>, full: &FullSegment) -> io::Result<SealedSegment> {
     let (first_time, last_time) = full.index.times.unwrap_or((Timestamp::from_micros(i64::MAX), Timestamp::from_micros(i64::MIN)));
     let summary = SealSummary {
         segment: full.segment.header.number,
@@ -66,6 +68,7 @@ pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment) -> io::Resu
         first_time,
         last_time,
     };
+    let disk = &files.disk;
     let file = disk.create(TEMPORARY)?;
     file.write_at(&seal::encode(&summary, &full.index), 0)?;
     file.sync()?;
@@ -73,8 +76,9 @@ pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment) -> io::Resu
     let name = seal_name(summary.segment);
     disk.rename(TEMPORARY, &name)?;
     disk.sync_directory()?;
-    let index = SealedIndex::open(disk, summary.segment, Some(summary.epoch))?;
-    Ok(SealedSegment::new(index, Arc::clone(disk)))
+    files.forget_seal(summary.segment);
+    let index = SealedIndex::open(files, summary.segment, Some(summary.epoch))?;
+    Ok(SealedSegment::new(index, Arc::clone(files)))
 }
 
 impl Sequencer {
@@ -129,10 +133,11 @@ impl Sequencer {
         let mut all = Vec::clone(&self.sealed);
         all.push(sealed);
         self.sealed = Arc::new(all);
-        self.full = None;
+        self.lookup.set_sealed(Arc::clone(&self.sealed));
+        let full = self.full.take();
+        self.let_go(full);
         self.sealing = false;
         self.full_disk = matches!(self.next, Next::NoRoom(_));
-        self.forget_cold_heads();
     }
 }
 
