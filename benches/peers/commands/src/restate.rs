@@ -29,7 +29,7 @@ struct Cart;
 
 #[object(name = "cart")]
 impl Cart {
-    #[handler(name = "add-item")]
+    #[handler(name = "addItem")]
     async fn add_item(&self, ctx: ObjectContext<'_>, item: Json<AddItem>) -> Result<u64, TerminalError> {
         let Json(AddItem { sku, quantity }) = item;
         let Json(mut items) = ctx.get::<Json<BTreeMap<String, u32>>>(ITEMS).await?.unwrap_or(Json(BTreeMap::new()));
@@ -74,7 +74,7 @@ impl Restate {
         tokio::spawn(HttpServer::new(Endpoint::builder().bind(Cart).build()).listen_and_serve(handler));
         until_accepted(Method::GET, ingress, "/restate/health", "").await?;
         until_accepted(Method::POST, admin, "/deployments", &format!(r#"{{"uri":"http://{handler}"}}"#)).await?;
-        until_accepted(Method::POST, ingress, "/cart/first/add-item", r#"{"sku":"mug","quantity":1}"#).await?;
+        until_accepted(Method::POST, ingress, "/cart/first/addItem", r#"{"sku":"mug","quantity":1}"#).await?;
         Ok(restate)
     }
 }
