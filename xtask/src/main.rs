@@ -20,7 +20,8 @@ cargo xtask ci               formatting, tidy, clippy, documentation; stops at t
 cargo xtask test             every test: units, integration, examples, documentation
 cargo xtask tidy             the project's own rules: rooms, sizes, names, seams, error pages
 cargo xtask bars [--builds]  the benchmarks' figures beside their bars; with --builds also how long builds take
-cargo xtask torture          a shop that is killed at random points under load, and a witness; --kills N --events N --seed N
+cargo xtask torture [NAME]   a test of kills, power cuts or faults at any size; --rounds N --seed S; without a name the list of them
+cargo xtask fuzz [SECONDS]   every fuzz target for so long, two at a time; without the nightly toolchain, mutations of the corpus
 cargo xtask help             this
 
 CI is `cargo xtask ci` and then `cargo xtask test`.";
@@ -45,6 +46,8 @@ fn run(arguments: &[&str], root: &Path) -> Result<(), Failure> {
         ["bars"] => bars::run(root, false),
         ["bars", "--builds"] => bars::run(root, true),
         ["torture", options @ ..] => torture::run(root, options),
+        ["fuzz"] => torture::fuzz::run(root, None),
+        ["fuzz", seconds] => torture::fuzz::run(root, Some(seconds)),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
@@ -71,7 +74,7 @@ mod tests {
 
     #[test]
     fn help_names_every_task() {
-        for task in ["ci", "test", "tidy", "bars", "torture", "help"] {
+        for task in ["ci", "test", "tidy", "bars", "torture", "fuzz", "help"] {
             assert!(HELP.lines().any(|line| line.starts_with(&format!("cargo xtask {task}"))), "{task}");
         }
     }

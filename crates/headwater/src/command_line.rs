@@ -10,6 +10,8 @@ pub(crate) mod entity;
 pub(crate) mod events;
 pub(crate) mod explain;
 mod flags;
+pub(crate) mod journal;
+pub(crate) mod prove;
 pub(crate) mod run;
 pub(crate) mod send;
 mod sight;
@@ -69,8 +71,11 @@ pub enum Command {
     /// Ask views, and look at them
     #[command(subcommand)]
     View(view::Command),
+    /// Look at the journal itself
+    #[command(subcommand)]
+    Journal(journal::Command),
     /// Read the whole data directory and tell what is damaged; the service must not run
-    Verify,
+    Verify(verify::Arguments),
     /// Explain an error code, such as HW0012; without a code, list all
     Explain(explain::Arguments),
     /// Print a completion script for a shell
@@ -128,7 +133,8 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),
-        Command::Verify => verify::run(settings, flags.json),
+        Command::Journal(command) => journal::run(command, settings, flags.json),
+        Command::Verify(arguments) => verify::run(arguments, settings, flags.json),
         Command::Config(config::Command::Show) => config::show(settings, flags.json),
         Command::Explain(_) | Command::Completions(_) => unreachable!("these need no settings and were done before"),
     }

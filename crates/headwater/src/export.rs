@@ -11,7 +11,7 @@
 //! commit, and is either what the export says or the import is refused. `position` is that of the commit's first event, and
 //! `head` that of the last of all: a line that is missing, repeated or not in its place is refused. So is an export with gaps.
 
-mod base64;
+pub(crate) mod base64;
 mod parse;
 mod place;
 mod read;
@@ -19,6 +19,7 @@ mod text;
 mod write;
 
 pub(crate) use read::read;
+pub(crate) use text::{commit_id, hex};
 pub(crate) use write::write;
 
 /// What an export wrote.

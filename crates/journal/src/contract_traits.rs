@@ -9,6 +9,7 @@ use crate::cursor::{Cursor, Lineage};
 use crate::error::{AppendError, ReadError};
 use crate::key::{EntityKey, EntityType};
 use crate::read::{Events, FoundCommand, Head, Keys, ReadMode, Selection};
+use crate::scrub::ScrubStatus;
 use crate::time::Timestamp;
 
 /// A boxed future, over std alone, so that engines can be chosen by URL.
@@ -59,6 +60,20 @@ pub trait Journal: Send + Sync + 'static {
     fn is_full(&self) -> bool {
         false
     }
+
+    /// Since when the engine waits for storage that takes longer than it should. Commits are still taken, up to the bound of
+    /// what may wait, and reads go on; `None` while all is well.
+    fn degraded_since(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// How the background scrub stands; `None` where the engine has none.
+    fn scrub_status(&self) -> Option<ScrubStatus> {
+        None
+    }
+
+    /// Wants a pass of the scrub now.
+    fn scrub_now(&self) {}
 }
 
 /// Something that not every engine can do.

@@ -16,6 +16,7 @@ mod key;
 pub mod limits;
 mod read;
 mod registers;
+mod scrub;
 pub mod seams;
 mod time;
 
@@ -36,4 +37,5 @@ pub use error::{AppendError, AppendErrorKind, CursorError, InvalidError, ReadErr
 pub use key::{EntityKey, EntityType, KeyHash};
 pub use read::{EventSource, Events, FoundCommand, Head, KeySource, Keys, Read, ReadMode, Recorded, Selection};
 pub use registers::{Register, RegisterExpect, RegisterWatch, Registers, Revision, epoch_of};
+pub use scrub::ScrubStatus;
 pub use time::Timestamp;

@@ -15,6 +15,9 @@ mod delivery;
 mod destination;
 mod entity;
 mod flight;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod isolation;
 pub mod limits;
 mod operation;
@@ -41,6 +44,7 @@ pub use delivery::{
     ConsumerState, ConsumerStatus, Decision, DeliveryError, FailedRun, HeldKey, HeldSelection, OrderError, RetryPolicy, cause_group,
 };
 pub use destination::{DestinationPolicy, DestinationState, DestinationStatus, Outgoing, OutgoingCall, OutgoingError};
+pub use entity::snapshots::PlantedBug;
 pub use limits::Limits;
 pub use processor::KeySight;
 pub use pull::{ConsumerError, ConsumerReads, ConsumerSetup, ConsumerSight, ConsumerStart, DeliveryWord, PulledDelivery, SetUp};
@@ -98,4 +102,6 @@ pub struct Parts {
     pub notices: Notices,
     /// The bounds.
     pub limits: Limits,
+    /// A mistake for tests to catch; none outside of them.
+    pub planted: PlantedBug,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use component::hosted::{ActionHandle, EntityDescription, OperationDescription, TopicDescription, ViewDescription};
-use journal::{CommandId, Context, Cursor, EntityKey, Events, Journal, ReadMode, Selection};
+use journal::{CommandId, Context, Cursor, EntityKey, Events, Journal, ReadMode, Selection, Timestamp};
 use serde_json::Value as Json;
 
 use crate::action::DryRun;
@@ -54,6 +54,8 @@ pub struct Health {
     pub poisoned: Option<String>,
     /// Whether commands are refused for lack of room on the disk.
     pub full: bool,
+    /// Since when the journal waits for storage that takes longer than it should; commands are taken all the same.
+    pub degraded_since: Option<Timestamp>,
     /// Commands and operations under way.
     pub in_flight: usize,
     /// Entities in memory.
@@ -70,7 +72,7 @@ impl Runtime {
         let destinations = start::destinations(&parts.destinations)?;
         let kinds = start::emitted(&parts).into_iter().map(Kind::new).collect();
         // Snapshots are derived: without them loads take longer, and that is all.
-        let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, parts.journal.lineage().id).ok());
+        let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, parts.journal.lineage().id, parts.planted).ok());
         let seams = Seams {
             journal: Arc::clone(&parts.journal),
             registers: parts.registers,
@@ -418,6 +420,7 @@ impl Runtime {
             stopping,
             poisoned,
             full,
+            degraded_since: self.journal().degraded_since(),
             in_flight: self.admission.under_way(),
             cached_entities: self.entities.cache.len(),
         }

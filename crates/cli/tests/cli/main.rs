@@ -5,6 +5,7 @@ mod browser;
 mod cards;
 mod command_line;
 mod demo;
+mod disk;
 mod export;
 mod kill;
 mod process;

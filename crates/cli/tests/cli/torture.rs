@@ -4,7 +4,7 @@
 //! times. The witness sends each part until it has been answered, across all kills, and works out from the plan alone what views, parcels
 //! and messages must be: none missing, none double.
 //!
-//! 30 kills over 50,000 events in CI, 6 over 10,000 elsewhere. `cargo xtask torture --kills 1000 --events 1000000 --seed 7` says
+//! 30 kills over 50,000 events in CI, 6 over 10,000 elsewhere. `cargo xtask torture kills --rounds 1000 --events 1000000 --seed 7` says
 //! otherwise through `HEADWATER_TORTURE_KILLS`, `HEADWATER_TORTURE_EVENTS` and `HEADWATER_TORTURE_SEED`. Kinds of load that come
 //! later join in `plan`, what must come of them in `expected`.
 

@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 use http::{HeaderMap, Method};
 use serde_json::{Value as Json, json};
 
+use super::prove;
 use super::verify::progress_bar;
 use crate::client::{connection, failed, refused, segment};
 use crate::config::{Settings, data_directory};
@@ -39,6 +40,10 @@ pub enum Command {
         #[arg(long)]
         skip_damage: bool,
     },
+    /// Print the proof that one event is among those that the journal's root covers; the service may run
+    ///
+    /// `examples/check_proof.py` checks it against a root that was kept elsewhere, without any of this program.
+    Prove(prove::Arguments),
     /// Make a data directory from an export; one that has data is only compared with it
     ///
     /// The new journal has a history of its own, with the exported one as its parent: ids, times and sequences stay.
@@ -74,6 +79,7 @@ pub(super) fn run(command: &Command, service: &str, settings: &Settings, as_json
         Command::Read(selection) => threads::call(stream(selection, service, &settings.url(), false, as_json))?,
         Command::Tail(selection) => threads::call(stream(selection, service, &settings.url(), true, as_json))?,
         Command::Export { file, skip_damage } => return export_to(file, &data_directory(settings)?, *skip_damage, as_json),
+        Command::Prove(arguments) => prove::run(arguments, settings)?,
         Command::Import { file } => import_from(file, &data_directory(settings)?, as_json)?,
     }
     Ok(Exit::Done)

@@ -125,7 +125,7 @@ pub(super) fn restored(json: Option<Box<RawValue>>, text: Option<&str>) -> Optio
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -140,7 +140,7 @@ pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-pub(super) fn commit_id(text: &str) -> Option<CommitId> {
+pub(crate) fn commit_id(text: &str) -> Option<CommitId> {
     unhex(&text.replace('-', "")).map(CommitId)
 }
 

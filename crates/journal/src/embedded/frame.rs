@@ -27,6 +27,7 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 64;
 /// Kind, length and checksum, at most.
 pub(crate) const SECTION_HEADER_BYTES_MAX: usize = 2 * VARINT_BYTES_MAX + 4;
 const MAGIC: &[u8; 4] = b"HWFR";
+const POSITION_MAX: Position = Position::MAX / 2;
 const KIND_COMMITS: u16 = 0;
 const KIND_MARKER: u16 = 1;
 const SECTION_COMMIT: u64 = 1;
@@ -183,6 +184,10 @@ pub(crate) fn verify(bytes: &[u8], epoch: u64, offset: u64) -> Result<FrameHeade
     if checksum(&whole[8..]) != header.checksum || header.epoch != epoch || header.offset != offset {
         return Err(FrameFault::Damaged);
     }
+    // No journal comes this far; a frame that says so was written by a mistake, and counting on from it would run over.
+    if header.first_position.max(header.durable_upto) > POSITION_MAX {
+        return Err(FrameFault::Damaged);
+    }
     Ok(header)
 }
 
@@ -304,6 +309,18 @@ mod tests {
     #[test]
     fn a_frame_that_counts_otherwise_than_its_commits_is_damaged() {
         assert_eq!(commits(&frame(2), PLACE.lineage).err(), Some(FrameFault::Damaged));
+    }
+
+    /// Found by the fuzzer.
+    #[test]
+    fn a_frame_whose_positions_would_run_over_is_damaged() {
+        for place in [24, 32] {
+            let mut bytes = frame(1).to_vec();
+            bytes[place..place + 8].copy_from_slice(&(u64::MAX - 1).to_le_bytes());
+            let right = checksum(&bytes[8..]);
+            bytes[4..8].copy_from_slice(&right.to_le_bytes());
+            assert_eq!(verify(&bytes, 3, 512), Err(FrameFault::Damaged), "{place}");
+        }
     }
 
     #[test]

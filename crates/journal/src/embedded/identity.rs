@@ -17,7 +17,7 @@ use super::segment::{FORMAT_VERSION, number_of, sealed_number_of};
 use crate::cursor::{Lineage, LineageId, ParentLineage};
 use crate::seams::{Disk, Random};
 
-const FILE: &str = "lineage.json";
+pub(crate) const FILE: &str = "lineage.json";
 const TEMPORARY: &str = "lineage.tmp";
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +57,17 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<Lineage>, OpenError> {
         }
         Err(_) => Ok(None),
     }
+}
+
+/// The file as it is.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn bytes(disk: &dyn Disk) -> io::Result<Vec<u8>> {
+    let file = disk.open(FILE)?;
+    let mut bytes = vec![0; file.len()? as usize];
+    file.read_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 fn begin(disk: &dyn Disk, random: &dyn Random, parent: Option<&Lineage>, fork: u64) -> Result<Lineage, OpenError> {

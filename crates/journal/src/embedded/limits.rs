@@ -31,8 +31,23 @@ pub const COLD_HEADS_MAX: usize = 65_536;
 pub const READ_BYTES: usize = 1024 * 1024;
 /// Keys that a listing takes at once.
 pub const KEYS_AT_ONCE: usize = 256;
+/// A write that is under way for longer than this shows the journal as degraded. Healthy disks take milliseconds, tired ones a second.
+pub const DEGRADED_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 /// The registers' log is rewritten when it has this many bytes and four times what is alive.
 pub const REGISTER_LOG_BYTES_MIN: u64 = 1024 * 1024;
+
+/// Bytes that a scrub reads in a second, unless it is told otherwise: gentle beside a service at work.
+pub const SCRUB_BYTES_A_SECOND: u64 = 4 * 1024 * 1024;
+/// Bytes that a scrub reads in a second when somebody waits for it.
+pub const SCRUB_ASKED_BYTES_A_SECOND: u64 = 64 * 1024 * 1024;
+/// Bytes of a sealed segment that are read in a second for its root. Writers may be faster: roots then come later.
+pub const ROOTS_BYTES_A_SECOND: u64 = 16 * 1024 * 1024;
+/// Looks at a log that is being written to, before what is not whole counts as damage.
+pub const LIVE_LOOKS_MAX: u32 = 100;
+/// How long a scrub rests between two passes.
+pub const SCRUB_REST: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+/// Damaged segments that a scrub tells of, at most.
+pub const SCRUB_DAMAGE_MAX: usize = 1_000;
 
 /// The sizes of segments unless there is a reason for others.
 pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;

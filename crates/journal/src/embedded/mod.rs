@@ -17,23 +17,34 @@
 //! Crash points: any. Recovery is in `recovery`. A directory that is only read, damaged or not, is `read_only`: the same walk over
 //! the frames (`walk`), which goes on behind damage (`survey`) and writes nothing.
 
+mod backup;
 mod check;
+mod durable_log;
+mod evidence;
 mod files;
 mod filter;
 mod frame;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod inbox;
 mod index;
+mod leaf;
 pub mod limits;
 mod lookup;
+mod merkle;
 mod paged;
 mod pipeline;
 mod pool;
+mod proof;
 mod read_only;
 mod reader;
 mod record;
 mod recovery;
 mod registers;
+mod roots;
+mod scrub;
 mod seal;
 mod sealed;
 mod segment;
@@ -58,6 +69,7 @@ use crate::error::{AppendError, ReadError, RegisterError};
 use crate::key::{EntityKey, EntityType, KeyHash};
 use crate::read::{Events, FoundCommand, Head, Keys, ReadMode, Selection};
 use crate::registers::{self as register_contract, Register, RegisterExpect, RegisterWatch, Registers, Revision};
+use crate::scrub::ScrubStatus;
 use crate::seams::{Clock, Disk, Random, Spawner};
 use crate::time::Timestamp;
 
@@ -66,15 +78,19 @@ use index::CommandHashes;
 use pipeline::Shared;
 use record::{Assigned, CommitPlace, EncodedCommit};
 use registers::RegisterTable;
+use scrub::Scrub;
 use sequencer::{Answer, Content, Heard, Pending, Sequencer, Start, StoredPlace};
 
+pub use backup::{BackedUp, Backup, BackupDisk, BackupError, Pace, RunningRoot, back_up};
+pub use evidence::{Root, root};
 #[cfg(any(test, feature = "testing"))]
 pub use pipeline::{HeldWrite, Stepper};
+pub use proof::{Proof, WantedEvent, prove};
 pub use read_only::{Commits, ReadOnlyJournal};
 pub use record::{StoredCommand, StoredCommit};
 pub use sequencer::PlantedBug;
 pub use survey::{DamagedRange, LogByte};
-pub use verify::{Verified, verify};
+pub use verify::{Progress, Verified, verify, verify_against};
 
 /// What an embedded journal is opened with.
 pub struct Options {
@@ -188,8 +204,9 @@ impl EmbeddedJournal {
         let lineage = Arc::new(identity::open_or_begin(&*disk, &*options.random, parent.as_ref(), fork)?);
         let registers = Arc::new(RegisterTable::open(Arc::clone(&disk))?);
         let mut report = OpenReport::default();
-        let files = OpenFiles::new(&disk);
-        let place = recovery::Place { files: &files, lineage: &lineage, random: &*options.random, segment_bytes: &options.segment_bytes };
+        let (files, random) = (OpenFiles::new(&disk), &*options.random);
+        let (segment_bytes, planted) = (&options.segment_bytes, options.planted);
+        let place = recovery::Place { files: &files, lineage: &lineage, random, segment_bytes, planted };
         let recovered = recovery::recover(place, &mut report)?;
         let sequencer = Sequencer::new(Start {
             lineage: Arc::clone(&lineage),
@@ -201,12 +218,12 @@ impl EmbeddedJournal {
             place: recovered.place,
             next: recovered.next,
             registers: Arc::clone(&registers),
-            clock: options.clock,
+            clock: Arc::clone(&options.clock),
             random: options.random,
             planted: options.planted,
             segment_bytes: options.segment_bytes,
         });
-        let shared = Arc::new(Shared::new(sequencer, files, options.spawner, lock));
+        let shared = Arc::new(Shared::new(sequencer, files, options.spawner, Scrub::new(options.clock), lock));
         Ok(Self { shared, lineage, registers, report })
     }
 
@@ -214,6 +231,11 @@ impl EmbeddedJournal {
     #[must_use]
     pub fn report(&self) -> &OpenReport {
         &self.report
+    }
+
+    /// How many bytes a second the scrub reads from now on; 0: it only runs when it is asked to.
+    pub fn set_scrub_rate(&self, bytes_a_second: u64) {
+        self.shared.scrub.set_rate(bytes_a_second);
     }
 
     /// Takes no more commits, writes what waits and the marker, and stops the threads. What is appended later is refused.
@@ -296,6 +318,18 @@ impl Journal for EmbeddedJournal {
 
     fn is_full(&self) -> bool {
         self.shared.is_full()
+    }
+
+    fn degraded_since(&self) -> Option<Timestamp> {
+        self.shared.lock().degraded_since()
+    }
+
+    fn scrub_status(&self) -> Option<ScrubStatus> {
+        Some(self.shared.scrub.status())
+    }
+
+    fn scrub_now(&self) {
+        self.shared.scrub.ask();
     }
 }
 

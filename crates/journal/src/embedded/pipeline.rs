@@ -16,6 +16,9 @@ use super::inbox::{Inbox, Role};
 use super::limits::WRITES_IN_FLIGHT_MAX;
 use super::lookup::Lookup;
 use super::pool::BufferPool;
+use super::scrub::Scrub;
+#[cfg(any(test, feature = "testing"))]
+use super::scrub::{Scrubber, Step};
 use super::sequencer::{FrameWrite, Pending, PlantedBug, Sequencer};
 use crate::cursor::{LineageId, Position};
 use crate::error::{AppendError, ReadError};
@@ -37,10 +40,17 @@ pub(crate) struct Shared {
     pub(crate) files: Arc<OpenFiles>,
     pub(crate) spawner: Arc<dyn Spawner>,
     planted: PlantedBug,
+    pub(crate) scrub: Scrub,
 }
 
 impl Shared {
-    pub(crate) fn new(sequencer: Sequencer, files: Arc<OpenFiles>, spawner: Arc<dyn Spawner>, directory: Box<dyn DiskLock>) -> Self {
+    pub(crate) fn new(
+        sequencer: Sequencer,
+        files: Arc<OpenFiles>,
+        spawner: Arc<dyn Spawner>,
+        scrub: Scrub,
+        directory: Box<dyn DiskLock>,
+    ) -> Self {
         let told = watch::Sender::new(sequencer.durable_position());
         let durable = told.subscribe();
         Self {
@@ -57,6 +67,7 @@ impl Shared {
             durable,
             files,
             spawner,
+            scrub,
         }
     }
 
@@ -119,6 +130,7 @@ impl Shared {
         self.lock().closing = true;
         self.inbox.wake_all();
         self.upkeep.notify_all();
+        self.scrub.close();
         self.release();
     }
 
@@ -184,6 +196,7 @@ impl Shared {
                 let done = job.run(&self.files);
                 self.drive(|sequencer| sequencer.job_done(done));
                 self.inbox.wake_all();
+                self.scrub.sealed();
                 sequencer = self.lock();
                 continue;
             }
@@ -254,6 +267,10 @@ fn look(sequencer: &mut Sequencer, quiet: bool) -> Look {
 fn perform(write: &FrameWrite, bug: PlantedBug) -> io::Result<()> {
     match bug {
         PlantedBug::AcknowledgeBeforeSync => write.file.write_at(&write.buffer, write.offset),
+        PlantedBug::RetrySync => {
+            write.file.write_at(&write.buffer, write.offset)?;
+            write.file.sync().or_else(|_| write.file.sync())
+        }
         _ => write.file.write_durable_at(&write.buffer, write.offset),
     }
 }
@@ -268,7 +285,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     for number in 0..2 {
         shared.run(&format!("journal-upkeep-{number}"), Shared::upkeep_loop)?;
     }
-    Ok(())
+    shared.run("journal-scrub", Shared::scrub_loop)
 }
 
 /// Drives a journal in one thread: takes frames, lets its owner decide when and how they reach the disk, does the upkeep.
@@ -280,6 +297,14 @@ pub struct Stepper {
 /// A frame that was taken and has not reached the disk.
 #[cfg(any(test, feature = "testing"))]
 pub struct HeldWrite(FrameWrite);
+
+#[cfg(any(test, feature = "testing"))]
+impl HeldWrite {
+    /// Where in its segment it goes.
+    pub fn offset(&self) -> u64 {
+        self.0.offset
+    }
+}
 
 #[cfg(any(test, feature = "testing"))]
 impl Stepper {
@@ -332,6 +357,18 @@ impl Stepper {
         let done = job.run(&self.shared.files);
         self.shared.drive(|sequencer| sequencer.job_done(done));
         true
+    }
+
+    /// Makes the roots that are due, and one whole pass of the scrub. Nothing is paced.
+    pub fn scrub(&self) {
+        let mut scrubber = Scrubber::default();
+        self.shared.scrub.ask();
+        let passes = self.shared.scrub.status().passes;
+        while self.shared.scrub.status().passes == passes {
+            if self.shared.scrub_step(&mut scrubber, true) == Step::Closed {
+                return;
+            }
+        }
     }
 
     /// Performs and completes everything in order until nothing is left to do.

@@ -238,6 +238,8 @@ fn put_text(bytes: &mut Vec<u8>, text: &str) {
     put_bytes(bytes, text.as_bytes());
 }
 
+const SEQUENCE_MAX: u64 = u64::MAX / 2;
+
 /// A commit as it was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCommit {
@@ -279,13 +281,14 @@ impl StoredCommit {
         let count = parser.varint()?;
         let mut sequences = Vec::with_capacity(usize::try_from(count).ok()?.min(bytes.len()));
         for _ in 0..count {
-            sequences.push(parser.varint()?);
+            // Sequences count from 1, and no entity comes so far that they would run over.
+            sequences.push(parser.varint().filter(|first| (1..=SEQUENCE_MAX).contains(first))?);
         }
         let mut commands = Vec::with_capacity(sequences.len());
-        let mut first_index = 0;
+        let mut first_index = 0u16;
         for first_sequence in sequences {
             let command = parser.nested()?.command(first_sequence, first_index)?;
-            first_index += u16::try_from(command.record.events.len()).ok()?;
+            first_index = first_index.checked_add(u16::try_from(command.record.events.len()).ok()?)?;
             commands.push(command);
         }
         Some(Self { id, time, first_position: place.position, commands })

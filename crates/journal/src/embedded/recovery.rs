@@ -15,8 +15,8 @@ use super::index::SegmentIndex;
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::SealedIndex;
 use super::sealed::SealedSegment;
-use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, segment_name};
-use super::sequencer::{FullSegment, Next};
+use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, seal_name, segment_name};
+use super::sequencer::{FullSegment, Next, PlantedBug};
 use super::upkeep::{is_full, seal_segment};
 use super::walk::Walk;
 use super::{OpenError, OpenReport};
@@ -41,6 +41,7 @@ pub(crate) struct Place<'a> {
     pub(crate) lineage: &'a Lineage,
     pub(crate) random: &'a dyn Random,
     pub(crate) segment_bytes: &'a RangeInclusive<u64>,
+    pub(crate) planted: PlantedBug,
 }
 
 impl Place<'_> {
@@ -63,7 +64,7 @@ pub(crate) fn recover(at: Place<'_>, report: &mut OpenReport) -> Result<Recovere
         return Err(OpenError::Damaged { place: format!("{} is missing", segment_name(*missing)) });
     }
     if numbers.is_empty() {
-        let active = segment::prepare(&**disk, at.header(1, *at.segment_bytes.start()))?;
+        let active = segment::prepare(&**disk, at.header(1, *at.segment_bytes.start()), at.planted)?;
         return Ok(Recovered {
             sealed: Vec::new(),
             full: None,
@@ -79,7 +80,7 @@ pub(crate) fn recover(at: Place<'_>, report: &mut OpenReport) -> Result<Recovere
     let rest = segments.split_off(sealed.len());
     // Where direct writes are not taken, what a killed process wrote may lie in the page cache only: it counts once it is synced.
     rest.iter().try_for_each(|segment| segment.file.sync())?;
-    let mut found = Found::new(sealed, place);
+    let mut found = Found::new(sealed, place, at.planted);
     found.look(at.files, &rest)?;
     found.refuse_damage(at.files, &rest)?;
     found.prepare(at, rest, report)
@@ -97,10 +98,11 @@ struct Found {
     durable_upto: Position,
     /// For each segment without a seal, the byte behind the last one that is not zero.
     used: Vec<u64>,
+    planted: PlantedBug,
 }
 
 impl Found {
-    fn new(sealed: Vec<Arc<SealedSegment>>, place: LogPlace) -> Self {
+    fn new(sealed: Vec<Arc<SealedSegment>>, place: LogPlace, planted: PlantedBug) -> Self {
         Self {
             sealed,
             full: None,
@@ -110,12 +112,14 @@ impl Found {
             end: place,
             durable_upto: place.durable_upto,
             used: Vec::new(),
+            planted,
         }
     }
 
     /// Walks over the segments, in order, and seals those that the log goes on behind.
     fn look(&mut self, files: &Arc<OpenFiles>, rest: &[Segment]) -> Result<(), OpenError> {
         let (mut walk, mut whole) = (Walk::strict(self.end), true);
+        walk.chain_ignored = self.planted == PlantedBug::RecycleSegments;
         for (number, segment) in rest.iter().enumerate() {
             let mut at = walk.enter();
             while let Some(frame) = walk.next(segment, &mut at)? {
@@ -139,7 +143,7 @@ impl Found {
         }
         let (segment, index) = (rest[self.active].clone(), Arc::new(std::mem::take(&mut self.index)));
         let ended = FullSegment { segment, index, first_position: self.active_first, end: self.end };
-        match seal_segment(files, &ended) {
+        match seal_segment(files, &ended, self.planted) {
             Ok(seal) => self.sealed.push(Arc::new(seal)),
             // A full disk must not keep a service down: the index stays in memory until there is room.
             Err(error) if is_full(&error) && self.full.is_none() => self.full = Some(Arc::new(ended)),
@@ -170,9 +174,12 @@ impl Found {
 
     /// Keeps a torn tail aside, cuts it off, and makes the segments behind the end ready for what comes.
     fn prepare(self, at: Place<'_>, mut rest: Vec<Segment>, report: &mut OpenReport) -> Result<Recovered, OpenError> {
+        forget_seals(&*at.files.disk, &rest[self.active..])?;
         for (number, segment) in rest.iter().enumerate().skip(self.active) {
             let from = if number == self.active { self.end.offset } else { SEGMENT_HEADER_BYTES as u64 };
-            cut_tail(&at.files.disk, segment, from..self.used[number].max(from), report)?;
+            if self.planted != PlantedBug::RecycleSegments {
+                cut_tail(&at.files.disk, segment, from..self.used[number].max(from), report)?;
+            }
         }
         let later = rest.split_off(self.active + 1);
         let Some(active) = rest.pop() else { unreachable!("behind every seal there is a segment, or the open was refused") };
@@ -223,6 +230,18 @@ fn take_sealed(files: &Arc<OpenFiles>, segments: &[Segment]) -> (Vec<Arc<SealedS
         sealed.push(Arc::new(SealedSegment::new(index, Arc::clone(files))));
     }
     (sealed, place)
+}
+
+/// Removes the seals of segments that the log goes on in: one that could not be read this time would say at the next that its segment ends
+/// where it ended then. The sync is for the segments' own names too, which a process that was killed may have left in the cache only.
+fn forget_seals(disk: &dyn Disk, segments: &[Segment]) -> io::Result<()> {
+    for segment in segments {
+        match disk.remove(&seal_name(segment.header.number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    disk.sync_directory()
 }
 
 /// Copies what is left of unacknowledged writes into a file of its own, then writes zeros over it.

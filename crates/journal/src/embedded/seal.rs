@@ -82,6 +82,16 @@ enum PartName {
     Filter,
 }
 
+/// Bytes of a row of each part; keys and filter are counted in bytes.
+const PART_ROWS: [usize; PARTS] = [FRAME_ROW, ENTITY_ROW, COMMAND_ROW, POSTING_ROW, KEY_PLACE_ROW, ENTITY_REF_ROW, POSITION_ROW, 1, 1];
+
+impl Part {
+    /// Whether it lies before this place of the run.
+    fn ends_by(&self, place: u64, row: usize) -> bool {
+        self.count.checked_mul(row as u64).and_then(|bytes| bytes.checked_add(self.place)).is_some_and(|end| end <= place)
+    }
+}
+
 /// The bytes of a seal.
 pub(crate) fn encode(summary: &SealSummary, index: &SegmentIndex) -> Vec<u8> {
     let mut writer = PageWriter::default();
@@ -253,6 +263,9 @@ impl SealedIndex {
         let footer_place = run.checked_sub(FOOTER_BYTES as u64).ok_or_else(|| invalid("the seal is too short"))?;
         let footer = paged::read(&*file, footer_place, FOOTER_BYTES)?;
         let (summary, parts) = decode_footer(&footer).ok_or_else(|| invalid("the seal has no footer"))?;
+        if !parts.iter().zip(PART_ROWS).all(|(part, row)| part.ends_by(footer_place, row)) {
+            return Err(invalid("the seal's footer names places that are not there"));
+        }
         if summary.segment != segment || epoch.is_some_and(|epoch| summary.epoch != epoch) {
             return Err(invalid("the seal belongs to another segment"));
         }
@@ -288,8 +301,7 @@ impl SealedIndex {
     /// The commits that have events of an entity.
     pub(crate) fn entity_refs(&self, entity: KeyHash) -> io::Result<Vec<EntityRef>> {
         let Some(row) = self.entity_row(entity)? else { return Ok(Vec::new()) };
-        let place = self.parts[PartName::EntityRefs as usize].place + u64::from(row.first_ref) * ENTITY_REF_ROW as u64;
-        let bytes = paged::read(&*self.file()?, place, row.ref_count as usize * ENTITY_REF_ROW)?;
+        let bytes = self.rows(PartName::EntityRefs, ENTITY_REF_ROW, u64::from(row.first_ref), u64::from(row.ref_count))?;
         let decode = |row: &[u8]| {
             let mut row = Row(row);
             EntityRef { section: row.section(), last_sequence: row.u64() }
@@ -309,15 +321,14 @@ impl SealedIndex {
     pub(crate) fn postings(&self, hash: KeyHash) -> io::Result<Vec<Position>> {
         let Some(row) = self.find(PartName::Postings, POSTING_ROW, hash)? else { return Ok(Vec::new()) };
         let mut row = Row(&row[16..]);
-        let place = self.parts[PartName::Positions as usize].place + row.u64() * POSITION_ROW as u64;
-        let bytes = paged::read(&*self.file()?, place, row.u32() as usize * POSITION_ROW)?;
+        let (first, count) = (row.u64(), u64::from(row.u32()));
+        let bytes = self.rows(PartName::Positions, POSITION_ROW, first, count)?;
         Ok(bytes.chunks_exact(POSITION_ROW).map(|row| Row(row).u64()).collect())
     }
 
     /// All frames, in order.
     pub(crate) fn frames(&self) -> io::Result<Vec<FrameRef>> {
-        let part = self.parts[PartName::Frames as usize];
-        let bytes = paged::read(&*self.file()?, part.place, part.count as usize * FRAME_ROW)?;
+        let bytes = self.rows(PartName::Frames, FRAME_ROW, 0, self.parts[PartName::Frames as usize].count)?;
         let decode = |row: &[u8]| {
             let mut row = Row(row);
             FrameRef { first_position: row.u64(), offset: row.u32(), length: row.u32() }
@@ -351,7 +362,8 @@ impl SealedIndex {
     fn key(&self, file: &dyn DiskFile, number: u64) -> io::Result<EntityKey> {
         let place = self.parts[PartName::KeyPlaces as usize].place + number * KEY_PLACE_ROW as u64;
         let offset = Row(&paged::read(file, place, KEY_PLACE_ROW)?).u64();
-        let place = self.parts[PartName::Keys as usize].place + offset;
+        let place = self.parts[PartName::Keys as usize].place.checked_add(offset).filter(|place| *place <= u64::MAX / 2);
+        let place = place.ok_or_else(|| invalid("a key is not where it should be"))?;
         let lengths = paged::read(file, place, 4)?;
         let (tenant, kind) = (usize::from(lengths[0]), usize::from(lengths[1]));
         let id = usize::from(u16::from_le_bytes([lengths[2], lengths[3]]));
@@ -359,6 +371,15 @@ impl SealedIndex {
         let part = |range: std::ops::Range<usize>| text.get(range).ok_or_else(|| invalid("a key is cut"));
         let key = EntityKey::with_tenant(part(0..tenant)?, part(tenant..tenant + kind)?, part(tenant + kind..text.len())?);
         key.map_err(|_| invalid("a key breaks its rule"))
+    }
+
+    /// Rows of a part, one behind the other.
+    fn rows(&self, name: PartName, width: usize, first: u64, count: u64) -> io::Result<Vec<u8>> {
+        let part = self.parts[name as usize];
+        if first.checked_add(count).is_none_or(|end| end > part.count) {
+            return Err(invalid("a row names others that are not there"));
+        }
+        paged::read(&*self.file()?, part.place + first * width as u64, count as usize * width)
     }
 
     fn entity_row(&self, entity: KeyHash) -> io::Result<Option<EntityRow>> {
@@ -507,6 +528,44 @@ mod tests {
             let absent = (0..1_000u32).map(|number| crate::key::short_hash(&[b"absent", &number.to_le_bytes()]));
             assert!(absent.into_iter().all(|hash| seal.head(hash).unwrap().is_none() && seal.command(hash).unwrap().is_none()));
         }
+    }
+
+    /// A seal of one entity whose run was changed before its checksums were made.
+    fn written_wrongly(change: impl Fn(&mut [u8])) -> io::Result<SealedIndex> {
+        let times = (Timestamp::from_micros(1), Timestamp::from_micros(1));
+        let (segment, epoch, end_offset, chain) = (3, 9, 8, 7);
+        let (first_position, last_position, first_time, last_time) = (1, 1, times.0, times.1);
+        let summary = SealSummary { segment, epoch, end_offset, chain, first_position, last_position, first_time, last_time };
+        let pages = encode(&summary, &index_of(1));
+        let mut run: Vec<u8> = pages.chunks(4096).flat_map(|page| &page[..4092]).copied().collect();
+        change(&mut run);
+        let mut writer = PageWriter::default();
+        writer.put(&run);
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+        disk.create(&seal_name(3))?.write_at(&writer.finish(), 0)?;
+        SealedIndex::open(&OpenFiles::new(&disk), 3, Some(9))
+    }
+
+    /// Found by the fuzzer: it would have asked for as much memory as the numbers say.
+    #[test]
+    fn a_seal_whose_footer_or_rows_name_what_is_not_there_is_refused() {
+        let footer_part = |run: &[u8], part: PartName| run.len() - FOOTER_BYTES + 72 + 16 * part as usize;
+        for part in [PartName::Frames, PartName::Entities, PartName::Keys, PartName::Filter] {
+            for number in [0, 8] {
+                let opened = written_wrongly(|run| {
+                    let at = footer_part(run, part) + number;
+                    run[at..at + 8].copy_from_slice(&(u64::MAX - 7).to_le_bytes());
+                });
+                assert_eq!(opened.err().map(|error| error.kind()), Some(io::ErrorKind::InvalidData));
+            }
+        }
+        let seal = written_wrongly(|run| {
+            let at = footer_part(run, PartName::Entities);
+            let row = u64::from_le_bytes(run[at..at + 8].try_into().unwrap()) as usize;
+            run[row + ENTITY_ROW - 4..row + ENTITY_ROW].copy_from_slice(&(u32::MAX & !DELETED_BIT).to_le_bytes());
+        });
+        let entity = EntityKey::new("a", "000000").unwrap().hash();
+        assert_eq!(seal.unwrap().entity_refs(entity).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl SealedSegment {
         })
     }
 
+    /// Verifies every page of the seal.
+    pub(crate) fn read_seal(&self) -> io::Result<()> {
+        self.index.read_all()
+    }
+
     /// False: the segment has nothing of this hash.
     pub(crate) fn may_have(&self, hash: KeyHash) -> bool {
         self.index.may_have(hash)

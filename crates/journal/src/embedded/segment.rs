@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use super::frame::{self, FRAME_HEADER_BYTES, FrameFault, FrameHeader, checksum};
 use super::limits::{FRAME_BYTES_MAX, SEGMENT_HEADER_BYTES};
+use super::sequencer::PlantedBug;
 use crate::cursor::{LineageId, Position};
 use crate::seams::{AlignedBuffer, BLOCK_BYTES, Disk, DiskFile};
 
@@ -67,7 +68,7 @@ pub(crate) fn numbers(names: &[String]) -> (Vec<u64>, Vec<u64>) {
 }
 
 impl SegmentHeader {
-    fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         bytes[..7].copy_from_slice(MAGIC);
         bytes[7] = FORMAT_VERSION;
@@ -122,7 +123,7 @@ pub(crate) struct Segment {
 }
 
 /// Makes a segment: zeros, header, sync, name, directory.
-pub(crate) fn prepare(disk: &dyn Disk, header: SegmentHeader) -> io::Result<Segment> {
+pub(crate) fn prepare(disk: &dyn Disk, header: SegmentHeader, planted: PlantedBug) -> io::Result<Segment> {
     let file = disk.create(TEMPORARY)?;
     let mut zeros = AlignedBuffer::with_capacity(ZEROS_AT_ONCE.min(header.bytes as usize));
     zeros.fill_to(zeros.capacity());
@@ -137,7 +138,9 @@ pub(crate) fn prepare(disk: &dyn Disk, header: SegmentHeader) -> io::Result<Segm
     drop(file);
     let name = segment_name(header.number);
     disk.rename(TEMPORARY, &name)?;
-    disk.sync_directory()?;
+    if planted != PlantedBug::SkipDirectorySync {
+        disk.sync_directory()?;
+    }
     Ok(Segment { header, file: disk.open(&name)?.into() })
 }
 

@@ -19,7 +19,7 @@ use super::check::Stop;
 use super::frame::{Chain, FRAME_HEADER_BYTES, FrameBuilder, SECTION_HEADER_BYTES_MAX};
 use super::inbox::Inbox;
 use super::index::{CommandHashes, CommandRef, FrameRef, Placed, SectionRef, SegmentIndex};
-use super::limits::{FRAME_BYTES_TARGET, SPLIT_BYTES_MIN, WRITES_IN_FLIGHT_MAX};
+use super::limits::{DEGRADED_AFTER, FRAME_BYTES_TARGET, SPLIT_BYTES_MIN, WRITES_IN_FLIGHT_MAX};
 use super::lookup::{Found, Lookup, SealedSegments};
 use super::pool::{BufferPool, Recent};
 use super::record::{Assigned, EncodedCommit};
@@ -140,6 +140,7 @@ struct InFlight {
     segment: u64,
     offset: u64,
     last_position: Position,
+    since: Timestamp,
     written: Option<Bytes>,
     answers: Vec<Ready>,
 }
@@ -176,6 +177,18 @@ pub enum PlantedBug {
     SkipPrefixCheck,
     /// A command id is not remembered.
     LoseCommandId,
+    /// A commit's epoch is not compared with its register's.
+    SkipFence,
+    /// A sync that failed is tried again, and believed.
+    RetrySync,
+    /// A commit becomes visible before its last event does.
+    ShowTornCommit,
+    /// Torn tails are left in their segments, and frames are taken for the log's whatever they follow.
+    RecycleSegments,
+    /// A new segment's name is not made durable.
+    SkipDirectorySync,
+    /// A seal says that its segment ends one event earlier.
+    SealOffByOne,
 }
 
 /// The state of the log.
@@ -200,6 +213,10 @@ pub(crate) struct Sequencer {
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) pool: Arc<BufferPool>,
+    /// A segment is being made, since then.
+    pub(crate) preparing_since: Option<Timestamp>,
+    /// A segment is being sealed, since then.
+    pub(crate) sealing_since: Option<Timestamp>,
     /// A seal is being written.
     pub(crate) sealing: bool,
     /// There was no room for a seal: it is tried again when a commit needs it.
@@ -257,6 +274,8 @@ impl Sequencer {
             random: start.random,
             planted: start.planted,
             segment_bytes: start.segment_bytes,
+            preparing_since: None,
+            sealing_since: None,
             sealing: false,
             seal_waits: false,
             full_disk: false,
@@ -317,6 +336,14 @@ impl Sequencer {
         self.in_flight.iter().all(|entry| entry.segment != number).then_some(full)
     }
 
+    /// Since when the oldest write to the disk, or piece of upkeep, is under way, when that is longer than a disk should take.
+    pub(crate) fn degraded_since(&self) -> Option<Timestamp> {
+        let written_since = self.in_flight.iter().find(|entry| entry.written.is_none()).map(|entry| entry.since);
+        let since = written_since.into_iter().chain(self.preparing_since).chain(self.sealing_since).min()?;
+        let waited = self.clock.now().as_micros().saturating_sub(since.as_micros());
+        (self.poisoned.is_none() && i128::from(waited) > DEGRADED_AFTER.as_micros() as i128).then_some(since)
+    }
+
     /// Nothing waits and nothing is on its way.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.in_flight.is_empty()
@@ -369,7 +396,8 @@ impl Sequencer {
         let number = self.next_write;
         self.next_write += 1;
         let last_position = self.place.position - 1;
-        self.in_flight.push_back(InFlight { number, segment: self.active.header.number, offset, last_position, written: None, answers });
+        let (segment, since) = (self.active.header.number, self.clock.now());
+        self.in_flight.push_back(InFlight { number, segment, offset, last_position, since, written: None, answers });
         self.inbox.set_writes(self.in_flight.len());
         FrameWrite { number, file: Arc::clone(&self.active.file), buffer, offset }
     }
@@ -408,7 +436,8 @@ impl Sequencer {
 
     fn acknowledge(&mut self, entry: InFlight, bytes: Bytes) {
         self.recent.push(entry.segment, entry.offset, bytes);
-        self.durable = self.durable.max(entry.last_position);
+        let last = entry.last_position - u64::from(self.planted == PlantedBug::ShowTornCommit);
+        self.durable = self.durable.max(last);
         self.news.durable = Some(self.durable);
         match self.news.answers.is_empty() {
             true => self.news.answers = entry.answers,

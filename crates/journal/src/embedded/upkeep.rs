@@ -10,14 +10,14 @@ use super::files::OpenFiles;
 use super::seal::{self, SealSummary, SealedIndex};
 use super::sealed::SealedSegment;
 use super::segment::{self, Segment, SegmentHeader, seal_name};
-use super::sequencer::{FullSegment, Next, Sequencer};
+use super::sequencer::{FullSegment, Next, PlantedBug, Sequencer};
 use crate::seams::Disk;
 use crate::time::Timestamp;
 
 /// One piece of upkeep.
 pub(crate) enum Job {
-    Prepare(SegmentHeader),
-    Seal(Arc<FullSegment>),
+    Prepare(SegmentHeader, PlantedBug),
+    Seal(Arc<FullSegment>, PlantedBug),
 }
 
 /// What came of it.
@@ -31,13 +31,13 @@ impl Job {
     pub(crate) fn run(self, files: &Arc<OpenFiles>) -> Done {
         let disk = &files.disk;
         match self {
-            Self::Prepare(header) => {
-                let prepared = segment::prepare(&**disk, header);
+            Self::Prepare(header, planted) => {
+                let prepared = segment::prepare(&**disk, header, planted);
                 give_room_back(disk, &prepared, segment::TEMPORARY);
                 Done::Prepared(prepared, header)
             }
-            Self::Seal(full) => {
-                let sealed = seal_segment(files, &full).map(Arc::new);
+            Self::Seal(full, planted) => {
+                let sealed = seal_segment(files, &full, planted).map(Arc::new);
                 give_room_back(disk, &sealed, TEMPORARY);
                 Done::Sealed(sealed)
             }
@@ -56,7 +56,7 @@ fn give_room_back<T>(disk: &Arc<dyn Disk>, outcome: &io::Result<T>, temporary: &
 }
 
 /// Writes a seal: temporary name, sync, rename, directory.
-pub(crate) fn seal_segment(files: &Arc<OpenFiles>, full: &FullSegment) -> io::Result<SealedSegment> {
+pub(crate) fn seal_segment(files: &Arc<OpenFiles>, full: &FullSegment, planted: PlantedBug) -> io::Result<SealedSegment> {
     let (first_time, last_time) = full.index.times.unwrap_or((Timestamp::from_micros(i64::MAX), Timestamp::from_micros(i64::MIN)));
     let summary = SealSummary {
         segment: full.segment.header.number,
@@ -64,7 +64,7 @@ pub(crate) fn seal_segment(files: &Arc<OpenFiles>, full: &FullSegment) -> io::Re
         end_offset: full.end.offset,
         chain: full.end.chain,
         first_position: full.first_position,
-        last_position: full.end.position - 1,
+        last_position: full.end.position - 1 - u64::from(planted == PlantedBug::SealOffByOne),
         first_time,
         last_time,
     };
@@ -89,9 +89,11 @@ impl Sequencer {
         }
         if let Next::Wanted(bytes) = self.next {
             self.next = Next::Preparing;
-            return Some(Job::Prepare(self.next_header(bytes)));
+            self.preparing_since = Some(self.clock.now());
+            return Some(Job::Prepare(self.next_header(bytes), self.planted));
         }
-        let job = Job::Seal(Arc::clone(self.due_for_a_seal()?));
+        let job = Job::Seal(Arc::clone(self.due_for_a_seal()?), self.planted);
+        self.sealing_since = Some(self.clock.now());
         self.sealing = true;
         Some(job)
     }
@@ -109,6 +111,10 @@ impl Sequencer {
 
     /// Takes back what came of a piece of upkeep.
     pub(crate) fn job_done(&mut self, done: Done) {
+        match &done {
+            Done::Prepared(..) => self.preparing_since = None,
+            Done::Sealed(_) => self.sealing_since = None,
+        }
         match done {
             Done::Prepared(Ok(segment), _) => {
                 self.full_disk = self.seal_waits;

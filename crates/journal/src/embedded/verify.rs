@@ -1,13 +1,15 @@
-//! Reads a whole data directory and says what is whole and what is not. It changes nothing.
+//! Reads a whole data directory and says what is whole and what is not, by its checksums and by the roots of its events. It changes nothing.
 
 use std::sync::Arc;
 
 use super::OpenError;
+use super::evidence::{Root, compare};
 use super::files::OpenFiles;
 use super::read_only::ReadOnlyJournal;
 use super::registers;
 use super::seal::SealedIndex;
 use super::segment::seal_name;
+use crate::cursor::Cursor;
 use crate::seams::Disk;
 
 /// What a verification found.
@@ -21,18 +23,51 @@ pub struct Verified {
     pub bytes: u64,
     /// Damage, each a place in words; the healthy rest stays readable.
     pub damage: Vec<String>,
+    /// The root over all events, unless some are lost whose leaves nobody kept.
+    pub root: Option<Root>,
+    /// The place of the root that was asked for, where it was found.
+    pub found: Option<Cursor>,
     /// Things that cost time or are worth knowing, and lose nothing: missing seals, tails kept aside.
     pub notes: Vec<String>,
 }
 
-/// Reads every frame and every seal of a directory; `progress` hears of each segment: its number, and how many there are.
+/// What a verification is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Checksums: this segment, of so many.
+    Segment(u64, u64),
+    /// Roots: this position, of so many.
+    Event(u64, u64),
+}
+
+/// Reads every frame, event and seal of a directory; `progress` hears of each segment: its number, and how many there are.
 ///
 /// # Errors
 /// When the directory cannot be read at all, or another process has it open for writing.
-pub fn verify(disk: &Arc<dyn Disk>, progress: impl FnMut(u64, u64)) -> Result<Verified, OpenError> {
-    let opened = ReadOnlyJournal::open(Arc::clone(disk), progress);
+pub fn verify(disk: &Arc<dyn Disk>, mut progress: impl FnMut(u64, u64)) -> Result<Verified, OpenError> {
+    verify_against(disk, None, |at| {
+        if let Progress::Segment(segment, count) = at {
+            progress(segment, count);
+        }
+    })
+}
+
+/// As [`verify`], and looks for a root that was kept elsewhere: where no first events of the log have it, that is damage.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_against(disk: &Arc<dyn Disk>, asked: Option<&Root>, mut progress: impl FnMut(Progress)) -> Result<Verified, OpenError> {
+    let opened = ReadOnlyJournal::open(Arc::clone(disk), |segment, count| progress(Progress::Segment(segment, count)));
     let mut verified = match &opened {
-        Ok(journal) => Verified::of(journal),
+        Ok(journal) => {
+            let mut verified = Verified::of(journal);
+            let head = journal.head().position();
+            let compared = compare(journal, asked, &mut |position| progress(Progress::Event(position, head)));
+            verified.damage.extend(compared.damage);
+            verified.notes.extend(compared.notes);
+            (verified.root, verified.found) = (compared.root, compared.found);
+            verified
+        }
         // A service that was stopped before it began anything.
         Err(OpenError::Absent) => Verified::default(),
         Err(OpenError::Damaged { place }) => Verified { damage: vec![place.clone()], ..Verified::default() },
@@ -52,6 +87,7 @@ impl Verified {
             bytes: journal.survey.bytes,
             damage: journal.identity_fault().map(str::to_owned).into_iter().collect(),
             notes: journal.notes().to_vec(),
+            ..Self::default()
         };
         verified.damage.extend(journal.damage().iter().map(ToString::to_string));
         verified.seals(journal);

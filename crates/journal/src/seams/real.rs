@@ -36,7 +36,7 @@ impl RealDisk {
     /// The system's.
     pub fn open(directory: impl AsRef<Path>) -> io::Result<Self> {
         let directory = directory.as_ref().to_path_buf();
-        DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        make(&directory)?;
         Ok(Self { directory, writable: true })
     }
 
@@ -59,6 +59,19 @@ impl RealDisk {
     fn check_writable(&self) -> io::Result<()> {
         if self.writable { Ok(()) } else { Err(io::ErrorKind::ReadOnlyFilesystem.into()) }
     }
+}
+
+/// Makes a directory that is not there, with those above it. Each is a name in the one above, and a name is on the disk once that one is
+/// synced: without it a power cut could take the whole journal, synced or not.
+fn make(directory: &Path) -> io::Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = directory.ancestors().take_while(is_missing).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    for made in missing {
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(above)?.sync_all()?;
+    }
+    Ok(())
 }
 
 impl Disk for RealDisk {

@@ -3,14 +3,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod backup;
 mod broken;
 mod crashes;
 mod damage;
 mod engines;
 mod fixture;
+mod flips;
+mod found;
 mod full;
 mod machine;
 mod panics;
+mod planted;
 mod salvage;
+mod sim;
 mod size;
+mod stalled;
 mod suite;
+mod tamper;

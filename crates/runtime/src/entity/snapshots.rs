@@ -33,6 +33,16 @@ const NEW_FILE: &str = "snapshots.new";
 const MAGIC: [u8; 4] = *b"HWSN";
 const HEADER_BYTES: usize = 72;
 
+/// A mistake for tests to catch; none outside of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlantedBug {
+    /// None.
+    #[default]
+    None,
+    /// A state is kept before its events are durable.
+    SnapshotAheadOfJournal,
+}
+
 /// A state to be kept, or one that was.
 pub(crate) struct Draft {
     pub(crate) sequence: u64,
@@ -46,6 +56,7 @@ pub(crate) struct Snapshots {
     disk: Arc<dyn Disk>,
     lineage: LineageId,
     log: Mutex<Log>,
+    pub(crate) planted: PlantedBug,
 }
 
 struct Log {
@@ -77,14 +88,14 @@ struct Header {
 
 impl Snapshots {
     /// Opens the file, or begins one.
-    pub(crate) fn open(disk: Arc<dyn Disk>, lineage: LineageId) -> io::Result<Self> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, lineage: LineageId, planted: PlantedBug) -> io::Result<Self> {
         let file = match disk.open(FILE) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(FILE)?,
             Err(error) => return Err(error),
         };
         let log = Mutex::new(Log::scan(file)?);
-        Ok(Self { disk, lineage, log })
+        Ok(Self { disk, lineage, log, planted })
     }
 
     /// The newest snapshot of an entity, if there is a whole one of this build and history.
@@ -260,4 +271,32 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut array = [0; N];
     array.copy_from_slice(&bytes[at..at + N]);
     array
+}
+/// Opens a file of these bytes as a file of snapshots, with checksums that were set right if asked for, and looks for the state of one
+/// entity: the door of the fuzz target.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn fuzz(bytes: &[u8], mend: bool) {
+    let (entity, lineage) = (EntityKey::new("cart", "c1").expect("the key fits"), LineageId([7; 16]));
+    let mut bytes = bytes.to_vec();
+    let mut at = 0;
+    while mend && let Some(header) = bytes.get_mut(at..at + HEADER_BYTES) {
+        header[..4].copy_from_slice(&MAGIC);
+        header[16..32].copy_from_slice(&entity.hash().0);
+        header[32..48].copy_from_slice(&lineage.0);
+        let content = at + HEADER_BYTES..at + HEADER_BYTES + word(header, 8) as usize + word(header, 12) as usize;
+        let right = bytes.get(content.clone()).map(checksum);
+        right.into_iter().for_each(|right| bytes[at + 64..at + 68].copy_from_slice(&right.to_le_bytes()));
+        let own = checksum(&bytes[at + 8..at + HEADER_BYTES]);
+        bytes[at + 4..at + 8].copy_from_slice(&own.to_le_bytes());
+        at = content.end;
+    }
+    let disk = Arc::new(journal::sim::SimDisk::new(1));
+    let file = disk.create(FILE).expect("a simulated disk takes a file");
+    file.write_at(&bytes, 0).expect("a simulated disk takes bytes");
+    let Ok(snapshots) = Snapshots::open(disk, lineage) else { return };
+    let before = snapshots.get(&entity, "b1").map(|draft| draft.state);
+    let draft = Draft { sequence: 9, time: Timestamp::from_micros(5), state: before.unwrap_or_default() };
+    snapshots.put(&entity, "b1", &draft);
+    let after = snapshots.get(&entity, "b1").map(|draft| draft.state);
+    assert_eq!(after.as_ref(), Some(&draft.state), "what was put is there, whatever stood before it");
 }

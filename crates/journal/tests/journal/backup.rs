@@ -1,0 +1,215 @@
+//! Backups on simulated disks: taken beside a journal at work, gone on with, killed at every call, refused where they do not fit.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headwater_journal::embedded::{
+    BackedUp, Backup, BackupDisk, BackupError, EmbeddedJournal, Pace, PlantedBug, ReadOnlyJournal, Stepper, StoredCommit, back_up, root,
+    verify_against,
+};
+use headwater_journal::seams::Disk;
+use headwater_journal::sim::{SimDisk, SimRandom};
+use headwater_journal::{Cursor, Journal as _, RegisterExpect, Registers as _, Timestamp};
+
+use crate::crashes::{Run, now, open};
+
+fn dynamic(disk: &Arc<SimDisk>) -> Arc<dyn Disk> {
+    Arc::clone(disk) as _
+}
+
+/// A journal at work, which holds its directory's lock.
+struct Source {
+    disk: Arc<SimDisk>,
+    run: Run,
+    journal: EmbeddedJournal,
+    stepper: Stepper,
+}
+
+impl Source {
+    fn new(seed: u64) -> Self {
+        let disk = Arc::new(SimDisk::new(seed));
+        let (journal, stepper) = open(&disk, Arc::new(SimRandom::new(seed)), PlantedBug::None).unwrap();
+        Self { disk, run: Run::new(seed, PlantedBug::None), journal, stepper }
+    }
+
+    /// Appends commits; a register tells how far.
+    fn grow(&mut self, commits: usize) {
+        for _ in 0..commits {
+            let (_, answer) = self.run.append(&self.journal);
+            self.stepper.settle();
+            let cursor = now(answer).unwrap().unwrap().cursor;
+            let before = now(self.journal.get("place")).unwrap().unwrap();
+            let expect = before.map_or(RegisterExpect::Absent, |register| RegisterExpect::Revision(register.revision));
+            now(self.journal.put("place", expect, Bytes::from(cursor.to_string()))).unwrap().unwrap();
+        }
+        self.stepper.scrub();
+    }
+
+    fn marker(&self) {
+        if let Some(marker) = self.stepper.take_marker() {
+            let outcome = self.stepper.perform(&marker);
+            self.stepper.complete(marker, outcome);
+        }
+    }
+
+    fn back_up(&self, target: &Arc<SimDisk>) -> Result<BackedUp, BackupError> {
+        back_up(&dynamic(&self.disk), &dynamic(target), Timestamp::from_micros(7), &mut |pace| {
+            if pace == Pace::Wait {
+                self.marker();
+            }
+        })
+    }
+
+    fn head(&self) -> Cursor {
+        now(self.journal.head()).unwrap().unwrap()
+    }
+}
+
+fn commits_of(journal: &ReadOnlyJournal, upto: Cursor) -> Vec<StoredCommit> {
+    let commits: Vec<StoredCommit> = journal.commits(Cursor::BEGINNING).map(|commit| commit.unwrap()).collect();
+    commits.into_iter().filter(|commit| commit.last_position() <= upto.position()).collect()
+}
+
+fn source_commits(source: &Source, upto: Cursor) -> Vec<StoredCommit> {
+    let copy = Arc::new(source.disk.crash());
+    commits_of(&ReadOnlyJournal::open(dynamic(&copy), |_, _| {}).unwrap(), upto)
+}
+
+/// The backup opens and is the source up to its head; its register is not ahead. Gives the head.
+#[track_caller]
+fn check(source: &Source, target: &Arc<SimDisk>) -> Cursor {
+    let backup = Backup::open(dynamic(target), |_, _| {}).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(commits_of(&backup.journal, backup.head), source_commits(source, backup.head));
+    if let Some((_, place)) = backup.registers.iter().find(|(name, _)| name == "place") {
+        let place: Cursor = std::str::from_utf8(place).unwrap().parse().unwrap();
+        assert!(place.position() <= backup.head.position(), "a register is ahead: {place:?} of {:?}", backup.head);
+    }
+    let wrapped: Arc<dyn Disk> = Arc::new(BackupDisk(dynamic(target)));
+    let verified = verify_against(&wrapped, Some(&backup.root), |_| {}).unwrap();
+    assert_eq!((verified.damage, verified.found), (Vec::new(), Some(backup.head)));
+    backup.head
+}
+
+#[test]
+fn a_backup_beside_a_journal_at_work_has_all_that_was_acknowledged() {
+    let mut source = Source::new(3);
+    let target = Arc::new(SimDisk::new(4));
+    let mut kept = 0;
+    for round in 0..8 {
+        source.grow(9);
+        let backed = source.back_up(&target).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((backed.head, check(&source, &target)), (source.head(), source.head()), "round {round}");
+        assert_eq!(backed.root, root(&dynamic(&Arc::new(source.disk.crash()))).unwrap());
+        assert!(backed.segments.1 >= kept, "full segments are not copied again");
+        kept = backed.segments.1;
+        let again = source.back_up(&target).unwrap();
+        assert_eq!((again.head, again.segments.0), (source.head(), 1), "only the last segment is copied when nothing is new");
+    }
+    assert!(kept > 2);
+    assert!(target.list("").unwrap().iter().filter(|name| name.starts_with("registers.")).count() == 1);
+}
+
+#[test]
+fn a_backup_is_no_data_directory() {
+    let mut source = Source::new(3);
+    source.grow(20);
+    let target = Arc::new(SimDisk::new(4));
+    source.back_up(&target).unwrap();
+    assert!(open(&target, Arc::new(SimRandom::new(1)), PlantedBug::None).is_err(), "a service must not start on it");
+    let read = ReadOnlyJournal::open(dynamic(&target), |_, _| {}).unwrap();
+    assert!(read.identity_fault().is_some(), "read as a data directory, its identity is missing");
+}
+
+/// The target loses power at every call, in the first backup and in a later one: what was whole before is whole, and the next run completes.
+#[test]
+fn a_backup_that_is_killed_at_any_call_is_the_one_before_or_the_new_one() {
+    let mut source = Source::new(5);
+    source.grow(12);
+    let first = Arc::new(SimDisk::new(6));
+    source.back_up(&first).unwrap();
+    let before = check(&source, &first);
+    source.grow(12);
+    let mut outcomes = [0; 3];
+    for base in [None, Some(&first)] {
+        for call in 1.. {
+            let target = base.map_or_else(|| Arc::new(SimDisk::new(call)), |base| Arc::new(base.crash()));
+            target.cut_power_at(call);
+            let ended = source.back_up(&target).is_ok();
+            let after = Arc::new(target.crash());
+            match Backup::open(dynamic(&after), |_, _| {}) {
+                Err(BackupError::Refused(_)) if base.is_none() => outcomes[0] += 1,
+                Err(error) => panic!("call {call}: {error}"),
+                Ok(_) => {
+                    let head = check(&source, &after);
+                    assert!(head == source.head() || base.is_some() && head == before, "call {call}: {head:?}");
+                    outcomes[if head == source.head() { 2 } else { 1 }] += 1;
+                }
+            }
+            let events = after.list("").unwrap().iter().any(|name| name.ends_with(".segment"));
+            let opened = open(&Arc::new(after.crash()), Arc::new(SimRandom::new(1)), PlantedBug::None);
+            assert!(!events || opened.is_err(), "call {call}: a service must not start on it");
+            let again = Arc::new(after.crash());
+            source.back_up(&again).unwrap_or_else(|error| panic!("call {call}: {error}"));
+            assert_eq!(check(&source, &again), source.head(), "call {call}");
+            if ended {
+                break;
+            }
+        }
+    }
+    assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
+}
+
+#[test]
+fn a_damaged_source_and_a_target_of_another_history_are_refused() {
+    let mut source = Source::new(8);
+    source.grow(20);
+    let target = Arc::new(SimDisk::new(9));
+    source.disk.rot("0000000001.segment", 512 + 100, 3).unwrap();
+    let refused = source.back_up(&target).unwrap_err();
+    assert!(matches!(refused, BackupError::Source(_)) && refused.to_string().contains("run verify"), "{refused}");
+    assert!(Backup::open(dynamic(&target), |_, _| {}).is_err());
+
+    let mut other = Source::new(10);
+    other.grow(3);
+    let refused = other.back_up(&target).unwrap_err();
+    assert!(refused.to_string().contains("another history"), "{refused}");
+    let strange = Arc::new(SimDisk::new(11));
+    strange.create("letter.txt").unwrap();
+    assert!(other.back_up(&strange).unwrap_err().to_string().contains("letter.txt"));
+}
+
+#[test]
+fn a_source_that_is_older_than_its_backup_is_refused() {
+    let mut source = Source::new(12);
+    source.grow(6);
+    let old = Arc::new(source.disk.crash());
+    source.grow(30);
+    let target = Arc::new(SimDisk::new(13));
+    source.back_up(&target).unwrap();
+    let head = check(&source, &target);
+    let refused = back_up(&dynamic(&old), &dynamic(&target), Timestamp::from_micros(8), &mut |_| {}).unwrap_err();
+    assert!(refused.to_string().contains("older copy"), "{refused}");
+    assert_eq!(check(&source, &target), head);
+}
+
+#[test]
+fn every_flipped_bit_of_a_backup_is_found_or_changes_nothing() {
+    let mut source = Source::new(14);
+    source.grow(10);
+    let target = Arc::new(SimDisk::new(15));
+    source.back_up(&target).unwrap();
+    let whole = source_commits(&source, source.head());
+    let mut found = 0;
+    for name in target.list("").unwrap() {
+        let length = target.open(&name).unwrap().len().unwrap();
+        for offset in (0..length).step_by(41) {
+            let copy = Arc::new(target.crash());
+            copy.rot(&name, offset, (offset % 8) as u8).unwrap();
+            match Backup::open(dynamic(&copy), |_, _| {}) {
+                Err(_) => found += 1,
+                Ok(backup) => assert_eq!(commits_of(&backup.journal, backup.head), whole, "{name} byte {offset}"),
+            }
+        }
+    }
+    assert!(found > 100, "only {found} flips were found");
+}

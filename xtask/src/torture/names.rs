@@ -1,0 +1,133 @@
+//! The tortures by name. A new one is one entry here, one line in `docs/reliability.md`, and a test that reads its two variables.
+
+/// One of them.
+pub(super) struct Torture {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    /// How much of it CI runs.
+    pub(super) in_ci: &'static str,
+    pub(super) how: How,
+    /// The variables through which it hears how much, and from which seed.
+    pub(super) rounds: &'static str,
+    pub(super) seed: &'static str,
+    /// Options of its own, and their variables.
+    pub(super) more: &'static [(&'static str, &'static str)],
+}
+
+/// How it is run.
+pub(super) enum How {
+    /// Tests whose name contains `test`, of an integration binary or of the library.
+    Test { package: &'static str, binary: Option<&'static str>, test: &'static str },
+    /// A target of `fuzz/`, under libFuzzer and the address sanitizer.
+    Fuzz { target: &'static str },
+}
+
+/// A test of the journal's own on a simulated disk.
+const fn simulated(name: &'static str, test: &'static str, rounds: &'static str, what: &'static str, in_ci: &'static str) -> Torture {
+    let how = How::Test { package: "headwater-journal", binary: Some("journal"), test };
+    Torture { name, what, in_ci, how, rounds, seed: "HEADWATER_SIM_SEED", more: &[] }
+}
+
+const fn fuzz(name: &'static str, target: &'static str, what: &'static str) -> Torture {
+    let in_ci = "40 s with the nightly toolchain, else 2,000 mutations of its corpus";
+    Torture { name, what, in_ci, how: How::Fuzz { target }, rounds: "HEADWATER_FUZZ_RUNS", seed: "HEADWATER_FUZZ_SEED", more: &[] }
+}
+
+const fn cli(test: &'static str) -> How {
+    How::Test { package: "headwater-cli", binary: Some("cli"), test }
+}
+
+/// For one that draws nothing.
+const UNSEEDED: &str = "HEADWATER_TORTURE_SEED";
+
+pub(super) const NAMES: &[Torture] = &[
+    Torture {
+        name: "kills",
+        what: "a shop under load, kill -9 at random moments; a round is a kill, and a witness works out what must come of it all",
+        in_ci: "30 kills over 50,000 events",
+        how: cli("torture::whatever_is_killed_when_views_parcels_and_messages_are_as_they_must_be"),
+        rounds: "HEADWATER_TORTURE_KILLS",
+        seed: "HEADWATER_TORTURE_SEED",
+        more: &[("--events", "HEADWATER_TORTURE_EVENTS")],
+    },
+    Torture {
+        name: "power",
+        what: "power cuts on real ext4 (twice) and XFS, 8 writers; a round is a cut on each. Takes root and loop devices",
+        in_ci: "100 cuts on each",
+        how: cli("disk::power::a_power_cut_"),
+        rounds: "HEADWATER_POWER_CUTS",
+        seed: "HEADWATER_POWER_SEED",
+        more: &[],
+    },
+    Torture {
+        name: "points",
+        what: "an end, or a power cut, before and within every disk call of a load that rolls and seals, with a live reader; a round is a point",
+        in_ci: "160 ends and 160 cuts, spread over all calls",
+        how: cli("disk::points::"),
+        rounds: "HEADWATER_POINTS",
+        seed: "HEADWATER_POINTS_SEED",
+        more: &[],
+    },
+    Torture {
+        name: "refused",
+        what: "a device that begins to refuse under 8 writers; a round is a device. Takes root and loop devices",
+        in_ci: "12 devices",
+        how: cli("disk::refused::"),
+        rounds: "HEADWATER_REFUSALS",
+        seed: "HEADWATER_REFUSALS_SEED",
+        more: &[],
+    },
+    Torture {
+        name: "full",
+        what: "a shop whose disk is filled and emptied by somebody else; a round is a filling. Takes root and loop devices",
+        in_ci: "6 fillings",
+        how: cli("disk::full::"),
+        rounds: "HEADWATER_FILLINGS",
+        seed: UNSEEDED,
+        more: &[],
+    },
+    Torture {
+        name: "stall",
+        what: "a shop whose disk hangs under many commands; a round is a stall. Takes root and loop devices",
+        in_ci: "2 stalls",
+        how: cli("disk::stall::"),
+        rounds: "HEADWATER_STALLS",
+        seed: UNSEEDED,
+        more: &[],
+    },
+    simulated(
+        "sim",
+        "sim::whatever_the_disk_does_what_was_acknowledged_stays_and_the_journal_gets_on",
+        "HEADWATER_SIM_SEEDS",
+        "the engine in one thread on a disk with every fault; a round is a seed, the seed is the first one",
+        "20,000 seeds",
+    ),
+    simulated(
+        "images",
+        "sim::images::every_crash_image_opens_with_all_that_was_acknowledged",
+        "HEADWATER_IMAGES",
+        "every subset of unsynced blocks that a crash may leave; a round is an image",
+        "4,000 images",
+    ),
+    simulated(
+        "pairs",
+        "sim::stale::nothing_of_a_torn_tail_comes_back_after_the_next_crash",
+        "HEADWATER_CRASH_PAIRS",
+        "a crash, a repair, another crash: nothing of the first tail comes back; a round is a pair",
+        "2,000 pairs",
+    ),
+    simulated(
+        "flips",
+        "flips::bits_flipped_anywhere_in_a_large_journal_are_found_or_do_no_harm",
+        "HEADWATER_FLIPS",
+        "bits flipped anywhere in a large journal; a round is a bit",
+        "5,000 bits, and every bit and byte of a small journal",
+    ),
+    fuzz("fuzz-frame", "frame", "the decoder of frames and commits under a fuzzer; a round is an input"),
+    fuzz("fuzz-segment", "segment", "a whole directory with one fuzzed segment: looked at, verified, recovered"),
+    fuzz("fuzz-seal", "seal", "the footer and the rows of a sealed index"),
+    fuzz("fuzz-registers", "registers", "the registers' log"),
+    fuzz("fuzz-cursor", "cursor", "cursors as clients send them"),
+    fuzz("fuzz-snapshots", "snapshots", "the file of snapshots"),
+    fuzz("fuzz-http", "http", "bodies of commands, batches, CloudEvents and consumers, over HTTP"),
+];
