@@ -8,6 +8,7 @@ mod destinations;
 mod general;
 mod pulls;
 mod schemas;
+mod subjects;
 mod topics;
 mod views;
 
@@ -40,6 +41,7 @@ pub fn openapi(
     views::paths(views, &mut schemas, &mut paths);
     consumers::paths(&mut schemas, &mut paths);
     destinations::paths(&mut schemas, &mut paths);
+    subjects::paths(&mut paths);
     pulls::paths(&mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod consumer;
 pub(crate) mod destination;
 pub(crate) mod entity;
+pub(crate) mod erase;
 pub(crate) mod events;
 pub(crate) mod explain;
 mod flags;
@@ -63,6 +64,8 @@ pub enum Command {
     /// Look at entities
     #[command(subcommand)]
     Entity(entity::Command),
+    /// Erase a subject: what is kept of its personal data cannot be read by anybody any more
+    Erase(erase::Arguments),
     /// Publish messages to a topic
     #[command(subcommand)]
     Topic(topic::Command),
@@ -126,6 +129,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Consumer(command) => consumer::run(command, settings, flags.json),
         Command::Destination(command) => destination::run(command, settings, flags.json),
         Command::Entity(command) => entity::run(command, settings, flags.json),
+        Command::Erase(arguments) => erase::run(arguments, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),
         Command::Verify => verify::run(settings, flags.json),

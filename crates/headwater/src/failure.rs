@@ -35,6 +35,9 @@ pub(crate) const SYSTEM: &str = "HW0071";
 /// An import does not fit: not an export, other version, sequences with holes, a directory with another history.
 pub(crate) const IMPORT: &str = "HW0072";
 
+/// The key store of a service with personal data is not there, is another one, or cannot be used.
+pub(crate) const KEYS: &str = "HW0092";
+
 /// All codes of this room, for the test that each has a page.
 #[cfg(test)]
 pub(crate) const CODES: &[&str] = &[
@@ -51,6 +54,7 @@ pub(crate) const CODES: &[&str] = &[
     UNREACHABLE,
     SYSTEM,
     IMPORT,
+    KEYS,
 ];
 
 /// Why a service did not start, or a command line call failed.

@@ -37,6 +37,7 @@ pub(super) enum Route<'a> {
     Held { consumer: Text<'a> },
     Remembered { consumer: Text<'a>, key: Text<'a> },
     Decide { consumer: Text<'a>, act: Act },
+    Erase { kind: Text<'a>, id: Text<'a> },
     Live,
     Ready,
     OpenApi,
@@ -52,6 +53,7 @@ impl Route<'_> {
                 | Self::Operation { .. }
                 | Self::Rebuild { .. }
                 | Self::Decide { .. }
+                | Self::Erase { .. }
                 | Self::Topic { .. }
                 | Self::ConsumerChange { .. }
                 | Self::ConsumerCall { .. }
@@ -96,6 +98,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
+        ["v1", "admin", "subjects", kind, id, "erase"] => (Route::Erase { kind: segment("type", kind)?, id: segment("id", id)? }, POST),
         ["v1", "admin", "destinations"] => (Route::Destinations, GET),
         ["v1", "admin", "consumers"] => (Route::Consumers, GET),
         ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
@@ -189,6 +192,7 @@ mod tests {
             (Method::GET, "/v1/views/popular", Route::View { view: "popular".into() }),
             (Method::POST, "/v1/admin/views/popular/rebuild", Route::Rebuild { view: "popular".into() }),
             (Method::POST, "/v1/admin/consumers/%24commands/redrive", Route::Decide { consumer: "$commands".into(), act: Act::Redrive }),
+            (Method::POST, "/v1/admin/subjects/customer/a%2Fb/erase", Route::Erase { kind: "customer".into(), id: "a/b".into() }),
             (Method::GET, "/v1/admin/destinations", Route::Destinations),
             (Method::GET, "/readyz", Route::Ready),
         ] {
@@ -220,6 +224,7 @@ mod tests {
             (Method::DELETE, "/v1/views/popular/top", "HW0016"),
             (Method::GET, "/v1/admin/views/popular/rebuild", "HW0016"),
             (Method::POST, "/v1/admin/destinations", "HW0016"),
+            (Method::GET, "/v1/admin/subjects/customer/c1/erase", "HW0016"),
         ] {
             assert_eq!(find(&method, path).unwrap_err().code().number, number, "{method} {path}");
         }

@@ -17,6 +17,8 @@
 //! half of the file is garbage, what counts is copied to `snapshots.new`, which is renamed over it. Crash points: before the
 //! rename the old file stands, after it the new one.
 //!
+//! Personal values are sealed in it: see `personal`.
+//!
 //! What it is not: the truth, or a cache of whatever was read. Only the newest snapshot of an entity is kept.
 
 use std::collections::HashMap;
@@ -27,6 +29,7 @@ use journal::seams::{Disk, DiskFile};
 use journal::{EntityKey, KeyHash, LineageId, Timestamp};
 
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_REWRITE_BYTES_MIN, SNAPSHOTS_MAX};
+use crate::personal::{Form, Place as Sealed, Subjects};
 
 const FILE: &str = "snapshots.log";
 const NEW_FILE: &str = "snapshots.new";
@@ -46,6 +49,7 @@ pub(crate) struct Snapshots {
     disk: Arc<dyn Disk>,
     lineage: LineageId,
     log: Mutex<Log>,
+    subjects: Option<Arc<Subjects>>,
 }
 
 struct Log {
@@ -77,14 +81,14 @@ struct Header {
 
 impl Snapshots {
     /// Opens the file, or begins one.
-    pub(crate) fn open(disk: Arc<dyn Disk>, lineage: LineageId) -> io::Result<Self> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, lineage: LineageId, subjects: Option<Arc<Subjects>>) -> io::Result<Self> {
         let file = match disk.open(FILE) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(FILE)?,
             Err(error) => return Err(error),
         };
         let log = Mutex::new(Log::scan(file)?);
-        Ok(Self { disk, lineage, log })
+        Ok(Self { disk, lineage, log, subjects })
     }
 
     /// The newest snapshot of an entity, if there is a whole one of this build and history.
@@ -97,11 +101,18 @@ impl Snapshots {
         };
         let (kept_build, state) = content.split_at(place.header.build_bytes as usize);
         let fits = kept_build == build.as_bytes();
-        fits.then(|| Draft { sequence: place.header.sequence, time: place.header.time, state: state.to_vec() })
+        let opened = || self.subjects.as_ref().and_then(|subjects| subjects.opened(&Sealed::Snapshot(entity), state, Form::Marked));
+        let state = fits.then(|| opened().unwrap_or_else(|| state.to_vec()))?;
+        Some(Draft { sequence: place.header.sequence, time: place.header.time, state })
     }
 
     /// Keeps a snapshot. When the disk fails there is none: the next one is tried again.
-    pub(crate) fn put(&self, entity: &EntityKey, build: &str, draft: &Draft) {
+    pub(crate) fn put(&self, entity: &EntityKey, build: &str, mut draft: Draft) {
+        match self.subjects.as_ref().map(|subjects| subjects.seal(&Sealed::Snapshot(entity), &draft.state)) {
+            Some(Ok(Some(sealed))) => draft.state = sealed,
+            Some(Err(_)) => return,
+            Some(Ok(None)) | None => {}
+        }
         let mut log = self.lock();
         let hash = entity.hash();
         if draft.state.len() > SNAPSHOT_BYTES_MAX || log.places.len() >= SNAPSHOTS_MAX && !log.places.contains_key(&hash) {
