@@ -9,8 +9,9 @@ use component::hosted::personal_mark::is_marked;
 use component::hosted::{
     ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
-use journal::{CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection};
+use journal::{AppendError, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection};
 use serde_json::Value as Json;
+use tokio::sync::oneshot;
 
 use crate::action::DryRun;
 use crate::admission::Admission;
@@ -52,7 +53,7 @@ pub struct Runtime {
     views: Arc<Views>,
     /// The journal as others see it: personal values are plain.
     shown: Arc<dyn Journal>,
-    personal: Option<Personal>,
+    personal: Option<Arc<Personal>>,
 }
 
 /// What a service with personal data has besides.
@@ -142,7 +143,8 @@ impl Runtime {
             admission: Admission::new(parts.limits.commands_in_flight_max),
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
             shown,
-            personal: subjects.map(|subjects| Personal { subjects, lost: parts.keys_lost, erased, erasing: tokio::sync::Mutex::default() }),
+            personal: subjects
+                .map(|subjects| Arc::new(Personal { subjects, lost: parts.keys_lost, erased, erasing: tokio::sync::Mutex::default() })),
         })
     }
 
@@ -403,17 +405,27 @@ impl Runtime {
     }
 
     /// Erases a subject: its keys are destroyed, and what was kept of its personal values cannot be read by anybody any more. Views that
-    /// may hold some are made again beside those that serve. Again is safe.
+    /// may hold some are made again beside those that serve. Again is safe, and a caller that goes away does not undo it.
     ///
     /// # Errors
     /// See [`EraseError`].
     pub async fn erase(&self, tenant: &str, subject: &str, why: Decision) -> Result<Erasure, EraseError> {
-        let personal = self.personal.as_ref().ok_or(EraseError::NothingPersonal)?;
-        let _one_at_a_time = personal.erasing.lock().await;
-        let (keys, position) = personal.subjects.erase(&**self.journal(), (tenant, subject), &why).await?;
-        personal.erased.fetch_max(position, SeqCst);
-        self.entities.cache.forget_all();
-        Ok(Erasure { subject: subject.to_owned(), keys, views: self.views.erase(position) })
+        let personal = Arc::clone(self.personal.as_ref().ok_or(EraseError::NothingPersonal)?);
+        let (journal, entities, views) = (Arc::clone(&self.shown), Arc::clone(&self.entities), Arc::clone(&self.views));
+        let (tenant, subject) = (tenant.to_owned(), subject.to_owned());
+        let (answer, answered) = oneshot::channel();
+        // In a task of its own: a caller that goes away would leave an event behind whose keys are still there.
+        self.delivery.tasks().spawn(Box::pin(async move {
+            let _one_at_a_time = personal.erasing.lock().await;
+            let erased = personal.subjects.erase(&*journal, (&tenant, &subject), &why).await;
+            let _ = answer.send(erased.map(|(keys, position)| {
+                personal.erased.fetch_max(position, SeqCst);
+                entities.cache.forget_all();
+                Erasure { subject, keys, views: views.erase(position) }
+            }));
+        }));
+        let stopped = || EraseError::Append(AppendError::Unavailable { cause: "the service stops".to_owned() });
+        answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {

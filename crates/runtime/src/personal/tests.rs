@@ -6,6 +6,7 @@ use journal::EntityKey;
 use journal::sim::{SimClock, SimDisk, SimRandom};
 
 use super::*;
+use crate::testing::at_once;
 
 struct Machine {
     disk: SimDisk,
@@ -191,6 +192,65 @@ fn two_processes_do_not_share_a_store_and_what_is_none_is_refused() {
     drop(subjects);
     machine.disk.open("subjects.keys").unwrap().write_at(b"something", 0).unwrap();
     assert_eq!(machine.try_open().err(), Some(KeyStoreError::NotAStore));
+}
+
+fn model() -> journal::model::ModelJournal {
+    journal::model::ModelJournal::new(Arc::new(SimClock::new()), Arc::new(SimRandom::new(9)))
+}
+
+fn settle(subjects: &Subjects, journal: &journal::model::ModelJournal, lost: Option<&str>) -> Result<u64, erase::KeysUnfit> {
+    at_once(subjects.settle(journal, lost))
+}
+
+#[test]
+fn an_erasure_that_a_kill_left_behind_its_event_is_carried_out_before_anybody_is_answered() {
+    let (mut machine, journal) = (Machine::new(7), model());
+    let subjects = machine.open();
+    settle(&subjects, &journal, None).unwrap();
+    let (ann, bob) = (sealed(&subjects, "c1", 0), sealed(&subjects, "c2", 0));
+    // The key store as it is between the event and the end of the keys.
+    let between = machine.disk.crash();
+    assert_eq!(at_once(subjects.erase(&journal, ("", "customer/c1"), &crate::Decision::default())).unwrap().0, 1);
+    // Data that come after it stay.
+    let again = sealed(&subjects, "c1", subjects.erasures());
+    let later = machine.disk.crash();
+    drop(subjects);
+    machine.disk = between;
+    let subjects = machine.open();
+    assert_eq!(plain(&subjects, "c1", &ann), ANN, "the key is there again");
+    assert!(settle(&subjects, &journal, None).unwrap() > 0);
+    assert_eq!((plain(&subjects, "c1", &ann), plain(&subjects, "c2", &bob)), (r#"{"name":null}"#.to_owned(), ANN.to_owned()));
+    let erased = at_once(subjects.erase(&journal, ("", "customer/c1"), &crate::Decision::default()));
+    assert_eq!(erased.map(|(keys, _)| keys).ok(), Some(0), "again is safe");
+    machine.disk = later;
+    let subjects = machine.open();
+    settle(&subjects, &journal, None).unwrap();
+    assert_eq!((plain(&subjects, "c1", &ann), plain(&subjects, "c1", &again)), (r#"{"name":null}"#.to_owned(), ANN.to_owned()));
+}
+
+#[test]
+fn who_was_never_known_cannot_be_erased() {
+    let (machine, journal) = (Machine::new(8), model());
+    let subjects = machine.open();
+    for (subject, is_name) in [("customer/c9", true), ("customer", false), ("customer/", false), ("customer/a\nb", false)] {
+        let refused = at_once(subjects.erase(&journal, ("", subject), &crate::Decision::default())).unwrap_err();
+        assert_eq!(matches!(refused, erase::EraseError::UnknownSubject), is_name, "{subject}: {refused}");
+        assert_eq!(matches!(refused, erase::EraseError::Invalid { .. }), !is_name, "{subject}: {refused}");
+    }
+}
+
+#[test]
+fn another_store_than_the_journals_is_refused_until_a_person_says_that_its_own_is_lost() {
+    let (machine, other, journal) = (Machine::new(9), Machine::new(10), model());
+    let (subjects, others) = (machine.open(), other.open());
+    settle(&subjects, &journal, None).unwrap();
+    let ann = sealed(&subjects, "c1", 0);
+    let Err(erase::KeysUnfit::OtherStore { expected, .. }) = settle(&others, &journal, None) else { panic!("it is another one") };
+    assert!(settle(&others, &journal, Some("0000000000000000")).is_err(), "a slip is no word");
+    settle(&others, &journal, Some(&expected)).unwrap();
+    settle(&others, &journal, None).unwrap();
+    assert_eq!(plain(&others, "c1", &ann), r#"{"name":null}"#);
+    assert!(settle(&subjects, &journal, None).is_err(), "the last word counts");
 }
 
 #[derive(Default, State)]
