@@ -13,6 +13,9 @@ mod http_call;
 #[path = "../03_operation_transfer.rs"]
 mod operation_transfer;
 #[allow(dead_code, unreachable_pub)]
+#[path = "../10_personal_data.rs"]
+mod personal_data;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../09_processor.rs"]
 mod processor;
 #[allow(dead_code, unreachable_pub)]

@@ -26,9 +26,9 @@ pub(crate) fn read_input<T: Value>(body: &[u8]) -> Result<T, Refusal> {
     read(Seed::<T>::new(Reading::Strict), body)
 }
 
-/// Whether the data of a message fits a type; what the type does not know is passed over.
-pub(crate) fn read_message<T: Value>(json: &[u8]) -> Result<(), Refusal> {
-    read(Seed::<T>::new(Reading::Tolerant), json).map(drop)
+/// The data of a message, when it fits a type; what the type does not know is passed over.
+pub(crate) fn read_message<T: Value>(json: &[u8]) -> Result<T, Refusal> {
+    read(Seed::<T>::new(Reading::Tolerant), json)
 }
 
 /// That a text of JSON nests no deeper than a body may.

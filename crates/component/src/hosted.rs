@@ -13,6 +13,8 @@ use bytes::Bytes;
 
 use serde_json::Value as Json;
 
+pub use crate::personal::mark as personal_mark;
+
 use crate::action::{DeliveryPolicy, Start};
 use crate::processor::EventClock;
 use crate::view::{Tables, ViewEvent};
@@ -32,6 +34,9 @@ pub struct CommandContext {
     pub correlation_id: Option<String>,
     /// The sequence of the entity's last event before this command.
     pub sequence: u64,
+    /// How many erasures this process has seen: what is older than its subject's erasure is not recorded again.
+    #[doc(hidden)]
+    pub erasures: u64,
 }
 
 /// An event as it goes into the journal.
@@ -172,6 +177,14 @@ pub trait HostedEntity: Send + Sync + 'static {
     /// See [`Refusal`]; never `Rejected`.
     fn check(&self, command: &str, body: &[u8]) -> Result<(), Refusal>;
 
+    /// A command's body with its personal values as marks, for who keeps it until it is decided; `None` when it has none.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    fn marked(&self, _command: &str, _entity_id: &str, _body: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        Ok(None)
+    }
+
     /// A state without events.
     fn fresh(&self) -> Box<dyn LiveEntity>;
 
@@ -191,6 +204,14 @@ pub trait HostedEntity: Send + Sync + 'static {
     fn raised(&self, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
         let message = format!("event {}/{} version {}: this component does not raise old events", self.name(), event.name, event.version);
         Err(Unreadable { message })
+    }
+
+    /// As [`raised`](Self::raised), of an entity: its personal values know whose they are.
+    ///
+    /// # Errors
+    /// When the component does not know the event or cannot read it.
+    fn bound(&self, _entity_id: &str, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
+        self.raised(event)
     }
 
     /// Everything that describes it outside.
@@ -500,6 +521,8 @@ pub struct ProcessorDescription {
     pub clock: EventClock,
     /// Where it begins when it is new.
     pub start: Start,
+    /// Whether its state has personal values.
+    pub is_personal: bool,
 }
 
 /// An input on its way to a key.
@@ -564,6 +587,14 @@ pub trait HostedTopic: Send + Sync {
     /// # Errors
     /// A refusal whose pointer begins at the data.
     fn check(&self, json: Option<&[u8]>) -> Result<(), Refusal>;
+
+    /// Data with its personal values as marks; `None` when it has none. What its type does not know is left out: it might be personal too.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    fn marked(&self, _json: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        Ok(None)
+    }
 }
 
 /// A topic, for OpenAPI and for people.

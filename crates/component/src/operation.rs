@@ -6,8 +6,9 @@ use crate::entity::Entity;
 use crate::host::Live;
 use crate::host::recording::{decode_state, encode_event, encode_state};
 use crate::hosted::{CommandContext, EncodedEvent, LiveEntity};
+use crate::personal::Binding;
 use crate::value::Value;
-use crate::variants::Rejection;
+use crate::variants::{Rejection, Variants as _};
 
 /// A decision over several entities, committed together, with an expectation on the head of each.
 ///
@@ -119,6 +120,7 @@ pub struct Entities<'a> {
     seats: Vec<Seat<'a>>,
     /// The first thing that went wrong while recording: the operation is refused with it.
     broken: Option<String>,
+    erasures: u64,
 }
 
 /// One entity: its state and what was recorded on it.
@@ -137,9 +139,9 @@ type Recorded = (&'static str, String, Vec<EncodedEvent>);
 type Undo = Box<dyn FnOnce(&mut dyn Any) -> Result<(), String>>;
 
 impl<'a> Entities<'a> {
-    pub(crate) fn new(states: impl Iterator<Item = (&'static str, String, &'a mut dyn Any)>) -> Self {
+    pub(crate) fn new(states: impl Iterator<Item = (&'static str, String, &'a mut dyn Any)>, erasures: u64) -> Self {
         let seat = |(kind, id, state)| Seat { kind, id, state, events: Vec::new(), undo: None };
-        Self { seats: states.map(seat).collect(), broken: None }
+        Self { seats: states.map(seat).collect(), broken: None, erasures }
     }
 
     /// The state of an entity, with the events that were recorded on it.
@@ -155,12 +157,14 @@ impl<'a> Entities<'a> {
 
     /// Records an event on an entity and evolves its state. An entity that `Operation::entities` did not name refuses the operation.
     pub fn record<A: Entity>(&mut self, id: &str, event: A::Event) {
-        if let Err(message) = self.try_record::<A>(id, &event) {
+        if let Err(message) = self.try_record::<A>(id, event) {
             self.broken.get_or_insert(message);
         }
     }
 
-    fn try_record<A: Entity>(&mut self, id: &str, event: &A::Event) -> Result<(), String> {
+    fn try_record<A: Entity>(&mut self, id: &str, mut event: A::Event) -> Result<(), String> {
+        A::Event::bind(&mut event, &Binding::of_entity(A::NAME, id, Some(self.erasures)));
+        let event = &event;
         let seat = self.seats.iter_mut().find(|seat| seat.is::<A>(id)).ok_or_else(|| not_named::<A>(id))?;
         let state: &mut A = seat.state.downcast_mut().ok_or_else(|| not_named::<A>(id))?;
         let mut encoded = encode_event(A::NAME, event)?;

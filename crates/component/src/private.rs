@@ -14,6 +14,7 @@ pub use serde::ser::{Serialize, SerializeStruct, SerializeStructVariant, Seriali
 pub use serde_json::Value as Json;
 
 pub use crate::hosted::{ShapeDescription, StoredEvent, Unreadable};
+pub use crate::personal::{Binding, SubjectId};
 pub use crate::value::enumeration::{Alternative, Choice, beyond, read_choice, read_variant_fields};
 pub use crate::value::{Definitions, Field, Object, Reading, Value, empty_object, read_object};
 pub use crate::variants::{Command, Event, Rejection, State, Variants, decode_older, shape, unknown_name};

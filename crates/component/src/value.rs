@@ -9,7 +9,7 @@ mod collection;
 pub(crate) mod enumeration;
 mod object;
 mod primitive;
-mod schema;
+pub(crate) mod schema;
 
 use std::marker::PhantomData;
 
@@ -17,6 +17,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Map
 use serde::ser::{Serialize, SerializeStruct, SerializeStructVariant, Serializer};
 use serde_json::Value as Json;
 
+use crate::personal::Binding;
 pub use collection::Key;
 pub use object::{Object, empty_object, read_object};
 pub use schema::{Definitions, Field, schema_of};
@@ -122,9 +123,13 @@ pub trait Value: Serialize + DeserializeOwned + 'static {
         slot.or_else(Self::absent).ok_or_else(|| E::missing_field(name))
     }
 
+    /// Tells the personal values in it whose they are.
+    #[doc(hidden)]
+    fn bind(_value: &mut Self, _to: &Binding<'_>) {}
+
     #[doc(hidden)]
     fn field(name: &'static str, summary: &'static str, has_default: bool) -> Field {
-        Field { name, summary, required: !has_default && Self::absent().is_none(), schema: Self::schema }
+        Field { name, summary, required: !has_default && Self::absent().is_none(), schema: Self::schema, subject: None }
     }
 }
 

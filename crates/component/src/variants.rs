@@ -5,6 +5,7 @@ use serde::ser::{Serialize, Serializer};
 use serde_json::Value as Json;
 
 use crate::hosted::{ShapeDescription, StoredEvent, Unreadable};
+use crate::personal::Binding;
 use crate::value::{Definitions, Reading, Value, decode, decode_seed, encode_written};
 
 /// An enum whose variants have durable names. The derives implement it.
@@ -22,6 +23,10 @@ pub trait Variants: Sized + 'static {
 
     #[doc(hidden)]
     fn read<'de, D: Deserializer<'de>>(name: &str, payload: D, reading: Reading) -> Result<Self, D::Error>;
+
+    /// Tells the personal values in it whose they are.
+    #[doc(hidden)]
+    fn bind(_value: &mut Self, _to: &Binding<'_>) {}
 
     #[doc(hidden)]
     fn shapes(definitions: fn() -> Definitions) -> Vec<ShapeDescription>;

@@ -17,6 +17,8 @@ mod events;
 mod given;
 #[path = "component/operations.rs"]
 mod operations;
+#[path = "component/personal.rs"]
+mod personal;
 #[path = "component/rules.rs"]
 mod rules;
 #[path = "component/topics.rs"]

@@ -9,6 +9,7 @@ mod general;
 mod journal;
 mod pulls;
 mod schemas;
+mod subjects;
 mod topics;
 mod views;
 
@@ -42,6 +43,7 @@ pub fn openapi(
     consumers::paths(&mut schemas, &mut paths);
     destinations::paths(&mut schemas, &mut paths);
     journal::paths(&mut schemas, &mut paths);
+    subjects::paths(&mut paths);
     pulls::paths(&mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();

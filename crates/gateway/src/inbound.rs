@@ -28,6 +28,7 @@ mod refusal;
 mod route;
 mod server;
 mod stream;
+mod subject;
 mod topic;
 mod view;
 

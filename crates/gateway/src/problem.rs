@@ -89,6 +89,8 @@ codes! {
     DECISION_STALE = "HW0081" "decision-stale" 409;
     CONSUMER_NOT_WORKING = "HW0082" "consumer-not-working" 503 retry 1;
     DECISION_UNFIT = "HW0083" "decision-unfit" 422;
+    UNKNOWN_SUBJECT = "HW0090" "unknown-subject" 404;
+    ERASURE_UNFINISHED = "HW0091" "erasure-unfinished" 503 retry 1;
 }
 
 /// Where a code's page stands; the code's number follows.

@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod consumer;
 pub(crate) mod destination;
 pub(crate) mod entity;
+pub(crate) mod erase;
 pub(crate) mod events;
 pub(crate) mod explain;
 mod flags;
@@ -66,6 +67,8 @@ pub enum Command {
     /// Look at entities
     #[command(subcommand)]
     Entity(entity::Command),
+    /// Erase a subject: what is kept of its personal data cannot be read by anybody any more
+    Erase(erase::Arguments),
     /// Publish messages to a topic
     #[command(subcommand)]
     Topic(topic::Command),
@@ -141,6 +144,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Consumer(command) => consumer::run(command, settings, flags.json),
         Command::Destination(command) => destination::run(command, settings, flags.json),
         Command::Entity(command) => entity::run(command, settings, flags.json),
+        Command::Erase(arguments) => erase::run(arguments, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),
         Command::Backup(arguments) => backup::back_up_to(arguments, settings, flags.json),

@@ -37,6 +37,8 @@ pub(crate) const IMPORT: &str = "HW0072";
 
 /// A backup or a restore does not fit: not an empty directory, another history, a backup that was never finished.
 pub(crate) const BACKUP: &str = "HW0073";
+/// The key store of a service with personal data is not there, is another one, or cannot be used.
+pub(crate) const KEYS: &str = "HW0092";
 
 /// All codes of this room, for the test that each has a page.
 #[cfg(test)]
@@ -55,6 +57,7 @@ pub(crate) const CODES: &[&str] = &[
     SYSTEM,
     IMPORT,
     BACKUP,
+    KEYS,
 ];
 
 /// Why a service did not start, or a command line call failed.

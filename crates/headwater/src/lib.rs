@@ -82,5 +82,5 @@ pub use failure::Failure;
 pub use gateway::Page;
 pub use given_view::{AskedView, GivenView, given_view};
 pub use running::Running;
-pub use runtime::{DestinationPolicy, DestinationState, DestinationStatus};
+pub use runtime::{DestinationPolicy, DestinationState, DestinationStatus, Erasure};
 pub use service::Service;

@@ -8,7 +8,7 @@ use gateway::Pages;
 use journal::ReadError;
 use journal::seams::{Disk, RealDisk};
 use runtime::seams::TokioTasks;
-use runtime::{DeliveryError, Parts, PlantedBug, Runtime, ViewFolder};
+use runtime::{DeliveryError, Parts, Runtime, StartError, ViewFolder, has_personal_data};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::descriptors;
 use crate::engine::{self, Engine};
 use crate::exit::Exit;
-use crate::failure::{COMPONENTS, DATA_DAMAGED, DATA_OPEN, Failure, LISTEN};
+use crate::failure::{COMPONENTS, DATA_DAMAGED, DATA_OPEN, Failure, KEYS, LISTEN};
 use crate::output;
 use crate::service::Service;
 
@@ -85,7 +85,7 @@ pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running,
     };
     if let Err(error) = runtime.begin().await {
         engine.journal.close().await;
-        return Err(not_begun(&error));
+        return Err(not_begun(&error, config));
     }
     let options = gateway::Options {
         body_bytes_max: config.body_bytes_max,
@@ -161,18 +161,46 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         tasks: Arc::new(TokioTasks::current()),
         threads: engine.threads.clone(),
         snapshots: Some(snapshots(&config.data)?),
+        keys: keys(service, config)?,
+        keys_lost: config.keys_lost.clone(),
         view_folder: Some(view_folder(&config.data)?),
         notices: Arc::new(|words| output::talk(format!("note: {words}"))),
         limits: config.limits,
         planted: runtime::PlantedBug::None,
     };
-    let runtime = Runtime::new(parts).map_err(|error| Failure::configuration(COMPONENTS, error.to_string()))?;
+    let runtime = Runtime::new(parts).map_err(|error| match error {
+        StartError::Keys(error) => Failure::new(Exit::Failed, KEYS, format!("key store {}: {error}", config.keys.display())),
+        error => Failure::configuration(COMPONENTS, error.to_string()),
+    })?;
     Ok(Arc::new(runtime))
 }
 
+/// Keys lie apart from the journal, so that a copy of the one is not a copy of the other. A service without personal data has none, unless
+/// it once had some.
+fn keys(service: &Service, config: &Config) -> Result<Option<Arc<dyn Disk>>, Failure> {
+    let is_personal = has_personal_data(service.entities(), service.operations(), service.processors(), service.topics());
+    if !is_personal && !config.keys.is_dir() {
+        return Ok(None);
+    }
+    let disk = RealDisk::open(&config.keys).map_err(|error| {
+        let message =
+            format!("cannot open the key store {}: {error}; make it writable, or name another one with --keys", config.keys.display());
+        Failure::new(Exit::Failed, KEYS, message)
+    })?;
+    Ok(Some(Arc::new(disk)))
+}
+
 /// What it means to the person at the terminal that consumers could not begin.
-fn not_begun(error: &DeliveryError) -> Failure {
+fn not_begun(error: &DeliveryError, config: &Config) -> Failure {
     match error {
+        DeliveryError::Keys(unfit) => {
+            let keys = config.keys.display();
+            Failure::new(
+                Exit::Failed,
+                KEYS,
+                format!("key store {keys}: {unfit}; bring the journal's own key store back, or name it with --keys"),
+            )
+        }
         DeliveryError::Read(ReadError::Damaged { .. }) => Failure::new(Exit::Damaged, DATA_DAMAGED, error.to_string()),
         other => Failure::new(Exit::Failed, DATA_OPEN, format!("the service cannot begin: {other}")),
     }

@@ -142,6 +142,12 @@ impl Service {
         self
     }
 
+    /// Sets where the keys of subjects are kept when it is embedded with [`start`](Self::start): apart from the data.
+    pub fn keys(mut self, directory: impl Into<String>) -> Self {
+        self.flags.values.push(("keys", directory.into()));
+        self
+    }
+
     /// The service's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -41,6 +41,7 @@
 //! What it is not: a test of the disk or of HTTP. Nothing here listens or calls (see [`Testkit::stub_http`]), and the journal is in memory; what a power cut does to the real
 //! one is tested by Headwater itself.
 
+mod erase;
 mod held;
 mod http;
 mod key;

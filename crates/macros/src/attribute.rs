@@ -90,7 +90,7 @@ pub(crate) fn of_variant(kind: Kind, variant: &Ident, attributes: &[Attribute]) 
 }
 
 /// The one attribute of this name.
-fn only<'a>(name: &str, owner: &Ident, attributes: &'a [Attribute]) -> Result<Option<&'a Attribute>, Error> {
+pub(crate) fn only<'a>(name: &str, owner: &Ident, attributes: &'a [Attribute]) -> Result<Option<&'a Attribute>, Error> {
     let mut own = attributes.iter().filter(|attribute| attribute.path().is_ident(name));
     let first = own.next();
     match own.next() {

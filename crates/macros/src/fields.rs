@@ -78,6 +78,16 @@ pub(crate) fn puts(put: &str, fields: &[Field<'_>]) -> TokenStream {
     quote!(#(#puts)*)
 }
 
+/// Tells each bound field whose the personal values in it are.
+pub(crate) fn binds(fields: &[Field<'_>]) -> TokenStream {
+    let binds = fields.iter().enumerate().map(|(at, field)| {
+        let (value, binding) = (as_value(&field.ty), binding(at));
+        let to = field.subject.as_ref().map_or_else(|| quote!(to), |subject| subject.binding(fields));
+        quote!(#value::bind(#binding, #to);)
+    });
+    quote!(#(#binds)*)
+}
+
 pub(crate) fn binding(at: usize) -> Ident {
     format_ident!("__{at}")
 }
@@ -86,7 +96,11 @@ pub(crate) fn binding(at: usize) -> Ident {
 pub(crate) fn schema(fields: &[Field<'_>]) -> TokenStream {
     let fields = fields.iter().map(|field| {
         let (value, name, summary, has_default) = (as_value(&field.ty), &field.name, &field.summary, field.has_default);
-        quote!(#value::field(#name, #summary, #has_default))
+        let subject = field.subject.as_ref().map(|subject| {
+            let text = &subject.text;
+            quote!(.of_subject(#text))
+        });
+        quote!(#value::field(#name, #summary, #has_default)#subject)
     });
     quote!(&[#(#fields),*])
 }

@@ -8,6 +8,7 @@ use syn::{Data, DeriveInput, Error, Fields, Generics, Ident};
 
 use crate::attribute::{self, Kind, VariantAttribute};
 use crate::name;
+use crate::subject::{self, Subject};
 
 pub(crate) struct Enum<'a> {
     pub(crate) ident: &'a Ident,
@@ -36,6 +37,8 @@ pub(crate) struct Field<'a> {
     pub(crate) name: String,
     pub(crate) summary: String,
     pub(crate) has_default: bool,
+    /// Whose the personal values in it are, where the field says so.
+    pub(crate) subject: Option<Subject>,
 }
 
 impl<'a> Enum<'a> {
@@ -75,8 +78,10 @@ impl<'a> Shape<'a> {
             Fields::Unit => Ok(Self::Bare),
             Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
                 let only = &fields.unnamed[0];
-                if let Some(attribute) = only.attrs.iter().find(|attribute| attribute.path().is_ident("field")) {
-                    return Err(Error::new(attribute.span(), "a value without a name has no `#[field(..)]`"));
+                for name in ["field", "personal"] {
+                    if let Some(attribute) = only.attrs.iter().find(|attribute| attribute.path().is_ident(name)) {
+                        return Err(Error::new(attribute.span(), format!("a value without a name has no `#[{name}(..)]`")));
+                    }
                 }
                 Ok(Self::One(without_self(only.ty.to_token_stream(), owner)))
             }
@@ -87,6 +92,7 @@ impl<'a> Shape<'a> {
             Fields::Named(fields) => {
                 let fields = all(fields.named.iter().map(|field| Field::read(owner, field)))?;
                 check_field_names(&fields)?;
+                subject::check(&fields)?;
                 Ok(Self::Fields(fields))
             }
         }
@@ -99,7 +105,8 @@ impl<'a> Field<'a> {
         let attribute = attribute::of_field(ident, &field.attrs)?;
         let name = attribute.name.as_ref().map_or_else(|| Ok(ident.unraw().to_string()), name::check_field)?;
         let ty = without_self(field.ty.to_token_stream(), owner);
-        Ok(Self { ident, ty, name, summary: attribute::summary(&field.attrs), has_default: attribute.has_default })
+        let (summary, subject) = (attribute::summary(&field.attrs), subject::of_field(ident, &field.attrs)?);
+        Ok(Self { ident, ty, name, summary, has_default: attribute.has_default, subject })
     }
 }
 

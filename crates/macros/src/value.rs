@@ -7,7 +7,7 @@ use syn::{Data, DeriveInput, Error, Ident};
 use crate::attribute::{self, Kind};
 use crate::fields::{self, as_value, block, slots};
 use crate::model::{Enum, Shape, Variant, check_generics};
-use crate::variants::{objects, schema};
+use crate::variants::{bind_arm, objects, schema};
 
 pub(crate) fn derive_value(input: &DeriveInput) -> TokenStream {
     match implement("Value", input) {
@@ -49,6 +49,7 @@ struct Parts {
     schema: TokenStream,
     write: TokenStream,
     read: TokenStream,
+    bind: TokenStream,
 }
 
 impl Parts {
@@ -63,6 +64,7 @@ impl Parts {
                     __hw::empty_object(serializer)
                 }),
                 read: quote!(<() as __hw::Value>::read(deserializer, reading).map(|()| #ident)),
+                bind: quote!(let _ = value;),
             },
             Shape::One(ty) => {
                 let value = as_value(ty);
@@ -74,10 +76,12 @@ impl Parts {
                     }),
                     write: quote!(#value::write(&value.0, serializer)),
                     read: quote!(#value::read(deserializer, reading).map(#ident)),
+                    bind: quote!(#value::bind(&mut value.0, to)),
                 }
             }
             Shape::Fields(list) => {
                 let (slots, pattern, count, puts) = (slots(0), fields::pattern(list), list.len(), fields::puts("put", list));
+                let binds = fields::binds(list);
                 Self {
                     support: fields::object(&slots, ident, &quote!(#ident), list),
                     schema,
@@ -89,6 +93,10 @@ impl Parts {
                         __hw::SerializeStruct::end(object)
                     }},
                     read: quote!(__hw::read_object::<#slots, __D>(deserializer, reading)),
+                    bind: quote! {
+                        let #ident #pattern = value;
+                        #binds
+                    },
                 }
             }
         }
@@ -100,6 +108,7 @@ impl Parts {
         let choices = read.variants.iter().enumerate().map(|(at, variant)| choice_arm(at, variant));
         let alternatives = read.variants.iter().map(alternative);
         let writes = (0_u32..).zip(&read.variants).map(|(at, variant)| write_arm(at, variant));
+        let binds = read.variants.iter().map(bind_arm);
         let objects = objects(read);
         Self {
             support: quote! {
@@ -124,11 +133,12 @@ impl Parts {
             schema: quote!(|definitions: &mut __hw::Definitions| definitions.one_of(#summary, &[#(#alternatives),*])),
             write: quote!(match value { #(#writes)* }),
             read: quote!(__hw::read_choice::<Self, __D>(deserializer, reading)),
+            bind: quote!(match value { #(#binds)* }),
         }
     }
 
     fn into_code(self, ident: &Ident) -> TokenStream {
-        let Self { support, schema, write, read } = self;
+        let Self { support, schema, write, read, bind } = self;
         let name = ident.to_string();
         let serde = serde(ident);
         quote! {
@@ -150,6 +160,11 @@ impl Parts {
                     reading: __hw::Reading,
                 ) -> __hw::Result<Self, __D::Error> {
                     #read
+                }
+
+                fn bind(value: &mut Self, to: &__hw::Binding<'_>) {
+                    let _ = to;
+                    #bind
                 }
             }
         }

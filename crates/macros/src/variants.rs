@@ -46,6 +46,7 @@ fn variants(read: &Enum<'_>) -> TokenStream {
     let name_arms = read.variants.iter().map(name_arm);
     let write_arms = read.variants.iter().map(write_arm);
     let read_arms = read.variants.iter().enumerate().map(|(at, variant)| read_arm(at, variant));
+    let bind_arms = read.variants.iter().map(bind_arm);
     let shapes = read.variants.iter().map(shape);
     quote! {
         impl __hw::Variants for #ident {
@@ -68,6 +69,11 @@ fn variants(read: &Enum<'_>) -> TokenStream {
                     #(#read_arms)*
                     _ => __hw::Err(__hw::unknown_name(name, <Self as __hw::Variants>::NAMES)),
                 }
+            }
+
+            fn bind(value: &mut Self, to: &__hw::Binding<'_>) {
+                let _ = to;
+                match value { #(#bind_arms)* }
             }
 
             fn shapes(definitions: fn() -> __hw::Definitions) -> __hw::Vec<__hw::ShapeDescription> {
@@ -100,6 +106,22 @@ fn write_arm(variant: &Variant<'_>) -> TokenStream {
                     __hw::SerializeStruct::end(object)
                 }
             }
+        }
+    }
+}
+
+/// Tells the values of a variant whose the personal ones are.
+pub(crate) fn bind_arm(variant: &Variant<'_>) -> TokenStream {
+    let ident = variant.ident;
+    match &variant.shape {
+        Shape::Bare => quote!(Self::#ident => {}),
+        Shape::One(ty) => {
+            let value = as_value(ty);
+            quote!(Self::#ident(only) => #value::bind(only, to),)
+        }
+        Shape::Fields(list) => {
+            let (pattern, binds) = (fields::pattern(list), fields::binds(list));
+            quote!(Self::#ident #pattern => { #binds })
         }
     }
 }

@@ -8,6 +8,7 @@ use journal::limits::COMMAND_ID_BYTES_MAX;
 use journal::seams::{Clock, Random};
 use journal::{CommandId, CommandRecord, CommitId, Context, EntityKey, EventData, Fingerprint, FoundCommand, Lineage, Timestamp};
 
+use crate::personal::Subjects;
 use crate::request::{CommandError, CommandOutcome};
 
 /// What a caller asked for, but for its target.
@@ -30,6 +31,8 @@ pub(crate) enum AskedId {
     Client(Option<String>),
     /// From the platform: it has a control character, so that no client can send it.
     Derived(String),
+    /// From its sender, when the command was accepted; the fingerprint is the one of the body as it was sent.
+    Accepted(String, Option<Fingerprint>),
 }
 
 impl From<Option<String>> for AskedId {
@@ -42,6 +45,7 @@ impl From<Option<String>> for AskedId {
 pub(crate) struct Mint {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) subjects: Option<Arc<Subjects>>,
 }
 
 impl Mint {
@@ -65,6 +69,7 @@ impl Asked {
             AskedId::Client(Some(id)) => (checked(id)?, true, fingerprint()),
             AskedId::Client(None) => (mint.id(), false, fingerprint()),
             AskedId::Derived(id) => (id, true, None),
+            AskedId::Accepted(id, fingerprint) => (id, true, fingerprint),
         };
         if context.correlation_id.is_none() {
             context.correlation_id = Some(text.as_str().into());
@@ -73,14 +78,15 @@ impl Asked {
     }
 
     /// What a rule may know. `time` is the entity's last one: its clock never goes back.
-    pub(crate) fn context_for(&self, entity: &EntityKey, sequence: u64, time: Timestamp, clock: &dyn Clock) -> CommandContext {
+    pub(crate) fn context_for(&self, entity: &EntityKey, sequence: u64, time: Timestamp, mint: &Mint) -> CommandContext {
         CommandContext {
             entity_id: entity.id().to_owned(),
             tenant: entity.tenant().to_owned(),
-            time_micros: clock.now().max(time).as_micros(),
+            time_micros: mint.clock.now().max(time).as_micros(),
             principal: self.context.principal.as_deref().map(str::to_owned),
             correlation_id: self.context.correlation_id.as_deref().map(str::to_owned),
             sequence,
+            erasures: mint.subjects.as_ref().map_or(0, |subjects| subjects.erasures()),
         }
     }
 

@@ -21,6 +21,7 @@ pub mod fuzzing;
 mod isolation;
 pub mod limits;
 mod operation;
+mod personal;
 mod processor;
 mod pull;
 mod request;
@@ -46,6 +47,8 @@ pub use delivery::{
 pub use destination::{DestinationPolicy, DestinationState, DestinationStatus, Outgoing, OutgoingCall, OutgoingError};
 pub use entity::snapshots::PlantedBug;
 pub use limits::Limits;
+pub use personal::erase::{EraseError, Erasure, KeysUnfit};
+pub use personal::{KeyStoreError, has_personal_data};
 pub use processor::KeySight;
 pub use pull::{ConsumerError, ConsumerReads, ConsumerSetup, ConsumerSight, ConsumerStart, DeliveryWord, PulledDelivery, SetUp};
 pub use request::{
@@ -96,6 +99,10 @@ pub struct Parts {
     pub threads: Arc<dyn Spawner>,
     /// Where snapshots are kept; none are when it is absent.
     pub snapshots: Option<Arc<dyn Disk>>,
+    /// Where the keys of subjects are kept; needed by components with personal data, and apart from the journal.
+    pub keys: Option<Arc<dyn Disk>>,
+    /// The id of a key store that is lost for good: the journal goes with the one above from now on.
+    pub keys_lost: Option<String>,
     /// Where the files of views lie; they are in memory when it is absent.
     pub view_folder: Option<ViewFolder>,
     /// Tells an operator what has happened in the background.

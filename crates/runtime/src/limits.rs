@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Keys of subjects in a key store, at most, destroyed ones among them: about 50 bytes of memory each.
+pub const SUBJECT_KEYS_MAX: usize = 16_000_000;
+
 /// The bounds a service may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

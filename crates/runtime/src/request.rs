@@ -1,9 +1,11 @@
 //! What the doors (HTTP, embedding, tests) ask of the runtime, and what it answers. No HTTP here: the gateway maps these.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use component::hosted::Refusal;
+use component::hosted::personal_mark::revealed;
+use component::hosted::{Refusal, Rejected};
 use journal::{Context, Cursor, Durability, EntityKey, ReadError, Timestamp};
 
 /// A command for one entity.
@@ -280,5 +282,45 @@ impl std::error::Error for StateError {}
 impl From<ReadError> for StateError {
     fn from(error: ReadError) -> Self {
         Self::Read(error)
+    }
+}
+
+/// An answer as clients may see it: personal values are plain.
+pub(crate) fn shown(answer: Result<CommandOutcome, CommandError>) -> Result<CommandOutcome, CommandError> {
+    match answer {
+        Ok(outcome) => Ok(CommandOutcome { reply: shown_bytes(outcome.reply), ..outcome }),
+        Err(error) => Err(error.shown()),
+    }
+}
+
+/// The same for a text of JSON.
+pub(crate) fn shown_bytes(json: Bytes) -> Bytes {
+    match revealed(&json) {
+        Cow::Owned(revealed) => revealed.into(),
+        Cow::Borrowed(_) => json,
+    }
+}
+
+impl CommandError {
+    fn shown(self) -> Self {
+        match self {
+            Self::Refused(Refusal::Rejected(Rejected { code, message, data })) => {
+                let text = data.to_string();
+                let data = serde_json::from_slice(&revealed(text.as_bytes())).unwrap_or(data);
+                Self::Refused(Refusal::Rejected(Rejected { code, message, data }))
+            }
+            other => other,
+        }
+    }
+}
+
+impl Outcome {
+    /// As clients may see it.
+    pub(crate) fn shown(self) -> Self {
+        match self {
+            Self::Done(past) => Self::Done(PastOutcome { reply: past.reply.map(shown_bytes), ..past }),
+            Self::Refused { command, error, time } => Self::Refused { command, error: error.shown(), time },
+            pending @ Self::Pending { .. } => pending,
+        }
     }
 }

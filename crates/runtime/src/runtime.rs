@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use component::hosted::{ActionHandle, EntityDescription, OperationDescription, TopicDescription, ViewDescription};
-use journal::{CommandId, Context, Cursor, EntityKey, Events, Journal, ReadMode, Selection, Timestamp};
+use component::hosted::personal_mark::is_marked;
+use component::hosted::{
+    ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
+};
+use journal::{AppendError, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp};
 use serde_json::Value as Json;
+use tokio::sync::oneshot;
 
 use crate::action::DryRun;
 use crate::admission::Admission;
@@ -18,9 +23,14 @@ use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
 use crate::operation::Operations;
+use crate::personal::erase::{EraseError, Erasure};
+use crate::personal::veil::veiled;
+use crate::personal::{Form, Subjects};
 use crate::processor::{KeySight, Processors};
 use crate::pull::{ConsumerError, ConsumerSetup, ConsumerSight, DeliveryWord, PullConsumers, PulledDelivery, SetUp};
-use crate::request::{CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead};
+use crate::request::{
+    CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead, shown, shown_bytes,
+};
 use crate::start::StartError;
 use crate::topic::{PublishAnswer, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
@@ -41,6 +51,20 @@ pub struct Runtime {
     pulled: PullConsumers,
     admission: Admission,
     views: Arc<Views>,
+    /// The journal as others see it: personal values are plain.
+    shown: Arc<dyn Journal>,
+    personal: Option<Arc<Personal>>,
+}
+
+/// What a service with personal data has besides.
+struct Personal {
+    subjects: Arc<Subjects>,
+    /// A key store that is lost for good.
+    lost: Option<String>,
+    /// Up to here subjects were erased.
+    erased: Arc<AtomicU64>,
+    /// One erasure after the other: what is erased up to a place is all of it.
+    erasing: tokio::sync::Mutex<()>,
 }
 
 /// How a runtime is.
@@ -71,10 +95,15 @@ impl Runtime {
         let plans = start::check(&parts)?;
         let destinations = start::destinations(&parts.destinations)?;
         let kinds = start::emitted(&parts).into_iter().map(Kind::new).collect();
+        let subjects = start::subjects(&parts)?;
+        // Who decides and remembers sees marks, and everybody else plain values.
+        let journal = veiled(&parts.journal, subjects.as_ref(), Form::Marked);
+        let shown = veiled(&parts.journal, subjects.as_ref(), Form::Plain);
+        let erased = Arc::new(AtomicU64::new(0));
         // Snapshots are derived: without them loads take longer, and that is all.
-        let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, parts.journal.lineage().id, parts.planted).ok());
+        let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, journal.lineage().id, subjects.clone(), parts.planted).ok());
         let seams = Seams {
-            journal: Arc::clone(&parts.journal),
+            journal: Arc::clone(&shown),
             registers: parts.registers,
             clock: Arc::clone(&parts.clock),
             random: Arc::clone(&parts.random),
@@ -89,16 +118,18 @@ impl Runtime {
             outgoing: parts.outgoing,
         };
         let around = Surroundings {
-            journal: Arc::clone(&parts.journal),
+            journal: Arc::clone(&shown),
             clock: Arc::clone(&parts.clock),
             tasks: parts.tasks,
             threads: parts.threads,
             notices: parts.notices,
             stall_after: parts.limits.stall_after,
+            erased: Arc::clone(&erased),
         };
-        let mint = Mint { clock: parts.clock, random: parts.random };
-        let topics = Topics::new(Arc::clone(&parts.journal), parts.topics);
-        let entities = Arc::new(Entities::new(parts.journal, mint, kinds, snapshots, parts.limits));
+        let mint = Mint { clock: parts.clock, random: parts.random, subjects: subjects.clone() };
+        let topics = Topics::new(Arc::clone(&journal), parts.topics);
+        let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
+        let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
         let delivery = DeliveryRoom::new(seams);
         Ok(Self {
             service: parts.service,
@@ -106,13 +137,16 @@ impl Runtime {
             actions: parts.actions,
             destinations: Arc::new(Destinations::new(machine, destinations)),
             entities,
-            processors: Processors::new(parts.processors, Arc::clone(delivery.seams())),
+            processors: Processors::new(parts.processors, processors),
             delivery,
             operations: Arc::new(Operations::new(parts.operations)),
             topics,
             pulled: PullConsumers::new(),
             admission: Admission::new(parts.limits.commands_in_flight_max),
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
+            shown,
+            personal: subjects
+                .map(|subjects| Arc::new(Personal { subjects, lost: parts.keys_lost, erased, erasing: tokio::sync::Mutex::default() })),
         })
     }
 
@@ -122,10 +156,10 @@ impl Runtime {
         &self.service
     }
 
-    /// The journal.
+    /// The journal, as clients may see it: personal values are plain in it.
     #[must_use]
     pub fn journal(&self) -> &Arc<dyn Journal> {
-        &self.entities.journal
+        &self.shown
     }
 
     /// The entity types, in the order of registration.
@@ -211,7 +245,7 @@ impl Runtime {
     /// See [`CommandError`]: refused, not taken, or unknown.
     pub async fn command(&self, request: CommandRequest) -> Result<CommandOutcome, CommandError> {
         let _permit = self.admission.enter()?;
-        self.entities.command(request).await
+        shown(self.entities.command(request).await)
     }
 
     /// Begins the work in the background: views are filled, consumers go on where they were. A new one has its place when this returns, so call
@@ -220,6 +254,10 @@ impl Runtime {
     /// # Errors
     /// When the engine fails: the journal cannot be read, or a place cannot be written.
     pub async fn begin(&self) -> Result<(), DeliveryError> {
+        if let Some(personal) = &self.personal {
+            let upto = personal.subjects.settle(&**self.journal(), personal.lost.as_deref()).await.map_err(DeliveryError::Keys)?;
+            personal.erased.store(upto, SeqCst);
+        }
         self.delivery.lose_foreign_places().await?;
         self.views.begin(self.journal().head().await?.position());
         self.asynchronous.resume(&self.delivery).await?;
@@ -300,6 +338,7 @@ impl Runtime {
     /// # Errors
     /// See [`OrderError`].
     pub async fn edit(&self, consumer: &str, key: EntityKey, event: String, payload: Json, why: Decision) -> Result<(), OrderError> {
+        let payload = self.marked_edit(consumer, &key, payload).await?;
         self.order(consumer, What::Edit { key, event, payload, why }).await.map(drop)
     }
 
@@ -331,6 +370,64 @@ impl Runtime {
     /// See [`OrderError`].
     pub async fn place_consumer(&self, consumer: &str, cursor: Cursor, why: Decision) -> Result<(), OrderError> {
         self.order(consumer, What::Place { cursor, why }).await.map(drop)
+    }
+
+    /// A payload that a person wrote, with its personal values as marks: the journal keeps it.
+    async fn marked_edit(&self, consumer: &str, key: &EntityKey, payload: Json) -> Result<Json, OrderError> {
+        if self.personal.is_none() {
+            return Ok(payload);
+        }
+        let held = self.held(consumer).await?;
+        let held = held.into_iter().find(|held| held.kind == key.kind() && held.id == key.id()).ok_or(OrderError::NotHeld)?;
+        let event = self.holding(&held).await?;
+        let unfit = |cause: String| OrderError::Unfit { cause: format!("the payload does not fit its event: {cause}") };
+        if event.entity.kind() == TOPIC_TYPE {
+            return self.topics.marked(&event.name, payload).map_err(unfit);
+        }
+        let Some(kind) = self.entities.kind(event.entity.kind()) else { return Ok(payload) };
+        let text = payload.to_string();
+        let stored = StoredEvent { name: &event.name, version: event.version, payload: text.as_bytes() };
+        let bound = kind.bound(event.entity.id(), stored).map_err(|unreadable| unfit(unreadable.message))?;
+        // An event of an older shape without personal values stays what the person wrote.
+        if is_marked(&bound.payload) {
+            serde_json::from_slice(&bound.payload).map_err(|error| unfit(error.to_string()))
+        } else {
+            Ok(payload)
+        }
+    }
+
+    /// The event that holds a key.
+    async fn holding(&self, held: &HeldKey) -> Result<Arc<Recorded>, OrderError> {
+        let failed = |cause: String| OrderError::Failed { cause };
+        let place: Cursor = held.cursor.parse().map_err(|error: CursorError| failed(error.to_string()))?;
+        let before = self.journal().lineage().cursor(place.position().saturating_sub(1));
+        let selection = Selection::Types(vec![held.event_type.as_str().into()]);
+        let event = self.journal().read(selection, before, ReadMode::ToHead).next_event().await.transpose();
+        event.map_err(|error| failed(error.to_string()))?.ok_or(OrderError::NotHeld)
+    }
+
+    /// Erases a subject: its keys are destroyed, and what was kept of its personal values cannot be read by anybody any more. Views that
+    /// may hold some are made again beside those that serve. Again is safe, and a caller that goes away does not undo it.
+    ///
+    /// # Errors
+    /// See [`EraseError`].
+    pub async fn erase(&self, tenant: &str, subject: &str, why: Decision) -> Result<Erasure, EraseError> {
+        let personal = Arc::clone(self.personal.as_ref().ok_or(EraseError::NothingPersonal)?);
+        let (journal, entities, views) = (Arc::clone(&self.shown), Arc::clone(&self.entities), Arc::clone(&self.views));
+        let (tenant, subject) = (tenant.to_owned(), subject.to_owned());
+        let (answer, answered) = oneshot::channel();
+        // In a task of its own: a caller that goes away would leave an event behind whose keys are still there.
+        self.delivery.tasks().spawn(Box::pin(async move {
+            let _one_at_a_time = personal.erasing.lock().await;
+            let erased = personal.subjects.erase(&*journal, (&tenant, &subject), &why).await;
+            let _ = answer.send(erased.map(|(keys, position)| {
+                personal.erased.fetch_max(position, SeqCst);
+                entities.cache.forget_all();
+                Erasure { subject, keys, views: views.erase(position) }
+            }));
+        }));
+        let stopped = || EraseError::Append(AppendError::Unavailable { cause: "the service stops".to_owned() });
+        answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {
@@ -366,7 +463,7 @@ impl Runtime {
     /// See [`CommandError`]: refused, not taken, or unknown.
     pub async fn operation(&self, request: OperationRequest) -> Result<CommandOutcome, CommandError> {
         let _permit = self.admission.enter()?;
-        self.operations.run(&self.entities, request).await
+        shown(self.operations.run(&self.entities, request).await)
     }
 
     /// What became of a command, by the id that its client gave; `None` when it has left nothing (yet). An operation over
@@ -379,7 +476,7 @@ impl Runtime {
         // What no client may send has no outcome.
         let Ok(id) = checked(id.to_owned()) else { return Ok(None) };
         let Some(found) = self.journal().find_command(entity, CommandId::from_raw(id.as_bytes())).await? else {
-            return self.asynchronous.outcome(kind, entity, &id).await;
+            return self.asynchronous.outcome(kind, entity, &id).await.map(|outcome| outcome.map(Outcome::shown));
         };
         Ok(Some(Outcome::Done(PastOutcome {
             command: (*found.name).to_owned(),
@@ -397,11 +494,12 @@ impl Runtime {
     /// See [`StateError`].
     pub async fn state(&self, entity: &EntityKey, moment: Moment, stale: bool) -> Result<Option<StateRead>, StateError> {
         let kind = self.kind(entity)?;
-        match moment {
+        let read = match moment {
             Moment::Now => self.entities.state_now(kind, entity, stale).await,
             Moment::Sequence(sequence) => self.entities.state_at_sequence(kind, entity, sequence).await,
             Moment::Time(time) => self.entities.state_at_time(kind, entity, time).await,
-        }
+        };
+        read.map(|read| read.map(|read| StateRead { state: shown_bytes(read.state), ..read }))
     }
 
     /// The events of an entity up to now, from a sequence on.
@@ -482,6 +580,9 @@ impl Runtime {
         self.delivery.drained().await;
         self.processors.drained().await;
         self.views.end().await;
+        if let Some(personal) = &self.personal {
+            personal.subjects.release();
+        }
     }
 
     fn kind(&self, entity: &EntityKey) -> Result<&Arc<Kind>, StateError> {

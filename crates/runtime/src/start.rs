@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use component::hosted::{EntityHandle, OperationHandle, ProcessorDescription, TOPIC_TYPE, named_destination};
 use journal::{Capability, EntityType};
 
+use crate::personal::{KeyStoreError, Subjects, has_personal_data, whose};
 use crate::view::{self, Plan};
 use crate::{DestinationPolicy, Parts};
 
@@ -53,6 +55,17 @@ pub enum StartError {
         /// What is wrong, and the remedy.
         problem: String,
     },
+    /// Components have personal data, and the key store cannot be opened.
+    Keys(KeyStoreError),
+    /// Components have personal data, and there is no key store.
+    NoKeys,
+    /// It is not clear whose personal data a field has.
+    Personal {
+        /// The component.
+        name: &'static str,
+        /// Which field, and the remedy.
+        problem: String,
+    },
     /// A destination's address or policy does not hold together.
     Destination {
         /// Its address, as the service names it.
@@ -82,6 +95,9 @@ impl fmt::Display for StartError {
                 write!(formatter, "the engine has no {capability}, which the {what} `{name}` needs; choose another engine")
             }
             Self::Destination { destination, problem } => write!(formatter, "the destination `{destination}`: {problem}"),
+            Self::Keys(error) => error.fmt(formatter),
+            Self::NoKeys => formatter.write_str("components have personal data, and there is no key store; name a directory for one"),
+            Self::Personal { name, problem } => write!(formatter, "`{name}`: {problem}"),
             Self::Processor { processor, problem } => write!(formatter, "processor `{processor}`: {problem}"),
             Self::View { view, message } => write!(formatter, "view `{view}`, {message}"),
         }
@@ -113,7 +129,23 @@ pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
         check_processor(processor)?;
     }
     check_capabilities(parts)?;
+    if let Some((name, problem)) = whose::unclear(&parts.entities, &parts.topics) {
+        return Err(StartError::Personal { name, problem });
+    }
     view::check(&parts.views, &entities).map_err(|(view, message)| StartError::View { view, message })
+}
+
+/// The subjects of a service; none where nobody has personal data and nobody ever had.
+pub(crate) fn subjects(parts: &Parts) -> Result<Option<Arc<Subjects>>, StartError> {
+    match &parts.keys {
+        Some(disk) => {
+            let (random, clock) = (Arc::clone(&parts.random), Arc::clone(&parts.clock));
+            let subjects = Subjects::open(Arc::clone(disk), random, clock, Arc::clone(&parts.notices)).map_err(StartError::Keys)?;
+            Ok(Some(Arc::new(subjects)))
+        }
+        None if has_personal_data(&parts.entities, &parts.operations, &parts.processors, &parts.topics) => Err(StartError::NoKeys),
+        None => Ok(None),
+    }
 }
 
 /// The destinations that a service names, in one spelling.

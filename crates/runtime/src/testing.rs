@@ -24,8 +24,8 @@ use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
 use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
 
-use crate::PlantedBug;
 use crate::limits::DEATHS_MAX;
+use crate::personal::has_personal_data;
 use crate::seams::Tasks;
 use crate::seams::sim::{Driven, SimTasks, SimThreads};
 use crate::{
@@ -94,6 +94,7 @@ pub struct Simulation {
     stubs: Arc<HttpStubs>,
     dice: SimRandom,
     snapshots: RefCell<SimDisk>,
+    keys: RefCell<SimDisk>,
     runtime: RefCell<Option<Arc<Runtime>>>,
     ended: Cell<u32>,
 }
@@ -114,9 +115,10 @@ impl Simulation {
         let tasks = SimTasks::new(Arc::clone(&clock), dice.roll()).with_threads(Arc::clone(&threads));
         let tasks = Arc::new(tasks.ending_when(ends(faults, &model, SimRandom::new(dice.roll()))));
         let pace = Arc::new(Pace::new(faults, &tasks, SimRandom::new(dice.roll())));
-        let snapshots = RefCell::new(SimDisk::new(dice.roll()));
+        let (snapshots, keys) = (RefCell::new(SimDisk::new(dice.roll())), RefCell::new(SimDisk::new(0)));
         let (runs, runtime, ended) = (Arc::default(), RefCell::default(), Cell::new(0));
-        let simulation = Self { components, faults, clock, tasks, threads, model, pace, runs, stubs, dice, snapshots, runtime, ended };
+        let simulation =
+            Self { components, faults, clock, tasks, threads, model, pace, runs, stubs, dice, snapshots, keys, runtime, ended };
         simulation.begin()?;
         Ok(simulation)
     }
@@ -195,7 +197,8 @@ impl Simulation {
     /// Never: the model has every event at once.
     #[must_use]
     pub fn recorded(&self, selection: Selection) -> Vec<Arc<Recorded>> {
-        let mut events = self.model.read(selection, Cursor::BEGINNING, ReadMode::ToHead);
+        // As the process reads it, which is how personal values are opened.
+        let mut events = self.runtime().journal().read(selection, Cursor::BEGINNING, ReadMode::ToHead);
         let next = || at_once(events.next_event());
         std::iter::from_fn(next).map(|event| event.expect("the model reads what it holds")).collect()
     }
@@ -242,6 +245,8 @@ impl Simulation {
         self.forget();
         let disk = if self.dice.one_in(2) { SimDisk::new(self.dice.roll()) } else { self.snapshots.borrow().crash() };
         *self.snapshots.borrow_mut() = disk;
+        let keys = self.keys.borrow().crash();
+        *self.keys.borrow_mut() = keys;
         self.begin_or_panic();
     }
 
@@ -275,6 +280,8 @@ impl Simulation {
 
     fn parts(&self) -> Parts {
         let Components { service, entities, operations, actions, processors, topics, views, destinations } = (self.components)();
+        let is_personal = has_personal_data(&entities, &operations, &processors, &topics);
+        let keys = is_personal.then(|| Arc::new(self.keys.borrow().clone()) as Arc<dyn Disk>);
         let journal = Arc::new(journal::Slow { model: Arc::clone(&self.model), pace: Arc::clone(&self.pace) });
         Parts {
             service,
@@ -293,6 +300,8 @@ impl Simulation {
             tasks: Arc::clone(&self.tasks) as Arc<dyn Tasks>,
             threads: Arc::clone(&self.threads) as Arc<dyn Spawner>,
             snapshots: Some(Arc::new(self.snapshots.borrow().clone()) as Arc<dyn Disk>),
+            keys,
+            keys_lost: None,
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: Limits { snapshot_every_events: SNAPSHOT_EVERY_EVENTS, ..Limits::default() },
@@ -331,7 +340,8 @@ fn open_consumer(consumer: &ConsumerStatus, head: u64) -> Option<String> {
 
 /// A view that has stopped says so to whoever asks it.
 fn open_view(view: &ViewStatus) -> Option<String> {
-    let is_at_rest = matches!(view.state, ViewState::Stopped(_)) || (view.state == ViewState::Live && view.behind == 0);
+    let is_at_rest =
+        matches!(view.state, ViewState::Stopped(_)) || (view.state == ViewState::Live && view.behind == 0 && view.rebuild.is_none());
     (!is_at_rest).then(|| format!("view {} is {}, {} events behind", view.name, view.state.word(), view.behind))
 }
 

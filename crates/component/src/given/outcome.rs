@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::difference::side_by_side;
 use crate::host::recording::{encode_event, encode_reply, rejected};
 use crate::hosted::{EncodedEvent, Refusal, Rejected, StoredEvent};
+use crate::personal::mark::revealed;
 use crate::tag::Tag;
 use crate::value::Value;
 use crate::variants::{Event, Rejection};
@@ -84,7 +85,9 @@ fn tags_text(tags: &[String]) -> String {
 
 fn refusal_text(refusal: &Refusal) -> String {
     match refusal {
-        Refusal::Rejected(Rejected { code, message, data }) => format!("rejected {code}: {message}\n{data:#}"),
+        Refusal::Rejected(Rejected { code, message, data }) => {
+            format!("rejected {code}: {message}\n{}", pretty(data.to_string().as_bytes()))
+        }
         Refusal::UnknownCommand { known } => format!("unknown command; there are {}", known.join(", ")),
         Refusal::Syntax { message } => format!("not JSON: {message}"),
         Refusal::Invalid { pointer, message } => format!("invalid at `{pointer}`: {message}"),
@@ -93,7 +96,7 @@ fn refusal_text(refusal: &Refusal) -> String {
 }
 
 fn pretty(json: &[u8]) -> String {
-    match serde_json::from_slice::<Json>(json) {
+    match serde_json::from_slice::<Json>(&revealed(json)) {
         Ok(json) => format!("{json:#}"),
         Err(_) => String::from_utf8_lossy(json).into_owned(),
     }

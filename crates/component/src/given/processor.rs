@@ -10,6 +10,7 @@ use super::difference::side_by_side;
 use super::outcome::encode_all;
 use crate::host::hosted_processor;
 use crate::hosted::{DeliveredEvent, EncodedEvent, Folded, LiveKey, ProcessorHandle, ProcessorMoment, TOPIC_TYPE};
+use crate::personal::mark::revealed;
 use crate::processor::{EventClock, Processor};
 use crate::value::{Value, decode, encode};
 use crate::variants::Event;
@@ -172,7 +173,7 @@ impl<P: Processor> GivenProcessor<P> {
 
 fn text(kind: &str, emitted: &[(String, EncodedEvent)]) -> String {
     let one = |(key, event): &(String, EncodedEvent)| {
-        let payload: Json = serde_json::from_slice(&event.payload).unwrap_or_default();
+        let payload: Json = serde_json::from_slice(&revealed(&event.payload)).unwrap_or_default();
         format!("{kind}/{key} {} version {}\n{payload:#}", event.name, event.version)
     };
     if emitted.is_empty() { "emits nothing".to_owned() } else { emitted.iter().map(one).collect::<Vec<_>>().join("\n") }

@@ -11,9 +11,11 @@ use crate::hosted::{
     Accepted, CommandContext, EncodedEvent, EntityDescription, EntityHandle, HostedEntity, LiveEntity, Refusal, StoredEvent, Unreadable,
 };
 use crate::limits::is_name;
+use crate::personal::Binding;
+use crate::personal::mark::{is_marked, marking};
 use crate::tag::checked_tags;
 use crate::value::{Definitions, schema_of};
-use crate::variants::{Variants, decode_event};
+use crate::variants::{Variants, decode_event, encode_payload};
 
 /// An entity type, ready for a service. A name that breaks the rule does not compile:
 ///
@@ -64,6 +66,13 @@ impl<E: Entity> HostedEntity for EntityType<E> {
         read_command::<E::Command>(command, body).map(drop)
     }
 
+    fn marked(&self, command: &str, entity_id: &str, body: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        let mut command: E::Command = read_command(command, body)?;
+        E::Command::bind(&mut command, &Binding::of_entity(E::NAME, entity_id, None));
+        let marked = marking(|| encode_payload(&command)).map_err(|error| broken(format!("the command does not encode: {error}")))?;
+        Ok(Some(marked).filter(|marked| is_marked(marked)))
+    }
+
     fn fresh(&self) -> Box<dyn LiveEntity> {
         Live::<E>::fresh()
     }
@@ -79,6 +88,12 @@ impl<E: Entity> HostedEntity for EntityType<E> {
 
     fn raised(&self, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
         let event: E::Event = decode_event(event).map_err(|error| unreadable::<E>(error.message))?;
+        encode_event(E::NAME, &event).map_err(|message| Unreadable { message })
+    }
+
+    fn bound(&self, entity_id: &str, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
+        let mut event: E::Event = decode_event(event).map_err(|error| unreadable::<E>(error.message))?;
+        E::Event::bind(&mut event, &Binding::of_entity(E::NAME, entity_id, None));
         encode_event(E::NAME, &event).map_err(|message| Unreadable { message })
     }
 
@@ -120,9 +135,15 @@ impl<E: Entity> Live<E> {
 
 impl<E: Entity> LiveEntity for Live<E> {
     fn decide(&mut self, command: &str, body: &[u8], context: &CommandContext) -> Result<Accepted, Refusal> {
-        let command: E::Command = read_command(command, body)?;
-        let decision = self.state.decide(command, context).map_err(|rejection| rejected(&rejection))?;
-        let (events, reply) = decision.into_parts();
+        let mut command: E::Command = read_command(command, body)?;
+        let binding = Binding::of_entity(E::NAME, &context.entity_id, Some(context.erasures));
+        E::Command::bind(&mut command, &binding);
+        let decision = self.state.decide(command, context).map_err(|mut rejection| {
+            E::Rejection::bind(&mut rejection, &binding);
+            rejected(&rejection)
+        })?;
+        let (mut events, reply) = decision.into_parts();
+        events.iter_mut().for_each(|event| E::Event::bind(event, &binding));
         let reply = encode_reply(&reply)?;
         let encoded: Result<Vec<_>, _> = events.iter().map(|event| encode_event(E::NAME, event)).collect();
         let mut encoded = encoded.map_err(broken)?;

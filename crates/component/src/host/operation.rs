@@ -11,6 +11,7 @@ use crate::hosted::{
 };
 use crate::limits::is_name;
 use crate::operation::{Entities, EntityRef, Operation};
+use crate::personal::Binding;
 use crate::value::{Definitions, Value, schema_of};
 use crate::variants::Variants;
 
@@ -43,7 +44,8 @@ impl<O: Operation> HostedOperation for OperationType<O> {
     }
 
     fn decide(&self, body: &[u8], seen: OperationSeen<'_>, context: &CommandContext) -> Result<OperationAccepted, Refusal> {
-        let input: O::Input = read_input(body)?;
+        let mut input: O::Input = read_input(body)?;
+        O::Input::bind(&mut input, &Binding::of_nobody(&context.entity_id, Some(context.erasures)));
         let named = named::<O>(&input)?;
         match seen {
             OperationSeen::Entities(states) if states.len() == named.len() => decide::<O>(input, named, states, context),
@@ -77,7 +79,7 @@ fn decide<O: Operation>(
     context: &CommandContext,
 ) -> Result<OperationAccepted, Refusal> {
     let seats = named.into_iter().zip(states).map(|(entity, state)| (entity.kind, entity.id, state.as_any()));
-    let mut entities = Entities::new(seats);
+    let mut entities = Entities::new(seats, context.erasures);
     let reply = O::decide(input, &mut entities, context).map_err(|rejection| rejected(&rejection));
     match reply.and_then(|reply| encode_reply(&reply)) {
         Ok(reply) => Ok(OperationAccepted { events: entities.finish().map_err(broken)?, reply }),

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::recording::{decode_state, encode_event, encode_state, state_build};
+use super::recording::{decode_state, encode_event, encode_state, has_personal, state_build};
 use super::topic::message;
 use crate::action::Recorded;
 use crate::hosted::{
@@ -11,6 +11,7 @@ use crate::hosted::{
     ProcessorDescription, ProcessorHandle, ProcessorInput, ProcessorMoment, Refusal, StoredEvent, TOPIC_TYPE, Unreadable,
 };
 use crate::limits::is_name;
+use crate::personal::Binding;
 use crate::processor::{ErasedSource, EventClock, EventsOf, Folding, Inputs, Processor, ProcessorContext, Route, TopicOf};
 use crate::value::{Definitions, Value, schema_of};
 use crate::variants::{Event, State as _, Variants as _, decode_event};
@@ -26,6 +27,7 @@ pub fn hosted_processor<P: Processor>(processor: P) -> ProcessorHandle {
         build: state_build::<P::State>(P::State::VERSION),
         clock: processor.clock(),
         start: processor.start(),
+        is_personal: has_personal(&schema_of::<P::State>()),
     };
     Arc::new(ProcessorType { description, processor: Arc::new(processor), sources, output: Arc::new(Output::new::<P>()) })
 }
@@ -88,13 +90,13 @@ impl<P: Processor> LiveKey for Live<P> {
         let folding = input.folding.downcast::<Folding<P>>().map_err(|_| "the input is another processor's".to_owned())?;
         let mut ctx = ProcessorContext::new(key, moment.time_micros, moment.now_micros);
         folding(&self.processor, &mut self.state, &mut ctx);
-        folded::<P>(ctx)
+        folded::<P>(key, ctx)
     }
 
     fn wake(&mut self, key: &str, moment: ProcessorMoment) -> Result<Folded, String> {
         let mut ctx = ProcessorContext::new(key, moment.time_micros, moment.now_micros);
         self.processor.wake(&mut self.state, &mut ctx);
-        folded::<P>(ctx)
+        folded::<P>(key, ctx)
     }
 
     fn state(&self) -> Result<Vec<u8>, String> {
@@ -102,8 +104,10 @@ impl<P: Processor> LiveKey for Live<P> {
     }
 }
 
-fn folded<P: Processor>(ctx: ProcessorContext<P::Event>) -> Result<Folded, String> {
-    let ProcessorContext { emitted, wakes, .. } = ctx;
+fn folded<P: Processor>(key: &str, ctx: ProcessorContext<P::Event>) -> Result<Folded, String> {
+    let ProcessorContext { mut emitted, wakes, .. } = ctx;
+    let binding = Binding::of_entity(P::NAME, key, None);
+    emitted.iter_mut().for_each(|event| P::Event::bind(event, &binding));
     let events = emitted.iter().map(|event| encode_event(P::NAME, event)).collect::<Result<_, _>>()?;
     Ok(Folded { events, wakes })
 }
@@ -138,7 +142,7 @@ impl<P: Processor, T: Value + Send> ErasedSource<P> for TopicOf<P, T> {
 /// The entity type of what a processor emits, as everybody else sees it: events, and no commands.
 struct Output {
     description: EntityDescription,
-    raise: fn(StoredEvent<'_>) -> Result<EncodedEvent, Unreadable>,
+    raise: fn(Option<&str>, StoredEvent<'_>) -> Result<EncodedEvent, Unreadable>,
 }
 
 impl Output {
@@ -155,9 +159,12 @@ impl Output {
     }
 }
 
-fn raise<P: Processor>(event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
+fn raise<P: Processor>(key: Option<&str>, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
     let message = |message: String| Unreadable { message: format!("{}: {message}", P::NAME) };
-    let event: P::Event = decode_event(event).map_err(|error| message(error.message))?;
+    let mut event: P::Event = decode_event(event).map_err(|error| message(error.message))?;
+    if let Some(key) = key {
+        P::Event::bind(&mut event, &Binding::of_entity(P::NAME, key, None));
+    }
     encode_event(P::NAME, &event).map_err(message)
 }
 
@@ -183,7 +190,11 @@ impl HostedEntity for Output {
     }
 
     fn raised(&self, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
-        (self.raise)(event)
+        (self.raise)(None, event)
+    }
+
+    fn bound(&self, entity_id: &str, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
+        (self.raise)(Some(entity_id), event)
     }
 
     fn description(&self) -> &EntityDescription {

@@ -1,16 +1,18 @@
-//! Encoding of what a component recorded, and of its state; what fails here is the component's mistake.
+//! Encoding of what a component recorded, and of its state; what fails here is the component's mistake. Personal values are marks in all of
+//! it: it is for the runtime, which knows what to do with them.
 
 use serde_json::Value as Json;
 
 use crate::depth;
 use crate::hosted::{EncodedEvent, Refusal, Rejected};
 use crate::limits::PAYLOAD_DEPTH_MAX;
+use crate::personal::mark::{SCHEMA, marking};
 use crate::value::{Definitions, Value, decode, encode};
 use crate::variants::{Event, Rejection, encode_payload};
 
 /// An event without its tags.
 pub(crate) fn encode_event<E: Event>(kind: &str, event: &E) -> Result<EncodedEvent, String> {
-    let payload = encode_payload(event).map_err(|error| format!("event {kind}/{} does not encode: {error}", event.name()))?;
+    let payload = marking(|| encode_payload(event)).map_err(|error| format!("event {kind}/{} does not encode: {error}", event.name()))?;
     if depth::exceeds(&payload, PAYLOAD_DEPTH_MAX) {
         return Err(format!("event {kind}/{} nests deeper than {PAYLOAD_DEPTH_MAX} levels", event.name()));
     }
@@ -18,7 +20,7 @@ pub(crate) fn encode_event<E: Event>(kind: &str, event: &E) -> Result<EncodedEve
 }
 
 pub(crate) fn encode_state<T: Value>(state: &T) -> Result<Vec<u8>, String> {
-    let json = encode(state).map_err(|error| format!("the state does not encode: {error}"))?;
+    let json = marking(|| encode(state)).map_err(|error| format!("the state does not encode: {error}"))?;
     if depth::exceeds(&json, PAYLOAD_DEPTH_MAX) {
         return Err(format!("the state nests deeper than {PAYLOAD_DEPTH_MAX} levels"));
     }
@@ -30,11 +32,11 @@ pub(crate) fn decode_state<T: Value>(json: &[u8]) -> Result<T, String> {
 }
 
 pub(crate) fn encode_reply<T: Value>(reply: &T) -> Result<Vec<u8>, Refusal> {
-    encode(reply).map_err(|error| broken(format!("the reply does not encode: {error}")))
+    marking(|| encode(reply)).map_err(|error| broken(format!("the reply does not encode: {error}")))
 }
 
 pub(crate) fn rejected(rejection: &impl Rejection) -> Refusal {
-    let data = encode_payload(rejection).and_then(|json| serde_json::from_slice::<Json>(&json));
+    let data = marking(|| encode_payload(rejection)).and_then(|json| serde_json::from_slice::<Json>(&json));
     match data {
         Ok(data) => Refusal::Rejected(Rejected { code: rejection.name().into(), message: rejection.message(), data }),
         Err(error) => broken(format!("rejection {} does not encode: {error}", rejection.name())),
@@ -43,6 +45,15 @@ pub(crate) fn rejected(rejection: &impl Rejection) -> Refusal {
 
 pub(crate) fn broken(message: impl Into<String>) -> Refusal {
     Refusal::Broken { message: message.into() }
+}
+
+/// Whether a schema has a personal value in it.
+pub(crate) fn has_personal(schema: &Json) -> bool {
+    match schema {
+        Json::Object(members) => members.get(SCHEMA) == Some(&Json::Bool(true)) || members.values().any(has_personal),
+        Json::Array(items) => items.iter().any(has_personal),
+        _ => false,
+    }
 }
 
 /// The shape of a state as a short text: its version, and a hash of its schema without descriptions.

@@ -10,6 +10,7 @@ use crate::hosted::{
     Refusal, StoredEvent,
 };
 use crate::limits::is_name;
+use crate::personal::Binding;
 use crate::rule::Rule;
 use crate::tag::{Tag, TagError, checked_tags};
 use crate::value::{Definitions, Value, schema_of};
@@ -50,7 +51,11 @@ impl<R: Rule> HostedOperation for RuleType<R> {
 
     fn decide(&self, body: &[u8], seen: OperationSeen<'_>, context: &CommandContext) -> Result<OperationAccepted, Refusal> {
         match seen {
-            OperationSeen::Tagged(events) => decide::<R>(read_input(body)?, events, context),
+            OperationSeen::Tagged(events) => {
+                let mut input: R::Input = read_input(body)?;
+                R::Input::bind(&mut input, &Binding::of_nobody(&context.entity_id, Some(context.erasures)));
+                decide::<R>(input, events, context)
+            }
             OperationSeen::Entities(_) => Err(broken(format!("rule {} was not given the events it asked for", R::NAME))),
         }
     }
@@ -68,13 +73,15 @@ fn decide<R: Rule>(input: R::Input, seen: &[StoredEvent<'_>], context: &CommandC
     }
     let decision = R::decide(input, &state, context).map_err(|rejection| rejected(&rejection))?;
     let reply = encode_reply(&decision.reply)?;
-    let events: Result<Vec<_>, _> = decision.events.into_iter().map(encode_tagged::<R>).collect();
+    let binding = Binding::of_entity(R::ENTITY, &decision.id, Some(context.erasures));
+    let events: Result<Vec<_>, _> = decision.events.into_iter().map(|event| encode_tagged::<R>(event, &binding)).collect();
     let events = events.map_err(|message| broken(rule_message::<R>(&message)))?;
     let events = if events.is_empty() { Vec::new() } else { vec![(R::ENTITY, decision.id, events)] };
     Ok(OperationAccepted { events, reply })
 }
 
-fn encode_tagged<R: Rule>((event, tags): (R::Event, Vec<Tag>)) -> Result<EncodedEvent, String> {
+fn encode_tagged<R: Rule>((mut event, tags): (R::Event, Vec<Tag>), binding: &Binding<'_>) -> Result<EncodedEvent, String> {
+    R::Event::bind(&mut event, binding);
     let mut encoded = encode_event(R::ENTITY, &event)?;
     encoded.tags = checked_tags(tags)?;
     Ok(encoded)

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use super::action::outcome;
+use super::recording::has_personal;
 use crate::action::ActionContext;
 use crate::body::{check_depth, read_message};
 use crate::hosted::{
@@ -15,8 +16,10 @@ use crate::hosted::{
     TOPIC_TYPE, TopicDescription, TopicHandle,
 };
 use crate::limits::is_name;
+use crate::personal::Binding;
+use crate::personal::mark::marking;
 use crate::topic::{Message, TopicAction};
-use crate::value::{Value, decode, schema_of};
+use crate::value::{Value, decode, encode, schema_of};
 
 /// A topic whose messages may hold anything.
 #[must_use]
@@ -27,8 +30,10 @@ pub fn hosted_topic(name: &'static str) -> TopicHandle {
 /// A topic whose messages hold JSON of this shape. Fields that it does not know are passed over: a sender may be newer.
 #[must_use]
 pub fn hosted_topic_of<T: Value>(name: &'static str) -> TopicHandle {
-    let description = TopicDescription { name, schema: Some(schema_of::<T>()) };
-    Arc::new(Typed { description, shape: PhantomData::<fn() -> T> })
+    let schema = schema_of::<T>();
+    let is_personal = has_personal(&schema);
+    let description = TopicDescription { name, schema: Some(schema) };
+    Arc::new(Typed { description, is_personal, shape: PhantomData::<fn() -> T> })
 }
 
 struct Open(TopicDescription);
@@ -45,6 +50,7 @@ impl HostedTopic for Open {
 
 struct Typed<T> {
     description: TopicDescription,
+    is_personal: bool,
     shape: PhantomData<fn() -> T>,
 }
 
@@ -58,7 +64,17 @@ impl<T: Value> HostedTopic for Typed<T> {
             let message = format!("the topic `{}` takes JSON of its own shape, and this message has none", self.description.name);
             return Err(Refusal::Invalid { pointer: String::new(), message });
         };
-        read_message::<T>(json)
+        read_message::<T>(json).map(drop)
+    }
+
+    fn marked(&self, json: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        if !self.is_personal {
+            return Ok(None);
+        }
+        let mut message: T = read_message(json)?;
+        T::bind(&mut message, &Binding::of_nobody("", None));
+        let unfit = |error: serde_json::Error| Refusal::Invalid { pointer: String::new(), message: error.to_string() };
+        marking(|| encode(&message)).map(Some).map_err(unfit)
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::object::Refused;
 use super::{Definitions, Reading, Seed, Value};
+use crate::personal::mark::is_reserved_name;
 
 #[diagnostic::do_not_recommend]
 impl Value for Json {
@@ -71,6 +72,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Json, A::Error> {
         let mut read = Map::new();
         while let Some(name) = object.next_key::<String>()? {
+            if is_reserved_name(&name) {
+                object.next_value_seed(Refused::reserved_key())?;
+            }
             if read.contains_key(&name) {
                 object.next_value_seed(Refused::duplicate_key())?;
             }

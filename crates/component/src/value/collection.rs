@@ -14,6 +14,8 @@ use serde_json::{Value as Json, json};
 use super::object::Refused;
 use super::schema::nullable;
 use super::{Definitions, Reading, Seed, Value, Written};
+use crate::personal::Binding;
+use crate::personal::mark::is_reserved_name;
 
 /// What can be the key of a map: a text or an integer (JSON writes it as a text).
 #[diagnostic::on_unimplemented(
@@ -23,22 +25,40 @@ use super::{Definitions, Reading, Seed, Value, Written};
 pub trait Key: Serialize + DeserializeOwned + Ord + 'static {
     /// The schema of the key's text, when it is not just any text.
     fn names() -> Option<Json>;
+
+    /// Whether it is a name of the platform's own.
+    #[doc(hidden)]
+    fn is_reserved(&self) -> bool {
+        false
+    }
 }
 
 macro_rules! keys {
-    ($names:expr; $($key:ty),*) => {$(
+    ($names:expr, $reserved:expr; $($key:ty),*) => {$(
         #[diagnostic::do_not_recommend]
         impl Key for $key {
             fn names() -> Option<Json> {
                 $names
             }
+
+            fn is_reserved(&self) -> bool {
+                $reserved(self)
+            }
         }
     )*};
 }
 
-keys!(None; String, Box<str>, std::sync::Arc<str>);
-keys!(Some(json!({ "pattern": "^[0-9]+$" })); u8, u16, u32, u64, usize);
-keys!(Some(json!({ "pattern": "^-?[0-9]+$" })); i8, i16, i32, i64, isize);
+keys!(None, is_reserved_text; String, Box<str>, std::sync::Arc<str>);
+keys!(Some(json!({ "pattern": "^[0-9]+$" })), is_number; u8, u16, u32, u64, usize);
+keys!(Some(json!({ "pattern": "^-?[0-9]+$" })), is_number; i8, i16, i32, i64, isize);
+
+fn is_reserved_text(key: &impl AsRef<str>) -> bool {
+    is_reserved_name(key.as_ref())
+}
+
+fn is_number<T>(_: &T) -> bool {
+    false
+}
 
 impl<T: Value> Value for Option<T> {
     fn schema(definitions: &mut Definitions) -> Json {
@@ -59,6 +79,10 @@ impl<T: Value> Value for Option<T> {
     fn absent() -> Option<Self> {
         Some(None)
     }
+
+    fn bind(value: &mut Self, to: &Binding<'_>) {
+        value.iter_mut().for_each(|part| T::bind(part, to));
+    }
 }
 
 impl<T: Value> Value for Box<T> {
@@ -77,6 +101,10 @@ impl<T: Value> Value for Box<T> {
     fn absent() -> Option<Self> {
         T::absent().map(Self::new)
     }
+
+    fn bind(value: &mut Self, to: &Binding<'_>) {
+        T::bind(value, to);
+    }
 }
 
 impl<T: Value> Value for Vec<T> {
@@ -91,6 +119,10 @@ impl<T: Value> Value for Vec<T> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(ListVisitor(reading, PhantomData))
     }
+
+    fn bind(value: &mut Self, to: &Binding<'_>) {
+        value.iter_mut().for_each(|part| T::bind(part, to));
+    }
 }
 
 impl<T: Value + Ord> Value for BTreeSet<T> {
@@ -104,6 +136,10 @@ impl<T: Value + Ord> Value for BTreeSet<T> {
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading) -> Result<Self, D::Error> {
         Vec::read(deserializer, reading).map(Self::from_iter)
+    }
+
+    fn bind(value: &mut Self, to: &Binding<'_>) {
+        *value = std::mem::take(value).into_iter().map(|part| bound(part, to)).collect();
     }
 }
 
@@ -120,6 +156,10 @@ impl<T: Value + Ord + Hash> Value for HashSet<T> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading) -> Result<Self, D::Error> {
         Vec::read(deserializer, reading).map(Self::from_iter)
     }
+
+    fn bind(value: &mut Self, to: &Binding<'_>) {
+        *value = std::mem::take(value).into_iter().map(|part| bound(part, to)).collect();
+    }
 }
 
 impl<K: Key, V: Value> Value for BTreeMap<K, V> {
@@ -133,6 +173,10 @@ impl<K: Key, V: Value> Value for BTreeMap<K, V> {
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MapVisitor(reading, PhantomData))
+    }
+
+    fn bind(value: &mut Self, to: &Binding<'_>) {
+        value.values_mut().for_each(|part| V::bind(part, to));
     }
 }
 
@@ -150,6 +194,10 @@ impl<K: Key + Hash, V: Value> Value for HashMap<K, V> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading) -> Result<Self, D::Error> {
         BTreeMap::read(deserializer, reading).map(Self::from_iter)
     }
+
+    fn bind(value: &mut Self, to: &Binding<'_>) {
+        value.values_mut().for_each(|part| V::bind(part, to));
+    }
 }
 
 macro_rules! arrays {
@@ -166,6 +214,10 @@ macro_rules! arrays {
             fn read<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading) -> Result<Self, D::Error> {
                 let items: Vec<T> = Vec::read(deserializer, reading)?;
                 items.try_into().map_err(|items: Vec<T>| D::Error::invalid_length(items.len(), &concat!($length, " items")))
+            }
+
+            fn bind(value: &mut Self, to: &Binding<'_>) {
+                value.iter_mut().for_each(|part| T::bind(part, to));
             }
         }
     )*};
@@ -190,6 +242,10 @@ macro_rules! tuples {
 
             fn read<'de, De: Deserializer<'de>>(deserializer: De, reading: Reading) -> Result<Self, De::Error> {
                 deserializer.deserialize_tuple($length, TupleVisitor::<Self>(reading, PhantomData))
+            }
+
+            fn bind(value: &mut Self, to: &Binding<'_>) {
+                $($part::bind(&mut value.$at, to);)*
             }
         }
 
@@ -218,6 +274,12 @@ tuples! {
 
 fn part<'de, T: Value, A: SeqAccess<'de>>(items: &mut A, reading: Reading, at: usize, expected: &str) -> Result<T, A::Error> {
     items.next_element_seed(Seed::new(reading))?.ok_or_else(|| A::Error::invalid_length(at, &expected))
+}
+
+/// What lies in a set is not changed in its place.
+fn bound<T: Value>(mut part: T, to: &Binding<'_>) -> T {
+    T::bind(&mut part, to);
+    part
 }
 
 fn set_schema<T: Value>(definitions: &mut Definitions) -> Json {
@@ -283,7 +345,10 @@ impl<'de, K: Key, V: Value> Visitor<'de> for MapVisitor<K, V> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
         let mut read = BTreeMap::new();
-        while let Some(key) = object.next_key()? {
+        while let Some(key) = object.next_key::<K>()? {
+            if self.0 == Reading::Strict && key.is_reserved() {
+                object.next_value_seed(Refused::reserved_key())?;
+            }
             if self.0 == Reading::Strict && read.contains_key(&key) {
                 object.next_value_seed(Refused::duplicate_key())?;
             }

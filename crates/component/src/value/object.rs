@@ -111,6 +111,11 @@ impl Refused {
     pub(crate) fn duplicate_key() -> Self {
         Self("duplicate key".to_owned())
     }
+
+    /// Where a key is one that the platform writes itself.
+    pub(crate) fn reserved_key() -> Self {
+        Self("the keys `$personal` and `$sealed` are the platform's own; choose another one".to_owned())
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Refused {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Map, Value as Json, json};
 
 use super::Value;
+use crate::personal::mark::SCHEMA_SUBJECT;
 
 /// The named types that a schema refers to, gathered while it is built.
 #[derive(Default)]
@@ -24,6 +25,16 @@ pub struct Field {
     pub(crate) summary: &'static str,
     pub(crate) required: bool,
     pub(crate) schema: fn(&mut Definitions) -> Json,
+    pub(crate) subject: Option<&'static str>,
+}
+
+impl Field {
+    /// The same field, which says whose the personal values in it are.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_subject(self, subject: &'static str) -> Self {
+        Self { subject: Some(subject), ..self }
+    }
 }
 
 /// The schema of a value, with everything it refers to in `$defs`.
@@ -92,7 +103,10 @@ impl Definitions {
     }
 
     fn property(&mut self, field: &Field) -> Json {
-        let schema = (field.schema)(self);
+        let mut schema = (field.schema)(self);
+        if let Some(subject) = field.subject {
+            schema[SCHEMA_SUBJECT] = json!(subject);
+        }
         self.describe(schema, field.summary)
     }
 

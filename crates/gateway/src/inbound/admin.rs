@@ -192,13 +192,13 @@ fn groups_page<'a>(kept: impl Iterator<Item = &'a HeldKey>, head: Cursor) -> Res
 /// What a decision says.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Said {
+pub(super) struct Said {
     #[serde(rename = "type")]
     kind: Option<String>,
     id: Option<String>,
     event: Option<String>,
     cause: Option<String>,
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     payload: Option<Json>,
     per_second: Option<u32>,
     at: Option<String>,
@@ -239,7 +239,7 @@ pub(super) async fn act(
     done.map(|done| answer::json(done.to_string())).map_err(|error| refusal::order(error, consumer))
 }
 
-async fn said(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -> Result<Said, Problem> {
+pub(super) async fn said(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -> Result<Said, Problem> {
     headers::check_media_type(&parts.headers, JSON, !body.is_empty())?;
     let options = &gateway.options;
     let bytes: Bytes = body.read(options.body_bytes_max, options.body_read_timeout).await?;

@@ -14,7 +14,9 @@ use super::answer;
 use super::body::{Body, RequestBody};
 use super::connection::Busy;
 use super::route::{self, Route};
-use super::{Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, stream, topic, view};
+use super::{
+    Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, stream, subject, topic, view,
+};
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
 
@@ -77,6 +79,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Held { consumer } => Box::pin(admin::held(gateway, parts, &consumer)).await,
         Route::Remembered { consumer, key } => admin::remembered(gateway, parts, &consumer, &key).await,
         Route::Decide { consumer, act } => Box::pin(admin::act(gateway, parts, body, &consumer, act)).await,
+        Route::Erase { kind, id } => Box::pin(subject::erase(gateway, parts, body, &kind, &id)).await,
         Route::Live => health::live(parts),
         Route::Ready => health::ready(gateway, parts),
         Route::OpenApi => health::description(gateway, parts),

@@ -3,17 +3,17 @@
 use component::hosted::{Refusal, Rejected};
 use http::header;
 use journal::{CursorError, InvalidError, ReadError};
-use runtime::{CommandError, ConsumerError, OrderError, QueryError, Runtime, StateError};
+use runtime::{CommandError, ConsumerError, EraseError, OrderError, QueryError, Runtime, StateError};
 
 use super::Gateway;
 use crate::nearest;
 use crate::problem::{
     BUSY, COMMIT_TOO_LARGE, CONSUMER_CONFLICT, CONSUMER_NOT_WORKING, CONSUMER_UNPLACED, CONTENDED, Code, DAMAGED, DECISION_STALE,
-    DECISION_UNFIT, DELIVERY_STALE, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, GONE, HISTORY_DIVERGED, IDEMPOTENCY_KEY_REUSED,
-    INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH, JOURNAL_STOPPED, MALFORMED_JSON,
-    NOT_HELD, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, QUERY_TOO_SLOW, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING,
-    TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_CONSUMER, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_TOPIC, UNKNOWN_VIEW,
-    UNREADABLE, VIEW_BEHIND, VIEW_STOPPED,
+    DECISION_UNFIT, DELIVERY_STALE, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, ERASURE_UNFINISHED, GONE, HISTORY_DIVERGED,
+    IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH,
+    JOURNAL_STOPPED, MALFORMED_JSON, NOT_HELD, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, QUERY_TOO_SLOW, REJECTED, REPLY_GONE,
+    SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_CONSUMER, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION,
+    UNKNOWN_QUERY, UNKNOWN_SUBJECT, UNKNOWN_TOPIC, UNKNOWN_VIEW, UNREADABLE, VIEW_BEHIND, VIEW_STOPPED,
 };
 
 /// What a command to an entity or an operation is told over HTTP when it has no outcome: the code, and what it is about. For doors beside
@@ -92,6 +92,16 @@ fn machine(error: &CommandError) -> Problem {
         // The only way to ask again when the client gave no key.
         CommandError::Unknown { id, .. } => problem.member("key", id.as_str()).header(super::headers::IDEMPOTENCY_KEY, id),
         _ => problem,
+    }
+}
+
+/// Why a subject was not erased.
+pub(super) fn erasure(error: &EraseError, runtime: &Runtime) -> Problem {
+    match error {
+        EraseError::NothingPersonal | EraseError::UnknownSubject => Problem::new(UNKNOWN_SUBJECT, error),
+        EraseError::Invalid { .. } => Problem::new(INVALID_PATH, error),
+        EraseError::Read(error) => read(runtime, error),
+        EraseError::Append(_) | EraseError::Keys(_) => Problem::new(ERASURE_UNFINISHED, error),
     }
 }
 

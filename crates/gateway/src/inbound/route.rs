@@ -39,6 +39,7 @@ pub(super) enum Route<'a> {
     Held { consumer: Text<'a> },
     Remembered { consumer: Text<'a>, key: Text<'a> },
     Decide { consumer: Text<'a>, act: Act },
+    Erase { kind: Text<'a>, id: Text<'a> },
     Live,
     Ready,
     OpenApi,
@@ -55,6 +56,7 @@ impl Route<'_> {
                 | Self::Rebuild { .. }
                 | Self::Scrub
                 | Self::Decide { .. }
+                | Self::Erase { .. }
                 | Self::Topic { .. }
                 | Self::ConsumerChange { .. }
                 | Self::ConsumerCall { .. }
@@ -99,6 +101,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
+        ["v1", "admin", "subjects", kind, id, "erase"] => (Route::Erase { kind: segment("type", kind)?, id: segment("id", id)? }, POST),
         ["v1", "admin", "destinations"] => (Route::Destinations, GET),
         ["v1", "admin", "journal"] => (Route::Journal, GET),
         ["v1", "admin", "journal", "scrub"] => (Route::Scrub, POST),
@@ -194,6 +197,7 @@ mod tests {
             (Method::GET, "/v1/views/popular", Route::View { view: "popular".into() }),
             (Method::POST, "/v1/admin/views/popular/rebuild", Route::Rebuild { view: "popular".into() }),
             (Method::POST, "/v1/admin/consumers/%24commands/redrive", Route::Decide { consumer: "$commands".into(), act: Act::Redrive }),
+            (Method::POST, "/v1/admin/subjects/customer/a%2Fb/erase", Route::Erase { kind: "customer".into(), id: "a/b".into() }),
             (Method::GET, "/v1/admin/destinations", Route::Destinations),
             (Method::GET, "/v1/admin/journal", Route::Journal),
             (Method::POST, "/v1/admin/journal/scrub", Route::Scrub),
@@ -227,6 +231,7 @@ mod tests {
             (Method::DELETE, "/v1/views/popular/top", "HW0016"),
             (Method::GET, "/v1/admin/views/popular/rebuild", "HW0016"),
             (Method::POST, "/v1/admin/destinations", "HW0016"),
+            (Method::GET, "/v1/admin/subjects/customer/c1/erase", "HW0016"),
         ] {
             assert_eq!(find(&method, path).unwrap_err().code().number, number, "{method} {path}");
         }

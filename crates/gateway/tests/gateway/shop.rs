@@ -309,6 +309,8 @@ impl Shop {
             views: vec![popular().hosted()],
             outgoing: Some(Arc::new(gateway::outgoing::Pool::new())),
             destinations: vec![("https://named.example".to_owned(), runtime::DestinationPolicy::default())],
+            keys: None,
+            keys_lost: None,
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),

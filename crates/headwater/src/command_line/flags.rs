@@ -24,6 +24,12 @@ pub struct GlobalFlags {
     /// The data directory; short for --engine embedded:DIR [default: ./data]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Configuration")]
     data: Option<String>,
+    /// Where the keys of subjects are kept, apart from the data [default: the data directory with .keys behind its name]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Configuration", hide_short_help = true)]
+    keys: Option<String>,
+    /// The key store of this id is lost for good: go on with a new one, what it had sealed reads as erased
+    #[arg(long, global = true, value_name = "ID", help_heading = "Configuration", hide_short_help = true)]
+    keys_lost: Option<String>,
     /// What holds the truth [default: embedded:./data]
     #[arg(long, global = true, value_name = "URL", help_heading = "Configuration", hide_short_help = true)]
     engine: Option<String>,
@@ -67,6 +73,8 @@ impl GlobalFlags {
             ("url", &self.url),
             ("listen", &self.listen),
             ("data", &self.data),
+            ("keys", &self.keys),
+            ("keys_lost", &self.keys_lost),
             ("engine", &self.engine),
             ("insecure", &insecure),
             ("drain_seconds", &self.drain_seconds),

@@ -65,10 +65,12 @@ const fn setting(name: &'static str, environment: &'static str, default: Option<
 }
 
 /// Every setting there is. ADR 0001 has the table.
-pub(crate) const SETTINGS: [Setting; 12] = [
+pub(crate) const SETTINGS: [Setting; 14] = [
     setting("listen", "HEADWATER_LISTEN", Some("127.0.0.1:7430"), Kind::Address),
     setting("engine", "HEADWATER_ENGINE", Some("embedded:./data"), Kind::Text),
     setting("data", "HEADWATER_DATA", None, Kind::Text),
+    setting("keys", "HEADWATER_KEYS", None, Kind::Text),
+    Setting { in_file: false, ..setting("keys_lost", "HEADWATER_KEYS_LOST", None, Kind::Text) },
     Setting { in_file: false, ..setting("url", "HEADWATER_URL", None, Kind::Url) },
     Setting { in_file: false, ..setting("insecure", "HEADWATER_INSECURE", Some("false"), Kind::Switch) },
     setting("drain_seconds", "HEADWATER_DRAIN_SECONDS", Some("10"), Kind::Count),
@@ -158,6 +160,7 @@ impl Settings {
         let mut resolved = all.collect::<Result<Vec<_>, _>>()?;
         prefer_directory(&mut resolved);
         derive_url(&mut resolved);
+        derive_keys(&mut resolved);
         Ok(Self { resolved })
     }
 
@@ -233,6 +236,18 @@ fn derive_url(resolved: &mut Vec<Resolved>) {
     let Some(setting) = SETTINGS.iter().find(|setting| setting.name == "url") else { return };
     let before = resolved.iter().position(|one| one.name() == "insecure").unwrap_or(resolved.len());
     resolved.insert(before, Resolved { setting, value, source: Source::Derived("listen") });
+}
+
+/// Beside the data directory and not in it: `./data` has `./data.keys`.
+fn derive_keys(resolved: &mut Vec<Resolved>) {
+    let Some(engine) = find(resolved, "engine").filter(|_| find(resolved, "keys").is_none()) else { return };
+    let Some(directory) = engine.value.strip_prefix("embedded:") else { return };
+    // `.` has no name of its own.
+    let has_name = std::path::Path::new(directory).file_name().is_some();
+    let value = if has_name { format!("{}.keys", directory.trim_end_matches('/')) } else { format!("{directory}/../data.keys") };
+    let Some(setting) = SETTINGS.iter().find(|setting| setting.name == "keys") else { return };
+    let before = resolved.iter().position(|one| one.name() == "url").unwrap_or(resolved.len());
+    resolved.insert(before, Resolved { setting, value, source: Source::Derived("engine") });
 }
 
 /// Who listens on every address is reached on this machine.

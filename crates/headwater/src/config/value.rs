@@ -17,6 +17,10 @@ pub(crate) struct Config {
     pub(crate) listen_text: String,
     /// The embedded engine's data directory.
     pub(crate) data: PathBuf,
+    /// Where the keys of subjects are kept.
+    pub(crate) keys: PathBuf,
+    /// The key store that is lost for good.
+    pub(crate) keys_lost: Option<String>,
     /// How long a stop waits for accepted commands.
     pub(crate) drain: Duration,
     /// Bytes of a command's body, at most.
@@ -39,6 +43,8 @@ impl Config {
             listen,
             listen_text,
             data: data_directory(settings)?,
+            keys: PathBuf::from(text(settings, "keys")),
+            keys_lost: settings.get("keys_lost").map(|setting| setting.value.clone()),
             drain: Duration::from_secs(count(settings, "drain_seconds")? as u64),
             body_bytes_max: count(settings, "body_bytes_max")?,
             connections_max: count(settings, "connections_max")?,

@@ -96,6 +96,10 @@ impl Directory {
         Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
     }
 
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
     pub(crate) fn service(&self) -> Service {
         Service::new("counters").entity::<Counter>().operation::<AddBoth>().listen("127.0.0.1:0").data(self.0.display().to_string())
     }

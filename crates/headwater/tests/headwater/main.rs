@@ -6,5 +6,6 @@ mod contained;
 mod deadly;
 mod embedded;
 mod parked;
+mod personal;
 mod processors;
 mod testkit;

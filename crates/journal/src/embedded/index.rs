@@ -111,8 +111,14 @@ pub(crate) fn type_hash(kind: &str, name: &str) -> KeyHash {
 
 /// Types are few and commits are many: what a thread hashed last is remembered.
 struct LastTypes {
-    known: [Option<(Box<str>, Box<str>, KeyHash)>; LAST_TYPES],
+    known: [Option<KnownType>; LAST_TYPES],
     next: usize,
+}
+
+struct KnownType {
+    kind: Box<str>,
+    name: Box<str>,
+    hash: KeyHash,
 }
 
 const LAST_TYPES: usize = 4;
@@ -123,10 +129,10 @@ thread_local! {
 
 fn remembered_type_hash(kind: &str, name: &str) -> KeyHash {
     LAST.with_borrow_mut(|last| {
-        let known = last.known.iter().flatten().find(|(known_kind, known_name, _)| **known_kind == *kind && **known_name == *name);
-        known.map(|(.., hash)| *hash).unwrap_or_else(|| {
+        let known = last.known.iter().flatten().find(|known| *known.kind == *kind && *known.name == *name);
+        known.map(|known| known.hash).unwrap_or_else(|| {
             let hash = type_hash(kind, name);
-            last.known[last.next] = Some((kind.into(), name.into(), hash));
+            last.known[last.next] = Some(KnownType { kind: kind.into(), name: name.into(), hash });
             last.next = (last.next + 1) % LAST_TYPES;
             hash
         })

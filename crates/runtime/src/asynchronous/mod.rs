@@ -6,7 +6,7 @@
 //! events are recorded as `settled` beside the command.
 //!
 //! ```text
-//! $command/{hash of the target's key}   accepted { type, id, command, key, expect, body }
+//! $command/{hash of the target's key}   accepted { type, id, command, key, expect, body | personal: { body, fingerprint } }
 //!                                       settled  { key, done: { reply, sequence } | refused: { .. } }
 //! ```
 //!
@@ -88,11 +88,12 @@ impl Asynchronous {
     pub(crate) async fn accept(&self, delivery: &DeliveryRoom, request: CommandRequest) -> Result<String, CommandError> {
         let kind = self.entities.known_kind(request.entity.kind())?;
         kind.check(&request.command, &request.body).map_err(CommandError::Refused)?;
+        let marked = kind.marked(&request.command, request.entity.id(), &request.body).map_err(CommandError::Refused)?;
         let named = (kind.shared_name(&request.command), request.body);
         let asked = Asked::new(named, request.id.into(), request.context, self.entities.journal.lineage(), &self.entities.mint)?;
         // It may have been sent without the wish before: then its outcome is there.
         if self.entities.replayed(&request.entity, &asked).await?.is_none() {
-            let accepted = Accepted::new(&request.entity, &asked, request.expect);
+            let accepted = Accepted::new(&request.entity, &asked, request.expect, marked);
             let event = event(ACCEPTED, accepted.encode());
             let command = asked.record(inbox(&request.entity), Bytes::new(), vec![event]);
             match self.entities.journal.append(Commit { commands: vec![command], ..Commit::default() }).await {

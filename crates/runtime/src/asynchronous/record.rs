@@ -1,18 +1,19 @@
 //! What an inbox remembers: an accepted command, and how it was settled.
 
 use bytes::Bytes;
+use component::hosted::personal_mark::revealed;
 use component::hosted::{Refusal, Rejected};
-use journal::EntityKey;
+use journal::{EntityKey, Fingerprint};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
-use crate::asked::Asked;
+use crate::asked::{Asked, AskedId};
 use crate::entity::kind::Kind;
 use crate::request::{CommandError, Expectation};
 
 /// A command that was taken and not decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Accepted {
     #[serde(rename = "type")]
     pub(super) kind: String,
@@ -22,7 +23,19 @@ pub(super) struct Accepted {
     #[serde(default, skip_serializing_if = "Expected::is_any")]
     pub(super) expect: Expected,
     /// The raw body as a text: its fingerprint is one of bytes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) body: String,
+    /// The body instead, when it has personal values: as JSON, so that they are found in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) personal: Option<Personal>,
+}
+
+/// A body with personal values.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Personal {
+    body: Box<RawValue>,
+    /// The one of the body as it was sent, in hexadecimal digits.
+    fingerprint: Option<String>,
 }
 
 /// What the sender expects of the entity.
@@ -63,14 +76,30 @@ impl From<Expected> for Expectation {
 
 impl Accepted {
     /// The body was read as JSON before, so it is UTF-8.
-    pub(super) fn new(entity: &EntityKey, asked: &Asked, expect: Expectation) -> Self {
+    pub(super) fn new(entity: &EntityKey, asked: &Asked, expect: Expectation, marked: Option<Vec<u8>>) -> Self {
+        let personal = marked.and_then(|marked| serde_json::from_slice(&marked).ok());
+        let personal = personal.map(|body| Personal { body, fingerprint: asked.fingerprint.map(|fingerprint| hex(fingerprint.0)) });
+        let body = if personal.is_some() { String::new() } else { String::from_utf8_lossy(&asked.body).into_owned() };
         Self {
             kind: entity.kind().to_owned(),
             id: entity.id().to_owned(),
             command: (*asked.name).to_owned(),
             key: asked.text.clone(),
             expect: expect.into(),
-            body: String::from_utf8_lossy(&asked.body).into_owned(),
+            body,
+            personal,
+        }
+    }
+
+    /// The body as it is decided, and where the id that it is known by comes from.
+    pub(super) fn sent(&self) -> (Bytes, AskedId) {
+        match &self.personal {
+            None => (self.body.clone().into(), Some(self.key.clone()).into()),
+            Some(personal) => {
+                let body = revealed(personal.body.get().as_bytes()).into_owned();
+                let fingerprint = personal.fingerprint.as_deref().and_then(from_hex).map(Fingerprint);
+                (body.into(), AskedId::Accepted(self.key.clone(), fingerprint))
+            }
         }
     }
 
@@ -194,6 +223,14 @@ impl Refused {
     }
 }
 
+fn hex(bytes: [u8; 16]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<[u8; 16]> {
+    (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok())?.map(u128::to_be_bytes)
+}
+
 fn encode(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).expect("texts, numbers and JSON always encode").into()
 }
@@ -213,10 +250,11 @@ mod tests {
             key: "k".into(),
             expect: Expected::Sequence(7),
             body: "{}".into(),
+            personal: None,
         };
         let stored = json!({ "type": "cart", "id": "c1", "command": "pay", "key": "k", "expect": { "sequence": 7 }, "body": "{}" });
         assert_eq!(serde_json::from_slice::<Json>(&accepted.encode()).unwrap(), stored);
-        assert_eq!(Accepted::decode(&accepted.encode()).unwrap(), accepted);
+        assert_eq!(Accepted::decode(&accepted.encode()).unwrap().encode(), accepted.encode());
         let done = Settled::Done { reply: Bytes::from_static(b"{\"a\":1}"), sequence: 3 }.encode("k");
         assert_eq!(&done[..], br#"{"key":"k","done":{"reply":{"a":1},"sequence":3}}"#);
         assert!(matches!(Settled::decode(&done), Some(Settled::Done { sequence: 3, .. })));

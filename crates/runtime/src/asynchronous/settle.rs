@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use component::hosted::Refusal;
 use journal::{AppendError, BoxFuture, Commit, Context, EntityKey, Recorded};
 
@@ -39,7 +40,8 @@ async fn settle(entities: &Entities, event: &Recorded, accepted: &Accepted) -> R
     if done.map_err(|error| retry(error.to_string()))?.is_some() {
         return Ok(());
     }
-    let settled = match entities.command(request(event, accepted)?).await {
+    let (body, id) = accepted.sent();
+    let settled = match entities.command_under(id, request(event, accepted, body)?).await {
         Ok(outcome) if outcome.recorded => return Ok(()),
         Ok(outcome) => Settled::Done { reply: outcome.reply, sequence: outcome.sequence },
         Err(error) => match Refused::of(&error) {
@@ -51,14 +53,14 @@ async fn settle(entities: &Entities, event: &Recorded, accepted: &Accepted) -> R
 }
 
 /// The command as its sender sent it, caused by the event that accepted it.
-fn request(event: &Recorded, accepted: &Accepted) -> Result<CommandRequest, Failure> {
+fn request(event: &Recorded, accepted: &Accepted, body: Bytes) -> Result<CommandRequest, Failure> {
     let entity = EntityKey::with_tenant(event.entity.tenant(), &accepted.kind, &accepted.id)
         .map_err(|error| Failure::Park { cause: error.to_string() })?;
     Ok(CommandRequest {
         entity,
         command: accepted.command.clone(),
-        body: accepted.body.clone().into(),
-        id: Some(accepted.key.clone()),
+        body,
+        id: None,
         expect: accepted.expect.into(),
         context: Context { causation_id: Some(event.id.to_string().into()), ..(*event.context).clone() },
     })

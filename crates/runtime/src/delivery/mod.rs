@@ -90,6 +90,7 @@ impl Consumer {
 }
 
 /// What consumers share with the machine.
+#[derive(Clone)]
 pub(crate) struct Seams {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) registers: Arc<dyn Registers>,

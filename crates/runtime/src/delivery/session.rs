@@ -30,6 +30,7 @@ use super::status::{Sight, StatusCell};
 use super::window::Window;
 use super::worker::{Errand, ErrandEnd, work};
 use super::{Consumer, Seams, stopped};
+use crate::KeysUnfit;
 use crate::limits::{
     CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX, WINDOW_EVENTS_MAX,
 };
@@ -41,6 +42,8 @@ pub enum DeliveryError {
     Register(RegisterError),
     /// The journal could not be read.
     Read(ReadError),
+    /// The key store is not the journal's, or fails.
+    Keys(KeysUnfit),
 }
 
 impl fmt::Display for DeliveryError {
@@ -48,6 +51,7 @@ impl fmt::Display for DeliveryError {
         match self {
             Self::Register(error) => error.fmt(formatter),
             Self::Read(error) => error.fmt(formatter),
+            Self::Keys(unfit) => unfit.fmt(formatter),
         }
     }
 }

@@ -66,6 +66,14 @@ impl Cache {
         }
     }
 
+    /// Forgets all states; what has a commit on its way is loaded anew behind it.
+    pub(crate) fn forget_all(&self) {
+        for place in 0..CACHE_SHARDS {
+            let slots: Vec<_> = self.shard(place).slots.values().cloned().collect();
+            slots.iter().for_each(|slot| slot.lock().reset());
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.entities.load(Relaxed) > self.entities_max || self.bytes.load(Relaxed) > self.bytes_max
     }

@@ -58,7 +58,7 @@ impl Entities {
 
     /// The component's decision; the outer error says that its state is not to be trusted any more.
     fn run_rule(&self, slot: &Slot, live: &mut Live, asked: &Asked) -> Result<Result<(Vec<EventData>, Bytes), Refusal>, String> {
-        let context = asked.context_for(&slot.key, live.sequence(), live.durable().time, &*self.mint.clock);
+        let context = asked.context_for(&slot.key, live.sequence(), live.durable().time, &self.mint);
         let decided = isolated(|| live.entity().decide(&asked.name, &asked.body, &context));
         let decided = decided.map_err(|panic| panic.during(&format!("{} {}", slot.kind.name(), asked.name)))?;
         let Accepted { events, reply } = match decided {
@@ -84,7 +84,7 @@ impl Entities {
         if let Some(snapshots) = &self.snapshots {
             live.draft_snapshot(self.limits.snapshot_every_events, &flight);
             if snapshots.planted == PlantedBug::SnapshotAheadOfJournal {
-                live.take_undurable_draft().into_iter().for_each(|draft| snapshots.put(&slot.key, slot.kind.state_build(), &draft));
+                live.take_undurable_draft().into_iter().for_each(|draft| snapshots.put(&slot.key, slot.kind.state_build(), draft));
             }
         }
         Step::Taken(taken)

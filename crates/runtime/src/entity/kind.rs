@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use component::hosted::{EncodedEvent, EntityDescription, EntityHandle, LiveEntity, Refusal, Unreadable};
+use component::hosted::{EncodedEvent, EntityDescription, EntityHandle, LiveEntity, Refusal, StoredEvent, Unreadable};
 use journal::{ContentType, EventData, EventFlags, Tag};
 
 use crate::isolation::isolated;
@@ -34,6 +34,19 @@ impl Kind {
     pub(crate) fn check(&self, command: &str, body: &[u8]) -> Result<(), Refusal> {
         let broken = |message| Refusal::Broken { message };
         isolated(|| self.hosted.check(command, body)).unwrap_or_else(|panic| Err(broken(panic.during("reading the command"))))
+    }
+
+    /// A command's body with its personal values as marks, when it has any.
+    pub(crate) fn marked(&self, command: &str, entity_id: &str, body: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        let broken = |message| Refusal::Broken { message };
+        let marked = isolated(|| self.hosted.marked(command, entity_id, body));
+        marked.unwrap_or_else(|panic| Err(broken(panic.during("reading the command"))))
+    }
+
+    /// An event as it would be recorded of an entity today.
+    pub(crate) fn bound(&self, entity_id: &str, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
+        let panicked = |message| Unreadable { message };
+        isolated(|| self.hosted.bound(entity_id, event)).unwrap_or_else(|panic| Err(panicked(panic.during("reading the event"))))
     }
 
     pub(crate) fn state_build(&self) -> &str {

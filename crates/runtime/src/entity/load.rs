@@ -61,7 +61,7 @@ impl Entities {
             return;
         }
         if let Ok(state) = state_of(&*replay.entity) {
-            snapshots.put(&slot.key, slot.kind.state_build(), &Draft { sequence: replay.sequence, time: replay.time, state });
+            snapshots.put(&slot.key, slot.kind.state_build(), Draft { sequence: replay.sequence, time: replay.time, state });
             replay.snapshot_sequence = replay.sequence;
         }
     }

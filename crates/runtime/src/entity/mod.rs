@@ -100,7 +100,7 @@ impl Entities {
         let (weight, draft) = slot.settle();
         self.cache.weigh(slot, weight);
         if let (Some(snapshots), Some(draft)) = (&self.snapshots, draft) {
-            snapshots.put(&slot.key, slot.kind.state_build(), &draft);
+            snapshots.put(&slot.key, slot.kind.state_build(), draft);
         }
     }
 

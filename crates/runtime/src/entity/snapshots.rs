@@ -17,6 +17,8 @@
 //! half of the file is garbage, what counts is copied to `snapshots.new`, which is renamed over it. Crash points: before the
 //! rename the old file stands, after it the new one.
 //!
+//! Personal values are sealed in it: see `personal`.
+//!
 //! What it is not: the truth, or a cache of whatever was read. Only the newest snapshot of an entity is kept.
 
 use std::collections::HashMap;
@@ -27,6 +29,7 @@ use journal::seams::{Disk, DiskFile};
 use journal::{EntityKey, KeyHash, LineageId, Timestamp};
 
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_REWRITE_BYTES_MIN, SNAPSHOTS_MAX};
+use crate::personal::{Form, Place as Sealed, Subjects};
 
 const FILE: &str = "snapshots.log";
 const NEW_FILE: &str = "snapshots.new";
@@ -57,6 +60,7 @@ pub(crate) struct Snapshots {
     lineage: LineageId,
     log: Mutex<Log>,
     pub(crate) planted: PlantedBug,
+    subjects: Option<Arc<Subjects>>,
 }
 
 struct Log {
@@ -88,14 +92,14 @@ struct Header {
 
 impl Snapshots {
     /// Opens the file, or begins one.
-    pub(crate) fn open(disk: Arc<dyn Disk>, lineage: LineageId, planted: PlantedBug) -> io::Result<Self> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, lineage: LineageId, subjects: Option<Arc<Subjects>>, planted: PlantedBug) -> io::Result<Self> {
         let file = match disk.open(FILE) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(FILE)?,
             Err(error) => return Err(error),
         };
         let log = Mutex::new(Log::scan(file)?);
-        Ok(Self { disk, lineage, log, planted })
+        Ok(Self { disk, lineage, log, planted, subjects })
     }
 
     /// The newest snapshot of an entity, if there is a whole one of this build and history.
@@ -108,11 +112,18 @@ impl Snapshots {
         };
         let (kept_build, state) = content.split_at(place.header.build_bytes as usize);
         let fits = kept_build == build.as_bytes();
-        fits.then(|| Draft { sequence: place.header.sequence, time: place.header.time, state: state.to_vec() })
+        let opened = || self.subjects.as_ref().and_then(|subjects| subjects.opened(&Sealed::Snapshot(entity), state, Form::Marked));
+        let state = fits.then(|| opened().unwrap_or_else(|| state.to_vec()))?;
+        Some(Draft { sequence: place.header.sequence, time: place.header.time, state })
     }
 
     /// Keeps a snapshot. When the disk fails there is none: the next one is tried again.
-    pub(crate) fn put(&self, entity: &EntityKey, build: &str, draft: &Draft) {
+    pub(crate) fn put(&self, entity: &EntityKey, build: &str, mut draft: Draft) {
+        match self.subjects.as_ref().map(|subjects| subjects.seal(&Sealed::Snapshot(entity), &draft.state)) {
+            Some(Ok(Some(sealed))) => draft.state = sealed,
+            Some(Err(_)) => return,
+            Some(Ok(None)) | None => {}
+        }
         let mut log = self.lock();
         let hash = entity.hash();
         if draft.state.len() > SNAPSHOT_BYTES_MAX || log.places.len() >= SNAPSHOTS_MAX && !log.places.contains_key(&hash) {
@@ -293,10 +304,11 @@ pub(crate) fn fuzz(bytes: &[u8], mend: bool) {
     let disk = Arc::new(journal::sim::SimDisk::new(1));
     let file = disk.create(FILE).expect("a simulated disk takes a file");
     file.write_at(&bytes, 0).expect("a simulated disk takes bytes");
-    let Ok(snapshots) = Snapshots::open(disk, lineage, PlantedBug::None) else { return };
+    let Ok(snapshots) = Snapshots::open(disk, lineage, None, PlantedBug::None) else { return };
     let before = snapshots.get(&entity, "b1").map(|draft| draft.state);
     let draft = Draft { sequence: 9, time: Timestamp::from_micros(5), state: before.unwrap_or_default() };
-    snapshots.put(&entity, "b1", &draft);
+    let state = draft.state.clone();
+    snapshots.put(&entity, "b1", draft);
     let after = snapshots.get(&entity, "b1").map(|draft| draft.state);
-    assert_eq!(after.as_ref(), Some(&draft.state), "what was put is there, whatever stood before it");
+    assert_eq!(after, Some(state), "what was put is there, whatever stood before it");
 }

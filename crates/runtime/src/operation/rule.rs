@@ -126,7 +126,7 @@ impl Run<'_> {
         let time = events.iter().map(|event| event.time).max().unwrap_or_default();
         let seen: Vec<_> =
             of_kind.map(|event| StoredEvent { name: &event.name, version: event.version, payload: &event.payload }).collect();
-        let mut context = self.asked.context_for(&self.memory()?, 0, time, &*self.entities.mint.clock);
+        let mut context = self.asked.context_for(&self.memory()?, 0, time, &self.entities.mint);
         // A rule has no entity before it has decided.
         context.entity_id.clear();
         let mut accepted = self.isolated(|| self.operation.decide(&self.asked.body, OperationSeen::Tagged(&seen), &context))?;

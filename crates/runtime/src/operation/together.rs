@@ -76,7 +76,7 @@ impl Run<'_> {
     /// The operation's decision: events for each entity, in the order of the seats.
     fn run_rule(&self, seats: &[Seat], lives: &mut [&mut Live]) -> Result<(Vec<Vec<EventData>>, Bytes), Stopped> {
         let time = lives.iter().map(|live| live.durable().time).max().unwrap_or_default();
-        let context = self.asked.context_for(&seats[0].key, lives[0].sequence(), time, &*self.entities.mint.clock);
+        let context = self.asked.context_for(&seats[0].key, lives[0].sequence(), time, &self.entities.mint);
         let mut states: Vec<Box<dyn LiveEntity>> = lives.iter_mut().map(|live| live.lend()).collect();
         let decided = isolated(|| self.operation.decide(&self.asked.body, OperationSeen::Entities(&mut states), &context));
         for (live, state) in lives.iter_mut().zip(states) {

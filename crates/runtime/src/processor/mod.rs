@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use component::Start;
 use component::hosted::ProcessorHandle;
+use component::hosted::personal_mark::revealed;
 use journal::{AppendError, Commit, Cursor, EntityKey, Expect, ReadError, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -166,7 +167,7 @@ impl Processors {
             }
             None => record::Kept::default(),
         };
-        let state = kept.state.and_then(|state| serde_json::from_str(state.get()).ok());
+        let state = kept.state.and_then(|state| serde_json::from_slice(&revealed(state.get().as_bytes())).ok());
         Ok(KeySight { state, wakes: kept.wakes.into_iter().collect(), parked: kept.parked })
     }
 

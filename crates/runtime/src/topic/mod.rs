@@ -21,12 +21,15 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use component::hosted::personal_mark::is_reserved;
 use component::hosted::{Refusal, TOPIC_TYPE, TopicDescription, TopicHandle};
 use journal::limits::{CONTEXT_TEXT_BYTES_MAX, EVENT_BYTES_MAX};
 use journal::{
     AppendError, CommandId, CommandRecord, Commit, Committed, ContentType, Context, Cursor, Durability, EntityKey, EventData, EventFlags,
     Fingerprint, FoundCommand, Journal, ReadError,
 };
+
+use serde_json::Value as Json;
 
 use crate::flight::Flight;
 use crate::isolation::isolated;
@@ -102,6 +105,17 @@ impl Topics {
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
+    /// A message that a person has edited, with its personal values as marks.
+    pub(crate) fn marked(&self, topic: &str, mut message: Json) -> Result<Json, String> {
+        let Ok(hosted) = self.find(topic) else { return Ok(message) };
+        let Some(data) = message.get("data").map(ToString::to_string) else { return Ok(message) };
+        let marked = isolated(|| hosted.marked(data.as_bytes())).map_err(|panic| panic.during("the topic"))?;
+        if let Some(marked) = marked.map_err(|refusal| refusal.to_string())? {
+            message["data"] = serde_json::from_slice(&marked).map_err(|error| error.to_string())?;
+        }
+        Ok(message)
+    }
+
     fn find(&self, name: &str) -> Result<&TopicHandle, CommandError> {
         let known = || self.topics.iter().map(|topic| topic.description().name).collect();
         let found = self.topics.iter().find(|topic| topic.description().name == name);
@@ -110,8 +124,12 @@ impl Topics {
 
     fn prepare(&self, topic: &TopicHandle, at: usize, message: &TopicMessage, context: &Context) -> Result<Prepared, CommandError> {
         let broken = |message: String| CommandError::Refused(Refusal::Broken { message });
-        isolated(|| topic.check(message.json())).map_err(|panic| broken(panic.during("the topic")))?.map_err(in_data)?;
-        let payload = message.encode();
+        let check = || topic.check(message.json()).and_then(|()| message.json().map_or(Ok(None), |json| topic.marked(json)));
+        let marked = isolated(check).map_err(|panic| broken(panic.during("the topic")))?.map_err(in_data)?;
+        let payload = match marked {
+            Some(data) => TopicMessage { data: Some(MessageData::Json(data.into())), ..message.clone() }.encode(),
+            None => unreserved(message)?.encode(),
+        };
         if payload.len() > EVENT_BYTES_MAX {
             return Err(CommandError::TooLarge { what: "bytes of a message", limit: EVENT_BYTES_MAX, actual: payload.len() });
         }
@@ -192,6 +210,15 @@ fn next_chunk(queue: &mut VecDeque<Prepared>) -> Vec<Prepared> {
         chunk.extend(queue.pop_front());
     }
     chunk
+}
+
+/// No sender writes what only we write.
+fn unreserved(message: &TopicMessage) -> Result<&TopicMessage, CommandError> {
+    if message.json().is_some_and(is_reserved) {
+        let message = "the keys `$personal` and `$sealed` are the platform's own; choose another one".to_owned();
+        return Err(CommandError::Refused(Refusal::Invalid { pointer: "/data".to_owned(), message }));
+    }
+    Ok(message)
 }
 
 /// What the data is refused for, with a pointer that begins at the message.

@@ -4,6 +4,7 @@
 //! is in position order, nothing behind it can be taken in either); damage and a cursor of another history make the file anew; what the
 //! machine refused is tried again.
 
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(crate) struct Surroundings {
     pub(crate) notices: Notices,
     /// See [`Limits`](crate::Limits).
     pub(crate) stall_after: Duration,
+    /// Up to here subjects were erased: their keys are gone.
+    pub(crate) erased: Arc<AtomicU64>,
 }
 
 /// How far a file is.
@@ -69,6 +72,8 @@ pub(super) struct Fill {
     /// A reader met damage.
     damage: watch::Sender<Option<String>>,
     readers: Mutex<Readers>,
+    /// Every erasure up to this place was carried out before the file was begun.
+    pub(super) erased: AtomicU64,
 }
 
 /// Idle connections; those of an earlier epoch may see a file that is no longer there.
@@ -101,6 +106,7 @@ impl Fill {
             stop: watch::Sender::new(false),
             damage: watch::Sender::new(None),
             readers: Mutex::default(),
+            erased: AtomicU64::new(0),
         })
     }
 
@@ -273,7 +279,12 @@ impl Fill {
 
     /// The thread: opens the file, writes what comes, and closes it.
     fn write(&self, queue: mpsc::Receiver<Batch>, open: oneshot::Sender<Opened>, head: Position) -> Result<(), Fault> {
-        let (connection, opened) = self.store.writer(&self.plan)?;
+        let (connection, opened) = self.store.writer(&self.plan, self.around.erased.load(SeqCst))?;
+        // It may hold what was erased since it was begun.
+        if self.plan.is_personal() && opened.erased < self.around.erased.load(SeqCst) {
+            return Err(Fault::Foreign("subjects were erased since it was begun".to_owned()));
+        }
+        self.erased.store(opened.erased, SeqCst);
         // Before anybody is told: rows of another history must not be served for a moment.
         if let Err(error) = self.around.journal.lineage().resolve(opened.cursor, head, 0) {
             return Err(foreign(&error));

@@ -122,6 +122,7 @@ mod tests {
                 threads: Arc::new(ThreadSpawner::new()),
                 notices: Arc::new(move |words| hears.lock().unwrap().push(words.to_owned())),
                 stall_after: Duration::from_secs(60),
+                erased: Arc::default(),
             });
             let view = View::sqlite("stock").table("CREATE TABLE stock (id TEXT PRIMARY KEY)").hosted();
             let plan = Arc::new(check(&view, &[], Strangers::PassedOver).unwrap());

@@ -30,6 +30,7 @@ mod trial;
 mod write;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ pub use rows::Rows;
 pub use store::ViewFolder;
 pub use trial::{Trial, TrialEvent};
 
-use crate::limits::{Limits, QUERIES_WAITING_MAX};
+use crate::limits::{Limits, QUERIES_WAITING_MAX, VIEW_REST};
 pub(crate) use fill::Surroundings;
 use fill::{Fill, Progress};
 pub(crate) use plan::Plan;
@@ -230,6 +231,29 @@ impl Views {
         Ok(true)
     }
 
+    /// Has every view that may hold personal values made again, until it was begun behind this place. Gives their names.
+    pub(crate) fn erase(self: &Arc<Self>, upto: Position) -> Vec<&'static str> {
+        let hosts: Vec<_> = self.hosts.iter().filter(|host| host.plan.is_personal() && !host.is_clean(upto)).cloned().collect();
+        for host in &hosts {
+            let name = host.plan.view.name();
+            let is_begun = matches!(self.rebuild(name), Ok(true));
+            let (views, host) = (Arc::clone(self), Arc::clone(host));
+            self.around.tasks.spawn(Box::pin(async move { views.see_clean(&host, upto, is_begun).await }));
+        }
+        hosts.iter().map(|host| host.plan.view.name()).collect()
+    }
+
+    /// A rebuild that was under way before may have read what is erased now: another one follows it.
+    async fn see_clean(self: Arc<Self>, host: &Host, upto: Position, mut is_begun: bool) {
+        while !host.is_clean(upto) && !host.has_ended() {
+            if !is_begun {
+                is_begun = matches!(self.rebuild(host.plan.view.name()), Ok(true));
+            }
+            self.around.tasks.sleep(VIEW_REST).await;
+            is_begun &= host.next.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        }
+    }
+
     async fn change_places(&self, host: &Host, old: &Arc<Fill>, fill: Arc<Fill>) {
         // What an earlier rebuild left is no beginning.
         let _ = fill.store.remove();
@@ -325,6 +349,15 @@ impl Host {
             _ if is_there && (progress.complete || stale) => Some(Ok(())),
             _ => None,
         }
+    }
+
+    /// Whether the file that serves was begun behind this place.
+    fn is_clean(&self, upto: Position) -> bool {
+        self.serving.borrow().as_ref().is_none_or(|fill| fill.erased.load(SeqCst) >= upto)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.serving.borrow().as_ref().is_none_or(|fill| fill.progress.borrow().ended)
     }
 
     fn behind(&self, head: Position) -> QueryError {

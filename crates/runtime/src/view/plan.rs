@@ -6,6 +6,7 @@ use std::sync::Arc;
 use component::hosted::{EntityHandle, Refusal, ViewFill, ViewHandle};
 
 use super::shape::Kind;
+use crate::personal;
 
 /// See the module.
 pub(crate) struct Plan {
@@ -127,6 +128,14 @@ impl Plan {
             ViewFill::Sql(statement) => format!("on {}", statement.event),
             ViewFill::Code { kind, .. } => format!("the code for {kind}"),
         }
+    }
+
+    /// Whether an event that it reads has personal values.
+    pub(super) fn is_personal(&self) -> bool {
+        self.events.iter().any(|event| {
+            let shapes = &event.entity.description().events;
+            shapes.iter().any(|shape| shape.name == event.name && personal::is_personal(&shape.schema))
+        })
     }
 
     pub(super) fn query(&self, name: &str) -> Option<usize> {

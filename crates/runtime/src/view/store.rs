@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use journal::Cursor;
 use journal::seams::Disk;
+use journal::{Cursor, Position};
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension as _};
 
 use super::fault::Fault;
@@ -50,6 +50,8 @@ pub(super) struct Store {
 pub(super) struct Opened {
     pub(super) cursor: Cursor,
     pub(super) complete: bool,
+    /// Every erasure up to this place was carried out before the file was begun.
+    pub(super) erased: Position,
 }
 
 /// The files of a view: `(build, generation, name)`.
@@ -119,8 +121,8 @@ impl Store {
         Ok(connection)
     }
 
-    /// The connection that writes; a new file gets its tables.
-    pub(super) fn writer(&self, plan: &Plan) -> Result<(Connection, Opened), Fault> {
+    /// The connection that writes; a new file gets its tables, and remembers up to where subjects were erased by then.
+    pub(super) fn writer(&self, plan: &Plan, erased: Position) -> Result<(Connection, Opened), Fault> {
         let known_whole = self.prepare_file()?;
         let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         tune(&connection)?;
@@ -130,7 +132,7 @@ impl Store {
         }
         let opened = match opened(&connection) {
             Ok(Some(opened)) => opened,
-            Ok(None) => begin(&connection, plan)?,
+            Ok(None) => begin(&connection, plan, erased)?,
             Err(error) => return Err(Fault::Damaged(error.to_string())),
         };
         Ok((connection, opened))
@@ -222,19 +224,31 @@ fn opened(connection: &Connection) -> rusqlite::Result<Option<Opened>> {
         Some(Ok(cursor)) => cursor,
         Some(Err(error)) => return Err(Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())),
     };
-    Ok(Some(Opened { cursor, complete }))
+    Ok(Some(Opened { cursor, complete, erased: erased_before(connection)? }))
 }
 
 /// Makes the tables, all of them or none.
-fn begin(connection: &Connection, plan: &Plan) -> Result<Opened, Fault> {
+fn begin(connection: &Connection, plan: &Plan, erased: Position) -> Result<Opened, Fault> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     for create in plan.view.tables() {
         connection.execute_batch(create)?;
     }
     connection.execute_batch(
-        "CREATE TABLE _headwater (cursor TEXT, complete INTEGER NOT NULL); INSERT INTO _headwater VALUES (NULL, 0); COMMIT",
+        "CREATE TABLE _headwater (cursor TEXT, complete INTEGER NOT NULL); INSERT INTO _headwater VALUES (NULL, 0);
+         CREATE TABLE _headwater_erased (upto INTEGER NOT NULL)",
     )?;
-    Ok(Opened { cursor: Cursor::BEGINNING, complete: false })
+    connection.execute("INSERT INTO _headwater_erased VALUES (?1)", [i64::try_from(erased).unwrap_or(i64::MAX)])?;
+    connection.execute_batch("COMMIT")?;
+    Ok(Opened { cursor: Cursor::BEGINNING, complete: false, erased })
+}
+
+/// Files of earlier versions do not say it: nobody was erased before them.
+fn erased_before(connection: &Connection) -> rusqlite::Result<Position> {
+    let known: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = '_headwater_erased'", [], |row| row.get(0))?;
+    if known == 0 {
+        return Ok(0);
+    }
+    connection.query_row("SELECT upto FROM _headwater_erased", [], |row| row.get::<_, i64>(0)).map(|upto| upto.unsigned_abs())
 }
 
 /// Whether SQLite says that a file is damaged.

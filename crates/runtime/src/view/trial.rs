@@ -45,7 +45,7 @@ impl Trial {
     /// What a service would say at its start.
     pub fn new(view: &ViewHandle, entities: &[EntityHandle]) -> Result<Self, String> {
         let plan = check(view, entities, Strangers::PassedOver)?;
-        let (connection, _) = Store::new(None, &plan, 1).writer(&plan).map_err(|fault| words(&fault))?;
+        let (connection, _) = Store::new(None, &plan, 1).writer(&plan, 0).map_err(|fault| words(&fault))?;
         let lineage = Lineage { id: LineageId([1; 16]), parents: Vec::new(), family_key: [0; 32] };
         Ok(Self { plan, connection, lineage, position: 0 })
     }

@@ -84,6 +84,8 @@ impl Plan {
             views: Vec::new(),
             outgoing: None,
             destinations: Vec::new(),
+            keys: None,
+            keys_lost: None,
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: self.limits,

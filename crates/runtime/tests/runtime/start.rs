@@ -65,6 +65,8 @@ fn begin_with(
         views: Vec::new(),
         outgoing: None,
         destinations: Vec::new(),
+        keys: None,
+        keys_lost: None,
         view_folder: None,
         notices: Arc::new(|_| {}),
         limits: Limits::default(),

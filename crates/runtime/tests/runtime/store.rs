@@ -168,6 +168,8 @@ pub(crate) fn open(journal: &Arc<ModelJournal>, folder: Option<&Path>, views: Ve
         tasks: Arc::new(TokioTasks::current()),
         threads: Arc::new(ThreadSpawner::new()),
         snapshots: None,
+        keys: None,
+        keys_lost: None,
         view_folder: folder,
         notices: Arc::new(move |words| told.lock().unwrap().push(words.to_owned())),
         limits: Limits { query_time_max: Duration::from_millis(300), ..Limits::default() },

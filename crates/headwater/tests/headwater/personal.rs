@@ -1,0 +1,519 @@
+//! Personal data in a whole service: where it lies, and that it lies nowhere once its subject is erased.
+//!
+//! Every personal value of these tests has `CANARY` in it, and the tests look at every byte of every file.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use headwater::prelude::*;
+use headwater::testkit::Testkit;
+use headwater::{Failure, Outcome, Running};
+use serde_json::{Value as Json, json};
+
+use crate::embedded::Directory;
+
+#[derive(Debug, Default, PartialEq, State)]
+struct Customer {
+    name: Personal<String>,
+    city: String,
+}
+
+#[derive(Command)]
+enum CustomerCommand {
+    #[command("register")]
+    Register { name: Personal<String>, city: String },
+    #[command("rename")]
+    Rename { name: Personal<String> },
+}
+
+#[derive(Debug, PartialEq, Event)]
+enum CustomerEvent {
+    #[event("registered")]
+    Registered { name: Personal<String>, city: String },
+    #[event("renamed")]
+    Renamed { name: Personal<String> },
+}
+
+#[derive(Debug, PartialEq, Rejection)]
+enum CustomerRejection {
+    #[rejection("empty", "a name has letters")]
+    Empty { name: Personal<String> },
+}
+
+impl Entity for Customer {
+    const NAME: &'static str = "customer";
+    type Command = CustomerCommand;
+    type Event = CustomerEvent;
+    type Reply = Personal<String>;
+    type Rejection = CustomerRejection;
+
+    fn decide(&self, command: CustomerCommand, _: &CommandContext) -> Result<Decision<CustomerEvent, Personal<String>>, CustomerRejection> {
+        let (CustomerCommand::Register { name, .. } | CustomerCommand::Rename { name }) = &command;
+        if name.get().is_none_or(|name| name.ends_with("refused")) {
+            return Err(CustomerRejection::Empty { name: name.clone() });
+        }
+        let reply = name.clone();
+        Ok(record(match command {
+            CustomerCommand::Register { name, city } => CustomerEvent::Registered { name, city },
+            CustomerCommand::Rename { name } => CustomerEvent::Renamed { name },
+        })
+        .reply(reply))
+    }
+
+    fn evolve(&mut self, event: &CustomerEvent) {
+        match event {
+            CustomerEvent::Registered { name, city } => (self.name, self.city) = (name.clone(), city.clone()),
+            CustomerEvent::Renamed { name } => self.name = name.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Default, PartialEq, State)]
+struct Order {
+    labels: Vec<Personal<String>>,
+}
+
+#[derive(Command)]
+enum OrderCommand {
+    #[command("label")]
+    Label {
+        customer: String,
+        #[personal(subject = "customer/{customer}")]
+        label: Personal<String>,
+    },
+}
+
+#[derive(Debug, PartialEq, Event)]
+enum OrderEvent {
+    #[event("labelled")]
+    Labelled {
+        customer: String,
+        #[personal(subject = "customer/{customer}")]
+        label: Personal<String>,
+    },
+}
+
+impl Entity for Order {
+    const NAME: &'static str = "order";
+    type Command = OrderCommand;
+    type Event = OrderEvent;
+    type Reply = ();
+    type Rejection = std::convert::Infallible;
+
+    fn decide(&self, command: OrderCommand, _: &CommandContext) -> Result<Decision<OrderEvent>, Self::Rejection> {
+        let OrderCommand::Label { customer, label } = command;
+        Ok(record(OrderEvent::Labelled { customer, label }))
+    }
+
+    fn evolve(&mut self, event: &OrderEvent) {
+        let OrderEvent::Labelled { label, .. } = event;
+        self.labels.push(label.clone());
+    }
+}
+
+/// Labels an order for each customer, and cannot go on with some until it is mended.
+#[derive(Clone, Default)]
+struct Labeller {
+    is_mended: Arc<AtomicBool>,
+}
+
+impl Action for Labeller {
+    const NAME: &'static str = "labeller";
+    const ENTITY: &'static str = "customer";
+    type Event = CustomerEvent;
+
+    async fn run(&self, event: Recorded<CustomerEvent>, ctx: &ActionContext) -> Result<(), ActionError> {
+        let CustomerEvent::Registered { name, city } = event.event else { return Ok(()) };
+        if city == "nowhere" && !self.is_mended.load(SeqCst) {
+            return Err(ActionError::park(format!("nobody delivers to {name}")));
+        }
+        let label = name.map(|name| format!("{name} of {city}"));
+        ctx.command::<Order>(&event.entity_id, OrderCommand::Label { customer: event.entity_id.clone(), label }).await?;
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default, PartialEq, State)]
+struct Citizens {
+    names: Vec<Personal<String>>,
+    said: Vec<Personal<String>>,
+}
+
+#[derive(Debug, PartialEq, Event)]
+enum CitizenEvent {
+    #[event("came")]
+    Came { name: Personal<String>, after: usize },
+}
+
+struct Towns;
+
+#[derive(Value)]
+struct Letter {
+    from: String,
+    #[personal(subject = "customer/{from}")]
+    text: Personal<String>,
+}
+
+impl Processor for Towns {
+    const NAME: &'static str = "towns";
+    type State = Citizens;
+    type Event = CitizenEvent;
+
+    fn inputs(inputs: Inputs<Self>) -> Inputs<Self> {
+        let city = |event: &Recorded<CustomerEvent>| match &event.event {
+            CustomerEvent::Registered { city, .. } => Route::to(city.clone()),
+            CustomerEvent::Renamed { .. } => Route::nowhere(),
+        };
+        inputs.events("customer", city, Self::arrive).topic("letters", |_: &Message<Letter>| "letters".to_owned(), Self::read)
+    }
+}
+
+impl Towns {
+    fn arrive(&self, citizens: &mut Citizens, event: Recorded<CustomerEvent>, ctx: &mut ProcessorContext<CitizenEvent>) {
+        if let CustomerEvent::Registered { name, .. } = event.event {
+            ctx.emit(CitizenEvent::Came { name: name.clone(), after: citizens.names.len() });
+            citizens.names.push(name);
+        }
+    }
+
+    fn read(&self, citizens: &mut Citizens, letter: Message<Letter>, _: &mut ProcessorContext<CitizenEvent>) {
+        citizens.said.push(letter.data.text);
+    }
+}
+
+#[derive(Debug, PartialEq, Value)]
+struct Row {
+    id: String,
+    name: Option<String>,
+}
+
+fn names() -> View {
+    View::sqlite("names")
+        .table("CREATE TABLE name (id TEXT PRIMARY KEY, name TEXT)")
+        .on("customer/registered", "INSERT INTO name VALUES (@id, :name)")
+        .on("customer/renamed", "UPDATE name SET name = :name WHERE id = @id")
+        .query::<(), Row>("all", "SELECT id, name FROM name ORDER BY id")
+}
+
+fn service(labeller: &Labeller) -> Service {
+    Service::new("people")
+        .entity::<Customer>()
+        .entity::<Order>()
+        .action(labeller.clone())
+        .processor(Towns)
+        .topic_of::<Letter>("letters")
+        .view(names())
+}
+
+fn name(name: &str) -> Personal<String> {
+    Personal::new(format!("CANARY {name}"))
+}
+
+fn register(who: &str, city: &str) -> CustomerCommand {
+    CustomerCommand::Register { name: name(who), city: city.to_owned() }
+}
+
+/// A service in a directory of its own, whose key store lies beside it.
+struct House {
+    data: Directory,
+    keys: PathBuf,
+    labeller: Labeller,
+}
+
+impl House {
+    fn new() -> Self {
+        let data = Directory::new();
+        let keys = PathBuf::from(format!("{}.keys", data.path().display()));
+        Self { data, keys, labeller: Labeller::default() }
+    }
+
+    async fn try_start(&self) -> Result<Running, Failure> {
+        service(&self.labeller).listen("127.0.0.1:0").data(self.data.path().display().to_string()).start().await
+    }
+
+    async fn start(&self) -> Running {
+        self.try_start().await.expect("the service starts")
+    }
+
+    /// The files of the data directory and the key store with a canary in them.
+    fn canaries(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for root in [self.data.path(), &self.keys] {
+            look(root, &mut found);
+        }
+        let folder = self.data.path().display().to_string();
+        found.iter().map(|path| path.display().to_string().replace(&folder, "")).collect()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.keys);
+    }
+}
+
+fn look(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            look(&entry.path(), found);
+        } else if has_canary(&std::fs::read(entry.path()).unwrap()) {
+            found.push(entry.path());
+        }
+    }
+}
+
+fn has_canary(bytes: &[u8]) -> bool {
+    bytes.windows(6).any(|window| window == b"CANARY")
+}
+
+/// One request; its status and its body.
+fn post(url: &str, path: &str, content: &str, body: &str) -> (u16, Json) {
+    let address = url.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: {content}\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (status, serde_json::from_str(body).unwrap_or(Json::Null))
+}
+
+async fn asked(running: &Running, path: &str, body: Json) -> (u16, Json) {
+    let (url, path) = (running.url().to_owned(), path.to_owned());
+    tokio::task::spawn_blocking(move || post(&url, &path, "application/json", &body.to_string())).await.unwrap()
+}
+
+async fn write_letter(running: &Running, from: &str, text: &str) {
+    let letter = json!({ "specversion": "1.0", "id": text, "source": "/post", "type": "letter", "data": { "from": from, "text": format!("CANARY {text}"), "unknown": "CANARY" } });
+    let url = running.url().to_owned();
+    let sent = move || post(&url, "/v1/topics/letters", "application/cloudevents+json", &letter.to_string());
+    let (status, answer) = tokio::task::spawn_blocking(sent).await.unwrap();
+    assert!(status < 300, "{status}: {answer}");
+}
+
+async fn rows(running: &Running) -> BTreeMap<String, Option<String>> {
+    let rows = running.client().query::<(), Row>("names", "all", ()).await.expect("it answers").rows;
+    rows.into_iter().map(|row| (row.id, row.name)).collect()
+}
+
+/// Waits until something holds that the service does in the background.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..2_000 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what} does not come");
+}
+
+/// Everything a service does with personal data, of two customers.
+async fn live(house: &House, running: &Running) {
+    let client = running.client();
+    for who in ["ann", "bob"] {
+        let sent = client.keyed(format!("register {who}")).send::<Customer>(who, register(who, "here")).await.unwrap();
+        assert_eq!(sent.reply.get(), Some(&format!("CANARY {who}")));
+        // Past a snapshot.
+        for at in 0..120 {
+            client.send::<Customer>(who, CustomerCommand::Rename { name: name(&format!("{who} {at}")) }).await.unwrap();
+        }
+        client.send::<Customer>(&format!("{who}-parked"), register(who, "nowhere")).await.unwrap();
+        write_letter(running, who, who).await;
+        for key in ["later", "refused"] {
+            let renamed = CustomerCommand::Rename { name: name(&format!("{who} {key}")) };
+            client.keyed(format!("{who} {key}")).send_later::<Customer>(who, renamed).await.unwrap();
+        }
+    }
+    until("the order of each customer", async || {
+        let orders = [client.state::<Order>("ann").await.unwrap(), client.state::<Order>("bob").await.unwrap()];
+        orders.iter().all(|order| order.as_ref().is_some_and(|order| order.labels.len() == 1))
+    })
+    .await;
+    until("the outcomes", async || {
+        let mut all = true;
+        for who in ["ann", "bob"] {
+            all &= matches!(client.outcome::<Customer>(who, &format!("{who} later")).await, Ok(Some(Outcome::Done { .. })));
+            all &= client.outcome::<Customer>(who, &format!("{who} refused")).await.is_err();
+        }
+        all
+    })
+    .await;
+    edit_parked(house, running).await;
+}
+
+/// A person writes another name into the event that has parked its key.
+async fn edit_parked(_: &House, running: &Running) {
+    let mut held = Json::Null;
+    until("the parked keys", async || {
+        let url = running.url().to_owned();
+        held = tokio::task::spawn_blocking(move || get(&url, "/v1/admin/consumers/labeller/held")).await.unwrap();
+        held["items"].as_array().is_some_and(|items| items.len() == 2)
+    })
+    .await;
+    for item in held["items"].as_array().unwrap() {
+        assert_eq!(item["cause"], "nobody delivers to (personal)");
+        let edit = json!({ "type": "customer", "id": item["id"], "event": item["event"], "payload": { "name": "CANARY edited", "city": "nowhere" } });
+        let (status, answer) = asked(running, "/v1/admin/consumers/labeller/edit", edit).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+}
+
+fn get(url: &str, path: &str) -> Json {
+    let address = url.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)).unwrap_or(Json::Null)
+}
+
+async fn got(running: &Running, path: &str) -> Json {
+    let (url, path) = (running.url().to_owned(), path.to_owned());
+    tokio::task::spawn_blocking(move || get(&url, &path)).await.unwrap()
+}
+
+async fn erase(running: &Running, subject: &str) -> Json {
+    let (status, answer) = asked(running, &format!("/v1/admin/subjects/{subject}/erase"), json!({ "reason": "asked to" })).await;
+    assert_eq!(status, 200, "{answer}");
+    until("the view", async || got(running, "/v1/views/names").await["rebuild"].is_null()).await;
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn personal_data_lies_in_views_only_and_nowhere_once_its_subjects_are_erased() {
+    let house = House::new();
+    let running = house.start().await;
+    live(&house, &running).await;
+    running.stop().await;
+    let alive = house.canaries();
+    assert!(!alive.is_empty() && alive.iter().all(|file| file.starts_with("/views/")), "{alive:?}");
+
+    let running = house.start().await;
+    // Everything is there, over a restart and out of a snapshot.
+    assert_eq!(running.client().state::<Customer>("ann").await.unwrap().unwrap().name.get().unwrap(), "CANARY ann later");
+    for subject in ["customer/ann", "customer/bob", "customer/ann-parked", "customer/bob-parked"] {
+        let answer = erase(&running, subject).await;
+        assert_eq!((&answer["keys"], &answer["views"]), (&json!(1), &json!(["names"])), "{answer}");
+    }
+    let again = erase(&running, "customer/ann").await;
+    assert_eq!((&again["keys"], &again["views"]), (&json!(0), &json!([])), "{again}");
+    check_erased(&running).await;
+    // Also what is done afterwards with what was there before.
+    house.labeller.is_mended.store(true, SeqCst);
+    let (status, answer) = asked(&running, "/v1/admin/consumers/labeller/redrive", json!({})).await;
+    assert_eq!(status, 200, "{answer}");
+    until("the redriven keys", async || got(&running, "/v1/admin/consumers/labeller/held").await["items"] == json!([])).await;
+    running.stop().await;
+    assert_eq!(house.canaries(), Vec::<String>::new());
+
+    // It replays, and what is exported or copied from now on has none either.
+    let running = house.start().await;
+    check_erased(&running).await;
+    running.stop().await;
+    assert_eq!(house.canaries(), Vec::<String>::new());
+}
+
+async fn check_erased(running: &Running) {
+    let client = running.client();
+    for who in ["ann", "bob"] {
+        let customer = client.state::<Customer>(who).await.unwrap().unwrap();
+        assert_eq!((customer.name.get(), &customer.city[..]), (None, "here"), "what is not personal stays");
+        let order = client.state::<Order>(who).await.unwrap().unwrap();
+        assert!(order.labels.iter().all(Personal::is_erased), "{order:?}");
+        // The reply that is remembered.
+        let outcome = client.outcome::<Customer>(who, &format!("register {who}")).await.unwrap().unwrap();
+        let Outcome::Done { reply, .. } = outcome else { panic!("it was done") };
+        assert!(reply.is_erased());
+    }
+    assert!(rows(running).await.values().all(Option::is_none));
+    let stream = got(running, "/v1/entities/customer/ann/events").await;
+    assert!(!has_canary(stream.to_string().as_bytes()), "{stream}");
+    let remembered = got(running, "/v1/admin/consumers/towns/keys/here").await;
+    assert!(!has_canary(remembered.to_string().as_bytes()) && remembered["state"]["names"] == json!([null, null]), "{remembered}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_erasure_leaves_all_others_as_they_are_and_who_comes_back_has_a_new_key() {
+    let house = House::new();
+    let running = house.start().await;
+    for who in ["ann", "bob"] {
+        running.client().send::<Customer>(who, register(who, "here")).await.unwrap();
+    }
+    erase(&running, "customer/ann").await;
+    assert_eq!(rows(&running).await, BTreeMap::from([("ann".into(), None), ("bob".into(), Some("CANARY bob".into()))]));
+    running.client().send::<Customer>("ann", CustomerCommand::Rename { name: name("ann again") }).await.unwrap();
+    running.stop().await;
+    let running = house.start().await;
+    let history = got(&running, "/v1/entities/customer/ann/events").await;
+    let names: Vec<&Json> = history["items"].as_array().unwrap().iter().map(|event| &event["data"]["name"]).collect();
+    assert_eq!(names, [&Json::Null, &json!("CANARY ann again")], "{history}");
+    assert_eq!(running.client().state::<Customer>("ann").await.unwrap().unwrap().name, name("ann again"));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_store_that_is_not_the_journals_is_refused_and_an_older_one_forgets_what_was_erased() {
+    let house = House::new();
+    let running = house.start().await;
+    running.client().send::<Customer>("ann", register("ann", "here")).await.unwrap();
+    running.stop().await;
+    let file = house.keys.join("subjects.keys");
+    let older = std::fs::read(&file).unwrap();
+    let running = house.start().await;
+    erase(&running, "customer/ann").await;
+    running.stop().await;
+
+    std::fs::write(&file, &older).unwrap();
+    let running = house.start().await;
+    assert!(running.client().state::<Customer>("ann").await.unwrap().unwrap().name.is_erased());
+    running.stop().await;
+    assert_ne!(std::fs::read(&file).unwrap(), older, "the key is gone from it again");
+
+    std::fs::remove_file(&file).unwrap();
+    let refused = house.try_start().await.expect_err("these are not its keys");
+    assert!(refused.code() == Some("HW0092") && refused.message().contains("bring the journal's own key store back"), "{refused}");
+}
+
+#[test]
+fn a_test_can_erase_and_every_fault_leaves_it_erased() {
+    for seed in 1..6 {
+        let labeller = Labeller::default();
+        let kit = Testkit::new(move || service(&labeller)).seed(seed).duplicates().delays().crashes(0.02);
+        for who in ["ann", "bob"] {
+            assert_eq!(kit.send::<Customer>(who, register(who, "here")).unwrap(), name(who));
+            kit.publish("letters", who, Letter { from: who.to_owned(), text: name(who) });
+        }
+        kit.settle();
+        assert_eq!(kit.remembered::<Towns>("here").names.len(), 2);
+        kit.erase("customer/ann");
+        kit.settle();
+        for _ in 0..2 {
+            assert!(kit.state::<Customer>("ann").unwrap().name.is_erased(), "seed {seed}");
+            assert_eq!(kit.events::<Customer>("ann"), [CustomerEvent::Registered { name: Personal::erased(), city: "here".into() }]);
+            assert_eq!(kit.state::<Order>("bob").unwrap().labels, [Personal::new("CANARY bob of here".to_owned())]);
+            let rows: Vec<Row> = kit.query("names", "all", ());
+            assert_eq!(
+                rows,
+                [Row { id: "ann".into(), name: None }, Row { id: "bob".into(), name: Some("CANARY bob".into()) }],
+                "seed {seed}"
+            );
+            kit.crash();
+            kit.settle();
+        }
+        // What a processor had in memory does not come back with its next step.
+        kit.send::<Customer>("cat", register("cat", "here")).unwrap();
+        kit.settle();
+        let erased: Vec<bool> = kit.remembered::<Towns>("here").names.iter().map(Personal::is_erased).collect();
+        assert_eq!(erased, [true, false, false], "seed {seed}");
+    }
+}

@@ -1,0 +1,233 @@
+//! Personal data: what is encrypted with a key of its subject before it is kept, and gone for ever once that key is.
+//!
+//! A component's personal values come here as marks (`component::hosted::personal_mark`). [`veil::Veiled`] is the journal as the rest
+//! of the runtime sees it: what is appended through it has no mark any more but a sealed value, what is read through it has marks (for
+//! who decides and remembers), or plain values (for who shows them). Snapshots are sealed likewise. So nothing else in this crate can
+//! write a personal value in the plain.
+//!
+//! ```text
+//! in memory     {"$personal":{"subject":"customer/c1","at":3,"value":"Ann"}}
+//! in a file     {"$sealed":"{key id, 16 hexadecimal digits}.{base64url of nonce, ciphertext and tag}"}
+//! once erased   null
+//! ```
+//!
+//! The cipher is XChaCha20-Poly1305: its nonce of 24 bytes is random, so that nobody has to count. The ciphertext holds the subject's name
+//! and the value; what is authenticated besides is the place: tenant, type and id of the entity, what of it (the event's name, the command's
+//! id, the snapshot), and the how-manieth sealed value there it is. A ciphertext that is moved anywhere else does not open.
+//!
+//! - [`keys`] is the key store, a file of its own apart from the journal. A key is durable before anything is sealed with it.
+//! - [`erase`] makes a decision of a person into an event, destroys the keys, and sees it through after a crash.
+//!
+//! What it is not: protection from who can read the key store too, or the memory of the process.
+
+mod cipher;
+pub(crate) mod erase;
+mod keys;
+pub(crate) mod veil;
+pub(crate) mod whose;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use component::hosted::personal_mark::{Marked, SEALED, replace, replace_marks};
+use component::hosted::{EntityHandle, OperationHandle, ProcessorHandle, TopicHandle};
+use journal::seams::{Clock, Disk, Random};
+use journal::{CommandId, EntityKey};
+use serde_json::Value as Json;
+use serde_json::value::RawValue;
+
+use crate::Notices;
+pub use keys::KeyStoreError;
+use keys::{Keys, Now, SubjectHash};
+
+/// Whether any of these components has a personal value: such a service needs a key store.
+#[must_use]
+pub fn has_personal_data(
+    entities: &[EntityHandle],
+    operations: &[OperationHandle],
+    processors: &[ProcessorHandle],
+    topics: &[TopicHandle],
+) -> bool {
+    let entity = |entity: &EntityHandle| {
+        let described = entity.description();
+        let shapes = described.commands.iter().chain(&described.events).chain(&described.rejections);
+        shapes.map(|shape| &shape.schema).chain([&described.reply, &described.state]).any(is_personal)
+    };
+    let operation =
+        |operation: &OperationHandle| is_personal(&operation.description().input) || is_personal(&operation.description().reply);
+    let processor = |processor: &ProcessorHandle| processor.description().is_personal || entity(&processor.output());
+    let topic = |topic: &TopicHandle| topic.description().schema.as_ref().is_some_and(is_personal);
+    entities.iter().any(entity) || operations.iter().any(operation) || processors.iter().any(processor) || topics.iter().any(topic)
+}
+
+/// Whether a schema has a personal value in it.
+pub(crate) fn is_personal(schema: &Json) -> bool {
+    match schema {
+        Json::Object(members) => {
+            members.get(component::hosted::personal_mark::SCHEMA) == Some(&Json::Bool(true)) || members.values().any(is_personal)
+        }
+        Json::Array(items) => items.iter().any(is_personal),
+        _ => false,
+    }
+}
+
+/// Where something is sealed, and what of it.
+pub(crate) enum Place<'a> {
+    /// An event, by its name.
+    Event(&'a EntityKey, &'a str),
+    /// The reply to a command.
+    Reply(&'a EntityKey, CommandId),
+    /// The snapshot of an entity.
+    Snapshot(&'a EntityKey),
+}
+
+/// What a reader wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Marks: it knows whose the values are, and may write them again.
+    Marked,
+    /// Plain values.
+    Plain,
+}
+
+/// Why something cannot be sealed.
+#[derive(Debug)]
+pub(crate) enum SealError {
+    /// What was to be sealed breaks a rule.
+    Invalid(String),
+    /// The key store fails.
+    Keys(KeyStoreError),
+}
+
+/// The subjects of a service: seals and opens what is theirs.
+pub(crate) struct Subjects {
+    keys: Mutex<Keys>,
+    random: Arc<dyn Random>,
+    clock: Arc<dyn Clock>,
+    notices: Notices,
+    /// Whether the operator was told that a key is not there.
+    has_told: AtomicBool,
+}
+
+impl Subjects {
+    /// Opens the key store, or begins one.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        random: Arc<dyn Random>,
+        clock: Arc<dyn Clock>,
+        notices: Notices,
+    ) -> Result<Self, KeyStoreError> {
+        let keys = Keys::open(disk, &*random)?;
+        for note in keys.notes() {
+            notices(note);
+        }
+        Ok(Self { keys: Mutex::new(keys), random, clock, notices, has_told: AtomicBool::new(false) })
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets another process have the key store, once nothing is under way.
+    pub(crate) fn release(&self) {
+        self.keys().release();
+    }
+
+    /// How many erasures this process has seen: what was read before its subject's is not sealed any more.
+    pub(crate) fn erasures(&self) -> u64 {
+        self.keys().erasures()
+    }
+
+    /// The text with its marks sealed; `None` when it has none.
+    pub(crate) fn seal(&self, place: &Place<'_>, json: &[u8]) -> Result<Option<Vec<u8>>, SealError> {
+        let mut ordinal = 0;
+        let broken = || SealError::Invalid("a personal value is not whole".to_owned());
+        replace_marks(json, broken, |mark| self.seal_one(place, &mut ordinal, &mark))
+    }
+
+    fn seal_one(&self, place: &Place<'_>, ordinal: &mut u32, mark: &Marked<'_>) -> Result<Vec<u8>, SealError> {
+        let entity = place.entity();
+        let subject = mark.subject.as_deref().map_or_else(|| format!("{}/{}", entity.kind(), entity.id()), str::to_owned);
+        erase::subject_key(entity.tenant(), &subject)
+            .map_err(|problem| SealError::Invalid(format!("is of the subject `{subject}`, which {problem}")))?;
+        let now = Now { random: &*self.random, micros: self.clock.now().as_micros() };
+        let key = self.keys().sealing(SubjectHash::of(entity.tenant(), &subject), mark.at, &now).map_err(SealError::Keys)?;
+        let Some(key) = key else { return Ok(b"null".to_vec()) };
+        let sealed = cipher::seal(&key, &place.bound(*ordinal), &cipher::content(&subject, mark.value.get()), &*self.random);
+        *ordinal += 1;
+        Ok(sealed)
+    }
+
+    /// The text with what is sealed in it opened; `None` when there is nothing.
+    pub(crate) fn opened(&self, place: &Place<'_>, json: &[u8], form: Form) -> Option<Vec<u8>> {
+        let mut ordinal = 0;
+        let replaced = replace::<()>(json, SEALED, |inside| {
+            let opened = self.open_one(place, ordinal, inside, form);
+            ordinal += 1;
+            Ok(opened)
+        });
+        replaced.ok().flatten()
+    }
+
+    /// `None` for what only looks like ours.
+    fn open_one(&self, place: &Place<'_>, ordinal: u32, inside: &str, form: Form) -> Option<Vec<u8>> {
+        let sealed = cipher::Sealed::parse(inside)?;
+        let (key, erasures) = {
+            let mut keys = self.keys();
+            (keys.opening(sealed.key), keys.erasures())
+        };
+        let Some(key) = key else {
+            self.tell_once(sealed.key);
+            return Some(b"null".to_vec());
+        };
+        let content = cipher::open(&key, &place.bound(ordinal), &sealed)?;
+        let cipher::Content { subject, value } = serde_json::from_slice(&content).ok()?;
+        Some(match form {
+            Form::Plain => value.get().as_bytes().to_vec(),
+            Form::Marked => marked(&subject, erasures, value),
+        })
+    }
+
+    /// A key that was never destroyed and is not there: the store is not the one that it was.
+    fn tell_once(&self, key: u64) {
+        if !self.keys().is_destroyed(key) && !self.has_told.swap(true, Ordering::Relaxed) {
+            (self.notices)(&format!(
+                "the key store does not have the key {key:016x}: personal values under it read as erased; bring the whole key store back"
+            ));
+        }
+    }
+}
+
+fn marked(subject: &str, erasures: u64, value: &RawValue) -> Vec<u8> {
+    let subject = Json::from(subject);
+    format!("{{\"$personal\":{{\"subject\":{subject},\"at\":{erasures},\"value\":{value}}}}}").into_bytes()
+}
+
+impl<'a> Place<'a> {
+    fn entity(&self) -> &'a EntityKey {
+        match self {
+            Self::Event(entity, _) | Self::Reply(entity, _) | Self::Snapshot(entity) => entity,
+        }
+    }
+
+    /// What a ciphertext is bound to.
+    fn bound(&self, ordinal: u32) -> Vec<u8> {
+        let entity = self.entity();
+        let what = match self {
+            Self::Event(_, name) => format!("event\0{name}"),
+            Self::Reply(_, id) => format!("reply\0{id}"),
+            Self::Snapshot(_) => "snapshot".to_owned(),
+        };
+        format!("headwater personal 1\0{}\0{}\0{}\0{what}\0{ordinal}", entity.tenant(), entity.kind(), entity.id()).into_bytes()
+    }
+}
+
+impl From<io::Error> for KeyStoreError {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

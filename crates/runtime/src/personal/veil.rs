@@ -1,0 +1,161 @@
+//! The journal as everybody else in the runtime sees it: what goes in is sealed, what comes out is opened.
+
+use std::sync::Arc;
+
+use journal::{
+    AppendError, BoxFuture, Capabilities, CommandId, Commit, Committed, Cursor, EntityKey, EntityType, EventSource, Events, FoundCommand,
+    Head, InvalidError, Journal, Keys, Lineage, Read, ReadError, ReadMode, Recorded, Selection, Timestamp,
+};
+
+use super::{Form, Place, SealError, Subjects};
+
+/// See the module.
+pub(crate) struct Veiled {
+    inner: Arc<dyn Journal>,
+    subjects: Arc<Subjects>,
+    form: Form,
+}
+
+/// A journal whose readers see personal values in this form; the journal itself where there are no subjects.
+pub(crate) fn veiled(journal: &Arc<dyn Journal>, subjects: Option<&Arc<Subjects>>, form: Form) -> Arc<dyn Journal> {
+    match subjects {
+        Some(subjects) => Arc::new(Veiled { inner: Arc::clone(journal), subjects: Arc::clone(subjects), form }),
+        None => Arc::clone(journal),
+    }
+}
+
+impl Veiled {
+    fn seal(&self, commit: &mut Commit) -> Result<(), SealError> {
+        for command in &mut commit.commands {
+            if let Some(sealed) = self.subjects.seal(&Place::Reply(&command.entity, command.id), &command.reply)? {
+                command.reply = sealed.into();
+            }
+            for event in &mut command.events {
+                if let Some(sealed) = self.subjects.seal(&Place::Event(&command.entity, &event.name), &event.payload)? {
+                    event.payload = sealed.into();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Subjects {
+    fn opened_event(&self, event: Arc<Recorded>, form: Form) -> Arc<Recorded> {
+        match self.opened(&Place::Event(&event.entity, &event.name), &event.payload, form) {
+            Some(payload) => Arc::new(Recorded { payload: payload.into(), ..(*event).clone() }),
+            None => event,
+        }
+    }
+
+    fn opened_read(&self, read: Read, form: Form) -> Read {
+        match read {
+            Read::Event(event) => Read::Event(self.opened_event(event, form)),
+            progress @ Read::Progress(_) => progress,
+        }
+    }
+
+    fn open_reply(&self, found: &mut FoundCommand, entity: &EntityKey, id: CommandId, form: Form) {
+        let opened = found.reply.as_ref().and_then(|reply| self.opened(&Place::Reply(entity, id), reply, form));
+        if let Some(opened) = opened {
+            found.reply = Some(opened.into());
+        }
+    }
+}
+
+fn refused(error: SealError) -> AppendError {
+    match error {
+        SealError::Invalid(problem) => AppendError::Invalid(InvalidError::new("a personal value", problem)),
+        SealError::Keys(error) => AppendError::Unavailable { cause: error.to_string() },
+    }
+}
+
+impl Journal for Veiled {
+    fn lineage(&self) -> &Lineage {
+        self.inner.lineage()
+    }
+
+    fn append(&self, mut commit: Commit) -> BoxFuture<'_, Result<Committed, AppendError>> {
+        if let Err(error) = self.seal(&mut commit) {
+            return Box::pin(async { Err(refused(error)) });
+        }
+        let commands: Vec<_> = commit.commands.iter().map(|command| (command.entity.clone(), command.id)).collect();
+        // The commit takes its place in here, before anybody awaits.
+        let appended = self.inner.append(commit);
+        Box::pin(async move {
+            appended.await.map_err(|error| match error {
+                AppendError::Duplicate { index, mut first } => {
+                    if let Some((entity, id)) = commands.get(index) {
+                        self.subjects.open_reply(&mut first, entity, *id, self.form);
+                    }
+                    AppendError::Duplicate { index, first }
+                }
+                other => other,
+            })
+        })
+    }
+
+    fn read(&self, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
+        let events = self.inner.read(selection, from, mode);
+        Events::new(Opening { events, subjects: Arc::clone(&self.subjects), form: self.form })
+    }
+
+    fn entity_head(&self, entity: &EntityKey) -> BoxFuture<'_, Result<Option<Head>, ReadError>> {
+        self.inner.entity_head(entity)
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Cursor, ReadError>> {
+        self.inner.head()
+    }
+
+    fn entities(&self, kind: &EntityType, after: Option<EntityKey>) -> Keys {
+        self.inner.entities(kind, after)
+    }
+
+    fn cursor_at(&self, time: Timestamp) -> BoxFuture<'_, Result<Cursor, ReadError>> {
+        self.inner.cursor_at(time)
+    }
+
+    fn find_command(&self, entity: &EntityKey, id: CommandId) -> BoxFuture<'_, Result<Option<FoundCommand>, ReadError>> {
+        let (found, entity) = (self.inner.find_command(entity, id), entity.clone());
+        Box::pin(async move {
+            let mut found = found.await?;
+            if let Some(found) = &mut found {
+                self.subjects.open_reply(found, &entity, id, self.form);
+            }
+            Ok(found)
+        })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn poisoned(&self) -> Option<String> {
+        self.inner.poisoned()
+    }
+
+    fn is_full(&self) -> bool {
+        self.inner.is_full()
+    }
+}
+
+/// A read whose events are opened on their way.
+struct Opening {
+    events: Events,
+    subjects: Arc<Subjects>,
+    form: Form,
+}
+
+impl EventSource for Opening {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Read, ReadError>>> {
+        Box::pin(async {
+            let next = self.events.next().await?;
+            Some(next.map(|read| self.subjects.opened_read(read, self.form)))
+        })
+    }
+
+    fn at_hand(&mut self) -> Option<Read> {
+        self.events.at_hand().map(|read| self.subjects.opened_read(read, self.form))
+    }
+}
