@@ -136,6 +136,7 @@ fn runtime() -> Arc<Runtime> {
         tasks: Arc::new(TokioTasks::current()),
         threads: Arc::new(ThreadSpawner::new()),
         snapshots: None,
+        planted: runtime::PlantedBug::None,
         views: Vec::new(),
         outgoing: None,
         destinations: Vec::new(),
