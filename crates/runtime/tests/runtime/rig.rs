@@ -13,8 +13,8 @@ use journal::sim::{SimClock, SimRandom};
 use journal::{AppendError, Context, EntityKey, Journal, Registers};
 use runtime::seams::TokioTasks;
 use runtime::{
-    CommandError, CommandOutcome, CommandRequest, Expectation, Limits, Moment, OperationRequest, Outcome, Parts, PastOutcome, Runtime,
-    StateRead,
+    CommandError, CommandOutcome, CommandRequest, Expectation, Limits, Moment, OperationRequest, Outcome, Parts, PastOutcome, PlantedBug,
+    Runtime, StateRead,
 };
 use serde_json::{Value as Json, json};
 
