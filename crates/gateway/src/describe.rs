@@ -6,6 +6,7 @@
 mod consumers;
 mod destinations;
 mod general;
+mod journal;
 mod pulls;
 mod schemas;
 mod topics;
@@ -40,6 +41,7 @@ pub fn openapi(
     views::paths(views, &mut schemas, &mut paths);
     consumers::paths(&mut schemas, &mut paths);
     destinations::paths(&mut schemas, &mut paths);
+    journal::paths(&mut schemas, &mut paths);
     pulls::paths(&mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();

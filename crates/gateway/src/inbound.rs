@@ -19,6 +19,7 @@ mod entity;
 mod events;
 mod headers;
 mod health;
+mod journal;
 mod page;
 mod path;
 mod prefer;

@@ -2,6 +2,7 @@
 //!
 //! Data goes to standard output, talk to standard error, and every command takes `--json`. Without a command a service runs.
 
+pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod consumer;
@@ -71,6 +72,15 @@ pub enum Command {
     /// Ask views, and look at them
     #[command(subcommand)]
     View(view::Command),
+    /// Copy a data directory into another one, verified; the service may run
+    ///
+    /// Into an older backup of the same journal only what is new is copied. Prints the root over all events in the backup: kept elsewhere, it
+    /// tells later whether the backup is as it was.
+    Backup(backup::Backup),
+    /// Make a data directory from a backup, whole or up to a point in time
+    ///
+    /// The new journal has a history of its own, with the old one as its parent: ids, times and sequences stay.
+    Restore(backup::Restore),
     /// Look at the journal itself
     #[command(subcommand)]
     Journal(journal::Command),
@@ -133,6 +143,8 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),
+        Command::Backup(arguments) => backup::back_up_to(arguments, settings, flags.json),
+        Command::Restore(arguments) => backup::restore_from(arguments, settings, flags.json),
         Command::Journal(command) => journal::run(command, settings, flags.json),
         Command::Verify(arguments) => verify::run(arguments, settings, flags.json),
         Command::Config(config::Command::Show) => config::show(settings, flags.json),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use journal::embedded::limits::SEGMENT_BYTES;
-use journal::embedded::{EmbeddedJournal, OpenError, Options, PlantedBug, ReadOnlyJournal};
+use journal::embedded::{Backup, BackupDisk, EmbeddedJournal, OpenError, Options, PlantedBug, ReadOnlyJournal};
 use journal::seams::{Disk, RealDisk, SystemClock, SystemRandom, ThreadSpawner};
 use journal::{Lineage, Position};
 
@@ -64,11 +64,20 @@ pub(crate) fn read_whole(directory: &Path, remedy: &str) -> Result<ReadOnlyJourn
     Err(Failure::new(Exit::Damaged, DATA_DAMAGED, message))
 }
 
+/// A data directory or a backup that is there, as a disk that is never written to.
+///
+/// # Errors
+/// As [`directory_to_read`].
+pub(crate) fn disk_to_read(directory: &Path) -> Result<Arc<dyn Disk>, Failure> {
+    let disk = directory_to_read(directory)?;
+    Ok(if Backup::is_there(&*disk) { Arc::new(BackupDisk(disk)) } else { disk })
+}
+
 /// A directory that is there, as a disk that is never written to.
 ///
 /// # Errors
 /// When it is not there: looking at a directory must not make one.
-pub(crate) fn disk_to_read(directory: &Path) -> Result<Arc<dyn Disk>, Failure> {
+pub(crate) fn directory_to_read(directory: &Path) -> Result<Arc<dyn Disk>, Failure> {
     if directory.is_dir() {
         return Ok(Arc::new(RealDisk::read_only(directory)));
     }

@@ -13,13 +13,13 @@
 
 pub(crate) mod base64;
 mod parse;
-mod place;
+pub(crate) mod place;
 mod read;
 mod text;
 mod write;
 
 pub(crate) use read::read;
-pub(crate) use text::{commit_id, hex};
+pub(crate) use text::{commit_id, hex, time};
 pub(crate) use write::write;
 
 /// What an export wrote.

@@ -35,6 +35,9 @@ pub(crate) const SYSTEM: &str = "HW0071";
 /// An import does not fit: not an export, other version, sequences with holes, a directory with another history.
 pub(crate) const IMPORT: &str = "HW0072";
 
+/// A backup or a restore does not fit: not an empty directory, another history, a backup that was never finished.
+pub(crate) const BACKUP: &str = "HW0073";
+
 /// All codes of this room, for the test that each has a page.
 #[cfg(test)]
 pub(crate) const CODES: &[&str] = &[
@@ -51,6 +54,7 @@ pub(crate) const CODES: &[&str] = &[
     UNREACHABLE,
     SYSTEM,
     IMPORT,
+    BACKUP,
 ];
 
 /// Why a service did not start, or a command line call failed.

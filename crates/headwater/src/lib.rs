@@ -62,6 +62,7 @@ mod limits;
 #[doc(hidden)]
 pub mod output;
 pub mod prelude;
+mod restore;
 mod running;
 mod service;
 mod signals;

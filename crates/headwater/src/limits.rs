@@ -16,8 +16,12 @@ pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const THREADS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Commits of an import on their way to the disk at once.
 pub(crate) const IMPORT_IN_FLIGHT_MAX: usize = 256;
+/// How long a running service is left alone before its journal is looked at again for the marker of an idle log.
+pub(crate) const MARKER_LOOK: Duration = Duration::from_millis(20);
 /// How long a rebuild is left alone between two looks at how far it is.
 pub(crate) const REBUILD_LOOK: Duration = Duration::from_millis(100);
+/// How long a scrub that somebody waits for is left alone between two looks at how far it is.
+pub(crate) const SCRUB_LOOK: Duration = Duration::from_millis(50);
 /// How many letters of a cell a table shows.
 pub(crate) const CELL_LETTERS_MAX: usize = 60;
 /// File descriptors that connections never take: the journal's files, the listener, what the process itself holds.

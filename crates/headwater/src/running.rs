@@ -8,7 +8,7 @@ use gateway::Pages;
 use journal::ReadError;
 use journal::seams::{Disk, RealDisk};
 use runtime::seams::TokioTasks;
-use runtime::{DeliveryError, Parts, Runtime, ViewFolder};
+use runtime::{DeliveryError, Parts, PlantedBug, Runtime, ViewFolder};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

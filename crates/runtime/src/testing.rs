@@ -29,7 +29,8 @@ use crate::limits::DEATHS_MAX;
 use crate::seams::Tasks;
 use crate::seams::sim::{Driven, SimTasks, SimThreads};
 use crate::{
-    ConsumerState, ConsumerStatus, DestinationPolicy, Limits, Outgoing, Parts, Runtime, StartError, ViewState, ViewStatus, delivery,
+    ConsumerState, ConsumerStatus, DestinationPolicy, Limits, Outgoing, Parts, PlantedBug, Runtime, StartError, ViewState, ViewStatus,
+    delivery,
 };
 use action::Runs;
 use http::Network;

@@ -1,5 +1,6 @@
 //! Process tests: the `headwater` binary from outside, as a person or a script meets it.
 
+mod backup;
 mod board;
 mod browser;
 mod cards;

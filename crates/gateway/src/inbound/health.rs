@@ -30,6 +30,7 @@ pub(super) fn ready(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Bo
     let sight = json!({
         "service": gateway.runtime.service(), "accepting": health.accepting, "stopping": stopping, "poisoned": health.poisoned, "full": health.full,
         "degraded_since": health.degraded_since.map(calendar::text),
+        "damage_at_rest": gateway.runtime.journal().scrub_status().map(|scrub| scrub.damage),
         "in_flight": health.in_flight, "cached_entities": health.cached_entities, "views": gateway.runtime.view_states(),
     });
     let (code, reason) = match &health.poisoned {

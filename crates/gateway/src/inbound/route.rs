@@ -33,6 +33,8 @@ pub(super) enum Route<'a> {
     Rebuild { view: Text<'a> },
     Consumers,
     Destinations,
+    Journal,
+    Scrub,
     Consumer { consumer: Text<'a> },
     Held { consumer: Text<'a> },
     Remembered { consumer: Text<'a>, key: Text<'a> },
@@ -51,6 +53,7 @@ impl Route<'_> {
                 | Self::Batch { .. }
                 | Self::Operation { .. }
                 | Self::Rebuild { .. }
+                | Self::Scrub
                 | Self::Decide { .. }
                 | Self::Topic { .. }
                 | Self::ConsumerChange { .. }
@@ -97,6 +100,8 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views"] => (Route::Views, GET),
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
         ["v1", "admin", "destinations"] => (Route::Destinations, GET),
+        ["v1", "admin", "journal"] => (Route::Journal, GET),
+        ["v1", "admin", "journal", "scrub"] => (Route::Scrub, POST),
         ["v1", "admin", "consumers"] => (Route::Consumers, GET),
         ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
         ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
@@ -190,6 +195,8 @@ mod tests {
             (Method::POST, "/v1/admin/views/popular/rebuild", Route::Rebuild { view: "popular".into() }),
             (Method::POST, "/v1/admin/consumers/%24commands/redrive", Route::Decide { consumer: "$commands".into(), act: Act::Redrive }),
             (Method::GET, "/v1/admin/destinations", Route::Destinations),
+            (Method::GET, "/v1/admin/journal", Route::Journal),
+            (Method::POST, "/v1/admin/journal/scrub", Route::Scrub),
             (Method::GET, "/readyz", Route::Ready),
         ] {
             assert_eq!(find(&method, path).unwrap(), expected, "{method} {path}");

@@ -441,6 +441,36 @@ async fn damage_is_named_where_it_is_met_and_nowhere_else() {
     }
 }
 
+/// A pass that is asked for now, once it has ended.
+async fn scrubbed(shop: &Shop) -> Json {
+    let before = shop.post("/v1/admin/journal/scrub", &[], "").await;
+    assert_ok(&before);
+    let count = |scrub: &Json| scrub["passes"].as_u64().unwrap();
+    let wanted = count(&before.json["scrub"]) + 1 + u64::from(before.json["scrub"]["running"] == true);
+    loop {
+        let scrub = shop.get("/v1/admin/journal").await.json["scrub"].clone();
+        if count(&scrub) >= wanted {
+            return scrub;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bit_that_rots_at_rest_is_told_before_anybody_reads_it_and_the_service_goes_on() {
+    let (disk, shop, _) = restarted().await;
+    let whole = scrubbed(&shop).await;
+    assert_eq!((&whole["damage"], &whole["running"]), (&json!([]), &json!(false)));
+    assert!(whole["roots"] == whole["sealed"] && whole["segments"].as_u64() > Some(1), "{whole}");
+    let segment = rot(&disk, "c30");
+    let damage = scrubbed(&shop).await["damage"].clone();
+    assert!(damage.as_array().unwrap().len() == 1 && damage[0].as_str().unwrap().starts_with(&format!("segment {segment}:")), "{damage}");
+    assert_ok(&shop.get("/readyz").await);
+    assert_eq!(shop.get("/readyz?verbose=true").await.json["detail"]["damage_at_rest"], damage);
+    assert_ok(&state(&shop, "c31").await);
+    assert_problem(&shop.get("/v1/admin/journal?x=1").await, 400, "HW0004");
+}
+
 #[tokio::test]
 async fn a_stream_that_meets_damage_ends_with_the_problem() {
     let (disk, shop, _) = restarted().await;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use jiff::Timestamp as Calendar;
-use journal::embedded::{Proof, WantedEvent, prove};
+use journal::embedded::{Proof, Root, WantedEvent, prove};
 use journal::{EntityKey, EventId};
 use serde_json::{Value as Json, json};
 
@@ -10,6 +10,7 @@ use crate::config::{Settings, data_directory};
 use crate::exit::Exit;
 use crate::export::{base64, commit_id, hex};
 use crate::failure::Failure;
+use crate::limits::MARKER_LOOK;
 use crate::{engine, output};
 
 const FORMAT: &str = "headwater-proof";
@@ -27,12 +28,19 @@ pub struct Arguments {
     /// The entity's tenant
     #[arg(long, value_name = "TENANT", default_value = "", hide_default_value = true)]
     tenant: String,
+    /// Under this root, which was kept, with its cursor; without it, under that of all events so far
+    #[arg(long, value_name = "ROOT")]
+    root: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, settings: &Settings) -> Result<(), Failure> {
     let wanted = wanted(arguments)?;
+    let unfit = || Failure::plain(Exit::Usage, "--root wants a root with its cursor, as `journal root` prints it: HASH:CURSOR");
+    let root = arguments.root.as_deref().map(|text| text.parse::<Root>().ok().filter(|root| root.cursor.is_some()).ok_or_else(unfit));
+    let root = root.transpose()?;
     let directory = data_directory(settings)?;
-    let proof = prove(&engine::disk_to_read(&directory)?, &wanted).map_err(|error| engine::not_opened(&directory, &error))?;
+    let proof = prove(&engine::disk_to_read(&directory)?, &wanted, root.as_ref(), &mut || std::thread::sleep(MARKER_LOOK))
+        .map_err(|error| engine::not_opened(&directory, &error))?;
     let Some(proof) = proof else {
         let sequence = arguments.sequence.map(|sequence| format!(" #{sequence}")).unwrap_or_default();
         return Err(Failure::plain(Exit::NotFound, format!("there is no event {}{sequence} in {}", arguments.event, directory.display())));

@@ -17,7 +17,7 @@ use crate::failure::{DATA_IN_USE, DATA_OPEN, Failure, IMPORT};
 const JOURNAL_FILE: &str = "lineage.json";
 
 /// What a target is to an import.
-pub(super) enum Place {
+pub(crate) enum Place {
     /// There is nothing yet.
     New(New),
     /// There is a journal.
@@ -25,26 +25,26 @@ pub(super) enum Place {
 }
 
 /// A directory that is filled before it gets its name.
-pub(super) struct New {
+pub(crate) struct New {
     filled: PathBuf,
     target: PathBuf,
 }
 
 impl Place {
     /// Looks, and changes nothing.
-    pub(super) fn of(target: &Path) -> Result<Self, Failure> {
+    pub(crate) fn of(target: &Path, unfinished: &str) -> Result<Self, Failure> {
         match std::fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
-            Ok(true) => empty(target),
+            Ok(true) => empty(target, unfinished),
             Ok(false) if target.join(JOURNAL_FILE).is_file() => Ok(Self::Taken),
             Ok(false) => Err(refused(target, "has files, but no journal; name an empty directory with --data")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::New(New::beside(target.to_path_buf()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::New(New::beside(target.to_path_buf(), unfinished))),
             Err(error) => Err(unusable(target, &error)),
         }
     }
 }
 
 /// An empty directory is replaced, so it must have a name of its own: `.` has none.
-fn empty(target: &Path) -> Result<Place, Failure> {
+fn empty(target: &Path, unfinished: &str) -> Result<Place, Failure> {
     let resolved = target.canonicalize().map_err(|error| unusable(target, &error))?;
     let stands_in_it =
         std::env::current_dir().and_then(|current| current.canonicalize()).is_ok_and(|current| current.starts_with(&resolved));
@@ -52,18 +52,23 @@ fn empty(target: &Path) -> Result<Place, Failure> {
         // The person's shell would go on in a directory that is gone.
         return Err(refused(target, "is the working directory or above it, and an import replaces it; name another one with --data"));
     }
-    Ok(Place::New(New::beside(resolved)))
+    Ok(Place::New(New::beside(resolved, unfinished)))
 }
 
 impl New {
-    fn beside(target: PathBuf) -> Self {
+    fn beside(target: PathBuf, unfinished: &str) -> Self {
         let mut name = OsString::from(target.components().as_path());
-        name.push(".importing");
+        name.push(unfinished);
         Self { filled: PathBuf::from(name), target }
     }
 
+    /// What is filled.
+    pub(crate) fn path(&self) -> &Path {
+        &self.filled
+    }
+
     /// An empty journal that grows out of the exported one.
-    pub(super) fn begin(&self, parent: Lineage, fork: Position) -> Result<Engine, Failure> {
+    pub(crate) fn begin(&self, parent: Lineage, fork: Position) -> Result<Engine, Failure> {
         self.clear()?;
         engine::open(&self.filled, Some((parent, fork)))
     }
@@ -72,7 +77,7 @@ impl New {
     fn clear(&self) -> Result<(), Failure> {
         let lock = engine::disk(&self.filled)?.lock().map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => {
-                Failure::new(Exit::Failed, DATA_IN_USE, format!("another import fills {}; wait for it", self.filled.display()))
+                Failure::new(Exit::Failed, DATA_IN_USE, format!("another process fills {}; wait for it", self.filled.display()))
             }
             _ => unusable(&self.filled, &error),
         })?;
@@ -82,7 +87,7 @@ impl New {
     }
 
     /// The target, from now on.
-    pub(super) fn finish(&self) -> Result<(), Failure> {
+    pub(crate) fn finish(&self) -> Result<(), Failure> {
         let parent = self.target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let renamed = std::fs::rename(&self.filled, &self.target).and_then(|()| std::fs::File::open(parent)?.sync_all());
         renamed.map_err(|error| unusable(&self.target, &error))
@@ -93,7 +98,7 @@ fn remove(entry: &std::fs::DirEntry) -> io::Result<()> {
     if entry.file_type()?.is_dir() { std::fs::remove_dir_all(entry.path()) } else { std::fs::remove_file(entry.path()) }
 }
 
-pub(super) fn refused(directory: &Path, what: &str) -> Failure {
+pub(crate) fn refused(directory: &Path, what: &str) -> Failure {
     Failure::new(Exit::Failed, IMPORT, format!("{} {what}", directory.display()))
 }
 

@@ -24,7 +24,7 @@ use crate::limits::IMPORT_IN_FLIGHT_MAX;
 pub(crate) async fn read(source: impl BufRead, directory: &Path, progress: &dyn Fn()) -> Result<Imported, Failure> {
     let mut lines = Lines::new(source);
     let (parent, head) = lines.header()?;
-    match Place::of(directory)? {
+    match Place::of(directory, ".importing")? {
         Place::New(new) => fill(&new, parent, head, &mut lines, progress).await,
         Place::Taken => compare(directory, &parent, head, &mut lines, progress),
     }

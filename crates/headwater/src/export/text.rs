@@ -150,7 +150,7 @@ pub(super) fn time_text(time: Timestamp) -> Option<String> {
     Some(format!("{calendar:.6}"))
 }
 
-pub(super) fn time(text: &str) -> Option<Timestamp> {
+pub(crate) fn time(text: &str) -> Option<Timestamp> {
     text.parse::<Calendar>().ok().map(|calendar| Timestamp::from_micros(calendar.as_microsecond()))
 }
 

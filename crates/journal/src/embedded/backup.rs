@@ -23,7 +23,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::OpenError;
-use super::durable_log::{DurableLog, From};
+use super::durable_log::{DurableLog, LogStart};
 use super::evidence::{Root, differs, hex};
 use super::frame::checksum;
 use super::identity;
@@ -117,7 +117,7 @@ pub fn back_up(
     let _lock = lock(&**target)?;
     let before = begin(&log, target)?;
     // Before the log, so that no register is ahead of it.
-    let registers = registers::valid_bytes(&**source).map_err(|error| BackupError::Source(error.into()))?;
+    let registers = read_registers(&log, pace)?;
     let roots = RootLog::open(target, log.lineage.id).map_err(BackupError::Target)?;
     let kept = Roots::read(&**source, log.lineage.id).map_err(|error| BackupError::Source(error.into()))?.records;
     let (there, place) = (roots.end.segment, end_of(target, &roots)?);
@@ -134,6 +134,19 @@ pub fn back_up(
     let root = Root { hash: leaves.root(), cursor: Some(head) };
     conclude(&**target, &log.lineage, &root, now, &registers).map_err(BackupError::Target)?;
     Ok(BackedUp { head, root, segments: (copy.copied_upto - there, there), bytes: copy.bytes })
+}
+
+/// A record that is being written is whole a moment later; damage stays.
+fn read_registers(log: &DurableLog, pace: &mut dyn FnMut(Pace)) -> Result<Vec<u8>, BackupError> {
+    let mut looks = 0;
+    loop {
+        match registers::valid_bytes(&*log.disk) {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) if log.live && error.kind() == io::ErrorKind::InvalidData && looks < LIVE_LOOKS_MAX => pace(Pace::Wait),
+            Err(error) => return Err(BackupError::Source(error.into())),
+        }
+        looks += 1;
+    }
 }
 
 fn lock(target: &dyn Disk) -> Result<Box<dyn DiskLock>, BackupError> {
@@ -211,7 +224,7 @@ impl Copy<'_> {
     fn run(&mut self, log: &DurableLog, pace: &mut dyn FnMut(Pace)) -> Result<(Position, Option<Leaves>), BackupError> {
         let (mut wanted, mut looks) = (None, 0);
         loop {
-            let from = From::at(self.roots.end.segment + 1, self.place.chain, self.place.position);
+            let from = LogStart::at(self.roots.end.segment + 1, self.place.chain, self.place.position);
             let read = log.read(from, &mut |number, frame| {
                 self.frame(number, &frame)?;
                 pace(Pace::At(frame.header.next_position() - 1));

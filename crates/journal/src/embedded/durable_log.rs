@@ -27,14 +27,14 @@ pub(crate) struct DurableLog {
 
 /// Where a walk begins: a segment, and the place of the log in front of it.
 #[derive(Clone, Copy)]
-pub(crate) struct From {
+pub(crate) struct LogStart {
     pub(crate) segment: u64,
     pub(crate) place: LogPlace,
     /// The last segment that is read.
     until: u64,
 }
 
-impl From {
+impl LogStart {
     pub(crate) const BEGINNING: Self = Self { segment: 1, place: LogPlace::BEGINNING, until: u64::MAX };
 
     /// The beginning of a segment, behind a frame with this checksum.
@@ -74,31 +74,35 @@ impl DurableLog {
     ///
     /// # Errors
     /// `Damaged` where the log does not go on although it was durable; else the disk's and the visitor's.
-    pub(crate) fn read(&self, from: From, visit: Visit<'_>) -> Result<ReadUpto, OpenError> {
-        let mut reader = Reader { live: self.live, walk: Walk::strict(from.place), waiting: VecDeque::new(), end: from.place.position - 1 };
-        let mut number = from.segment;
-        let mut looks = 0;
-        while number <= from.until
-            && let Some(segment) = self.segment(number)?
-        {
-            let mut at = reader.walk.enter();
-            loop {
-                if reader.take_all(&segment, &mut at, visit)? {
-                    break;
-                }
-                // What is in the middle of being written is whole a moment later; damage stays.
-                looks += 1;
-                if !self.live || looks >= LIVE_LOOKS_MAX {
-                    let (segment, position) = (segment_name(number), reader.walk.place.position);
-                    let place =
-                        format!("{segment}: byte {at} holds no frame that follows, and position {position} was durable; run verify");
-                    return Err(OpenError::Damaged { place });
-                }
+    pub(crate) fn read(&self, from: LogStart, visit: Visit<'_>) -> Result<ReadUpto, OpenError> {
+        let end = from.place.position - 1;
+        let mut reader = Reader { place: from.place, segment: from.segment, at: None, waiting: VecDeque::new(), end };
+        // What was in the middle of being written is whole when it is looked at again; damage stays.
+        for _ in 0..if self.live { LIVE_LOOKS_MAX } else { 1 } {
+            if reader.look(self, from.until, visit)? {
+                return Ok(ReadUpto { end: reader.end, seen: reader.place.position - 1 });
             }
-            number += 1;
         }
-        reader.give(visit)?;
-        Ok(ReadUpto { end: reader.end, seen: reader.walk.place.position - 1 })
+        let (segment, at, position) = (segment_name(reader.segment), reader.at.unwrap_or_default(), reader.place.position);
+        let place = format!("{segment}: byte {at} holds no frame that follows, and position {position} was durable; run verify");
+        Err(OpenError::Damaged { place })
+    }
+
+    /// Waits until everything that is there now from a place on is durable. The owner says so with its next frame or the marker of an
+    /// idle log; `pause` waits for some moments of that.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn settle(&self, from: LogStart, pause: &mut dyn FnMut()) -> Result<(), OpenError> {
+        let mut wanted = None;
+        for _ in 0..LIVE_LOOKS_MAX {
+            let read = self.read(from, &mut |_, _| Ok(()))?;
+            if !self.live || read.end >= *wanted.get_or_insert(read.seen) {
+                break;
+            }
+            pause();
+        }
+        Ok(())
     }
 
     fn segment(&self, number: u64) -> Result<Option<Segment>, OpenError> {
@@ -116,40 +120,43 @@ impl DurableLog {
 }
 
 struct Reader {
-    live: bool,
-    walk: Walk,
+    /// Behind the last frame that follows, and in which segment and where that is.
+    place: LogPlace,
+    segment: u64,
+    at: Option<u64>,
     /// Frames that nobody has called durable yet.
     waiting: VecDeque<(u64, WholeFrame)>,
     end: Position,
 }
 
 impl Reader {
-    /// Takes the frames of a segment from `at` on; false when the log was durable beyond the last one that follows.
-    fn take_all(&mut self, segment: &Segment, at: &mut u64, visit: Visit<'_>) -> io::Result<bool> {
-        loop {
-            let (place, from) = (self.walk.place, *at);
-            match self.walk.next(segment, at)? {
-                None => return Ok(self.walk.durable_upto < place.position),
-                Some(frame) if frame.follows && frame.offset == from => {
-                    self.waiting.push_back((segment.header.number, frame));
-                    self.give(visit)?;
-                }
-                Some(_) => {
-                    let durable = self.walk.durable_upto;
-                    (self.walk.place, *at) = (place, from);
-                    if durable >= place.position {
-                        return Ok(false);
-                    }
-                    // Writes on their way, behind one that is not whole yet: the durable log ends here.
-                    return Ok(true);
+    /// Takes the frames that follow, from where the last look ended; false when the log was durable beyond them.
+    fn look(&mut self, log: &DurableLog, until: u64, visit: Visit<'_>) -> Result<bool, OpenError> {
+        let (mut walk, mut number, mut broken) = (Walk::strict(self.place), self.segment, false);
+        let mut start = self.at;
+        while number <= until
+            && let Some(segment) = log.segment(number)?
+        {
+            let first = walk.enter();
+            let mut at = start.take().unwrap_or(first);
+            // Behind a gap frames are only asked for what they call durable.
+            while let Some(frame) = walk.next(&segment, &mut at)? {
+                broken |= !frame.follows;
+                if !broken {
+                    (self.place, self.segment, self.at) = (walk.place, number, Some(at));
+                    self.waiting.push_back((number, frame));
+                    self.give(log.live, visit)?;
                 }
             }
+            number += 1;
         }
+        self.place.durable_upto = walk.durable_upto;
+        self.give(log.live, visit)?;
+        Ok(walk.durable_upto < self.place.position)
     }
 
-    fn give(&mut self, visit: Visit<'_>) -> io::Result<()> {
-        let durable = self.walk.durable_upto;
-        let live = self.live;
+    fn give(&mut self, live: bool, visit: Visit<'_>) -> io::Result<()> {
+        let durable = self.place.durable_upto;
         while let Some((number, frame)) = self.waiting.pop_front_if(|(_, frame)| !live || frame.header.next_position() <= durable + 1) {
             self.end = frame.header.next_position() - 1;
             visit(number, frame)?;

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::OpenError;
-use super::durable_log::{DurableLog, From};
+use super::durable_log::{DurableLog, LogStart};
 use super::files::OpenFiles;
 use super::leaf::leaves_of;
 use super::merkle::{Hash, Leaves};
@@ -64,13 +64,15 @@ fn unhex(text: &str) -> Option<Hash> {
     Some(hash)
 }
 
-/// The root of a directory's durable log, which a service may have open. Sealed segments whose root is kept are not read again.
+/// The root of a directory's durable log, which a service may have open. Sealed segments whose root is kept are not read again. `pause`
+/// waits for some moments of the service's word that what it has acknowledged is durable.
 ///
 /// # Errors
 /// As for a start; damage is refused.
-pub fn root(disk: &Arc<dyn Disk>) -> Result<Root, OpenError> {
+pub fn root(disk: &Arc<dyn Disk>, pause: &mut dyn FnMut()) -> Result<Root, OpenError> {
     let log = DurableLog::open(Arc::clone(disk))?;
-    let (runs, from) = kept_runs(&log, u64::MAX)?;
+    let (runs, from) = kept_runs(&log)?;
+    log.settle(from, pause)?;
     let mut leaves = Leaves::from(0);
     runs.iter().for_each(|run| leaves.append(&run.leaves));
     let read = log.read(from, &mut |_, frame| {
@@ -81,16 +83,16 @@ pub fn root(disk: &Arc<dyn Disk>) -> Result<Root, OpenError> {
     Ok(Root { hash: leaves.root(), cursor: Some(log.lineage.cursor(end)) })
 }
 
-/// The sealed segments below a number whose root is kept, and where the log goes on behind them.
-pub(crate) fn kept_runs(log: &DurableLog, below: u64) -> Result<(Vec<Run>, From), OpenError> {
+/// The sealed segments whose root is kept, and where the log goes on behind them.
+pub(crate) fn kept_runs(log: &DurableLog) -> Result<(Vec<Run>, LogStart), OpenError> {
     let roots = Roots::read(&*log.disk, log.lineage.id)?;
-    let (mut runs, mut from) = (Vec::new(), From::BEGINNING);
-    for record in roots.records.into_iter().take_while(|record| record.segment < below) {
-        let Ok(seal) = SealedIndex::open(&OpenFiles::new(&log.disk), record.segment, None) else { break };
+    let (mut runs, mut from, files) = (Vec::new(), LogStart::BEGINNING, OpenFiles::new(&log.disk));
+    for record in roots.records {
+        let Ok(seal) = SealedIndex::open(&files, record.segment, None) else { break };
         if seal.summary.last_position != record.last_position() {
             break;
         }
-        let behind = From::at(record.segment + 1, seal.summary.chain, record.last_position() + 1);
+        let behind = LogStart::at(record.segment + 1, seal.summary.chain, record.last_position() + 1);
         runs.push(Run { from: std::mem::replace(&mut from, behind), first: record.first_position, leaves: record.leaves });
     }
     Ok((runs, from))

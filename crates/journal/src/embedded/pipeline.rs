@@ -39,8 +39,8 @@ pub(crate) struct Shared {
     pub(crate) lineage: LineageId,
     pub(crate) files: Arc<OpenFiles>,
     pub(crate) spawner: Arc<dyn Spawner>,
-    planted: PlantedBug,
     pub(crate) scrub: Scrub,
+    planted: PlantedBug,
 }
 
 impl Shared {
@@ -76,7 +76,7 @@ impl Shared {
     }
 
     /// Does something with the sequencer, and tells its news when the lock is given back.
-    fn drive<T>(&self, work: impl FnOnce(&mut Sequencer) -> T) -> T {
+    pub(crate) fn drive<T>(&self, work: impl FnOnce(&mut Sequencer) -> T) -> T {
         let mut sequencer = self.lock();
         let done = work(&mut sequencer);
         let (news, upkeep) = (sequencer.take_news(), sequencer.wants_upkeep());

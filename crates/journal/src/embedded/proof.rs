@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::OpenError;
-use super::durable_log::{DurableLog, From};
+use super::durable_log::{DurableLog, LogStart};
 use super::evidence::{Root, kept_runs};
 use super::files::OpenFiles;
 use super::leaf::{leaves_of, records};
@@ -64,13 +64,20 @@ impl WantedEvent {
     }
 }
 
-/// Proves an event of a directory's durable log, which a service may have open; `None`: there is no such event.
+/// Proves an event of a directory's durable log, which a service may have open; `None`: there is no such event. Under the root of all
+/// events so far, or of the first ones up to the place of a root that was kept. `pause` is as for [`root`](super::root).
 ///
 /// # Errors
-/// As for [`root`](super::root); also `Damaged` when the event is not what its segment's root was made of.
-pub fn prove(disk: &Arc<dyn Disk>, wanted: &WantedEvent) -> Result<Option<Proof>, OpenError> {
+/// As for [`root`](super::root); also `Damaged` when the events are not those that a root was made of.
+pub fn prove(
+    disk: &Arc<dyn Disk>,
+    wanted: &WantedEvent,
+    under: Option<&Root>,
+    pause: &mut dyn FnMut(),
+) -> Result<Option<Proof>, OpenError> {
     let log = DurableLog::open(Arc::clone(disk))?;
-    let (mut runs, tail) = kept_runs(&log, u64::MAX)?;
+    let (mut runs, tail) = kept_runs(&log)?;
+    log.settle(tail, pause)?;
     let mut position = None;
     let kept_upto = runs.last().map_or(0, |run| run.leaves.next());
     let read = log.read(tail, &mut |number, frame| {
@@ -78,28 +85,56 @@ pub fn prove(disk: &Arc<dyn Disk>, wanted: &WantedEvent) -> Result<Option<Proof>
         Run::of(&mut runs, number, &frame).add(&frame);
         Ok(())
     })?;
-    let end = read.end;
+    let size = under.and_then(|root| root.cursor).map_or(read.end, |cursor| cursor.position().min(read.end));
     let position = match position {
         Some(position) => Some(position),
         None => find_in_sealed(&log, &runs, kept_upto, wanted)?,
     };
-    let Some(nth) = position.and_then(|position| runs.iter().position(|run| run.leaves.next() >= position)) else { return Ok(None) };
-    let Some((event, records, leaves)) = read_run(&log, &runs, nth, wanted)? else { return Ok(None) };
-    let path = path(&runs, nth, &leaves, event.position - 1, end);
-    let leaf = leaves[(event.position - runs[nth].first) as usize].hash;
-    let mut whole = Leaves::from(0);
-    runs.iter().for_each(|run| whole.append(&run.leaves));
-    if root_from_path(leaf, event.position - 1, end, &path) != Some(whole.root()) {
-        let place = format!("segment {}: its events are not those that its root was made of; run verify", runs[nth].from.segment);
-        return Err(OpenError::Damaged { place });
+    match position.filter(|position| *position <= size) {
+        Some(position) => Tree { log: &log, runs: &runs, size }.prove(position, wanted, under),
+        None => Ok(None),
     }
-    let root = Root { hash: whole.root(), cursor: Some(log.lineage.cursor(end)) };
-    Ok(Some(Proof { root, event_count: end, leaf, path, records, event }))
+}
+
+/// The first events, as the runs that they lie in.
+struct Tree<'a> {
+    log: &'a DurableLog,
+    runs: &'a [Run],
+    size: Position,
+}
+
+impl Tree<'_> {
+    fn prove(&self, position: Position, wanted: &WantedEvent, under: Option<&Root>) -> Result<Option<Proof>, OpenError> {
+        let (mut path, mut whole, mut found) = (Path::new(position - 1, self.size), Leaves::from(0), None);
+        for run in self.runs.iter().take_while(|run| run.first <= self.size) {
+            let holds = (run.first..=run.leaves.next()).contains(&position);
+            if !holds && run.leaves.next() <= self.size {
+                run.leaves.subtrees().iter().for_each(|subtree| path.add(*subtree));
+                whole.append(&run.leaves);
+                continue;
+            }
+            let (leaves, event) = read_run(self.log, run, wanted)?;
+            found = found.or(event);
+            leaves.iter().filter(|leaf| leaf.index < self.size).for_each(|leaf| path.add(*leaf));
+            match run.leaves.next() <= self.size {
+                true => whole.append(&run.leaves),
+                false => leaves.iter().filter(|leaf| leaf.index < self.size).for_each(|leaf| whole.add(*leaf)),
+            }
+        }
+        let Some((event, records, leaf)) = found.filter(|(event, ..)| event.position == position) else { return Ok(None) };
+        let (hash, path) = (whole.root(), path.hashes());
+        if root_from_path(leaf, position - 1, self.size, &path) != Some(hash) || under.is_some_and(|under| under.hash != hash) {
+            let place = "the events are not those that the root was made of; run verify, with --root when one was kept".to_owned();
+            return Err(OpenError::Damaged { place });
+        }
+        let root = Root { hash, cursor: Some(self.log.lineage.cursor(self.size)) };
+        Ok(Some(Proof { root, event_count: self.size, leaf, path, records, event }))
+    }
 }
 
 /// A segment's part of the tree.
 pub(crate) struct Run {
-    pub(crate) from: From,
+    pub(crate) from: LogStart,
     /// The position of its first event.
     pub(crate) first: Position,
     pub(crate) leaves: Leaves,
@@ -110,7 +145,7 @@ impl Run {
     fn of<'a>(runs: &'a mut Vec<Self>, number: u64, frame: &WholeFrame) -> &'a mut Self {
         if runs.last().is_none_or(|run| run.from.segment != number) {
             let first = frame.header.first_position;
-            runs.push(Self { from: From::at(number, frame.header.previous, first), first, leaves: Leaves::from(first - 1) });
+            runs.push(Self { from: LogStart::at(number, frame.header.previous, first), first, leaves: Leaves::from(first - 1) });
         }
         let last = runs.len() - 1;
         &mut runs[last]
@@ -123,9 +158,10 @@ impl Run {
 
 /// The event's position in the segments whose roots are kept.
 fn find_in_sealed(log: &DurableLog, runs: &[Run], upto: Position, wanted: &WantedEvent) -> Result<Option<Position>, OpenError> {
+    let files = OpenFiles::new(&log.disk);
     for run in runs.iter().filter(|run| run.leaves.next() <= upto) {
         if let WantedEvent::Sequence(entity, _) = wanted
-            && SealedIndex::open(&OpenFiles::new(&log.disk), run.from.segment, None).is_ok_and(|seal| !seal.may_have(entity.hash()))
+            && SealedIndex::open(&files, run.from.segment, None).is_ok_and(|seal| !seal.may_have(entity.hash()))
         {
             continue;
         }
@@ -141,29 +177,21 @@ fn find_in_sealed(log: &DurableLog, runs: &[Run], upto: Position, wanted: &Wante
     Ok(None)
 }
 
-type ReadRun = (Recorded, Hash, Vec<Subtree>);
+type ReadRun = (Vec<Subtree>, Option<(Recorded, Hash, Hash)>);
 
-/// Reads a run again: the event, its commit's records, and every leaf.
-fn read_run(log: &DurableLog, runs: &[Run], nth: usize, wanted: &WantedEvent) -> Result<Option<ReadRun>, OpenError> {
-    let (run, mut leaves, mut found) = (&runs[nth], Vec::new(), None);
+/// Reads a run again: every leaf, and the event with its commit's records and its leaf, if it is here.
+fn read_run(log: &DurableLog, run: &Run, wanted: &WantedEvent) -> Result<ReadRun, OpenError> {
+    let (mut leaves, mut found) = (Vec::new(), None);
     log.read(run.from.only_this(run.leaves.next()), &mut |_, frame| {
         for placed in frame.commits.iter().filter(|placed| placed.commit.first_position <= run.leaves.next()) {
             let commit = &placed.commit;
             leaves.extend(leaves_of(commit).zip(commit.first_position - 1..).map(|(hash, index)| Subtree { level: 0, index, hash }));
-            if found.is_none() {
-                found = wanted.find(commit).map(|event| (event, records(commit)));
+            if let Some(event) = wanted.find(commit).filter(|_| found.is_none()) {
+                let leaf = leaves[(event.position - run.first) as usize].hash;
+                found = Some((event, records(commit), leaf));
             }
         }
         Ok(())
     })?;
-    Ok(found.map(|(event, records)| (event, records, leaves)))
-}
-
-fn path(runs: &[Run], nth: usize, leaves: &[Subtree], leaf: u64, size: u64) -> Vec<Hash> {
-    let mut path = Path::new(leaf, size);
-    for (number, run) in runs.iter().enumerate() {
-        let subtrees = if number == nth { leaves } else { run.leaves.subtrees() };
-        subtrees.iter().for_each(|subtree| path.add(*subtree));
-    }
-    path.hashes()
+    Ok((leaves, found))
 }

@@ -193,7 +193,7 @@ impl Shared {
             Ok(None) => {}
             Err(error) if is_full(&error) => scrubber.stuck = true,
             Err(error) => {
-                self.lock().poison(&error.to_string());
+                self.drive(|sequencer| sequencer.poison(&error.to_string()));
                 return Step::Closed;
             }
         }
@@ -293,7 +293,7 @@ fn leaves_of_sealed(sealed: &[Arc<SealedSegment>], nth: usize, pace: Pace<'_>) -
     let (summary, before) = (sealed[nth].summary(), nth.checked_sub(1).map(|before| sealed[before].summary()));
     let chain = before.map_or(0, |before| before.chain);
     let mut walk = Walk::strict(LogPlace { offset: 0, chain, position: summary.first_position, durable_upto: 0 });
-    let (segment, mut run) = (sealed[nth].open()?, Leaves::from(summary.first_position - 1));
+    let (segment, mut run) = (sealed[nth].open_anew()?, Leaves::from(summary.first_position - 1));
     let mut at = walk.enter();
     while at < summary.end_offset {
         let from = at;

@@ -8,7 +8,7 @@ use super::files::OpenFiles;
 use super::index::{CommandRef, EntityRef, FrameRef, SegmentIndex};
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::{SealSummary, SealedIndex};
-use super::segment::{HeaderFault, LogPlace, Segment};
+use super::segment::{self, HeaderFault, LogPlace, Segment};
 use super::walk;
 use crate::cursor::Position;
 use crate::key::{EntityKey, KeyHash};
@@ -39,12 +39,12 @@ impl SealedSegment {
     }
 
     pub(crate) fn open(&self) -> io::Result<Segment> {
-        self.files.segment(self.number()).map_err(|fault| match fault {
-            HeaderFault::Disk(error) => error,
-            HeaderFault::Damaged => io::Error::new(io::ErrorKind::InvalidData, "the segment's header is damaged"),
-            HeaderFault::Cut { bytes, .. } => io::Error::new(io::ErrorKind::InvalidData, format!("the segment ends at byte {bytes}")),
-            HeaderFault::TooNew(version) => io::Error::new(io::ErrorKind::Unsupported, format!("the segment has format {version}")),
-        })
+        self.files.segment(self.number()).map_err(not_opened)
+    }
+
+    /// Opens it for reading it all: its header is verified again.
+    pub(crate) fn open_anew(&self) -> io::Result<Segment> {
+        segment::open(&*self.files.disk, self.number()).map_err(not_opened)
     }
 
     /// Verifies every page of the seal.
@@ -105,5 +105,14 @@ impl SealedSegment {
             return Err(io::Error::other(place));
         }
         Ok(scanned.index)
+    }
+}
+
+fn not_opened(fault: HeaderFault) -> io::Error {
+    match fault {
+        HeaderFault::Disk(error) => error,
+        HeaderFault::Damaged => io::Error::new(io::ErrorKind::InvalidData, "the segment's header is damaged"),
+        HeaderFault::Cut { bytes, .. } => io::Error::new(io::ErrorKind::InvalidData, format!("the segment ends at byte {bytes}")),
+        HeaderFault::TooNew(version) => io::Error::new(io::ErrorKind::Unsupported, format!("the segment has format {version}")),
     }
 }

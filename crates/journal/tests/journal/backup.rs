@@ -99,7 +99,7 @@ fn a_backup_beside_a_journal_at_work_has_all_that_was_acknowledged() {
         source.grow(9);
         let backed = source.back_up(&target).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((backed.head, check(&source, &target)), (source.head(), source.head()), "round {round}");
-        assert_eq!(backed.root, root(&dynamic(&Arc::new(source.disk.crash()))).unwrap());
+        assert_eq!(backed.root, root(&dynamic(&Arc::new(source.disk.crash())), &mut || {}).unwrap());
         assert!(backed.segments.1 >= kept, "full segments are not copied again");
         kept = backed.segments.1;
         let again = source.back_up(&target).unwrap();
@@ -212,4 +212,31 @@ fn every_flipped_bit_of_a_backup_is_found_or_changes_nothing() {
         }
     }
     assert!(found > 100, "only {found} flips were found");
+}
+
+/// Of a source that was stopped, and with a bit flipped anywhere: a backup has everything, or is refused; it never ends early.
+#[test]
+fn a_source_with_a_flipped_bit_is_backed_up_whole_or_not_at_all() {
+    let mut source = Source::new(16);
+    source.grow(16);
+    source.marker();
+    let whole = source_commits(&source, source.head());
+    let mut refused = 0;
+    for name in source.disk.list("").unwrap().into_iter().filter(|name| name.ends_with(".segment")) {
+        let length = source.disk.open(&name).unwrap().len().unwrap();
+        for offset in (0..length).step_by(113) {
+            let copy = Arc::new(source.disk.crash());
+            copy.rot(&name, offset, (offset % 8) as u8).unwrap();
+            let target = Arc::new(SimDisk::new(17));
+            match back_up(&dynamic(&copy), &dynamic(&target), Timestamp::from_micros(9), &mut |_| {}) {
+                Err(_) => refused += 1,
+                Ok(backed) => {
+                    assert_eq!(backed.head, source.head(), "{name} byte {offset}");
+                    let backup = Backup::open(dynamic(&target), |_, _| {}).unwrap();
+                    assert_eq!(commits_of(&backup.journal, backup.head), whole, "{name} byte {offset}");
+                }
+            }
+        }
+    }
+    assert!(refused > 100, "only {refused} flips were found");
 }

@@ -157,7 +157,7 @@ impl Target {
         let disk = journal_of((0..24).map(commit));
         let names = segments(&disk);
         let segments = names.iter().map(|name| content(&disk, name)).collect();
-        Self { commits: commits_of(&disk).unwrap(), root: root(&dynamic(&disk)).unwrap(), segments, names, disk }
+        Self { commits: commits_of(&disk).unwrap(), root: root(&dynamic(&disk), &mut || {}).unwrap(), segments, names, disk }
     }
 
     /// Where bytes are that mean something: the header and the frames.
@@ -325,13 +325,16 @@ fn a_root_is_found_again_after_the_log_has_gone_on() {
         now(answer).unwrap().unwrap();
         if number % 3 == 0 {
             finish(&stepper);
-            taken.push(root(&dynamic(&Arc::new(disk.crash()))).unwrap());
+            taken.push(root(&dynamic(&Arc::new(disk.crash())), &mut || {}).unwrap());
         }
     }
     finish(&stepper);
     drop((journal, stepper));
     assert!(taken.len() > 10);
+    let first = ReadOnlyJournal::open(dynamic(&disk), |_, _| {}).unwrap().commits(Cursor::BEGINNING).next().unwrap().unwrap();
     for root in &taken {
+        let proof = prove(&dynamic(&disk), &WantedEvent::Id(first.events().next().unwrap().id), Some(root), &mut || {}).unwrap().unwrap();
+        assert_eq!((proof.root, proof.event_count), (*root, root.cursor.unwrap().position()), "an event is proved under an older root too");
         for asked in [*root, Root { cursor: None, ..*root }] {
             let verified = verify_against(&dynamic(&disk), Some(&asked), |_| {}).unwrap();
             assert_eq!((verified.damage, verified.found), (Vec::new(), root.cursor));
@@ -436,15 +439,15 @@ fn every_event_can_be_proved_by_its_id_and_by_its_entity() {
         let disk = dynamic(&copy);
         for event in target.commits.iter().flat_map(StoredCommit::events) {
             for wanted in [WantedEvent::Id(event.id), WantedEvent::Sequence(event.entity.clone(), event.sequence)] {
-                let proof = prove(&disk, &wanted).unwrap().unwrap_or_else(|| panic!("{wanted:?}"));
+                let proof = prove(&disk, &wanted, None, &mut || {}).unwrap().unwrap_or_else(|| panic!("{wanted:?}"));
                 assert_eq!((proof.root, &proof.event), (target.root, &event));
                 assert!(proof.path.len() <= 8, "{}", proof.path.len());
             }
         }
         let nobody = EventId { commit: CommitId([9; 16]), index: 0 };
-        assert!(prove(&disk, &WantedEvent::Id(nobody)).unwrap().is_none());
+        assert!(prove(&disk, &WantedEvent::Id(nobody), None, &mut || {}).unwrap().is_none());
         let nobody = EntityKey::new("thing", "0").unwrap();
-        assert!(prove(&disk, &WantedEvent::Sequence(nobody, 1)).unwrap().is_none());
+        assert!(prove(&disk, &WantedEvent::Sequence(nobody, 1), None, &mut || {}).unwrap().is_none());
     }
 }
 
@@ -457,8 +460,8 @@ fn an_event_that_was_changed_is_not_proved_against_the_kept_roots() {
     let changed = journal_of(commits);
     changed.create(ROOTS).unwrap().write_at(&log, 0).unwrap();
     let event = target.commits[2].events().next().unwrap();
-    let error = prove(&dynamic(&changed), &WantedEvent::Sequence(event.entity, event.sequence)).unwrap_err();
-    assert!(error.to_string().contains("not those that its root was made of"), "{error}");
+    let error = prove(&dynamic(&changed), &WantedEvent::Sequence(event.entity, event.sequence), None, &mut || {}).unwrap_err();
+    assert!(error.to_string().contains("not those that the root was made of"), "{error}");
 }
 
 /// `docs/format.md` gives this vector; another program must come to the same.
@@ -482,7 +485,9 @@ fn the_leaf_and_the_root_of_the_published_event_are_as_published() {
     };
     let origin = Origin { id: CommitId([0x33; 16]), time: Timestamp::from_micros(1_795_248_000_000_007) };
     let disk = journal_of([Commit { commands: vec![command], origin: Some(origin), ..Commit::default() }]);
-    let proof = prove(&dynamic(&disk), &WantedEvent::Sequence(EntityKey::with_tenant("acme", "cart", "c1").unwrap(), 1)).unwrap().unwrap();
+    let proof = prove(&dynamic(&disk), &WantedEvent::Sequence(EntityKey::with_tenant("acme", "cart", "c1").unwrap(), 1), None, &mut || {})
+        .unwrap()
+        .unwrap();
     let hex = |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     assert_eq!(hex(proof.records), "136b39e95b534fb9c1212b03adbb1b8c0f5b9d2b74868d8edaf45266dfb39f4b");
     assert_eq!(hex(proof.leaf), "9685960f8c4297acaac9ed424034e89390763e094be9bea48834e161bb89d524");
