@@ -164,7 +164,7 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         view_folder: Some(view_folder(&config.data)?),
         notices: Arc::new(|words| output::talk(format!("note: {words}"))),
         limits: config.limits,
-        planted: runtime::PlantedBug::None,
+        planted: PlantedBug::None,
     };
     let runtime = Runtime::new(parts).map_err(|error| Failure::configuration(COMPONENTS, error.to_string()))?;
     Ok(Arc::new(runtime))

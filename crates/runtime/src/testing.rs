@@ -24,7 +24,6 @@ use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
 use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
 
-use crate::PlantedBug;
 use crate::limits::DEATHS_MAX;
 use crate::seams::Tasks;
 use crate::seams::sim::{Driven, SimTasks, SimThreads};
