@@ -11,11 +11,13 @@ mod meter;
 mod probe;
 mod process;
 mod readings;
+mod replay;
 mod report;
 mod statistics;
 mod tracks;
 mod view;
 mod workspace;
+mod written;
 
 use clap::{Args, Subcommand};
 use headwater::command_line::GlobalFlags;
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     View(view::Arguments),
     /// From an event over an action and its command to the next event, and a key that always fails among others
     Flow(flow::Arguments),
+    /// A journal of ten million events: opening it, its memory, reading it, and appends to it beside an empty one
+    Replay(replay::Arguments),
     /// A service that does nothing: memory, disk, and the time from its start until it is ready
     Idle(Arguments),
 }
@@ -97,6 +101,7 @@ pub(crate) fn run(command: &Command, flags: &GlobalFlags) -> Result<Exit, Failur
         Command::Commands(arguments) => command::run(arguments, flags, &mut reporter)?,
         Command::View(arguments) => view::run(arguments, flags, &mut reporter)?,
         Command::Flow(arguments) => flow::run(arguments, flags, &mut reporter)?,
+        Command::Replay(arguments) => replay::run(arguments, flags, &mut reporter)?,
         Command::Idle(_) => idle::run(flags, &mut reporter)?,
     }
     Ok(reporter.exit())

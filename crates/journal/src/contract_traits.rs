@@ -59,6 +59,12 @@ pub trait Journal: Send + Sync + 'static {
     fn is_full(&self) -> bool {
         false
     }
+
+    /// Since when the engine waits for storage that takes longer than it should. Commits are still taken, up to the bound of
+    /// what may wait, and reads go on; `None` while all is well.
+    fn degraded_since(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 /// Something that not every engine can do.

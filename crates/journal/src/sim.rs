@@ -5,6 +5,7 @@
 
 mod content;
 mod disk;
+mod fired;
 mod platter;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use crate::seams::{Clock, Random, Spawner};
 use crate::time::Timestamp;
 
 pub use disk::{Call, CallKind, SimDisk};
+pub use fired::Fired;
 pub use platter::{DiskFault, Survival};
 
 /// A clock that is set, and that may step by itself each time it is asked.

@@ -42,6 +42,7 @@ pub use delivery::{
     ConsumerState, ConsumerStatus, Decision, DeliveryError, FailedRun, HeldKey, HeldSelection, OrderError, RetryPolicy, cause_group,
 };
 pub use destination::{DestinationPolicy, DestinationState, DestinationStatus, Outgoing, OutgoingCall, OutgoingError};
+pub use entity::snapshots::PlantedBug;
 pub use limits::Limits;
 pub use personal::erase::{EraseError, Erasure, KeysUnfit};
 pub use personal::{KeyStoreError, has_personal_data};
@@ -105,4 +106,6 @@ pub struct Parts {
     pub notices: Notices,
     /// The bounds.
     pub limits: Limits,
+    /// A mistake for tests to catch; none outside of them.
+    pub planted: PlantedBug,
 }

@@ -9,7 +9,7 @@ use component::hosted::personal_mark::is_marked;
 use component::hosted::{
     ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
-use journal::{AppendError, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection};
+use journal::{AppendError, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
 
@@ -78,6 +78,8 @@ pub struct Health {
     pub poisoned: Option<String>,
     /// Whether commands are refused for lack of room on the disk.
     pub full: bool,
+    /// Since when the journal waits for storage that takes longer than it should; commands are taken all the same.
+    pub degraded_since: Option<Timestamp>,
     /// Commands and operations under way.
     pub in_flight: usize,
     /// Entities in memory.
@@ -99,7 +101,7 @@ impl Runtime {
         let shown = veiled(&parts.journal, subjects.as_ref(), Form::Plain);
         let erased = Arc::new(AtomicU64::new(0));
         // Snapshots are derived: without them loads take longer, and that is all.
-        let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, journal.lineage().id, subjects.clone()).ok());
+        let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, journal.lineage().id, subjects.clone(), parts.planted).ok());
         let seams = Seams {
             journal: Arc::clone(&shown),
             registers: parts.registers,
@@ -516,6 +518,7 @@ impl Runtime {
             stopping,
             poisoned,
             full,
+            degraded_since: self.journal().degraded_since(),
             in_flight: self.admission.under_way(),
             cached_entities: self.entities.cache.len(),
         }

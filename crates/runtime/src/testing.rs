@@ -304,6 +304,7 @@ impl Simulation {
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: Limits { snapshot_every_events: SNAPSHOT_EVERY_EVENTS, ..Limits::default() },
+            planted: crate::PlantedBug::None,
         }
     }
 

@@ -159,7 +159,7 @@ async fn hops(walkers: &Walkers, round: Duration, workspace: &Workspace) -> Resu
     // Warm: every entity is in memory.
     walkers.crowd(round).await?;
     for number in 0..ROUNDS {
-        probes.push(journal::load(super::Case(CROWD, 1), number, round, Arc::clone(&journal)).await?.0);
+        probes.push(journal::load::tasks(super::Case(CROWD, 1), number, round, Arc::clone(&journal)).await?.0);
         let rate = walkers.crowd(round).await?;
         latencies.merge(&walkers.paced(rate / 2.0, round).await);
         rates.push(rate);

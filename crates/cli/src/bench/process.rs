@@ -38,12 +38,17 @@ impl ShopProcess {
         &self.url
     }
 
-    /// The resident set, as Linux counts it in `/proc/PID/status`.
+    /// The resident set.
     pub(super) fn resident_bytes(&self) -> Result<f64, Failure> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).map_err(|error| failed(&error))?;
-        let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
-        kilobytes.map(|kilobytes| kilobytes * 1024.0).ok_or_else(|| failed(&"this system does not tell the resident set of a process"))
+        memory_bytes(&self.child.id().to_string(), "VmRSS:")
     }
+}
+
+/// A kind of memory of a process (`self` is this one), as Linux counts it in `/proc/PID/status`.
+pub(super) fn memory_bytes(process: &str, kind: &str) -> Result<f64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).map_err(|error| failed(&error))?;
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix(kind)?.split_whitespace().next()?.parse::<f64>().ok());
+    kilobytes.map(|kilobytes| kilobytes * 1024.0).ok_or_else(|| failed(&format!("this system does not tell the {kind} of a process")))
 }
 
 /// This program, to be run once more.

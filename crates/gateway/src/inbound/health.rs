@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use http::Response;
 use http::request::Parts;
-use serde_json::json;
+use journal::Timestamp;
+use serde_json::{Value as Json, json};
 
 use super::Gateway;
 use super::answer;
 use super::body::Body;
 use super::query::{self, Parameters, once};
+use crate::calendar;
 use crate::describe;
 use crate::problem::{BUSY, DISK_FULL, JOURNAL_STOPPED, Problem, STOPPING};
 
@@ -27,6 +29,7 @@ pub(super) fn ready(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Bo
     let stopping = health.stopping || gateway.is_stopping();
     let sight = json!({
         "service": gateway.runtime.service(), "accepting": health.accepting, "stopping": stopping, "poisoned": health.poisoned, "full": health.full,
+        "degraded_since": health.degraded_since.map(calendar::text),
         "in_flight": health.in_flight, "cached_entities": health.cached_entities, "views": gateway.runtime.view_states(),
     });
     let (code, reason) = match &health.poisoned {
@@ -34,11 +37,22 @@ pub(super) fn ready(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Bo
         None if stopping => (STOPPING, "the service is stopping".to_owned()),
         None if health.full => (DISK_FULL, "the disk is full; free some room".to_owned()),
         None if !health.accepting => (BUSY, "the service takes no commands at this moment".to_owned()),
-        None if verbose => return Ok(answer::json(json!({ "status": "ready", "detail": sight }).to_string())),
-        None => return Ok(answer::json("{\"status\":\"ready\"}")),
+        None => return Ok(answer::json(taken(health.degraded_since, verbose.then_some(sight)).to_string())),
     };
     let problem = Problem::new(code, &reason).member("reasons", json!([reason]));
     Err(if verbose { problem.member("sight", sight) } else { problem })
+}
+
+/// Commands are taken; behind a disk that stalls their answers come late, or not within the caller's time.
+fn taken(degraded_since: Option<Timestamp>, sight: Option<Json>) -> Json {
+    let mut ready = json!({ "status": "ready" });
+    if let Some(since) = degraded_since {
+        ready["degraded"] = json!({ "since": calendar::text(since), "reason": "the disk takes long for a write" });
+    }
+    if let Some(sight) = sight {
+        ready["detail"] = sight;
+    }
+    ready
 }
 
 /// The OpenAPI document, made once.

@@ -22,6 +22,7 @@ mod processors;
 mod pulls;
 mod reads;
 mod shop;
+mod stalled;
 mod stopping;
 mod streams;
 mod topics;

@@ -314,6 +314,7 @@ impl Shop {
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),
+            planted: runtime::PlantedBug::None,
         });
         runtime.begin().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

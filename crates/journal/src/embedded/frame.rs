@@ -87,13 +87,20 @@ pub(crate) struct FrameBuilder {
     buffer: AlignedBuffer,
     sections: u16,
     events: u32,
+    /// Of the section at hand; used again.
+    header: Vec<u8>,
 }
 
 impl FrameBuilder {
     pub(crate) fn new(mut buffer: AlignedBuffer) -> Self {
         buffer.clear();
         buffer.extend(&[0; FRAME_HEADER_BYTES]);
-        Self { buffer, sections: 0, events: 0 }
+        Self { buffer, sections: 0, events: 0, header: Vec::with_capacity(SECTION_HEADER_BYTES_MAX) }
+    }
+
+    /// The buffer back: nothing came of the frame.
+    pub(crate) fn into_buffer(self) -> AlignedBuffer {
+        self.buffer
     }
 
     /// Bytes so far.
@@ -113,12 +120,12 @@ impl FrameBuilder {
     /// Adds a commit in two parts; gives the place of its section header within the frame and the section's whole length.
     pub(crate) fn commit(&mut self, head: &[u8], commands: &[u8], events: u32) -> (usize, usize) {
         let place = self.buffer.len();
-        let mut header = Vec::with_capacity(SECTION_HEADER_BYTES_MAX);
-        put_varint(&mut header, SECTION_COMMIT << 1);
-        put_varint(&mut header, (head.len() + commands.len()) as u64);
-        let sum_place = place + header.len();
-        header.extend_from_slice(&[0; 4]);
-        [&*header, head, commands].into_iter().for_each(|part| self.buffer.extend(part));
+        self.header.clear();
+        put_varint(&mut self.header, SECTION_COMMIT << 1);
+        put_varint(&mut self.header, (head.len() + commands.len()) as u64);
+        let sum_place = place + self.header.len();
+        self.header.extend_from_slice(&[0; 4]);
+        [&*self.header, head, commands].into_iter().for_each(|part| self.buffer.extend(part));
         let sum = checksum(&self.buffer[sum_place + 4..]);
         self.buffer[sum_place..sum_place + 4].copy_from_slice(&sum.to_le_bytes());
         self.sections += 1;
@@ -245,7 +252,7 @@ pub(crate) fn section(bytes: &Bytes, place: CommitPlace) -> Result<Option<Stored
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{Assigned, EncodedCommit};
+    use super::super::record::{Assigned, EncodedCommit, FirstSequences};
     use super::*;
     use crate::commit::{CommandId, CommandRecord, Commit, ContentType, Context, EventData, EventFlags};
     use crate::key::EntityKey;
@@ -274,7 +281,9 @@ mod tests {
         };
         let encoded = EncodedCommit::new(&Commit { commands: vec![command], ..Commit::default() });
         let time = Timestamp::from_micros(5);
-        let head = encoded.head(&Assigned { id: PLACE.id(time), foreign: false, time, first_sequences: vec![1] });
+        let assigned = Assigned { id: None, time, position: PLACE.position, first_sequences: FirstSequences::of_one(1) };
+        let mut head = Vec::new();
+        encoded.put_head(&assigned, &mut head);
         let mut builder = FrameBuilder::new(AlignedBuffer::with_capacity(BLOCK_BYTES));
         builder.commit(&head, encoded.commands(), 1);
         builder.commit(&head, encoded.commands(), events);

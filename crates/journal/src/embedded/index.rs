@@ -3,14 +3,15 @@
 //! It knows every entity, command id, tag and event type of the segment by sixteen-byte hashes, and where their commits
 //! lie. A sealed segment answers the same questions from its file (`seal`). Losing an index loses time, never data.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, hash_map::Entry};
 use std::sync::Arc;
 
-use super::record::StoredCommit;
+use super::record::{FirstSequences, StoredCommit};
 use super::walk::WholeFrame;
 use crate::commit::{Commit, TagQueryItem};
 use crate::cursor::Position;
-use crate::key::{EntityKey, KeyHash, short_hash};
+use crate::key::{EntityKey, KeyHash, KeyHashing, short_hash};
 use crate::read::Head;
 use crate::time::Timestamp;
 
@@ -59,8 +60,8 @@ pub(crate) struct EntityEntry {
 pub(crate) struct CommandHashes {
     pub(crate) entity: KeyHash,
     pub(crate) command: KeyHash,
-    /// For each event: its type, then its tags.
-    pub(crate) postings: Vec<Vec<KeyHash>>,
+    /// The type of each event, then all tags, with the event's place in the command; those of one hash in order.
+    pub(crate) postings: Vec<(KeyHash, u32)>,
     pub(crate) deletes: bool,
 }
 
@@ -75,13 +76,9 @@ impl CommandHashes {
             .map(|command| {
                 let entity = command.entity.hash();
                 let mut types = TypeHashes { kind: command.entity.kind(), last: None };
-                let posting = |event: &crate::commit::EventData| {
-                    let mut hashes = Vec::with_capacity(1 + event.tags.len());
-                    hashes.push(types.of(&event.name));
-                    hashes.extend(event.tags.iter().map(crate::commit::Tag::hash));
-                    hashes
-                };
-                let postings = command.events.iter().map(posting).collect();
+                let events = || command.events.iter().zip(0u32..);
+                let mut postings: Vec<_> = events().map(|(event, offset)| (types.of(&event.name), offset)).collect();
+                postings.extend(events().flat_map(|(event, offset)| event.tags.iter().map(move |tag| (tag.hash(), offset))));
                 let deletes = command.events.last().is_some_and(|event| &*event.name == DELETED);
                 Self { entity, command: command.id.on(entity), postings, deletes }
             })
@@ -102,7 +99,7 @@ impl TypeHashes<'_> {
         {
             return *hash;
         }
-        let hash = type_hash(self.kind, name);
+        let hash = remembered_type_hash(self.kind, name);
         self.last = Some((Arc::clone(name), hash));
         hash
     }
@@ -112,11 +109,35 @@ pub(crate) fn type_hash(kind: &str, name: &str) -> KeyHash {
     short_hash(&[b"type", kind.as_bytes(), b"/", name.as_bytes()])
 }
 
+/// Types are few and commits are many: what a thread hashed last is remembered.
+struct LastTypes {
+    known: [Option<(Box<str>, Box<str>, KeyHash)>; LAST_TYPES],
+    next: usize,
+}
+
+const LAST_TYPES: usize = 4;
+
+thread_local! {
+    static LAST: RefCell<LastTypes> = const { RefCell::new(LastTypes { known: [const { None }; LAST_TYPES], next: 0 }) };
+}
+
+fn remembered_type_hash(kind: &str, name: &str) -> KeyHash {
+    LAST.with_borrow_mut(|last| {
+        let known = last.known.iter().flatten().find(|(known_kind, known_name, _)| **known_kind == *kind && **known_name == *name);
+        known.map(|(.., hash)| *hash).unwrap_or_else(|| {
+            let hash = type_hash(kind, name);
+            last.known[last.next] = Some((kind.into(), name.into(), hash));
+            last.next = (last.next + 1) % LAST_TYPES;
+            hash
+        })
+    })
+}
+
 /// A commit as the sequencer placed it.
 pub(crate) struct Placed<'a> {
     pub(crate) commit: &'a Commit,
     pub(crate) hashes: &'a [CommandHashes],
-    pub(crate) first_sequences: &'a [u64],
+    pub(crate) first_sequences: &'a FirstSequences,
     pub(crate) time: Timestamp,
     pub(crate) section: SectionRef,
 }
@@ -125,9 +146,9 @@ pub(crate) struct Placed<'a> {
 #[derive(Default)]
 pub(crate) struct SegmentIndex {
     pub(crate) frames: Vec<FrameRef>,
-    pub(crate) entities: HashMap<KeyHash, EntityEntry>,
-    pub(crate) commands: HashMap<KeyHash, CommandRef>,
-    pub(crate) postings: HashMap<KeyHash, Vec<Position>>,
+    pub(crate) entities: HashMap<KeyHash, EntityEntry, KeyHashing>,
+    pub(crate) commands: HashMap<KeyHash, CommandRef, KeyHashing>,
+    pub(crate) postings: HashMap<KeyHash, Vec<Position>, KeyHashing>,
     pub(crate) times: Option<(Timestamp, Timestamp)>,
 }
 
@@ -135,25 +156,27 @@ impl SegmentIndex {
     /// Takes a commit in.
     pub(crate) fn add(&mut self, placed: &Placed<'_>) {
         let mut position = placed.section.position;
-        for (index, command) in placed.commit.commands.iter().enumerate() {
+        for (index, (command, first_sequence)) in placed.commit.commands.iter().zip(placed.first_sequences.iter()).enumerate() {
             let hashes = &placed.hashes[index];
             self.commands.insert(hashes.command, CommandRef { section: placed.section, index: index as u32 });
-            for hash in hashes.postings.iter().enumerate().flat_map(|(offset, list)| list.iter().map(move |hash| (offset, hash))) {
-                self.postings.entry(*hash.1).or_default().push(position + hash.0 as u64);
+            // Events of one type follow each other mostly: one look at the map for all of them.
+            for run in hashes.postings.chunk_by(|one, next| one.0 == next.0) {
+                let positions = run.iter().map(|(_, offset)| position + u64::from(*offset));
+                self.postings.entry(run[0].0).or_default().extend(positions);
             }
             position += command.events.len() as u64;
-            self.add_entity(placed, index, position);
+            self.add_entity(placed, index, first_sequence, position);
         }
         let (first, last) = self.times.unwrap_or((placed.time, placed.time));
         self.times = Some((first.min(placed.time), last.max(placed.time)));
     }
 
-    fn add_entity(&mut self, placed: &Placed<'_>, index: usize, next_position: Position) {
+    fn add_entity(&mut self, placed: &Placed<'_>, index: usize, first_sequence: u64, next_position: Position) {
         let (command, hashes) = (&placed.commit.commands[index], &placed.hashes[index]);
         if command.events.is_empty() {
             return;
         }
-        let last_sequence = placed.first_sequences[index] + command.events.len() as u64 - 1;
+        let last_sequence = first_sequence + command.events.len() as u64 - 1;
         let head = Head { sequence: last_sequence, time: placed.time, position: next_position - 1, deleted: hashes.deletes };
         let reference = EntityRef { section: placed.section, last_sequence };
         match self.entities.entry(hashes.entity) {
@@ -185,7 +208,7 @@ impl SegmentIndex {
     }
 
     fn add_stored(&mut self, stored: StoredCommit, section: SectionRef) {
-        let first_sequences: Vec<u64> = stored.commands.iter().map(|command| command.first_sequence).collect();
+        let first_sequences: FirstSequences = stored.commands.iter().map(|command| command.first_sequence).collect();
         let commands = stored.commands.into_iter().map(|command| command.record).collect();
         let commit = Commit { commands, ..Commit::default() };
         let hashes = CommandHashes::of(&commit);

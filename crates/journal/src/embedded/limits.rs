@@ -21,12 +21,18 @@ pub const SPLIT_BYTES_MIN: usize = 64 * 1024;
 pub const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of recent frames kept in memory for readers at the tail.
 pub const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Buffers kept for frames to come, at most.
+pub const SPARE_BUFFERS_MAX: usize = WRITES_IN_FLIGHT_MAX;
+/// Segments, and seals, kept open for reading, at most.
+pub const OPEN_FILES_MAX: usize = 64;
 /// Heads of entities in sealed segments that are remembered; the map is emptied when it is full.
 pub const COLD_HEADS_MAX: usize = 65_536;
 /// Bytes that a reader takes from the disk at once.
 pub const READ_BYTES: usize = 1024 * 1024;
 /// Keys that a listing takes at once.
 pub const KEYS_AT_ONCE: usize = 256;
+/// A write that is under way for longer than this shows the journal as degraded. Healthy disks take milliseconds, tired ones a second.
+pub const DEGRADED_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 /// The registers' log is rewritten when it has this many bytes and four times what is alive.
 pub const REGISTER_LOG_BYTES_MIN: u64 = 1024 * 1024;
 

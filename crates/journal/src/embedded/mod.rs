@@ -17,13 +17,18 @@
 //! Crash points: any. Recovery is in `recovery`. A directory that is only read, damaged or not, is `read_only`: the same walk over
 //! the frames (`walk`), which goes on behind damage (`survey`) and writes nothing.
 
+mod check;
+mod files;
 mod filter;
 mod frame;
 mod identity;
+mod inbox;
 mod index;
 pub mod limits;
+mod lookup;
 mod paged;
 mod pipeline;
+mod pool;
 mod read_only;
 mod reader;
 mod record;
@@ -46,21 +51,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::commit::{CommandId, Commit, Committed};
+use crate::commit::{CommandId, CommandRecord, Commit, Committed, Durability, Settled};
 use crate::contract_traits::{BoxFuture, Capabilities, Capability, Journal};
 use crate::cursor::{Cursor, Lineage};
 use crate::error::{AppendError, ReadError, RegisterError};
-use crate::key::{EntityKey, EntityType};
+use crate::key::{EntityKey, EntityType, KeyHash};
 use crate::read::{Events, FoundCommand, Head, Keys, ReadMode, Selection};
 use crate::registers::{self as register_contract, Register, RegisterExpect, RegisterWatch, Registers, Revision};
 use crate::seams::{Clock, Disk, Random, Spawner};
 use crate::time::Timestamp;
 
+use files::OpenFiles;
 use index::CommandHashes;
 use pipeline::Shared;
-use record::EncodedCommit;
+use record::{Assigned, CommitPlace, EncodedCommit};
 use registers::RegisterTable;
-use sequencer::{Answer, Pending, Sequencer, Start, StoredPlace};
+use sequencer::{Answer, Content, Heard, Pending, Sequencer, Start, StoredPlace};
 
 #[cfg(any(test, feature = "testing"))]
 pub use pipeline::{HeldWrite, Stepper};
@@ -182,11 +188,13 @@ impl EmbeddedJournal {
         let lineage = Arc::new(identity::open_or_begin(&*disk, &*options.random, parent.as_ref(), fork)?);
         let registers = Arc::new(RegisterTable::open(Arc::clone(&disk))?);
         let mut report = OpenReport::default();
-        let place = recovery::Place { disk: &disk, lineage: &lineage, random: &*options.random, segment_bytes: &options.segment_bytes };
+        let (files, random) = (OpenFiles::new(&disk), &*options.random);
+        let (segment_bytes, planted) = (&options.segment_bytes, options.planted);
+        let place = recovery::Place { files: &files, lineage: &lineage, random, segment_bytes, planted };
         let recovered = recovery::recover(place, &mut report)?;
         let sequencer = Sequencer::new(Start {
             lineage: Arc::clone(&lineage),
-            sealed: recovered.sealed,
+            sealed: Arc::new(recovered.sealed),
             full: recovered.full,
             active: recovered.active,
             index: recovered.index,
@@ -199,7 +207,7 @@ impl EmbeddedJournal {
             planted: options.planted,
             segment_bytes: options.segment_bytes,
         });
-        let shared = Arc::new(Shared::new(sequencer, disk, options.spawner, lock));
+        let shared = Arc::new(Shared::new(sequencer, files, options.spawner, lock));
         Ok(Self { shared, lineage, registers, report })
     }
 
@@ -230,23 +238,14 @@ impl Journal for EmbeddedJournal {
         if let Err(error) = commit.check() {
             return Box::pin(std::future::ready(Err(error)));
         }
+        let hashes = CommandHashes::of(&commit);
+        let found = self.shared.lookup.find(&commit, &hashes);
         let (answer, answered) = oneshot::channel();
-        let (hashes, encoded) = (CommandHashes::of(&commit), EncodedCommit::new(&commit));
-        let asked: Vec<_> = commit.commands.iter().map(|command| (command.id, command.fingerprint, Arc::clone(&command.name))).collect();
-        self.shared.offer(Pending { commit, hashes, encoded, answer });
+        let encoded = EncodedCommit::new(&commit);
+        self.shared.offer(Pending { content: Box::new(Content { commit, hashes, encoded, found }), answer });
         Box::pin(async move {
             match answered.await {
-                Ok(Answer::Committed(committed)) => Ok(committed),
-                Ok(Answer::Refused(error)) => Err(error),
-                Ok(Answer::Before { index, place }) => {
-                    let (id, fingerprint, name) = &asked[index];
-                    Err(self
-                        .before(index, *id, place, |first| {
-                            first.name == *name
-                                && (fingerprint.is_none() || first.fingerprint.is_none() || first.fingerprint == *fingerprint)
-                        })
-                        .await)
-                }
+                Ok(heard) => self.heard(heard).await,
                 Err(_) => Err(AppendError::Unknown { cause: "the journal was dropped".into() }),
             }
         })
@@ -259,7 +258,7 @@ impl Journal for EmbeddedJournal {
     fn entity_head(&self, entity: &EntityKey) -> BoxFuture<'_, Result<Option<Head>, ReadError>> {
         let hash = entity.hash();
         Box::pin(async move {
-            let head = self.shared.lock().head(hash).map_err(|error| damaged(&error))?;
+            let head = self.latest_head(hash).map_err(|error| damaged(&error))?;
             if let Some(head) = &head {
                 self.shared.durable(head.position).await?;
             }
@@ -282,7 +281,7 @@ impl Journal for EmbeddedJournal {
     fn find_command(&self, entity: &EntityKey, id: CommandId) -> BoxFuture<'_, Result<Option<FoundCommand>, ReadError>> {
         let command = id.on(entity.hash());
         Box::pin(async move {
-            let found = self.shared.lock().find_command(command).map_err(|error| damaged(&error))?;
+            let found = self.latest_command(command).map_err(|error| damaged(&error))?;
             let Some(place) = found else { return Ok(None) };
             self.found(id, place).await.map(Some)
         })
@@ -298,6 +297,10 @@ impl Journal for EmbeddedJournal {
 
     fn is_full(&self) -> bool {
         self.shared.is_full()
+    }
+
+    fn degraded_since(&self) -> Option<Timestamp> {
+        self.shared.lock().degraded_since()
     }
 }
 
@@ -321,10 +324,52 @@ impl EmbeddedJournal {
         })
     }
 
-    async fn before(&self, index: usize, id: CommandId, place: StoredPlace, same: impl Fn(&FoundCommand) -> bool) -> AppendError {
-        match self.found(id, place).await {
+    /// What an append hears, in the contract's words.
+    async fn heard(&self, heard: Heard) -> Result<Committed, AppendError> {
+        let commit = &heard.content.commit;
+        match heard.answer {
+            Answer::Committed(assigned) => Ok(self.committed(commit, &assigned)),
+            Answer::Refused(error) => Err(error),
+            Answer::Before { index, place } => Err(self.before(index, &commit.commands[index], place).await),
+        }
+    }
+
+    fn committed(&self, commit: &Commit, assigned: &Assigned) -> Committed {
+        let Assigned { id, time, position, first_sequences } = assigned;
+        let own = || CommitPlace { lineage: self.lineage.id, position: *position }.id(*time);
+        let settled = |(first, command): (u64, &CommandRecord)| Settled { sequence: first + command.events.len() as u64 - 1 };
+        Committed {
+            id: id.unwrap_or_else(own),
+            time: *time,
+            cursor: self.lineage.cursor(position + commit.event_count() as u64 - 1),
+            commands: first_sequences.iter().zip(&commit.commands).map(settled).collect(),
+            durability: Durability::Durable,
+        }
+    }
+
+    /// The head of an entity, in-flight commits included.
+    fn latest_head(&self, entity: KeyHash) -> io::Result<Option<Head>> {
+        let (upto, sealed) = self.shared.lookup.head(entity)?;
+        Ok(self.shared.lock().head_in_memory(entity, upto)?.or(sealed))
+    }
+
+    /// The record of a command, in-flight commits included.
+    fn latest_command(&self, command: KeyHash) -> io::Result<Option<StoredPlace>> {
+        let sealed = self.shared.lookup.sealed();
+        if let Some(place) = self.shared.lock().command_in_memory(command, lookup::last_number(&sealed))? {
+            return Ok(Some(place));
+        }
+        lookup::command_in(&sealed, command, 0)
+    }
+
+    async fn before(&self, index: usize, command: &CommandRecord, place: StoredPlace) -> AppendError {
+        let same = |first: &FoundCommand| {
+            let told_apart = command.fingerprint.is_some() && first.fingerprint.is_some();
+            first.name == command.name && (!told_apart || first.fingerprint == command.fingerprint)
+        };
+        match self.found(command.id, place).await {
             Ok(first) if same(&first) => AppendError::Duplicate { index, first: Box::new(first) },
-            Ok(_) => AppendError::Mismatch { index, id },
+            Ok(_) => AppendError::Mismatch { index, id: command.id },
             Err(error) => AppendError::Unavailable { cause: error.to_string() },
         }
     }

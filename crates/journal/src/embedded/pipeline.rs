@@ -3,6 +3,7 @@
 //! Workers take turns: whoever finds work takes a frame under the lock, writes it without the lock, completes it under the
 //! lock, and looks again, so that an append is never handed from a sequencing thread to a writing one. A second
 //! worker joins only when many bytes wait. No timer holds a commit back; the only one writes the marker of an idle log.
+//! Answers leave when the lock is given back.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,39 +11,51 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::files::OpenFiles;
+use super::inbox::{Inbox, Role};
 use super::limits::WRITES_IN_FLIGHT_MAX;
+use super::lookup::Lookup;
+use super::pool::BufferPool;
 use super::sequencer::{FrameWrite, Pending, PlantedBug, Sequencer};
 use crate::cursor::{LineageId, Position};
-use crate::error::ReadError;
-use crate::seams::{Disk, DiskLock, MARKER_DELAY, Spawner};
+use crate::error::{AppendError, ReadError};
+use crate::seams::{DiskLock, MARKER_DELAY, Spawner};
 
 /// What the engine's calls, threads and readers share.
 pub(crate) struct Shared {
     sequencer: Mutex<Sequencer>,
-    work: Condvar,
+    inbox: Arc<Inbox>,
+    pool: Arc<BufferPool>,
+    pub(crate) lookup: Arc<Lookup>,
     upkeep: Condvar,
     running: watch::Sender<usize>,
     /// Given back when the last thread has ended.
     directory: Mutex<Option<Box<dyn DiskLock>>>,
+    told: watch::Sender<Position>,
     pub(crate) durable: watch::Receiver<Position>,
     pub(crate) lineage: LineageId,
-    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) files: Arc<OpenFiles>,
     pub(crate) spawner: Arc<dyn Spawner>,
+    planted: PlantedBug,
 }
 
 impl Shared {
-    pub(crate) fn new(sequencer: Sequencer, disk: Arc<dyn Disk>, spawner: Arc<dyn Spawner>, directory: Box<dyn DiskLock>) -> Self {
-        let durable = sequencer.durable.subscribe();
-        let lineage = sequencer.lineage.id;
+    pub(crate) fn new(sequencer: Sequencer, files: Arc<OpenFiles>, spawner: Arc<dyn Spawner>, directory: Box<dyn DiskLock>) -> Self {
+        let told = watch::Sender::new(sequencer.durable_position());
+        let durable = told.subscribe();
         Self {
+            inbox: Arc::clone(&sequencer.inbox),
+            pool: Arc::clone(&sequencer.pool),
+            lookup: Arc::clone(&sequencer.lookup),
+            lineage: sequencer.lineage.id,
+            planted: sequencer.planted,
             sequencer: Mutex::new(sequencer),
-            work: Condvar::new(),
             upkeep: Condvar::new(),
             running: watch::Sender::new(0),
             directory: Mutex::new(Some(directory)),
+            told,
             durable,
-            lineage,
-            disk,
+            files,
             spawner,
         }
     }
@@ -51,14 +64,23 @@ impl Shared {
         self.sequencer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does something with the sequencer, and tells its news when the lock is given back.
+    fn drive<T>(&self, work: impl FnOnce(&mut Sequencer) -> T) -> T {
+        let mut sequencer = self.lock();
+        let done = work(&mut sequencer);
+        let (news, upkeep) = (sequencer.take_news(), sequencer.wants_upkeep());
+        drop(sequencer);
+        if upkeep {
+            self.upkeep.notify_all();
+        }
+        news.tell(&self.told);
+        done
+    }
+
     /// Gives a commit its place in the order.
     pub(crate) fn offer(&self, pending: Pending) {
-        let mut sequencer = self.lock();
-        sequencer.offer(pending);
-        let wanted = sequencer.has_work();
-        drop(sequencer);
-        if wanted {
-            self.work.notify_one();
+        if let Err((pending, error)) = self.inbox.offer(pending) {
+            pending.refuse(error);
         }
     }
 
@@ -90,8 +112,12 @@ impl Shared {
     }
 
     pub(crate) fn begin_close(&self) {
+        // Whatever came before this is in the inbox when the workers see that they shall end.
+        if self.lock().poisoned.is_none() {
+            self.inbox.close(AppendError::Unavailable { cause: "the journal is being closed".into() });
+        }
         self.lock().closing = true;
-        self.work.notify_all();
+        self.inbox.wake_all();
         self.upkeep.notify_all();
         self.release();
     }
@@ -110,62 +136,44 @@ impl Shared {
         drop(running.wait_for(|count| *count == 0).await);
     }
 
-    fn write_loop(&self) {
-        let mut sequencer = self.lock();
+    /// What one worker does until the journal is closed and all is written.
+    fn write_loop(&self, role: Role) {
+        let mut quiet = false;
         loop {
-            sequencer = match self.next_write(sequencer) {
-                Some((waiting, write)) => {
-                    let bug = waiting.planted;
-                    let upkeep = waiting.wants_upkeep();
-                    drop(waiting);
-                    if upkeep {
-                        self.upkeep.notify_one();
+            let seen = self.inbox.news();
+            match self.drive(|sequencer| look(sequencer, quiet)) {
+                Look::Write { write, more } => {
+                    if more {
+                        self.inbox.wake_helper();
                     }
-                    let outcome = perform(&write, bug);
-                    let mut sequencer = self.lock();
-                    sequencer.complete(write, outcome);
-                    sequencer
+                    let (number, outcome) = self.carry(write);
+                    let idle = self.drive(|sequencer| {
+                        sequencer.complete(number, outcome);
+                        sequencer.is_idle()
+                    });
+                    // The first worker is the one that waits for the time of the marker.
+                    if idle && role == Role::Helper {
+                        self.inbox.wake_first();
+                    }
+                    quiet = false;
                 }
-                None => return,
-            };
-            if sequencer.wants_upkeep() {
-                self.upkeep.notify_one();
+                Look::Sleep { marker } => {
+                    let at_most = (marker && role == Role::First).then_some(MARKER_DELAY);
+                    quiet = self.inbox.sleep(role, seen, at_most);
+                }
+                Look::End => {
+                    self.inbox.wake_all();
+                    return;
+                }
             }
         }
     }
 
-    /// Waits for the next frame; `None` when the journal is closed and all is written.
-    fn next_write<'a>(&'a self, mut sequencer: MutexGuard<'a, Sequencer>) -> Option<(MutexGuard<'a, Sequencer>, FrameWrite)> {
-        loop {
-            if sequencer.has_work()
-                && let Some(write) = sequencer.take_frame()
-            {
-                return Some((sequencer, write));
-            }
-            if sequencer.wants_upkeep() {
-                self.upkeep.notify_one();
-            }
-            if sequencer.closing {
-                if let Some(write) = sequencer.take_marker() {
-                    return Some((sequencer, write));
-                }
-                if sequencer.is_idle() || sequencer.poisoned.is_some() {
-                    self.work.notify_all();
-                    return None;
-                }
-            }
-            if !sequencer.wants_marker() {
-                sequencer = self.work.wait(sequencer).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            let (woken, waited) = self.work.wait_timeout(sequencer, MARKER_DELAY).unwrap_or_else(PoisonError::into_inner);
-            sequencer = woken;
-            if waited.timed_out()
-                && let Some(write) = sequencer.take_marker()
-            {
-                return Some((sequencer, write));
-            }
-        }
+    /// Carries a frame to the disk; gives its bytes for readers.
+    fn carry(&self, write: FrameWrite) -> (u64, io::Result<bytes::Bytes>) {
+        let outcome = perform(&write, self.planted);
+        let written = self.pool.keep(write.buffer);
+        (write.number, outcome.map(|()| written))
     }
 
     fn upkeep_loop(&self) {
@@ -173,10 +181,10 @@ impl Shared {
         loop {
             if let Some(job) = sequencer.take_job() {
                 drop(sequencer);
-                let done = job.run(&self.disk);
+                let done = job.run(&self.files);
+                self.drive(|sequencer| sequencer.job_done(done));
+                self.inbox.wake_all();
                 sequencer = self.lock();
-                sequencer.job_done(done);
-                self.work.notify_all();
                 continue;
             }
             if sequencer.closing && (sequencer.is_idle() || sequencer.poisoned.is_some()) {
@@ -186,7 +194,7 @@ impl Shared {
         }
     }
 
-    fn run(self: &Arc<Self>, name: &str, work: fn(&Self)) -> io::Result<()> {
+    fn run(self: &Arc<Self>, name: &str, work: impl FnOnce(&Self) + Send + 'static) -> io::Result<()> {
         let shared = Arc::clone(self);
         self.running.send_modify(|count| *count += 1);
         self.spawner.thread(
@@ -194,8 +202,8 @@ impl Shared {
             Box::new(move || {
                 // A panic here is our bug, over half-changed state: nothing may be written after it.
                 if catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {
-                    shared.lock().poison("a thread of the journal panicked");
-                    shared.work.notify_all();
+                    shared.drive(|sequencer| sequencer.poison("a thread of the journal panicked"));
+                    shared.inbox.wake_all();
                 }
                 // The upkeep thread waits for an idle pipeline, which this one may just have made.
                 shared.upkeep.notify_all();
@@ -210,20 +218,61 @@ impl Shared {
     }
 }
 
+/// What a worker finds to do.
+enum Look {
+    Write {
+        write: FrameWrite,
+        /// Another worker could write too.
+        more: bool,
+    },
+    /// Nothing now. The marker, if one is wanted, waits for a quiet time.
+    Sleep {
+        marker: bool,
+    },
+    End,
+}
+
+fn look(sequencer: &mut Sequencer, quiet: bool) -> Look {
+    sequencer.take_in();
+    if sequencer.has_work()
+        && let Some(write) = sequencer.take_frame()
+    {
+        return Look::Write { write, more: sequencer.has_work() };
+    }
+    if (quiet || sequencer.closing)
+        && let Some(write) = sequencer.take_marker()
+    {
+        return Look::Write { write, more: false };
+    }
+    if sequencer.closing && (sequencer.is_idle() || sequencer.poisoned.is_some()) {
+        return Look::End;
+    }
+    Look::Sleep { marker: sequencer.wants_marker() }
+}
+
 /// Carries a frame to the disk.
 fn perform(write: &FrameWrite, bug: PlantedBug) -> io::Result<()> {
     match bug {
         PlantedBug::AcknowledgeBeforeSync => write.file.write_at(&write.buffer, write.offset),
+        PlantedBug::RetrySync => {
+            write.file.write_at(&write.buffer, write.offset)?;
+            write.file.sync().or_else(|_| write.file.sync())
+        }
         _ => write.file.write_durable_at(&write.buffer, write.offset),
     }
 }
 
 /// Starts the threads.
 pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
-    for number in 0..WRITES_IN_FLIGHT_MAX {
-        shared.run(&format!("journal-write-{number}"), Shared::write_loop)?;
+    shared.run("journal-write-0", |shared| shared.write_loop(Role::First))?;
+    for number in 1..WRITES_IN_FLIGHT_MAX {
+        shared.run(&format!("journal-write-{number}"), |shared| shared.write_loop(Role::Helper))?;
     }
-    shared.run("journal-upkeep", Shared::upkeep_loop)
+    // One makes the next segment while the other seals the last one: writers wait for both.
+    for number in 0..2 {
+        shared.run(&format!("journal-upkeep-{number}"), Shared::upkeep_loop)?;
+    }
+    Ok(())
 }
 
 /// Drives a journal in one thread: takes frames, lets its owner decide when and how they reach the disk, does the upkeep.
@@ -237,6 +286,14 @@ pub struct Stepper {
 pub struct HeldWrite(FrameWrite);
 
 #[cfg(any(test, feature = "testing"))]
+impl HeldWrite {
+    /// Where in its segment it goes.
+    pub fn offset(&self) -> u64 {
+        self.0.offset
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
 impl Stepper {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
@@ -244,14 +301,19 @@ impl Stepper {
 
     /// Takes the next frame, if there is work. With `split`, also beside others in flight however little waits.
     pub fn take(&self, split: bool) -> Option<HeldWrite> {
-        let mut sequencer = self.shared.lock();
-        let wanted = sequencer.has_work() || split && sequencer.could_split();
-        if wanted { sequencer.take_frame().map(HeldWrite) } else { None }
+        self.shared.drive(|sequencer| {
+            sequencer.take_in();
+            let wanted = sequencer.has_work() || split && sequencer.could_split();
+            if wanted { sequencer.take_frame().map(HeldWrite) } else { None }
+        })
     }
 
     /// Takes the marker of an idle log, if it wants one.
     pub fn take_marker(&self) -> Option<HeldWrite> {
-        self.shared.lock().take_marker().map(HeldWrite)
+        self.shared.drive(|sequencer| {
+            sequencer.take_in();
+            sequencer.take_marker().map(HeldWrite)
+        })
     }
 
     /// Carries a frame to the disk, without telling the sequencer yet.
@@ -259,8 +321,7 @@ impl Stepper {
     /// # Errors
     /// The disk's.
     pub fn perform(&self, write: &HeldWrite) -> io::Result<()> {
-        let bug = self.shared.lock().planted;
-        perform(&write.0, bug)
+        perform(&write.0, self.shared.planted)
     }
 
     /// Carries a frame to the disk without a sync: what a crash may catch on its way.
@@ -273,14 +334,15 @@ impl Stepper {
 
     /// Tells the sequencer what came of a write.
     pub fn complete(&self, write: HeldWrite, outcome: io::Result<()>) {
-        self.shared.lock().complete(write.0, outcome);
+        let written = self.shared.pool.keep(write.0.buffer);
+        self.shared.drive(|sequencer| sequencer.complete(write.0.number, outcome.map(|()| written)));
     }
 
     /// Does one piece of upkeep; false when there was none.
     pub fn upkeep(&self) -> bool {
         let Some(job) = self.shared.lock().take_job() else { return false };
-        let done = job.run(&self.shared.disk);
-        self.shared.lock().job_done(done);
+        let done = job.run(&self.shared.files);
+        self.shared.drive(|sequencer| sequencer.job_done(done));
         true
     }
 

@@ -229,7 +229,7 @@ impl SegmentPlan {
     async fn behind_damage(&self, shared: &Arc<Shared>) -> Result<Position, ReadError> {
         let (segment, rest, upto) = (self.segment, self.frames.iter().skip(1).copied().collect::<Vec<_>>(), self.upto);
         blocking(shared, move |shared| {
-            let Ok(open) = segment::open(&*shared.disk, segment) else { return Ok(upto) };
+            let Ok(open) = shared.files.segment(segment) else { return Ok(upto) };
             let is_whole = |frame: &&FrameRef| {
                 let bytes = read_at(&open, segment, frame.offset, frame.length as usize);
                 bytes.is_ok_and(|bytes| decode_frame(shared.lineage, frame, &bytes).is_ok())
@@ -324,7 +324,7 @@ async fn load_frames(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) 
 }
 
 fn read_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Result<Vec<Bytes>, ReadError> {
-    let open = segment::open(&*shared.disk, segment).map_err(|fault| unreadable(segment, fault))?;
+    let open = shared.files.segment(segment).map_err(|fault| unreadable(segment, fault))?;
     let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return Ok(Vec::new()) };
     let span = (last.offset + last.length - first.offset) as usize;
     let at_once = span <= 2 * READ_BYTES.max(first.length as usize);
@@ -391,7 +391,7 @@ pub(crate) async fn section(shared: &Arc<Shared>, segment: u64, place: SectionRe
 }
 
 fn read_section(shared: &Shared, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
-    let open = segment::open(&*shared.disk, segment).map_err(|fault| unreadable(segment, fault))?;
+    let open = shared.files.segment(segment).map_err(|fault| unreadable(segment, fault))?;
     decode_section(shared.lineage, segment, place, &read_at(&open, segment, place.offset, place.length as usize)?)
 }
 

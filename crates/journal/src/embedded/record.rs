@@ -55,12 +55,37 @@ impl CommitPlace {
 /// What the sequencer gives to a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Assigned {
-    pub(crate) id: CommitId,
-    /// The id does not follow from the place: an import brought it.
-    pub(crate) foreign: bool,
+    /// Only when it does not follow from the place: an import brought it.
+    pub(crate) id: Option<CommitId>,
     pub(crate) time: Timestamp,
-    /// For each command.
-    pub(crate) first_sequences: Vec<u64>,
+    /// Of its first event.
+    pub(crate) position: Position,
+    pub(crate) first_sequences: FirstSequences,
+}
+
+/// The first sequence of each command; of one command, as most commits have, without an allocation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FirstSequences {
+    first: u64,
+    rest: Vec<u64>,
+}
+
+impl FirstSequences {
+    pub(crate) fn of_one(sequence: u64) -> Self {
+        Self { first: sequence, rest: Vec::new() }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        std::iter::once(self.first).chain(self.rest.iter().copied())
+    }
+}
+
+impl FromIterator<u64> for FirstSequences {
+    /// Of one command or more.
+    fn from_iter<T: IntoIterator<Item = u64>>(sequences: T) -> Self {
+        let mut sequences = sequences.into_iter();
+        Self { first: sequences.next().unwrap_or_default(), rest: sequences.collect() }
+    }
 }
 
 /// A commit's bytes but for its head, which only the sequencer knows.
@@ -83,17 +108,15 @@ impl EncodedCommit {
         HEAD_BYTES_MAX + self.command_count * VARINT_BYTES_MAX + self.commands.len()
     }
 
-    /// What goes in front of the commands.
-    pub(crate) fn head(&self, assigned: &Assigned) -> Vec<u8> {
-        let mut head = Vec::with_capacity(HEAD_BYTES_MAX + self.command_count * VARINT_BYTES_MAX);
-        put_varint(&mut head, if assigned.foreign { FLAG_ID } else { 0 });
+    /// Adds what goes in front of the commands.
+    pub(crate) fn put_head(&self, assigned: &Assigned, head: &mut Vec<u8>) {
+        put_varint(head, if assigned.id.is_some() { FLAG_ID } else { 0 });
         head.extend_from_slice(&assigned.time.as_micros().to_le_bytes());
-        if assigned.foreign {
-            head.extend_from_slice(&assigned.id.0);
+        if let Some(id) = assigned.id {
+            head.extend_from_slice(&id.0);
         }
-        put_varint(&mut head, self.command_count as u64);
-        assigned.first_sequences.iter().for_each(|sequence| put_varint(&mut head, *sequence));
-        head
+        put_varint(head, self.command_count as u64);
+        assigned.first_sequences.iter().for_each(|sequence| put_varint(head, sequence));
     }
 
     pub(crate) fn commands(&self) -> &[u8] {
@@ -422,12 +445,14 @@ mod tests {
 
     fn assigned() -> Assigned {
         let time = Timestamp::from_micros(1_795_248_000_000_007);
-        Assigned { id: PLACE.id(time), foreign: false, time, first_sequences: vec![10, 20, 300] }
+        Assigned { id: None, time, position: PLACE.position, first_sequences: [10, 20, 300].into_iter().collect() }
     }
 
     fn bytes(assigned: &Assigned) -> Vec<u8> {
         let encoded = EncodedCommit::new(&commit());
-        let bytes = [&*encoded.head(assigned), encoded.commands()].concat();
+        let mut bytes = Vec::new();
+        encoded.put_head(assigned, &mut bytes);
+        bytes.extend_from_slice(encoded.commands());
         assert!(bytes.len() <= encoded.bytes_max());
         bytes
     }
@@ -435,7 +460,8 @@ mod tests {
     #[test]
     fn a_commit_survives_its_bytes() {
         let stored = StoredCommit::decode(&bytes(&assigned()).into(), PLACE).unwrap();
-        assert_eq!((stored.id, stored.time, stored.first_position, stored.last_position()), (assigned().id, assigned().time, 42, 44));
+        assert_eq!((stored.time, stored.first_position, stored.last_position()), (assigned().time, 42, 44));
+        assert_eq!(stored.id, PLACE.id(stored.time));
         let records: Vec<_> = stored.commands.iter().map(|command| command.record.clone()).collect();
         assert_eq!(records, commit().commands);
         let places: Vec<_> = stored.events().map(|event| (event.position, event.sequence, event.id.index)).collect();
@@ -445,9 +471,9 @@ mod tests {
 
     #[test]
     fn an_id_from_elsewhere_is_kept() {
-        let foreign = Assigned { id: CommitId([5; 16]), foreign: true, time: Timestamp::from_micros(-7), ..assigned() };
+        let foreign = Assigned { id: Some(CommitId([5; 16])), time: Timestamp::from_micros(-7), ..assigned() };
         let stored = StoredCommit::decode(&bytes(&foreign).into(), PLACE).unwrap();
-        assert_eq!((stored.id, stored.time), (foreign.id, foreign.time));
+        assert_eq!((Some(stored.id), stored.time), (foreign.id, foreign.time));
         assert_eq!(bytes(&foreign).len(), bytes(&assigned()).len() + 16);
     }
 

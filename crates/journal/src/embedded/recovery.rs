@@ -10,12 +10,13 @@ use std::io;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
+use super::files::OpenFiles;
 use super::index::SegmentIndex;
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::SealedIndex;
 use super::sealed::SealedSegment;
-use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, segment_name};
-use super::sequencer::{FullSegment, Next};
+use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, seal_name, segment_name};
+use super::sequencer::{FullSegment, Next, PlantedBug};
 use super::upkeep::{is_full, seal_segment};
 use super::walk::Walk;
 use super::{OpenError, OpenReport};
@@ -36,10 +37,11 @@ pub(crate) struct Recovered {
 /// Where a journal is recovered, and with what.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
-    pub(crate) disk: &'a Arc<dyn Disk>,
+    pub(crate) files: &'a Arc<OpenFiles>,
     pub(crate) lineage: &'a Lineage,
     pub(crate) random: &'a dyn Random,
     pub(crate) segment_bytes: &'a RangeInclusive<u64>,
+    pub(crate) planted: PlantedBug,
 }
 
 impl Place<'_> {
@@ -56,13 +58,13 @@ impl Place<'_> {
 
 /// Finds the end of the log.
 pub(crate) fn recover(at: Place<'_>, report: &mut OpenReport) -> Result<Recovered, OpenError> {
-    let disk = at.disk;
+    let disk = &at.files.disk;
     let (numbers, missing) = segment::numbers(&disk.list("")?);
     if let Some(missing) = missing.first() {
         return Err(OpenError::Damaged { place: format!("{} is missing", segment_name(*missing)) });
     }
     if numbers.is_empty() {
-        let active = segment::prepare(&**disk, at.header(1, *at.segment_bytes.start()))?;
+        let active = segment::prepare(&**disk, at.header(1, *at.segment_bytes.start()), at.planted)?;
         return Ok(Recovered {
             sealed: Vec::new(),
             full: None,
@@ -74,13 +76,13 @@ pub(crate) fn recover(at: Place<'_>, report: &mut OpenReport) -> Result<Recovere
         });
     }
     let mut segments = open_all(disk, &numbers, at.lineage)?;
-    let (sealed, place) = take_sealed(disk, &segments);
+    let (sealed, place) = take_sealed(at.files, &segments);
     let rest = segments.split_off(sealed.len());
     // Where direct writes are not taken, what a killed process wrote may lie in the page cache only: it counts once it is synced.
     rest.iter().try_for_each(|segment| segment.file.sync())?;
-    let mut found = Found::new(sealed, place);
-    found.look(disk, &rest)?;
-    found.refuse_damage(disk, &rest)?;
+    let mut found = Found::new(sealed, place, at.planted);
+    found.look(at.files, &rest)?;
+    found.refuse_damage(at.files, &rest)?;
     found.prepare(at, rest, report)
 }
 
@@ -96,10 +98,11 @@ struct Found {
     durable_upto: Position,
     /// For each segment without a seal, the byte behind the last one that is not zero.
     used: Vec<u64>,
+    planted: PlantedBug,
 }
 
 impl Found {
-    fn new(sealed: Vec<Arc<SealedSegment>>, place: LogPlace) -> Self {
+    fn new(sealed: Vec<Arc<SealedSegment>>, place: LogPlace, planted: PlantedBug) -> Self {
         Self {
             sealed,
             full: None,
@@ -109,18 +112,20 @@ impl Found {
             end: place,
             durable_upto: place.durable_upto,
             used: Vec::new(),
+            planted,
         }
     }
 
     /// Walks over the segments, in order, and seals those that the log goes on behind.
-    fn look(&mut self, disk: &Arc<dyn Disk>, rest: &[Segment]) -> Result<(), OpenError> {
+    fn look(&mut self, files: &Arc<OpenFiles>, rest: &[Segment]) -> Result<(), OpenError> {
         let (mut walk, mut whole) = (Walk::strict(self.end), true);
+        walk.chain_ignored = self.planted == PlantedBug::RecycleSegments;
         for (number, segment) in rest.iter().enumerate() {
             let mut at = walk.enter();
             while let Some(frame) = walk.next(segment, &mut at)? {
                 whole &= frame.follows;
                 if whole {
-                    self.roll(disk, rest, number)?;
+                    self.roll(files, rest, number)?;
                     self.index.add_frame(frame);
                     self.end = walk.place;
                 }
@@ -132,13 +137,13 @@ impl Found {
     }
 
     /// The log goes on in this segment: the one before is full.
-    fn roll(&mut self, disk: &Arc<dyn Disk>, rest: &[Segment], number: usize) -> Result<(), OpenError> {
+    fn roll(&mut self, files: &Arc<OpenFiles>, rest: &[Segment], number: usize) -> Result<(), OpenError> {
         if number == self.active {
             return Ok(());
         }
         let (segment, index) = (rest[self.active].clone(), Arc::new(std::mem::take(&mut self.index)));
         let ended = FullSegment { segment, index, first_position: self.active_first, end: self.end };
-        match seal_segment(disk, &ended) {
+        match seal_segment(files, &ended, self.planted) {
             Ok(seal) => self.sealed.push(Arc::new(seal)),
             // A full disk must not keep a service down: the index stays in memory until there is room.
             Err(error) if is_full(&error) && self.full.is_none() => self.full = Some(Arc::new(ended)),
@@ -150,9 +155,9 @@ impl Found {
     }
 
     /// What lies behind the log's end is a torn tail unless some valid frame, or a seal, says that this position was durable.
-    fn refuse_damage(&mut self, disk: &Arc<dyn Disk>, rest: &[Segment]) -> Result<(), OpenError> {
+    fn refuse_damage(&mut self, files: &Arc<OpenFiles>, rest: &[Segment]) -> Result<(), OpenError> {
         for segment in &rest[self.active..] {
-            if let Ok(seal) = SealedIndex::open(disk, segment.header.number, Some(segment.header.epoch)) {
+            if let Ok(seal) = SealedIndex::open(files, segment.header.number, Some(segment.header.epoch)) {
                 self.durable_upto = self.durable_upto.max(seal.summary.last_position);
             }
         }
@@ -169,9 +174,12 @@ impl Found {
 
     /// Keeps a torn tail aside, cuts it off, and makes the segments behind the end ready for what comes.
     fn prepare(self, at: Place<'_>, mut rest: Vec<Segment>, report: &mut OpenReport) -> Result<Recovered, OpenError> {
+        forget_seals(&*at.files.disk, &rest[self.active..])?;
         for (number, segment) in rest.iter().enumerate().skip(self.active) {
             let from = if number == self.active { self.end.offset } else { SEGMENT_HEADER_BYTES as u64 };
-            cut_tail(at.disk, segment, from..self.used[number].max(from), report)?;
+            if self.planted != PlantedBug::RecycleSegments {
+                cut_tail(&at.files.disk, segment, from..self.used[number].max(from), report)?;
+            }
         }
         let later = rest.split_off(self.active + 1);
         let Some(active) = rest.pop() else { unreachable!("behind every seal there is a segment, or the open was refused") };
@@ -179,8 +187,8 @@ impl Found {
             [] => at.wanted(&active),
             // Made ahead and never used, or just emptied: it goes on as the next one.
             [next, unused @ ..] => {
-                unused.iter().try_for_each(|segment| at.disk.remove(&segment_name(segment.header.number)))?;
-                at.disk.sync_directory()?;
+                unused.iter().try_for_each(|segment| at.files.disk.remove(&segment_name(segment.header.number)))?;
+                at.files.disk.sync_directory()?;
                 Next::Ready(next.clone())
             }
         };
@@ -207,10 +215,10 @@ fn open_all(disk: &Arc<dyn Disk>, numbers: &[u64], lineage: &Lineage) -> Result<
 }
 
 /// The leading segments that have valid seals which follow each other, and where the log stands after them.
-fn take_sealed(disk: &Arc<dyn Disk>, segments: &[Segment]) -> (Vec<Arc<SealedSegment>>, LogPlace) {
+fn take_sealed(files: &Arc<OpenFiles>, segments: &[Segment]) -> (Vec<Arc<SealedSegment>>, LogPlace) {
     let (mut sealed, mut place) = (Vec::new(), LogPlace::BEGINNING);
     for segment in segments {
-        let Ok(index) = SealedIndex::open(disk, segment.header.number, Some(segment.header.epoch)) else {
+        let Ok(index) = SealedIndex::open(files, segment.header.number, Some(segment.header.epoch)) else {
             break;
         };
         let summary = index.summary;
@@ -219,9 +227,21 @@ fn take_sealed(disk: &Arc<dyn Disk>, segments: &[Segment]) -> (Vec<Arc<SealedSeg
         }
         let position = summary.last_position + 1;
         place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: summary.chain, position, durable_upto: summary.last_position };
-        sealed.push(Arc::new(SealedSegment::new(index, Arc::clone(disk))));
+        sealed.push(Arc::new(SealedSegment::new(index, Arc::clone(files))));
     }
     (sealed, place)
+}
+
+/// Removes the seals of segments that the log goes on in: one that could not be read this time would say at the next that its segment ends
+/// where it ended then. The sync is for the segments' own names too, which a process that was killed may have left in the cache only.
+fn forget_seals(disk: &dyn Disk, segments: &[Segment]) -> io::Result<()> {
+    for segment in segments {
+        match disk.remove(&seal_name(segment.header.number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    disk.sync_directory()
 }
 
 /// Copies what is left of unacknowledged writes into a file of its own, then writes zeros over it.

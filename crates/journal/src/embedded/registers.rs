@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `checksum` is CRC-32C over bytes 4 to the record's end; `length` counts what follows it; kind 0 sets, 1 deletes, 2 only carries
-//! the highest revision over a rewrite. A record is synced before it is visible. A torn last record is cut off at
+//! the highest revision: over a rewrite, and behind the last record, where the next one goes over it. A record is synced before it is visible. A torn last record is cut off at
 //! the next start; a damaged one before valid ones is refused. The log is rewritten (temporary name, sync, rename) when
 //! it holds four times what is alive. Revisions grow over the whole log and are never reused.
 
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::frame::checksum;
 use super::limits::REGISTER_LOG_BYTES_MIN;
+use super::upkeep::is_full;
 use crate::contract_traits::BoxFuture;
 use crate::error::RegisterError;
 use crate::limits::{REGISTER_BYTES_MAX, REGISTER_NAME_BYTES_MAX};
@@ -67,8 +68,11 @@ impl RegisterTable {
         let valid = state.replay(&bytes)?;
         if valid < bytes.len() {
             state.log.set_len(valid as u64)?;
-            state.log.sync()?;
         }
+        // After a sync that failed, the page cache may show what the disk does not have, to the next process too: written again, the same
+        // bytes in the same places, it counts once it is synced.
+        state.log.write_at(&bytes[..valid], 0)?;
+        state.log.sync()?;
         state.log_bytes = valid as u64;
         Ok(Self { disk, state: Mutex::new(state), changes: watch::Sender::new(0) })
     }
@@ -130,6 +134,7 @@ impl RegisterTable {
         outcome.map_err(|error| state.poison(&error))?;
         state.revision = revision;
         state.log_bytes += record.len() as u64;
+        state.mark_end().map_err(|error| state.poison(&error))?;
         Ok(Revision(revision))
     }
 
@@ -182,6 +187,15 @@ impl State {
         }
         let rest = &bytes[at..];
         if rest.len() > RECORD_BYTES_MAX || later_record(rest) { Err(damaged(at)) } else { Ok(at) }
+    }
+
+    /// Writes the highest revision behind the last record. It is not synced, and the next record goes over it: once it is on the disk, a
+    /// last record that rots is damage, and no torn end. Where there is no room for it, there is none.
+    fn mark_end(&self) -> io::Result<()> {
+        match self.log.write_at(&encode(self.revision, KIND_REVISION, "", &[]), self.log_bytes) {
+            Err(error) if is_full(&error) => Ok(()),
+            written => written,
+        }
     }
 
     fn set(&mut self, name: &str, revision: Revision, value: Bytes) {

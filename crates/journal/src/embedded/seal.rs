@@ -19,19 +19,19 @@
 //! are what the segment holds; `chain` is the checksum of its last frame, `end offset` the byte after it. Written to a
 //! temporary name, synced, renamed. A seal that does not verify is thrown away and made again from its segment.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use super::files::OpenFiles;
 use super::filter::Filter;
-use super::index::{CommandRef, EntityRef, FrameRef, SectionRef, SegmentIndex};
+use super::index::{CommandRef, EntityEntry, EntityRef, FrameRef, SectionRef, SegmentIndex};
 use super::limits::READ_BYTES;
 use super::paged::{self, PageWriter};
-use super::segment::seal_name;
 use crate::cursor::Position;
-use crate::key::{EntityKey, KeyHash};
+use crate::key::{EntityKey, KeyHash, KeyHashing};
 use crate::read::Head;
-use crate::seams::{Disk, DiskFile};
+use crate::seams::DiskFile;
 use crate::time::Timestamp;
 
 const MAGIC: &[u8; 8] = b"HWSEAL\0\x01";
@@ -95,17 +95,17 @@ pub(crate) fn encode(summary: &SealSummary, index: &SegmentIndex) -> Vec<u8> {
         writer.put(&frame.offset.to_le_bytes());
         writer.put(&frame.length.to_le_bytes());
     }
-    let entities: BTreeMap<_, _> = index.entities.iter().collect();
+    let entities = by_hash(&index.entities);
     begin(PartName::Entities, &writer, entities.len());
     put_entities(&mut writer, &entities);
-    let commands: BTreeMap<_, _> = index.commands.iter().collect();
+    let commands = by_hash(&index.commands);
     begin(PartName::Commands, &writer, commands.len());
     for (hash, command) in &commands {
         writer.put(&hash.0);
         put_section(&mut writer, command.section);
         writer.put(&command.index.to_le_bytes());
     }
-    let postings: BTreeMap<_, _> = index.postings.iter().collect();
+    let postings = by_hash(&index.postings);
     begin(PartName::Postings, &writer, postings.len());
     let mut first = 0u64;
     for (hash, positions) in &postings {
@@ -117,13 +117,13 @@ pub(crate) fn encode(summary: &SealSummary, index: &SegmentIndex) -> Vec<u8> {
     let keys = encode_keys(index);
     begin(PartName::KeyPlaces, &writer, keys.places.len());
     keys.places.iter().for_each(|place| writer.put(&place.to_le_bytes()));
-    begin(PartName::EntityRefs, &writer, entities.values().map(|entry| entry.refs.len()).sum());
-    for reference in entities.values().flat_map(|entry| &entry.refs) {
+    begin(PartName::EntityRefs, &writer, entities.iter().map(|(_, entry)| entry.refs.len()).sum());
+    for reference in entities.iter().flat_map(|(_, entry)| &entry.refs) {
         put_section(&mut writer, reference.section);
         writer.put(&reference.last_sequence.to_le_bytes());
     }
     begin(PartName::Positions, &writer, first as usize);
-    postings.values().flat_map(|positions| positions.iter()).for_each(|position| writer.put(&position.to_le_bytes()));
+    postings.iter().flat_map(|(_, positions)| positions.iter()).for_each(|position| writer.put(&position.to_le_bytes()));
     begin(PartName::Keys, &writer, keys.bytes.len());
     writer.put(&keys.bytes);
     let filter = encode_filter(index);
@@ -133,7 +133,14 @@ pub(crate) fn encode(summary: &SealSummary, index: &SegmentIndex) -> Vec<u8> {
     writer.finish()
 }
 
-fn put_entities(writer: &mut PageWriter, entities: &BTreeMap<&KeyHash, &super::index::EntityEntry>) {
+/// The entries of a map, ordered by their hash.
+fn by_hash<V>(map: &HashMap<KeyHash, V, KeyHashing>) -> Vec<(&KeyHash, &V)> {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_unstable_by_key(|(hash, _)| **hash);
+    entries
+}
+
+fn put_entities(writer: &mut PageWriter, entities: &[(&KeyHash, &EntityEntry)]) {
     let mut first_ref = 0u32;
     for (hash, entry) in entities {
         let count = entry.refs.len() as u32;
@@ -232,8 +239,7 @@ pub(crate) struct SealedIndex {
     pub(crate) summary: SealSummary,
     parts: [Part; PARTS],
     filter: Filter,
-    name: String,
-    disk: Arc<dyn Disk>,
+    files: Arc<OpenFiles>,
 }
 
 impl SealedIndex {
@@ -241,9 +247,8 @@ impl SealedIndex {
     ///
     /// # Errors
     /// `InvalidData` when it is no seal of that segment and epoch (of any, when nobody knows it); else the disk's.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, segment: u64, epoch: Option<u64>) -> io::Result<Self> {
-        let name = seal_name(segment);
-        let file = disk.open(&name)?;
+    pub(crate) fn open(files: &Arc<OpenFiles>, segment: u64, epoch: Option<u64>) -> io::Result<Self> {
+        let file = files.seal(segment)?;
         let run = paged::run_length(file.len()?);
         let footer_place = run.checked_sub(FOOTER_BYTES as u64).ok_or_else(|| invalid("the seal is too short"))?;
         let footer = paged::read(&*file, footer_place, FOOTER_BYTES)?;
@@ -254,7 +259,7 @@ impl SealedIndex {
         let filter = parts[PartName::Filter as usize];
         let filter = paged::read(&*file, filter.place, filter.count as usize)?;
         let filter = Filter::from_bytes(&filter).ok_or_else(|| invalid("the seal has no filter"))?;
-        Ok(Self { summary, parts, filter, name, disk: Arc::clone(disk) })
+        Ok(Self { summary, parts, filter, files: Arc::clone(files) })
     }
 
     /// False: the segment has nothing of this hash.
@@ -394,8 +399,8 @@ impl SealedIndex {
         Ok(None)
     }
 
-    fn file(&self) -> io::Result<Box<dyn DiskFile>> {
-        self.disk.open(&self.name)
+    fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
+        self.files.seal(self.summary.segment)
     }
 }
 
@@ -428,6 +433,9 @@ mod tests {
     use super::*;
     use crate::commit::{CommandId, CommandRecord, Commit, Context, EventData, EventFlags};
     use crate::embedded::index::{CommandHashes, Placed};
+    use crate::embedded::record::FirstSequences;
+    use crate::embedded::segment::seal_name;
+    use crate::seams::Disk;
     use crate::sim::SimDisk;
 
     fn index_of(entities: u64) -> SegmentIndex {
@@ -454,7 +462,7 @@ mod tests {
             let section = SectionRef { offset: number as u32 * 100, length: 99, position: number + 1 };
             let hashes = CommandHashes::of(&commit);
             let time = Timestamp::from_micros(number as i64);
-            index.add(&Placed { commit: &commit, hashes: &hashes, first_sequences: &[number + 5], time, section });
+            index.add(&Placed { commit: &commit, hashes: &hashes, first_sequences: &FirstSequences::of_one(number + 5), time, section });
             index.frames.push(FrameRef { first_position: number + 1, offset: number as u32 * 100, length: 99 });
         }
         index
@@ -475,7 +483,7 @@ mod tests {
             last_time: time,
         };
         disk.create(&seal_name(3)).unwrap().write_at(&encode(&summary, &index), 0).unwrap();
-        let seal = SealedIndex::open(&disk, 3, Some(9)).unwrap();
+        let seal = SealedIndex::open(&OpenFiles::new(&disk), 3, Some(9)).unwrap();
         assert_eq!(seal.summary, summary);
         (index, seal)
     }

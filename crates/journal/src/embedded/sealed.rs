@@ -4,26 +4,26 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use super::files::OpenFiles;
 use super::index::{CommandRef, EntityRef, FrameRef, SegmentIndex};
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::{SealSummary, SealedIndex};
-use super::segment::{self, HeaderFault, LogPlace, Segment};
+use super::segment::{HeaderFault, LogPlace, Segment};
 use super::walk;
 use crate::cursor::Position;
 use crate::key::{EntityKey, KeyHash};
 use crate::read::Head;
-use crate::seams::Disk;
 
 /// A segment with its seal.
 pub(crate) struct SealedSegment {
     index: SealedIndex,
-    disk: Arc<dyn Disk>,
+    files: Arc<OpenFiles>,
     rebuilt: OnceLock<SegmentIndex>,
 }
 
 impl SealedSegment {
-    pub(crate) fn new(index: SealedIndex, disk: Arc<dyn Disk>) -> Self {
-        Self { index, disk, rebuilt: OnceLock::new() }
+    pub(crate) fn new(index: SealedIndex, files: Arc<OpenFiles>) -> Self {
+        Self { index, files, rebuilt: OnceLock::new() }
     }
 
     pub(crate) fn summary(&self) -> &SealSummary {
@@ -39,7 +39,7 @@ impl SealedSegment {
     }
 
     pub(crate) fn open(&self) -> io::Result<Segment> {
-        segment::open(&*self.disk, self.number()).map_err(|fault| match fault {
+        self.files.segment(self.number()).map_err(|fault| match fault {
             HeaderFault::Disk(error) => error,
             HeaderFault::Damaged => io::Error::new(io::ErrorKind::InvalidData, "the segment's header is damaged"),
             HeaderFault::Cut { bytes, .. } => io::Error::new(io::ErrorKind::InvalidData, format!("the segment ends at byte {bytes}")),

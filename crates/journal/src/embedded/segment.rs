@@ -16,8 +16,9 @@ use bytes::Bytes;
 
 use super::frame::{self, FRAME_HEADER_BYTES, FrameFault, FrameHeader, checksum};
 use super::limits::{FRAME_BYTES_MAX, SEGMENT_HEADER_BYTES};
+use super::sequencer::PlantedBug;
 use crate::cursor::{LineageId, Position};
-use crate::seams::{BLOCK_BYTES, Disk, DiskFile};
+use crate::seams::{AlignedBuffer, BLOCK_BYTES, Disk, DiskFile};
 
 const MAGIC: &[u8; 7] = b"HWSEGMT";
 /// The version of everything that a data directory holds.
@@ -122,21 +123,24 @@ pub(crate) struct Segment {
 }
 
 /// Makes a segment: zeros, header, sync, name, directory.
-pub(crate) fn prepare(disk: &dyn Disk, header: SegmentHeader) -> io::Result<Segment> {
+pub(crate) fn prepare(disk: &dyn Disk, header: SegmentHeader, planted: PlantedBug) -> io::Result<Segment> {
     let file = disk.create(TEMPORARY)?;
-    let zeros = vec![0; ZEROS_AT_ONCE.min(header.bytes as usize)];
+    let mut zeros = AlignedBuffer::with_capacity(ZEROS_AT_ONCE.min(header.bytes as usize));
+    zeros.fill_to(zeros.capacity());
     let mut at = 0;
     while at < header.bytes {
-        let length = (header.bytes - at).min(zeros.len() as u64) as usize;
-        file.write_at(&zeros[..length], at)?;
-        at += length as u64;
+        zeros.truncate((header.bytes - at).min(zeros.len() as u64) as usize);
+        file.write_past_cache_at(&zeros, at)?;
+        at += zeros.len() as u64;
     }
     file.write_at(&header.encode(), 0)?;
     file.sync()?;
     drop(file);
     let name = segment_name(header.number);
     disk.rename(TEMPORARY, &name)?;
-    disk.sync_directory()?;
+    if planted != PlantedBug::SkipDirectorySync {
+        disk.sync_directory()?;
+    }
     Ok(Segment { header, file: disk.open(&name)?.into() })
 }
 

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::OpenError;
+use super::files::OpenFiles;
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::SealedIndex;
 use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, segment_name};
@@ -264,7 +265,8 @@ impl Surveyor {
     }
 
     fn finish(mut self, disk: &Arc<dyn Disk>, upto: u64) -> Survey {
-        let sealed = (1..=upto).filter_map(|number| SealedIndex::open(disk, number, self.epoch_of(number)).ok());
+        let files = OpenFiles::new(disk);
+        let sealed = (1..=upto).filter_map(|number| SealedIndex::open(&files, number, self.epoch_of(number)).ok());
         let durable = sealed.map(|seal| seal.summary.last_position).fold(self.walk.durable_upto, Position::max);
         let end = self.breaks.iter().position(|found| !found.certain && found.damage.lost.start > durable);
         let torn = match end {

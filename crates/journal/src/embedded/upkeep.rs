@@ -6,17 +6,18 @@
 use std::io;
 use std::sync::Arc;
 
+use super::files::OpenFiles;
 use super::seal::{self, SealSummary, SealedIndex};
 use super::sealed::SealedSegment;
 use super::segment::{self, Segment, SegmentHeader, seal_name};
-use super::sequencer::{FullSegment, Next, Sequencer};
+use super::sequencer::{FullSegment, Next, PlantedBug, Sequencer};
 use crate::seams::Disk;
 use crate::time::Timestamp;
 
 /// One piece of upkeep.
 pub(crate) enum Job {
-    Prepare(SegmentHeader),
-    Seal(Arc<FullSegment>),
+    Prepare(SegmentHeader, PlantedBug),
+    Seal(Arc<FullSegment>, PlantedBug),
 }
 
 /// What came of it.
@@ -27,15 +28,16 @@ pub(crate) enum Done {
 
 impl Job {
     /// Does it: disk calls only, no lock.
-    pub(crate) fn run(self, disk: &Arc<dyn Disk>) -> Done {
+    pub(crate) fn run(self, files: &Arc<OpenFiles>) -> Done {
+        let disk = &files.disk;
         match self {
-            Self::Prepare(header) => {
-                let prepared = segment::prepare(&**disk, header);
+            Self::Prepare(header, planted) => {
+                let prepared = segment::prepare(&**disk, header, planted);
                 give_room_back(disk, &prepared, segment::TEMPORARY);
                 Done::Prepared(prepared, header)
             }
-            Self::Seal(full) => {
-                let sealed = seal_segment(disk, &full).map(Arc::new);
+            Self::Seal(full, planted) => {
+                let sealed = seal_segment(files, &full, planted).map(Arc::new);
                 give_room_back(disk, &sealed, TEMPORARY);
                 Done::Sealed(sealed)
             }
@@ -54,7 +56,7 @@ fn give_room_back<T>(disk: &Arc<dyn Disk>, outcome: &io::Result<T>, temporary: &
 }
 
 /// Writes a seal: temporary name, sync, rename, directory.
-pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment) -> io::Result<SealedSegment> {
+pub(crate) fn seal_segment(files: &Arc<OpenFiles>, full: &FullSegment, planted: PlantedBug) -> io::Result<SealedSegment> {
     let (first_time, last_time) = full.index.times.unwrap_or((Timestamp::from_micros(i64::MAX), Timestamp::from_micros(i64::MIN)));
     let summary = SealSummary {
         segment: full.segment.header.number,
@@ -62,10 +64,11 @@ pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment) -> io::Resu
         end_offset: full.end.offset,
         chain: full.end.chain,
         first_position: full.first_position,
-        last_position: full.end.position - 1,
+        last_position: full.end.position - 1 - u64::from(planted == PlantedBug::SealOffByOne),
         first_time,
         last_time,
     };
+    let disk = &files.disk;
     let file = disk.create(TEMPORARY)?;
     file.write_at(&seal::encode(&summary, &full.index), 0)?;
     file.sync()?;
@@ -73,8 +76,9 @@ pub(crate) fn seal_segment(disk: &Arc<dyn Disk>, full: &FullSegment) -> io::Resu
     let name = seal_name(summary.segment);
     disk.rename(TEMPORARY, &name)?;
     disk.sync_directory()?;
-    let index = SealedIndex::open(disk, summary.segment, Some(summary.epoch))?;
-    Ok(SealedSegment::new(index, Arc::clone(disk)))
+    files.forget_seal(summary.segment);
+    let index = SealedIndex::open(files, summary.segment, Some(summary.epoch))?;
+    Ok(SealedSegment::new(index, Arc::clone(files)))
 }
 
 impl Sequencer {
@@ -85,9 +89,11 @@ impl Sequencer {
         }
         if let Next::Wanted(bytes) = self.next {
             self.next = Next::Preparing;
-            return Some(Job::Prepare(self.next_header(bytes)));
+            self.preparing_since = Some(self.clock.now());
+            return Some(Job::Prepare(self.next_header(bytes), self.planted));
         }
-        let job = Job::Seal(Arc::clone(self.due_for_a_seal()?));
+        let job = Job::Seal(Arc::clone(self.due_for_a_seal()?), self.planted);
+        self.sealing_since = Some(self.clock.now());
         self.sealing = true;
         Some(job)
     }
@@ -105,6 +111,10 @@ impl Sequencer {
 
     /// Takes back what came of a piece of upkeep.
     pub(crate) fn job_done(&mut self, done: Done) {
+        match &done {
+            Done::Prepared(..) => self.preparing_since = None,
+            Done::Sealed(_) => self.sealing_since = None,
+        }
         match done {
             Done::Prepared(Ok(segment), _) => {
                 self.full_disk = self.seal_waits;
@@ -129,10 +139,11 @@ impl Sequencer {
         let mut all = Vec::clone(&self.sealed);
         all.push(sealed);
         self.sealed = Arc::new(all);
-        self.full = None;
+        self.lookup.set_sealed(Arc::clone(&self.sealed));
+        let full = self.full.take();
+        self.let_go(full);
         self.sealing = false;
         self.full_disk = matches!(self.next, Next::NoRoom(_));
-        self.forget_cold_heads();
     }
 }
 

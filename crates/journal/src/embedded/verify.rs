@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::OpenError;
+use super::files::OpenFiles;
 use super::read_only::ReadOnlyJournal;
 use super::registers;
 use super::seal::SealedIndex;
@@ -62,7 +63,7 @@ impl Verified {
         for (nth, segment) in journal.survey.segments.iter().enumerate() {
             let last = nth + 1 == journal.survey.segments.len();
             let name = seal_name(segment.number);
-            match SealedIndex::open(&journal.disk, segment.number, Some(segment.epoch)).map(|seal| seal.read_all()) {
+            match SealedIndex::open(&OpenFiles::new(&journal.disk), segment.number, Some(segment.epoch)).map(|seal| seal.read_all()) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => self.notes.push(format!("{name}: {error}; the next start makes it again")),
                 Err(_) if last => {}

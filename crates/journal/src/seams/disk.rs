@@ -76,6 +76,15 @@ pub trait DiskFile: Send + Sync {
     /// The system's.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
+    /// Writes much at once without a promise, beside the page cache where the system lets it: nobody reads this soon. Offset and length
+    /// are multiples of [`BLOCK_BYTES`].
+    ///
+    /// # Errors
+    /// The system's.
+    fn write_past_cache_at(&self, bytes: &AlignedBuffer, offset: u64) -> io::Result<()> {
+        self.write_at(bytes, offset)
+    }
+
     /// Writes, and returns when the bytes are durable. Offset and length are multiples of [`BLOCK_BYTES`].
     ///
     /// # Errors
@@ -138,7 +147,12 @@ impl AlignedBuffer {
 
     /// Adds zeros up to the next multiple of `alignment`.
     pub fn pad_to(&mut self, alignment: usize) {
-        let missing = self.len.next_multiple_of(alignment) - self.len;
+        self.fill_to(self.len.next_multiple_of(alignment));
+    }
+
+    /// Adds zeros up to a length.
+    pub fn fill_to(&mut self, len: usize) {
+        let missing = len.saturating_sub(self.len);
         self.reserve(missing);
         let end = self.start + self.len;
         self.bytes[end..end + missing].fill(0);

@@ -1,7 +1,8 @@
 //! The machine's own disk, clock, randomness and threads. The only file of this room that may call them.
 //!
 //! `RealDisk` writes durably through a second descriptor with `O_DIRECT | O_DSYNC` where the file system takes it: one call,
-//! no page cache, no second sync. Where it does not (another system, odd block sizes), it writes and then syncs data.
+//! no page cache, no second sync. Where it does not (another system, odd block sizes), it writes and then syncs data. What it writes past
+//! the cache goes through a third one, without `O_DSYNC`.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::future::Future;
@@ -75,14 +76,14 @@ impl Disk for RealDisk {
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let path = self.path(name);
         let buffered = OpenOptions::new().read(true).write(self.writable).open(&path)?;
-        Ok(Box::new(RealFile { buffered, path, direct: OnceLock::new() }))
+        Ok(Box::new(RealFile { buffered, path, direct: OnceLock::new(), past_cache: OnceLock::new() }))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         self.check_writable()?;
         let path = self.path(name);
         let buffered = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        Ok(Box::new(RealFile { buffered, path, direct: OnceLock::new() }))
+        Ok(Box::new(RealFile { buffered, path, direct: OnceLock::new(), past_cache: OnceLock::new() }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -137,6 +138,8 @@ struct RealFile {
     path: PathBuf,
     /// Opened at the first durable write; `None` where direct writes are not taken.
     direct: OnceLock<Option<File>>,
+    /// The same for writes past the cache.
+    past_cache: OnceLock<Option<File>>,
 }
 
 impl DiskFile for RealFile {
@@ -148,13 +151,15 @@ impl DiskFile for RealFile {
         self.buffered.write_all_at(bytes, offset)
     }
 
+    fn write_past_cache_at(&self, bytes: &AlignedBuffer, offset: u64) -> io::Result<()> {
+        let direct = self.past_cache.get_or_init(|| open_direct(&self.path, 0)).as_ref();
+        direct.and_then(|direct| taken(direct.write_all_at(bytes, offset))).unwrap_or_else(|| self.buffered.write_all_at(bytes, offset))
+    }
+
     fn write_durable_at(&self, bytes: &AlignedBuffer, offset: u64) -> io::Result<()> {
-        if let Some(direct) = self.direct.get_or_init(|| open_direct(&self.path)) {
-            match direct.write_all_at(bytes, offset) {
-                // The device wants larger blocks than ours: nothing was written, the other way is as durable.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
-                outcome => return outcome,
-            }
+        let direct = self.direct.get_or_init(|| open_direct(&self.path, SYNCED)).as_ref();
+        if let Some(outcome) = direct.and_then(|direct| taken(direct.write_all_at(bytes, offset))) {
+            return outcome;
         }
         self.buffered.write_all_at(bytes, offset)?;
         self.buffered.sync_data()
@@ -173,13 +178,26 @@ impl DiskFile for RealFile {
     }
 }
 
+/// The outcome of a direct write; `None` when the device wants larger blocks than ours: nothing was written, the other way is as good.
+fn taken(outcome: io::Result<()>) -> Option<io::Result<()>> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => None,
+        outcome => Some(outcome),
+    }
+}
+
 #[cfg(target_os = "linux")]
-fn open_direct(path: &Path) -> Option<File> {
-    OpenOptions::new().write(true).custom_flags(libc::O_DIRECT | libc::O_DSYNC).open(path).ok()
+const SYNCED: i32 = libc::O_DSYNC;
+#[cfg(not(target_os = "linux"))]
+const SYNCED: i32 = 0;
+
+#[cfg(target_os = "linux")]
+fn open_direct(path: &Path, more: i32) -> Option<File> {
+    OpenOptions::new().write(true).custom_flags(libc::O_DIRECT | more).open(path).ok()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_direct(_: &Path) -> Option<File> {
+fn open_direct(_: &Path, _: i32) -> Option<File> {
     None
 }
 

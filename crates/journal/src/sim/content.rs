@@ -17,6 +17,15 @@ pub(super) struct Content {
     unsynced: Vec<Change>,
 }
 
+/// What a crash did to a file's unsynced changes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Left {
+    /// A part of a write is there.
+    pub(super) torn: bool,
+    /// A later change is there and an earlier one is not.
+    pub(super) reordered: bool,
+}
+
 /// A change that is in the cache only.
 #[derive(Clone)]
 enum Change {
@@ -41,6 +50,11 @@ impl Change {
                 content[range].copy_from_slice(bytes);
             }
         }
+    }
+
+    /// The next sector of the same write, as far as one can tell.
+    fn is_continued_by(&self, next: &Self) -> bool {
+        matches!((self, next), (Self::Piece { offset, bytes }, Self::Piece { offset: behind, .. }) if offset + bytes.len() as u64 == *behind)
     }
 
     fn lies_within(&self, range: &Range<u64>) -> bool {
@@ -131,12 +145,24 @@ impl Content {
         }
     }
 
+    /// How many changes are in the cache only.
+    pub(super) fn unsynced(&self) -> usize {
+        self.unsynced.len()
+    }
+
     /// What a crash leaves: the platter with some of the unsynced changes.
-    pub(super) fn after_crash(&self, survives: impl FnMut() -> bool) -> Self {
-        let mut survivor = self.clone();
-        survivor.sync(survives);
+    pub(super) fn after_crash(&self, mut survives: impl FnMut() -> bool) -> (Self, Left) {
+        let fates: Vec<bool> = self.unsynced.iter().map(|_| survives()).collect();
+        let mut left = Left::default();
+        for (pair, fate) in self.unsynced.windows(2).zip(fates.windows(2)) {
+            left.torn |= fate[0] != fate[1] && pair[0].is_continued_by(&pair[1]);
+            left.reordered |= !fate[0] && fate[1];
+        }
+        let mut survivor = Self { unsynced: Vec::new(), ..self.clone() };
+        let surviving = self.unsynced.iter().zip(fates).filter(|(_, survives)| *survives);
+        surviving.for_each(|(change, _)| change.apply(&mut survivor.durable));
         survivor.cached = Arc::clone(&survivor.durable);
-        survivor
+        (survivor, left)
     }
 
     /// Flips a bit at rest. False past the end.

@@ -16,7 +16,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::platter::{DiskFault, Platter, Survival};
+use super::fired::Fired;
+use super::platter::{DiskFault, Faults, Platter, Survival};
 use crate::seams::{AlignedBuffer, BLOCK_BYTES, Disk, DiskFile, DiskLock};
 
 /// What a call asks for.
@@ -100,6 +101,47 @@ impl SimDisk {
     #[must_use]
     pub fn crash_with(&self, survival: Survival) -> Self {
         Self::of(self.platter().after_crash(survival))
+    }
+
+    /// How many changes a crash now could lose: names, sectors, lengths.
+    #[must_use]
+    pub fn unsynced(&self) -> usize {
+        self.platter().unsynced()
+    }
+
+    /// A crash that keeps those of the [`unsynced`](Self::unsynced) changes that the caller says, asked for each in one order.
+    #[must_use]
+    pub fn crash_choosing(&self, survives: impl FnMut() -> bool) -> Self {
+        Self::of(self.platter().after_crash_choosing(survives))
+    }
+
+    /// How often each fault has happened, on the disks that this one is left of too.
+    #[must_use]
+    pub fn fired(&self) -> Fired {
+        self.platter().fired
+    }
+
+    /// A fingerprint of all calls so far, their bytes and their outcomes, on the disks that this one is left of too.
+    #[must_use]
+    pub fn trace(&self) -> u64 {
+        self.platter().trace.0
+    }
+
+    /// The file for which there was no room the last time.
+    #[must_use]
+    pub fn refused(&self) -> String {
+        self.platter().refused.clone()
+    }
+
+    /// No fault that was asked for happens from now on.
+    pub fn heal(&self) {
+        self.platter().faults = Faults::default();
+    }
+
+    /// How many bytes all files have together.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.platter().used()
     }
 
     /// How many calls there have been, failed ones included.
@@ -197,7 +239,13 @@ impl SimDisk {
         if let Some(hook) = hook {
             hook(&Call { kind, name, offset: range.0, bytes: range.1 });
         }
-        work(&mut self.platter())
+        let mut platter = self.platter();
+        let outcome = work(&mut platter);
+        platter.trace.note(kind, name, range, outcome.is_ok());
+        if outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+            platter.refused = name.to_owned();
+        }
+        outcome
     }
 
     fn file(&self, name: &str, file: usize) -> Box<dyn DiskFile> {

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::SimRandom;
 use super::content::Content;
+use super::fired::{Fired, Trace};
 
 /// What a failed call says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,9 @@ pub(super) struct Platter {
     pub(super) calls: u64,
     pub(super) writes: u64,
     pub(super) failures: u64,
+    pub(super) fired: Fired,
+    pub(super) refused: String,
+    pub(super) trace: Trace,
 }
 
 impl Platter {
@@ -108,6 +112,9 @@ impl Platter {
             calls: 0,
             writes: 0,
             failures: 0,
+            fired: Fired::default(),
+            refused: String::new(),
+            trace: Trace::default(),
         }
     }
 
@@ -119,15 +126,28 @@ impl Platter {
             Survival::Any => self.dice.below(5),
             Survival::Everything => 4,
         };
-        let survives = || self.dice.below(4) < quarters;
-        let mut names = self.durable_names.clone();
+        self.after_crash_choosing(|| self.dice.below(4) < quarters)
+    }
+
+    /// A crash of which the caller says, change by change, what it leaves: names first, then each file's sectors and lengths.
+    pub(super) fn after_crash_choosing(&self, mut survives: impl FnMut() -> bool) -> Self {
+        let (mut names, mut fired) = (self.durable_names.clone(), self.fired);
         self.unsynced_names.iter().filter(|_| survives()).for_each(|change| change.apply(&mut names));
+        let mut after = |content: &Content| {
+            let (after, left) = content.after_crash(&mut survives);
+            fired.torn += u64::from(left.torn);
+            fired.reordered += u64::from(left.reordered);
+            after
+        };
+        let files = self.files.iter().map(&mut after).collect();
         let Faults { capacity, lies_about_durable_writes, lies_about_syncs, .. } = self.faults;
         Self {
-            files: self.files.iter().map(|content| content.after_crash(survives)).collect(),
+            files,
             durable_names: names.clone(),
             names,
             faults: Faults { capacity, lies_about_durable_writes, lies_about_syncs, ..Faults::default() },
+            fired,
+            trace: self.trace,
             ..Self::new(self.dice.roll())
         }
     }
@@ -142,6 +162,12 @@ impl Platter {
             _ => Fate::Done,
         };
         self.failures += u64::from(fate != Fate::Done);
+        match fate {
+            Fate::Done => {}
+            Fate::CutOff => self.fired.cut_off += 1,
+            Fate::Failed(DiskFault::InputOutput) => self.fired.input_output += 1,
+            Fate::Failed(DiskFault::NoSpace) => self.fired.no_room += 1,
+        }
         fate
     }
 
@@ -152,10 +178,11 @@ impl Platter {
 
     fn no_room(&mut self) -> io::Error {
         self.failures += 1;
+        self.fired.no_room += 1;
         DiskFault::NoSpace.error()
     }
 
-    fn used(&self) -> u64 {
+    pub(super) fn used(&self) -> u64 {
         self.names.values().map(|file| self.files[*file].cached().len() as u64).sum()
     }
 
@@ -163,6 +190,11 @@ impl Platter {
     fn length_max(&self, file: usize) -> u64 {
         let len = self.files[file].cached().len() as u64;
         self.faults.capacity.map_or(u64::MAX, |capacity| len + capacity.saturating_sub(self.used()))
+    }
+
+    /// How many changes a crash could lose: names, then sectors and lengths.
+    pub(super) fn unsynced(&self) -> usize {
+        self.unsynced_names.len() + self.files.iter().map(Content::unsynced).sum::<usize>()
     }
 
     pub(super) fn find(&self, name: &str) -> io::Result<usize> {
@@ -224,7 +256,9 @@ impl Platter {
 
     pub(super) fn sync_names(&mut self) -> io::Result<()> {
         self.check()?;
-        if !self.faults.lies_about_syncs {
+        if self.faults.lies_about_syncs {
+            self.fired.lied_syncs += u64::from(!self.unsynced_names.is_empty());
+        } else {
             self.unsynced_names.drain(..).for_each(|change| change.apply(&mut self.durable_names));
         }
         Ok(())
@@ -235,6 +269,7 @@ impl Platter {
         let end = offset + buffer.len() as u64;
         if self.faults.unreadable.as_ref().is_some_and(|(of, bytes)| *of == file && bytes.start < end && offset < bytes.end) {
             self.failures += 1;
+            self.fired.unreadable += 1;
             return Err(DiskFault::InputOutput.error());
         }
         let bytes = self.files[file].cached();
@@ -264,18 +299,22 @@ impl Platter {
     pub(super) fn write(&mut self, file: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
         let fate = self.fate();
         self.writes += 1;
+        self.trace.bytes(bytes);
         if let Fate::Failed(fault) = fate {
             // A failed write may have got some of its way.
             let short = self.dice.below(bytes.len() as u64 + 1) as usize;
+            self.fired.short_writes += u64::from(0 < short && short < bytes.len());
             self.files[file].write(&bytes[..short], offset);
             return Err(fault.error());
         }
         let room = self.length_max(file).saturating_sub(offset);
         if (bytes.len() as u64) > room {
+            self.fired.short_writes += u64::from(room > 0);
             self.files[file].write(&bytes[..room as usize], offset);
             return Err(self.no_room());
         }
         if self.faults.lost_write == Some(self.writes) {
+            self.fired.lost_writes += 1;
             self.files[file].write_to_cache_only(bytes, offset);
         } else {
             let offset = self.aim(offset);
@@ -287,6 +326,7 @@ impl Platter {
     pub(super) fn write_durable(&mut self, file: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
         let fate = self.fate();
         self.writes += 1;
+        self.trace.bytes(bytes);
         if let Fate::Failed(fault) = fate {
             let dice = &self.dice;
             self.files[file].write_through(bytes, offset, || dice.one_in(2));
@@ -296,10 +336,12 @@ impl Platter {
             return Err(self.no_room());
         }
         if self.faults.lost_write == Some(self.writes) {
+            self.fired.lost_writes += 1;
             return fate.answer(());
         }
         let offset = self.aim(offset);
         if fate == Fate::CutOff || self.faults.lies_about_durable_writes {
+            self.fired.lied_writes += u64::from(fate != Fate::CutOff);
             self.files[file].write(bytes, offset);
         } else {
             self.files[file].write_through(bytes, offset, || true);
@@ -308,9 +350,12 @@ impl Platter {
     }
 
     /// Where this write lands.
-    fn aim(&self, offset: u64) -> u64 {
+    fn aim(&mut self, offset: u64) -> u64 {
         match self.faults.misdirected_write {
-            Some((nth, distance)) if nth == self.writes => offset.saturating_add_signed(distance),
+            Some((nth, distance)) if nth == self.writes => {
+                self.fired.misdirected_writes += 1;
+                offset.saturating_add_signed(distance)
+            }
             _ => offset,
         }
     }
@@ -326,7 +371,9 @@ impl Platter {
             }
             Fate::Done => {}
         }
-        if !self.faults.lies_about_syncs {
+        if self.faults.lies_about_syncs {
+            self.fired.lied_syncs += u64::from(self.files[file].unsynced() > 0);
+        } else {
             self.files[file].sync(|| true);
         }
         Ok(())
@@ -334,6 +381,7 @@ impl Platter {
 
     pub(super) fn rot(&mut self, name: &str, offset: u64, bit: u8) -> io::Result<()> {
         let file = self.find(name)?;
+        self.fired.rotten_bits += 1;
         if self.files[file].rot(offset, bit) { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }

@@ -50,16 +50,26 @@ impl Reached {
 }
 
 /// Dice of the harness, apart from the journal's.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     /// SplitMix64 (Steele, Lea and Flood, 2014).
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ mixed >> 31) % sides
+    }
+
+    /// True once in `times`, on average.
+    pub(crate) fn one_in(&mut self, times: u64) -> bool {
+        self.roll(times) == 0
+    }
+
+    /// The place of one of so many.
+    pub(crate) fn index(&mut self, count: usize) -> usize {
+        self.roll(count as u64) as usize
     }
 }
 
@@ -109,7 +119,7 @@ pub(crate) fn options(disk: &Arc<SimDisk>, random: Arc<SimRandom>, planted: Plan
 }
 
 /// Polls a future that never has to wait for anybody but us.
-fn poll<T>(future: &mut (impl Future<Output = T> + Unpin + ?Sized)) -> Option<T> {
+pub(crate) fn poll<T>(future: &mut (impl Future<Output = T> + Unpin + ?Sized)) -> Option<T> {
     match Pin::new(future).poll(&mut TaskContext::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,

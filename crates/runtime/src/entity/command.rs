@@ -80,8 +80,11 @@ impl Entities {
         let flight = Flight::launch(&self.journal, Commit { commands, expect, ..Commit::default() }, seen.as_slice());
         let taken = asked.taken(reply, 0, sequence, &flight);
         live.launched(taken.clone(), bytes);
-        if self.snapshots.is_some() {
+        if let Some(snapshots) = &self.snapshots {
             live.draft_snapshot(self.limits.snapshot_every_events, &flight);
+            if snapshots.planted == crate::PlantedBug::SnapshotAheadOfJournal {
+                live.take_undurable_draft().into_iter().for_each(|draft| snapshots.put(&slot.key, slot.kind.state_build(), draft));
+            }
         }
         Step::Taken(taken)
     }

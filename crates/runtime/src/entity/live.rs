@@ -179,6 +179,11 @@ impl Live {
         Some(draft)
     }
 
+    /// The planted mistake: the snapshot that is due, whether it is durable or not.
+    pub(crate) fn take_undurable_draft(&mut self) -> Option<Draft> {
+        self.draft.take().map(|(draft, _)| draft)
+    }
+
     /// The commits that have not landed: whoever loads the entity again must wait for them.
     pub(crate) fn into_unsettled(self) -> Vec<Arc<Flight>> {
         let unsettled = self.on_their_way.into_iter().filter(|taken| taken.flight.landing().is_none());

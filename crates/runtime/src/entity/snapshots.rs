@@ -36,6 +36,16 @@ const NEW_FILE: &str = "snapshots.new";
 const MAGIC: [u8; 4] = *b"HWSN";
 const HEADER_BYTES: usize = 72;
 
+/// A mistake for tests to catch; none outside of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlantedBug {
+    /// None.
+    #[default]
+    None,
+    /// A state is kept before its events are durable.
+    SnapshotAheadOfJournal,
+}
+
 /// A state to be kept, or one that was.
 pub(crate) struct Draft {
     pub(crate) sequence: u64,
@@ -50,6 +60,7 @@ pub(crate) struct Snapshots {
     lineage: LineageId,
     log: Mutex<Log>,
     subjects: Option<Arc<Subjects>>,
+    pub(crate) planted: PlantedBug,
 }
 
 struct Log {
@@ -81,14 +92,14 @@ struct Header {
 
 impl Snapshots {
     /// Opens the file, or begins one.
-    pub(crate) fn open(disk: Arc<dyn Disk>, lineage: LineageId, subjects: Option<Arc<Subjects>>) -> io::Result<Self> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, lineage: LineageId, subjects: Option<Arc<Subjects>>, planted: PlantedBug) -> io::Result<Self> {
         let file = match disk.open(FILE) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(FILE)?,
             Err(error) => return Err(error),
         };
         let log = Mutex::new(Log::scan(file)?);
-        Ok(Self { disk, lineage, log, subjects })
+        Ok(Self { disk, lineage, log, subjects, planted })
     }
 
     /// The newest snapshot of an entity, if there is a whole one of this build and history.

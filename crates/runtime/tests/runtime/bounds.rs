@@ -71,7 +71,8 @@ async fn a_stopping_service_answers_what_it_has_taken() {
     assert_eq!(deposit.await.unwrap().sequence, 1);
     stopped.await;
     assert_eq!(rig.balance("a").await, 1, "reads go on");
-    let expected = Health { accepting: false, stopping: true, poisoned: None, full: false, in_flight: 0, cached_entities: 1 };
+    let expected =
+        Health { accepting: false, stopping: true, poisoned: None, full: false, degraded_since: None, in_flight: 0, cached_entities: 1 };
     assert_eq!(rig.runtime.health(), expected);
 }
 

@@ -46,6 +46,7 @@ fn service(disk: &Arc<SimDisk>, snapshots: &Arc<SimDisk>, seed: u64) -> Arc<Runt
         view_folder: None,
         notices: Arc::new(|_| {}),
         limits: Limits { cached_entities_max: 3, snapshot_every_events: 7, ..Limits::default() },
+        planted: runtime::PlantedBug::None,
     };
     Arc::new(Runtime::new(parts).unwrap())
 }

@@ -32,11 +32,12 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) disk: Option<Arc<dyn Disk>>,
     pub(crate) build: &'static str,
+    pub(crate) planted: PlantedBug,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { limits: Limits::default(), disk: None, build: "build 1" }
+        Self { limits: Limits::default(), disk: None, build: "build 1", planted: PlantedBug::None }
     }
 }
 
@@ -88,6 +89,7 @@ impl Plan {
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: self.limits,
+            planted: self.planted,
         };
         Rig { gate, runtime: Arc::new(Runtime::new(parts).unwrap()), clock: Arc::clone(clock), decisions }
     }

@@ -6,7 +6,7 @@ use journal::Journal;
 use journal::model::ModelJournal;
 use journal::seams::{Clock, Disk};
 use journal::sim::{SimClock, SimDisk, SimRandom};
-use runtime::{Limits, Moment};
+use runtime::{Limits, Moment, PlantedBug};
 
 use crate::rig::{Plan, Rig, command, key, number, waits};
 
@@ -84,6 +84,35 @@ async fn a_state_that_is_not_durable_is_not_kept() {
     rig.gate.open().await;
     assert_eq!(tenth.await.unwrap().sequence, 10);
     assert!(disk.open(FILE).unwrap().len().unwrap() > 0);
+}
+
+/// A process ends with commits on their way, which never arrive; the next one decides otherwise. The balance that a third one loads, and
+/// the one that it must.
+async fn balances_after_a_crash(planted: PlantedBug) -> (i64, i64) {
+    let disk = Arc::new(SimDisk::new(1));
+    let rig = Plan { planted, ..plan(&disk) }.rig();
+    for _ in 0..8 {
+        rig.deposit("a", 1).await;
+    }
+    rig.gate.close();
+    let mut lost = [rig.start(command("a", "deposit", 1)), rig.start(command("a", "deposit", 1))];
+    for deposit in &mut lost {
+        assert!(waits(deposit).await);
+    }
+    let second = Plan::default().rig_over(&rig.gate.inner, &rig.clock);
+    for _ in 0..4 {
+        second.deposit("a", 5).await;
+    }
+    (again(&rig, &disk).balance("a").await, second.balance("a").await)
+}
+
+#[tokio::test]
+async fn a_snapshot_ahead_of_its_journal_is_caught() {
+    let (loaded, right) = balances_after_a_crash(PlantedBug::None).await;
+    assert_eq!((loaded, right), (28, 28));
+    let (loaded, right) = balances_after_a_crash(PlantedBug::SnapshotAheadOfJournal).await;
+    assert_ne!(loaded, right, "the planted mistake went unnoticed");
+    println!("SnapshotAheadOfJournal caught at the first crash: a balance of {loaded} was loaded, and it is {right}");
 }
 
 #[tokio::test]

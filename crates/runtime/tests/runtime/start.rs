@@ -70,6 +70,7 @@ fn begin_with(
         view_folder: None,
         notices: Arc::new(|_| {}),
         limits: Limits::default(),
+        planted: runtime::PlantedBug::None,
     };
     match Runtime::new(parts) {
         Ok(runtime) => {

@@ -1,0 +1,64 @@
+//! Open files of the log, so that a read of an index or of an event costs no open. A few are kept open.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::limits::OPEN_FILES_MAX;
+use super::segment::{self, HeaderFault, Segment, seal_name};
+use crate::seams::{Disk, DiskFile};
+
+/// Files are written once, under another name: what is behind a name of the log does not change while it is open, but for a seal that
+/// is made again.
+pub(crate) struct OpenFiles {
+    pub(crate) disk: Arc<dyn Disk>,
+    segments: Few<Segment>,
+    seals: Few<Arc<dyn DiskFile>>,
+}
+
+impl OpenFiles {
+    pub(crate) fn new(disk: &Arc<dyn Disk>) -> Arc<Self> {
+        Arc::new(Self { disk: Arc::clone(disk), segments: Few::default(), seals: Few::default() })
+    }
+
+    /// A segment, its header verified when it was opened.
+    pub(crate) fn segment(&self, number: u64) -> Result<Segment, HeaderFault> {
+        self.segments.get(number, || segment::open(&*self.disk, number))
+    }
+
+    /// The file of a seal.
+    pub(crate) fn seal(&self, number: u64) -> io::Result<Arc<dyn DiskFile>> {
+        self.seals.get(number, || Ok(self.disk.open(&seal_name(number))?.into()))
+    }
+
+    /// A new seal has this number: what was open under it may be one that did not verify.
+    pub(crate) fn forget_seal(&self, number: u64) {
+        self.seals.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+}
+
+/// The last ones used, roughly: when there are too many, all are let go.
+struct Few<T> {
+    open: Mutex<HashMap<u64, T>>,
+}
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self { open: Mutex::default() }
+    }
+}
+
+impl<T: Clone> Few<T> {
+    fn get<E>(&self, number: u64, open: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        if let Some(file) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&number) {
+            return Ok(file.clone());
+        }
+        let file = open()?;
+        let mut few = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if few.len() >= OPEN_FILES_MAX {
+            few.clear();
+        }
+        few.insert(number, file.clone());
+        Ok(file)
+    }
+}
