@@ -305,7 +305,7 @@ impl Simulation {
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: Limits { snapshot_every_events: SNAPSHOT_EVERY_EVENTS, ..Limits::default() },
-            planted: PlantedBug::None,
+            planted: crate::PlantedBug::None,
         }
     }
 

@@ -138,6 +138,10 @@ impl Journal for Veiled {
     fn is_full(&self) -> bool {
         self.inner.is_full()
     }
+
+    fn degraded_since(&self) -> Option<Timestamp> {
+        self.inner.degraded_since()
+    }
 }
 
 /// A read whose events are opened on their way.
