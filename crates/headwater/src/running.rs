@@ -166,7 +166,7 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         view_folder: Some(view_folder(&config.data)?),
         notices: Arc::new(|words| output::talk(format!("note: {words}"))),
         limits: config.limits,
-        planted: PlantedBug::None,
+        planted: runtime::PlantedBug::None,
     };
     let runtime = Runtime::new(parts).map_err(|error| match error {
         StartError::Keys(error) => Failure::new(Exit::Failed, KEYS, format!("key store {}: {error}", config.keys.display())),

@@ -29,8 +29,7 @@ use crate::personal::has_personal_data;
 use crate::seams::Tasks;
 use crate::seams::sim::{Driven, SimTasks, SimThreads};
 use crate::{
-    ConsumerState, ConsumerStatus, DestinationPolicy, Limits, Outgoing, Parts, PlantedBug, Runtime, StartError, ViewState, ViewStatus,
-    delivery,
+    ConsumerState, ConsumerStatus, DestinationPolicy, Limits, Outgoing, Parts, Runtime, StartError, ViewState, ViewStatus, delivery,
 };
 use action::Runs;
 use http::Network;

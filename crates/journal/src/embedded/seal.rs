@@ -562,7 +562,7 @@ mod tests {
         let seal = written_wrongly(|run| {
             let at = footer_part(run, PartName::Entities);
             let row = u64::from_le_bytes(run[at..at + 8].try_into().unwrap()) as usize;
-            run[row + ENTITY_ROW - 4..row + ENTITY_ROW].copy_from_slice(&(u32::MAX & !DELETED_BIT).to_le_bytes());
+            run[row + ENTITY_ROW - 4..row + ENTITY_ROW].copy_from_slice(&(!DELETED_BIT).to_le_bytes());
         });
         let entity = EntityKey::new("a", "000000").unwrap().hash();
         assert_eq!(seal.unwrap().entity_refs(entity).unwrap_err().kind(), io::ErrorKind::InvalidData);
