@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use component::hosted::personal_mark::is_marked;
+use component::hosted::personal_mark::{is_marked, is_reserved};
 use component::hosted::{
     ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
@@ -32,7 +32,7 @@ use crate::request::{
     CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead, shown, shown_bytes,
 };
 use crate::start::StartError;
-use crate::topic::{PublishAnswer, TopicMessage, Topics};
+use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
 use crate::{Parts, action, start};
 
@@ -374,6 +374,9 @@ impl Runtime {
 
     /// A payload that a person wrote, with its personal values as marks: the journal keeps it.
     async fn marked_edit(&self, consumer: &str, key: &EntityKey, payload: Json) -> Result<Json, OrderError> {
+        if is_reserved(payload.to_string().as_bytes()) {
+            return Err(OrderError::Unfit { cause: format!("{RESERVED}: write the plain value") });
+        }
         if self.personal.is_none() {
             return Ok(payload);
         }

@@ -10,8 +10,10 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
@@ -126,10 +128,73 @@ pub fn is_marked(json: &[u8]) -> bool {
     find(json, MARK).is_some()
 }
 
-/// Whether a text has a name that is ours.
+/// Whether a text has something that looks encrypted.
+#[must_use]
+pub fn is_sealed(json: &[u8]) -> bool {
+    find(json, SEALED).is_some()
+}
+
+/// Whether any member of somebody's JSON has a name that is ours, at any depth and in any spelling; also when it is no JSON.
 #[must_use]
 pub fn is_reserved(json: &[u8]) -> bool {
-    is_marked(json) || find(json, SEALED).is_some()
+    // Such a name has a `$`, or an escape that stands for one.
+    (json.contains(&b'$') || json.contains(&b'\\')) && serde_json::from_slice::<Unreserved>(json).is_err()
+}
+
+/// JSON without a name of ours.
+struct Unreserved;
+
+impl<'de> Deserialize<'de> for Unreserved {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unreserved {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON without a name of the platform's")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        while let Some(name) = members.next_key::<Cow<'_, str>>()? {
+            if is_reserved_name(&name) {
+                return Err(A::Error::custom("the name is the platform's"));
+            }
+            members.next_value::<Self>()?;
+        }
+        Ok(self)
+    }
 }
 
 /// The text with each mark replaced by what `with` gives for it; `None` when there is none.
@@ -212,6 +277,22 @@ mod tests {
     fn what_nothing_is_given_for_stays() {
         let kept = replace::<()>(br#"[{"$sealed":1},{"$sealed":2}]"#, SEALED, |inside| Ok((inside == "2").then(|| b"x".to_vec())));
         assert_eq!(kept, Ok(Some(br#"[{"$sealed":1},x]"#.to_vec())));
+    }
+
+    #[test]
+    fn a_name_of_ours_is_found_at_any_depth_and_in_any_spelling() {
+        for json in [
+            r#"{"$personal":1}"#,
+            r#"{ "$sealed" :"x"}"#,
+            r#"{"\u0024personal":1}"#,
+            r#"[1,{"a":{"b":[{"x":null,"$seal\u0065d":{}}]}}]"#,
+            r#"{"a":"$ 1","a":{"$personal":1}}"#,
+        ] {
+            assert!(is_reserved(json.as_bytes()), "{json}");
+        }
+        for json in [r#"{"a":"$personal"}"#, r#"["{\"$sealed\":1}",-1,1.5,18446744073709551616,true,null]"#, r#"{"$Personal":1,"personal":"\\"}"#, "1"] {
+            assert!(!is_reserved(json.as_bytes()), "{json}");
+        }
     }
 
     #[test]

@@ -41,14 +41,22 @@ pub(super) fn run(arguments: &Arguments, settings: &Settings, as_json: bool) -> 
     let url = settings.url();
     threads::call(async {
         let erased = erase(&url, arguments).await?;
+        let mut stopped = Vec::new();
         if !arguments.no_wait {
             for view in erased["views"].as_array().into_iter().flatten().filter_map(Json::as_str) {
-                made_again(&url, view).await?;
+                stopped.extend(made_again(&url, view).await?.map(|cause| format!("{view} ({cause})")));
             }
         }
-        if as_json { output::json(&erased) } else { tell(&erased, arguments.no_wait) }
-    })?;
-    Ok(Exit::Done)
+        if as_json { output::json(&erased)? } else { tell(&erased, arguments.no_wait, &stopped)? }
+        if stopped.is_empty() { Ok(Exit::Done) } else { Err(not_whole(&erased, &stopped)) }
+    })
+}
+
+/// What an erased value is in a view is `NULL`, and a definition may not take it.
+fn not_whole(erased: &Json, stopped: &[String]) -> Failure {
+    let (subject, views) = (erased["subject"].as_str().unwrap_or_default(), stopped.join(", "));
+    let remedy = "let their columns take NULL, which is what an erased value is, and start the new build";
+    Failure::plain(Exit::Failed, format!("{subject} is erased and its plain text is gone, but these views are stopped: {views}; {remedy}"))
 }
 
 /// Nobody can take it back, so a person types the subject once more; a script says `--yes`.
@@ -73,20 +81,25 @@ async fn erase(url: &str, arguments: &Arguments) -> Result<Json, Failure> {
     serde_json::from_slice(&response.body).map_err(|error| Failure::plain(Exit::Failed, format!("the answer is not JSON: {error}")))
 }
 
-async fn made_again(url: &str, view: &str) -> Result<(), Failure> {
+/// Waits until a view is made again; why it is stopped, when it is.
+async fn made_again(url: &str, view: &str) -> Result<Option<String>, Failure> {
     let path = format!("/v1/views/{}", segment(view));
-    while !get(url, &path).await?["rebuild"].is_null() {
+    loop {
+        let status = get(url, &path).await?;
+        if status["rebuild"].is_null() {
+            let is_stopped = status["state"] == "stopped";
+            return Ok(is_stopped.then(|| status["cause"].as_str().unwrap_or_default().to_owned()));
+        }
         tokio::time::sleep(REBUILD_LOOK).await;
     }
-    Ok(())
 }
 
-fn tell(erased: &Json, no_wait: bool) -> Result<(), Failure> {
+fn tell(erased: &Json, no_wait: bool, stopped: &[String]) -> Result<(), Failure> {
     let subject = erased["subject"].as_str().unwrap_or_default();
     let before = erased["keys"] == json!(0);
     output::talk(if before { format!("{subject} was erased before") } else { format!("{subject} is erased: its key is destroyed") });
     let views: Vec<&str> = erased["views"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
-    if !views.is_empty() {
+    if !views.is_empty() && stopped.is_empty() {
         output::talk(format!("views {} {}", if no_wait { "being made again:" } else { "made again:" }, views.join(", ")));
     }
     Ok(())

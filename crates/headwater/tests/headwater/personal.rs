@@ -484,6 +484,80 @@ async fn a_key_store_that_is_not_the_journals_is_refused_and_an_older_one_forget
     assert!(refused.code() == Some("HW0092") && refused.message().contains("bring the journal's own key store back"), "{refused}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_sends_a_mark_into_a_topic_in_any_spelling() {
+    let house = House::new();
+    let path = house.data.path().display().to_string();
+    let running = service(&house.labeller).topic("anything").listen("127.0.0.1:0").data(path).start().await.unwrap();
+    for (at, data) in [
+        r#"{"from":"ann","text":{"$personal":{"subject":"customer/bob","at":9,"value":"x"}}}"#,
+        r#"{"from":"ann","text":"x","unknown":[{ "$sealed" : "0000000000000000.AAAA"}]}"#,
+        r#"{"from":"ann","text":"x","unknown":{"a":{"\u0024personal":{"value":1}}}}"#,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for topic in ["letters", "anything"] {
+            let letter = format!(r#"{{"specversion":"1.0","id":"{at}","source":"/post","type":"letter","data":{data}}}"#);
+            let (url, path) = (running.url().to_owned(), format!("/v1/topics/{topic}"));
+            let sent = move || post(&url, &path, "application/cloudevents+json", &letter);
+            let (status, answer) = tokio::task::spawn_blocking(sent).await.unwrap();
+            assert!((400..500).contains(&status) && answer.to_string().contains("the platform's own"), "{topic} {data}: {status} {answer}");
+        }
+    }
+    running.stop().await;
+}
+
+/// A view that cannot take what an erased value is.
+fn strict_badges() -> View {
+    View::sqlite("badges")
+        .table("CREATE TABLE badge (id TEXT PRIMARY KEY, name TEXT NOT NULL)")
+        .on("customer/registered", "INSERT INTO badge VALUES (@id, :name)")
+        .query::<(), Row>("all", "SELECT id, name FROM badge ORDER BY id")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_that_cannot_be_made_again_without_a_subject_stops_rather_than_keep_it() {
+    let house = House::new();
+    let path = house.data.path().display().to_string();
+    let running = service(&house.labeller).view(strict_badges()).listen("127.0.0.1:0").data(path).start().await.unwrap();
+    running.client().send::<Customer>("ann", register("ann", "here")).await.unwrap();
+    let badges = running.client().query::<(), Row>("badges", "all", ()).await.unwrap();
+    assert_eq!(badges.rows.len(), 1);
+    let (status, answer) = asked(&running, "/v1/admin/subjects/customer/ann/erase", json!({})).await;
+    assert_eq!((status, &answer["views"]), (200, &json!(["names", "badges"])), "{answer}");
+    until("the views", async || {
+        let (names, badges) = (got(&running, "/v1/views/names").await, got(&running, "/v1/views/badges").await);
+        names["rebuild"].is_null() && badges["rebuild"].is_null() && badges["state"] == "stopped"
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(house.canaries(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_views_that_nothing_serves_from_do_not_outlive_an_erasure() {
+    let house = House::new();
+    let path = house.data.path().display().to_string();
+    let running = service(&house.labeller).view(strict_badges()).listen("127.0.0.1:0").data(path).start().await.unwrap();
+    running.client().send::<Customer>("ann", register("ann", "here")).await.unwrap();
+    running.stop().await;
+    assert!(house.canaries().iter().any(|file| file.contains("badges")), "{:?}", house.canaries());
+    // The view is gone from the service, and its file is not.
+    let running = house.start().await;
+    assert!(house.canaries().iter().any(|file| file.contains("badges")), "nobody was erased");
+    let stray = house.data.path().join("views").join(house.canaries().iter().find(|file| file.contains("badges")).unwrap().trim_start_matches("/views/"));
+    let copy = std::fs::read(&stray).unwrap();
+    erase(&running, "customer/ann").await;
+    assert!(!stray.exists());
+    running.stop().await;
+    assert_eq!(house.canaries(), Vec::<String>::new());
+    // One that a process left that ended too early.
+    std::fs::write(&stray, copy).unwrap();
+    house.start().await.stop().await;
+    assert_eq!(house.canaries(), Vec::<String>::new());
+}
+
 #[test]
 fn a_test_can_erase_and_every_fault_leaves_it_erased() {
     for seed in 1..6 {

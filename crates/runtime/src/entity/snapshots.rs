@@ -112,8 +112,9 @@ impl Snapshots {
         };
         let (kept_build, state) = content.split_at(place.header.build_bytes as usize);
         let fits = kept_build == build.as_bytes();
-        let opened = || self.subjects.as_ref().and_then(|subjects| subjects.opened(&Sealed::Snapshot(entity), state, Form::Marked));
-        let state = fits.then(|| opened().unwrap_or_else(|| state.to_vec()))?;
+        let opened = || self.subjects.as_ref().map_or(Ok(None), |subjects| subjects.opened(&Sealed::Snapshot(entity), state, Form::Marked));
+        // One that cannot be opened is none: the events say why.
+        let state = fits.then(|| opened().ok().map(|opened| opened.unwrap_or_else(|| state.to_vec())))??;
         Some(Draft { sequence: place.header.sequence, time: place.header.time, state })
     }
 

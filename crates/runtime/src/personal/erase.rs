@@ -1,7 +1,7 @@
 //! Erasing a subject: a decision of a person that becomes an event, and the end of the subject's keys.
 //!
 //! ```text
-//! $subject/{type}/{id}   erased { keys, reason }   the ids of the keys that end with it
+//! $subject/{type}/{id}   erased { keys, reason, upto }   the ids of the keys that end with it; others that are not later end too
 //! $keys/store            created { store }         the key store that this journal goes with; the last one counts
 //! ```
 //!
@@ -11,6 +11,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
 use journal::{
@@ -107,6 +108,9 @@ impl fmt::Display for KeysUnfit {
 struct Erased {
     keys: Vec<String>,
     reason: String,
+    /// Keys of the subject up to this time end too: the store may have been a copy that did not have them.
+    #[serde(default)]
+    upto: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -133,16 +137,20 @@ impl Subjects {
         let entity = EntityKey::new(KEYS, STORE).expect("names of ours");
         let found = format!("{:016x}", self.keys().store());
         let first = last_event(journal, &entity).await.map_err(|error| KeysUnfit::Journal(error.to_string()))?;
+        let mut sequence = 0;
         if let Some(event) = first {
             let expected = serde_json::from_slice::<Created>(&event.payload).map(|created| created.store).unwrap_or_default();
-            if expected == found {
+            // Whoever has said once that keys are lost has said it of all data before, and nobody can tell them apart.
+            self.is_lossy.store(event.sequence > 1 || lost == Some(&expected), SeqCst);
+            if expected == found && (lost != Some(&expected) || event.sequence > 1) {
                 return Ok(());
             }
             if lost != Some(&expected) {
                 return Err(KeysUnfit::OtherStore { expected, found });
             }
+            sequence = event.sequence;
         }
-        let id = format!("create {found}");
+        let id = format!("create {found} {sequence}");
         let created = encode(&Created { store: found });
         match journal.append(commit(entity, CREATED, &id, Context::default(), created)).await {
             Ok(_) | Err(AppendError::Duplicate { .. }) => Ok(()),
@@ -151,9 +159,9 @@ impl Subjects {
     }
 
     fn carry_out(&self, event: &Recorded) -> Result<usize, KeyStoreError> {
-        let erased: Erased = serde_json::from_slice(&event.payload).unwrap_or(Erased { keys: Vec::new(), reason: String::new() });
+        let erased: Erased = serde_json::from_slice(&event.payload).unwrap_or(Erased { keys: Vec::new(), reason: String::new(), upto: 0 });
         let keys: Vec<u64> = erased.keys.iter().filter_map(|key| u64::from_str_radix(key, 16).ok()).collect();
-        self.keys().destroy(SubjectHash::of(event.entity.tenant(), event.entity.id()), &keys)
+        self.keys().destroy(SubjectHash::of(event.entity.tenant(), event.entity.id()), &keys, erased.upto)
     }
 
     /// Records the erasure of a subject and destroys its keys. Gives how many, and the place of the event when there is one.
@@ -165,21 +173,40 @@ impl Subjects {
     ) -> Result<(usize, Position), EraseError> {
         let entity = subject_key(tenant, subject).map_err(|problem| EraseError::Invalid { problem })?;
         let hash = SubjectHash::of(tenant, subject);
-        let keys = self.keys().of(hash);
         let head = journal.entity_head(&entity).await.map_err(EraseError::Read)?;
-        if keys.is_empty() {
+        let (keys, upto) = {
+            let (mut store, now) = (self.keys(), self.clock.now().as_micros());
+            (store.of(hash), store.later(now))
+        };
+        if keys.is_empty() && !self.may_miss_keys(journal, (tenant, subject), head.is_some()).await? {
             return head.map(|head| (0, head.position)).ok_or(EraseError::UnknownSubject);
         }
-        let erased = Erased { keys: keys.iter().map(|key| format!("{key:016x}")).collect(), reason: why.reason.clone() };
-        // The keys make the id: the same ones end once.
-        let id = format!("erase {}", erased.keys.join(" "));
+        let erased = Erased { keys: keys.iter().map(|key| format!("{key:016x}")).collect(), reason: why.reason.clone(), upto };
+        // The keys make the id: the same ones end once. Of keys that are not there nobody knows.
+        let id = match keys.is_empty() {
+            true => format!("erase upto {upto}"),
+            false => format!("erase {}", erased.keys.join(" ")),
+        };
         let position = match journal.append(commit(entity.clone(), ERASED, &id, why.context.clone(), encode(&erased))).await {
             Ok(committed) => committed.cursor.position(),
             Err(AppendError::Duplicate { .. }) => head.map_or(0, |head| head.position),
             Err(error) => return Err(EraseError::Append(error)),
         };
-        let destroyed = self.keys().destroy(hash, &keys).map_err(EraseError::Keys)?;
+        let destroyed = self.keys().destroy(hash, &keys, upto).map_err(EraseError::Keys)?;
         Ok((destroyed, position))
+    }
+
+    /// Whether a subject without a key may have one that the store does not have: the store has missed some, or the subject is an entity
+    /// that is there and was never erased.
+    async fn may_miss_keys(&self, journal: &dyn Journal, (tenant, subject): (&str, &str), is_erased: bool) -> Result<bool, EraseError> {
+        if self.misses_keys.load(SeqCst) {
+            return Ok(true);
+        }
+        let entity = subject.split_once('/').and_then(|(kind, id)| EntityKey::with_tenant(tenant, kind, id).ok());
+        match entity.filter(|_| !is_erased) {
+            Some(entity) => journal.entity_head(&entity).await.map(|head| head.is_some()).map_err(EraseError::Read),
+            None => Ok(false),
+        }
     }
 }
 

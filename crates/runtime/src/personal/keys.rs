@@ -15,6 +15,9 @@
 //! is used. To destroy a key its record is overwritten where it stands, and synced; a record never crosses a sector of 512 bytes. A
 //! record that does not hold is the torn last one, whose key nobody has used and which is written over, or damage: its key is not there.
 //!
+//! A key that is not there and that no erasure names is not erased: the store is an older copy of itself. Times only grow, so that an
+//! erasure also ends the keys that it could not name, once they are there again.
+//!
 //! Crash points: before the sync of a new key nothing is sealed with it; before the sync of a destruction the event that orders it is
 //! in the journal, and it is carried out at the next start.
 //!
@@ -79,6 +82,16 @@ pub(super) struct Key {
     pub(super) secret: [u8; 32],
 }
 
+/// What a key by its id comes to.
+pub(super) enum Opening {
+    /// It is there.
+    With(Key),
+    /// An erasure has ended it.
+    Erased,
+    /// It should be there and is not: the store is an older copy, or damaged.
+    Unknown,
+}
+
 /// What a new key is made of.
 pub(super) struct Now<'a> {
     pub(super) random: &'a dyn Random,
@@ -92,13 +105,15 @@ pub(super) struct Keys {
     store: u64,
     /// Where the next record goes.
     records: u64,
-    /// The place of each key, by its id; `None` for a destroyed one.
+    /// The place of each key, by its id; `None` for one that an erasure has ended.
     places: HashMap<u64, Option<u64>>,
     /// The keys of each subject that are there; the last one seals.
     live: HashMap<SubjectHash, Vec<u64>>,
     /// Erasures that this process has seen, and the last one of each subject.
     erasures: u64,
     erased: HashMap<SubjectHash, u64>,
+    /// The latest time of a record or an erasure: a later one is always later.
+    latest: i64,
     notes: Vec<String>,
     /// The first error of the disk is final for new keys: what a sync that failed has left, nobody knows.
     failed: Option<KeyStoreError>,
@@ -142,6 +157,7 @@ impl Keys {
             live: HashMap::new(),
             erasures: 0,
             erased: HashMap::new(),
+            latest: 0,
             notes: Vec::new(),
             failed: None,
         };
@@ -158,11 +174,14 @@ impl Keys {
         self.records = length;
         for place in 1..length {
             match self.read(place)? {
-                Some(Record { sort: Sort::Live, subject, id, .. }) => self.add(SubjectHash(subject), id, place),
+                Some(Record { sort: Sort::Live, subject, id, micros, .. }) => {
+                    self.latest = self.latest.max(micros);
+                    self.add(SubjectHash(subject), id, place);
+                }
                 Some(Record { id, .. }) => drop(self.places.insert(id, None)),
                 // Torn: its key was never used.
                 None if place + 1 == length => self.records = place,
-                None => self.notes.push(format!("record {place} of {FILE} is damaged: what its key has sealed reads as erased")),
+                None => self.notes.push(format!("record {place} of {FILE} is damaged, and its key is not there; bring the file back from its backup")),
             }
         }
         Ok(())
@@ -200,8 +219,8 @@ impl Keys {
         }
         match self.live.get(&subject).and_then(|ids| ids.last()).copied() {
             Some(id) => match self.opening(id) {
-                Some(key) => Ok(Some(key)),
-                None => Err(KeyStoreError::Disk(format!("the key {id:016x} cannot be read"))),
+                Opening::With(key) => Ok(Some(key)),
+                Opening::Erased | Opening::Unknown => Err(KeyStoreError::Disk(format!("the key {id:016x} cannot be read"))),
             },
             None => self.make(subject, now).map(Some),
         }
@@ -217,7 +236,7 @@ impl Keys {
         let mut secret = [0; 32];
         now.random.fill(&mut secret);
         let id = self.free_id(now.random);
-        let record = Record { sort: Sort::Live, subject: subject.0, secret, id, micros: now.micros };
+        let record = Record { sort: Sort::Live, subject: subject.0, secret, id, micros: self.later(now.micros) };
         let place = self.records;
         let written = self.file.write_at(&record.encode(), place * RECORD_BYTES as u64).and_then(|()| self.file.sync());
         if let Err(error) = written {
@@ -239,15 +258,24 @@ impl Keys {
         }
     }
 
-    /// A key by its id; `None` when it is not there.
-    pub(super) fn opening(&mut self, id: u64) -> Option<Key> {
-        let place = self.places.get(&id).copied().flatten()?;
-        let record = self.read(place).ok().flatten()?;
-        (record.sort == Sort::Live && record.id == id).then_some(Key { id, secret: record.secret })
+    /// A time behind all that are known.
+    pub(super) fn later(&mut self, micros: i64) -> i64 {
+        self.latest = micros.max(self.latest + 1);
+        self.latest
     }
 
-    pub(super) fn is_destroyed(&self, id: u64) -> bool {
-        self.places.get(&id) == Some(&None)
+    /// What a key by its id comes to.
+    pub(super) fn opening(&self, id: u64) -> Opening {
+        let place = match self.places.get(&id) {
+            Some(Some(place)) => *place,
+            Some(None) => return Opening::Erased,
+            None => return Opening::Unknown,
+        };
+        match self.read(place) {
+            Ok(Some(record)) if record.sort == Sort::Live && record.id == id => Opening::With(Key { id, secret: record.secret }),
+            // A destruction that is not known to be durable, or a disk that fails: nobody may take it for erased yet.
+            _ => Opening::Unknown,
+        }
     }
 
     /// The keys of a subject that are there.
@@ -255,28 +283,41 @@ impl Keys {
         self.live.get(&subject).cloned().unwrap_or_default()
     }
 
-    /// Destroys these keys of a subject; those that are not there are destroyed already. From its beginning on, nothing that was read
-    /// before is sealed any more.
-    pub(super) fn destroy(&mut self, subject: SubjectHash, ids: &[u64]) -> Result<usize, KeyStoreError> {
+    /// Ends these keys of a subject, and those that are not later than `upto`; gives how many were there. From its beginning on, nothing
+    /// that was read before is sealed any more. When it fails, they are still there, and it is to be done again.
+    pub(super) fn destroy(&mut self, subject: SubjectHash, ids: &[u64], upto: i64) -> Result<usize, KeyStoreError> {
         self.erasures += 1;
         self.erased.insert(subject, self.erasures);
+        self.latest = self.latest.max(upto);
+        let mut ends = ids.to_vec();
+        for id in self.of(subject) {
+            let place = self.places.get(&id).copied().flatten();
+            if !ends.contains(&id) && place.map_or(Ok(None), |place| self.read(place))?.is_some_and(|record| record.micros <= upto) {
+                ends.push(id);
+            }
+        }
         let mut destroyed = 0;
-        for id in ids {
+        for id in &ends {
             let Some(place) = self.places.get(id).copied().flatten() else { continue };
             let micros = self.read(place)?.map_or(0, |record| record.micros);
             let record = Record { sort: Sort::Destroyed, subject: subject.0, secret: [0; 32], id: *id, micros };
             self.file.write_at(&record.encode(), place * RECORD_BYTES as u64)?;
-            self.places.insert(*id, None);
             destroyed += 1;
         }
+        self.file.sync()?;
+        self.forget(subject, &ends);
+        Ok(destroyed)
+    }
+
+    /// Also those that are not there are known from now on: what they have sealed is erased, and not lost.
+    fn forget(&mut self, subject: SubjectHash, ids: &[u64]) {
+        self.places.extend(ids.iter().map(|id| (*id, None)));
         if let Some(live) = self.live.get_mut(&subject) {
             live.retain(|id| !ids.contains(id));
             if live.is_empty() {
                 self.live.remove(&subject);
             }
         }
-        self.file.sync()?;
-        Ok(destroyed)
     }
 
     fn read(&self, place: u64) -> Result<Option<Record>, KeyStoreError> {

@@ -26,20 +26,21 @@ mod keys;
 pub(crate) mod veil;
 pub(crate) mod whose;
 
+use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use component::hosted::personal_mark::{Marked, SEALED, replace, replace_marks};
+use component::hosted::personal_mark::{Marked, SEALED, is_sealed, replace, replace_marks};
 use component::hosted::{EntityHandle, OperationHandle, ProcessorHandle, TopicHandle};
 use journal::seams::{Clock, Disk, Random};
-use journal::{CommandId, EntityKey};
+use journal::{CommandId, EntityKey, ReadError};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use crate::Notices;
 pub use keys::KeyStoreError;
-use keys::{Keys, Now, SubjectHash};
+use keys::{Keys, Now, Opening, SubjectHash};
 
 /// Whether any of these components has a personal value: such a service needs a key store.
 #[must_use]
@@ -106,8 +107,31 @@ pub(crate) struct Subjects {
     random: Arc<dyn Random>,
     clock: Arc<dyn Clock>,
     notices: Notices,
-    /// Whether the operator was told that a key is not there.
-    has_told: AtomicBool,
+    /// Whether a key was not there, and the operator was told.
+    misses_keys: AtomicBool,
+    /// Whether a person has said that keys are lost for good: what is under one that is not there reads as erased.
+    is_lossy: AtomicBool,
+}
+
+/// A key that no erasure has ended is not there. Nothing may be taken for erased that is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyMissing {
+    key: u64,
+    store: u64,
+}
+
+impl fmt::Display for KeyMissing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, store } = self;
+        write!(formatter, "HW0092: the key store {store:016x} does not have the key {key:016x}, so it is an older copy of itself or damaged; ")?;
+        write!(formatter, "bring its newest copy back, or start once with `--keys-lost {store:016x}` when there is none any more")
+    }
+}
+
+impl From<KeyMissing> for ReadError {
+    fn from(missing: KeyMissing) -> Self {
+        Self::Unavailable { cause: missing.to_string() }
+    }
 }
 
 impl Subjects {
@@ -122,7 +146,7 @@ impl Subjects {
         for note in keys.notes() {
             notices(note);
         }
-        Ok(Self { keys: Mutex::new(keys), random, clock, notices, has_told: AtomicBool::new(false) })
+        Ok(Self { keys: Mutex::new(keys), random, clock, notices, misses_keys: AtomicBool::new(false), is_lossy: AtomicBool::new(false) })
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys> {
@@ -139,8 +163,12 @@ impl Subjects {
         self.keys().erasures()
     }
 
-    /// The text with its marks sealed; `None` when it has none.
+    /// The text with its marks sealed; `None` when it has none. What looks sealed already is none of ours, and would be counted as such
+    /// when it is opened.
     pub(crate) fn seal(&self, place: &Place<'_>, json: &[u8]) -> Result<Option<Vec<u8>>, SealError> {
+        if is_sealed(json) {
+            return Err(SealError::Invalid("has a key `$sealed`, which is the platform's own".to_owned()));
+        }
         let mut ordinal = 0;
         let broken = || SealError::Invalid("a personal value is not whole".to_owned());
         replace_marks(json, broken, |mark| self.seal_one(place, &mut ordinal, &mark))
@@ -160,42 +188,43 @@ impl Subjects {
     }
 
     /// The text with what is sealed in it opened; `None` when there is nothing.
-    pub(crate) fn opened(&self, place: &Place<'_>, json: &[u8], form: Form) -> Option<Vec<u8>> {
+    pub(crate) fn opened(&self, place: &Place<'_>, json: &[u8], form: Form) -> Result<Option<Vec<u8>>, KeyMissing> {
         let mut ordinal = 0;
-        let replaced = replace::<()>(json, SEALED, |inside| {
+        replace(json, SEALED, |inside| {
             let opened = self.open_one(place, ordinal, inside, form);
             ordinal += 1;
-            Ok(opened)
-        });
-        replaced.ok().flatten()
-    }
-
-    /// `None` for what only looks like ours.
-    fn open_one(&self, place: &Place<'_>, ordinal: u32, inside: &str, form: Form) -> Option<Vec<u8>> {
-        let sealed = cipher::Sealed::parse(inside)?;
-        let (key, erasures) = {
-            let mut keys = self.keys();
-            (keys.opening(sealed.key), keys.erasures())
-        };
-        let Some(key) = key else {
-            self.tell_once(sealed.key);
-            return Some(b"null".to_vec());
-        };
-        let content = cipher::open(&key, &place.bound(ordinal), &sealed)?;
-        let cipher::Content { subject, value } = serde_json::from_slice(&content).ok()?;
-        Some(match form {
-            Form::Plain => value.get().as_bytes().to_vec(),
-            Form::Marked => marked(&subject, erasures, value),
+            opened
         })
     }
 
-    /// A key that was never destroyed and is not there: the store is not the one that it was.
-    fn tell_once(&self, key: u64) {
-        if !self.keys().is_destroyed(key) && !self.has_told.swap(true, Ordering::Relaxed) {
-            (self.notices)(&format!(
-                "the key store does not have the key {key:016x}: personal values under it read as erased; bring the whole key store back"
-            ));
+    /// `None` for what only looks like ours.
+    fn open_one(&self, place: &Place<'_>, ordinal: u32, inside: &str, form: Form) -> Result<Option<Vec<u8>>, KeyMissing> {
+        let Some(sealed) = cipher::Sealed::parse(inside) else { return Ok(None) };
+        let (opening, erasures) = {
+            let keys = self.keys();
+            (keys.opening(sealed.key), keys.erasures())
+        };
+        let key = match opening {
+            Opening::With(key) => key,
+            Opening::Erased => return Ok(Some(b"null".to_vec())),
+            Opening::Unknown if self.is_lossy.load(SeqCst) => return Ok(Some(b"null".to_vec())),
+            Opening::Unknown => return Err(self.missing(sealed.key)),
+        };
+        let Some(content) = cipher::open(&key, &place.bound(ordinal), &sealed) else { return Ok(None) };
+        let Ok(cipher::Content { subject, value }) = serde_json::from_slice(&content) else { return Ok(None) };
+        Ok(Some(match form {
+            Form::Plain => value.get().as_bytes().to_vec(),
+            Form::Marked => marked(&subject, erasures, value),
+        }))
+    }
+
+    /// The operator is told once; whoever reads is told each time.
+    fn missing(&self, key: u64) -> KeyMissing {
+        let missing = KeyMissing { key, store: self.keys().store() };
+        if !self.misses_keys.swap(true, SeqCst) {
+            (self.notices)(&missing.to_string());
         }
+        missing
     }
 }
 

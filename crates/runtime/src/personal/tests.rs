@@ -55,7 +55,7 @@ fn sealed(subjects: &Subjects, id: &str, at: u64) -> Vec<u8> {
 
 fn opened(subjects: &Subjects, id: &str, event: &str, json: &[u8], form: Form) -> String {
     let entity = entity(id);
-    let opened = subjects.opened(&Place::Event(&entity, event), json, form).unwrap_or_else(|| json.to_vec());
+    let opened = subjects.opened(&Place::Event(&entity, event), json, form).unwrap().unwrap_or_else(|| json.to_vec());
     String::from_utf8(opened).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn plain(subjects: &Subjects, id: &str, json: &[u8]) -> String {
 fn destroy(subjects: &Subjects, id: &str) -> usize {
     let hash = SubjectHash::of("", &format!("customer/{id}"));
     let keys = subjects.keys().of(hash);
-    subjects.keys().destroy(hash, &keys).unwrap()
+    subjects.keys().destroy(hash, &keys, 0).unwrap()
 }
 
 const ANN: &str = r#"{"name":"Ann"}"#;
@@ -139,9 +139,10 @@ fn a_destroyed_key_is_nowhere_in_the_file_and_stays_destroyed() {
     let subjects = machine.open();
     let (ann, bob) = (sealed(&subjects, "c1", 0), sealed(&subjects, "c2", 0));
     let secret = {
-        let mut keys = subjects.keys();
+        let keys = subjects.keys();
         let id = keys.of(SubjectHash::of("", "customer/c1"))[0];
-        keys.opening(id).unwrap().secret
+        let Opening::With(key) = keys.opening(id) else { panic!("it is there") };
+        key.secret
     };
     assert!(machine.bytes().windows(32).any(|window| window == secret));
     assert_eq!((destroy(&subjects, "c1"), destroy(&subjects, "c1")), (1, 0));
@@ -192,6 +193,76 @@ fn two_processes_do_not_share_a_store_and_what_is_none_is_refused() {
     drop(subjects);
     machine.disk.open("subjects.keys").unwrap().write_at(b"something", 0).unwrap();
     assert_eq!(machine.try_open().err(), Some(KeyStoreError::NotAStore));
+}
+
+#[test]
+fn an_older_copy_of_the_store_is_no_erasure_and_an_erasure_over_it_ends_the_keys_that_come_back() {
+    let (mut machine, journal) = (Machine::new(11), model());
+    let subjects = machine.open();
+    settle(&subjects, &journal, None).unwrap();
+    let bob = sealed(&subjects, "c2", 0);
+    let older = machine.disk.crash();
+    let ann = sealed(&subjects, "c1", 0);
+    let newest = machine.disk.crash();
+    drop(subjects);
+
+    machine.disk = older;
+    let subjects = machine.open();
+    settle(&subjects, &journal, None).unwrap();
+    assert_eq!(plain(&subjects, "c2", &bob), ANN);
+    let refused = subjects.opened(&Place::Event(&entity("c1"), "registered"), &ann, Form::Plain).unwrap_err().to_string();
+    assert!(refused.starts_with("HW0092: the key store") && refused.contains("--keys-lost"), "{refused}");
+    let erased = at_once(subjects.erase(&journal, ("", "customer/c1"), &crate::Decision::default()));
+    assert_eq!(erased.map(|(keys, _)| keys).ok(), Some(0), "it is recorded nevertheless");
+    drop(subjects);
+
+    machine.disk = newest;
+    let subjects = machine.open();
+    assert_eq!(plain(&subjects, "c1", &ann), ANN, "the key is there again");
+    settle(&subjects, &journal, None).unwrap();
+    assert_eq!((plain(&subjects, "c1", &ann), plain(&subjects, "c2", &bob)), (r#"{"name":null}"#.to_owned(), ANN.to_owned()));
+}
+
+#[test]
+fn keys_of_an_older_copy_are_lost_once_a_person_says_so() {
+    let (mut machine, journal) = (Machine::new(12), model());
+    let subjects = machine.open();
+    settle(&subjects, &journal, None).unwrap();
+    let store = format!("{:016x}", subjects.keys().store());
+    let older = machine.disk.crash();
+    let ann = sealed(&subjects, "c1", 0);
+    drop(subjects);
+    machine.disk = older;
+    for lost in [Some(&store[..]), Some(&store[..]), None] {
+        let subjects = machine.open();
+        settle(&subjects, &journal, lost).unwrap();
+        assert_eq!(plain(&subjects, "c1", &ann), r#"{"name":null}"#, "{lost:?}");
+    }
+}
+
+#[test]
+fn a_destruction_whose_sync_fails_is_not_done_and_is_done_again() {
+    let (machine, journal) = (Machine::new(13), model());
+    let subjects = machine.open();
+    settle(&subjects, &journal, None).unwrap();
+    let ann = sealed(&subjects, "c1", 0);
+    let erase = || at_once(subjects.erase(&journal, ("", "customer/c1"), &crate::Decision::default()));
+    // The read of its record, the write, and the sync.
+    for call in 1..=3 {
+        machine.disk.fail_call(machine.disk.calls() + call, false);
+        assert!(matches!(erase(), Err(erase::EraseError::Keys(KeyStoreError::Disk(_)))), "call {call}");
+    }
+    assert_eq!(erase().unwrap().0, 1, "not: was erased before");
+    assert_eq!(plain(&subjects, "c1", &ann), r#"{"name":null}"#);
+    assert_eq!(erase().unwrap().0, 0);
+}
+
+#[test]
+fn what_looks_sealed_already_is_not_sealed_beside_what_is_ours() {
+    let subjects = Machine::new(14).open();
+    let json = format!(r#"[{{"$sealed":"x"}},{}]"#, mark(0, "1"));
+    let refused = subjects.seal(&Place::Event(&entity("c1"), "registered"), json.as_bytes());
+    assert!(matches!(refused, Err(SealError::Invalid(_))));
 }
 
 fn model() -> journal::model::ModelJournal {

@@ -7,7 +7,7 @@ use journal::{
     Head, InvalidError, Journal, Keys, Lineage, Read, ReadError, ReadMode, Recorded, Selection, Timestamp,
 };
 
-use super::{Form, Place, SealError, Subjects};
+use super::{Form, KeyMissing, Place, SealError, Subjects};
 
 /// See the module.
 pub(crate) struct Veiled {
@@ -41,25 +41,26 @@ impl Veiled {
 }
 
 impl Subjects {
-    fn opened_event(&self, event: Arc<Recorded>, form: Form) -> Arc<Recorded> {
-        match self.opened(&Place::Event(&event.entity, &event.name), &event.payload, form) {
+    fn opened_event(&self, event: Arc<Recorded>, form: Form) -> Result<Arc<Recorded>, KeyMissing> {
+        Ok(match self.opened(&Place::Event(&event.entity, &event.name), &event.payload, form)? {
             Some(payload) => Arc::new(Recorded { payload: payload.into(), ..(*event).clone() }),
             None => event,
-        }
+        })
     }
 
-    fn opened_read(&self, read: Read, form: Form) -> Read {
-        match read {
-            Read::Event(event) => Read::Event(self.opened_event(event, form)),
+    fn opened_read(&self, read: Read, form: Form) -> Result<Read, ReadError> {
+        Ok(match read {
+            Read::Event(event) => Read::Event(self.opened_event(event, form)?),
             progress @ Read::Progress(_) => progress,
-        }
+        })
     }
 
-    fn open_reply(&self, found: &mut FoundCommand, entity: &EntityKey, id: CommandId, form: Form) {
-        let opened = found.reply.as_ref().and_then(|reply| self.opened(&Place::Reply(entity, id), reply, form));
-        if let Some(opened) = opened {
+    fn open_reply(&self, found: &mut FoundCommand, entity: &EntityKey, id: CommandId, form: Form) -> Result<(), KeyMissing> {
+        let Some(reply) = &found.reply else { return Ok(()) };
+        if let Some(opened) = self.opened(&Place::Reply(entity, id), reply, form)? {
             found.reply = Some(opened.into());
         }
+        Ok(())
     }
 }
 
@@ -85,10 +86,13 @@ impl Journal for Veiled {
         Box::pin(async move {
             appended.await.map_err(|error| match error {
                 AppendError::Duplicate { index, mut first } => {
-                    if let Some((entity, id)) = commands.get(index) {
-                        self.subjects.open_reply(&mut first, entity, *id, self.form);
+                    let opened = commands.get(index).map_or(Ok(()), |(entity, id)| {
+                        self.subjects.open_reply(&mut first, entity, *id, self.form)
+                    });
+                    match opened {
+                        Ok(()) => AppendError::Duplicate { index, first },
+                        Err(missing) => AppendError::Unavailable { cause: missing.to_string() },
                     }
-                    AppendError::Duplicate { index, first }
                 }
                 other => other,
             })
@@ -97,7 +101,7 @@ impl Journal for Veiled {
 
     fn read(&self, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
         let events = self.inner.read(selection, from, mode);
-        Events::new(Opening { events, subjects: Arc::clone(&self.subjects), form: self.form })
+        Events::new(Opening { events, subjects: Arc::clone(&self.subjects), form: self.form, failed: None })
     }
 
     fn entity_head(&self, entity: &EntityKey) -> BoxFuture<'_, Result<Option<Head>, ReadError>> {
@@ -121,7 +125,7 @@ impl Journal for Veiled {
         Box::pin(async move {
             let mut found = found.await?;
             if let Some(found) = &mut found {
-                self.subjects.open_reply(found, &entity, id, self.form);
+                self.subjects.open_reply(found, &entity, id, self.form)?;
             }
             Ok(found)
         })
@@ -144,22 +148,36 @@ impl Journal for Veiled {
     }
 }
 
-/// A read whose events are opened on their way.
+/// A read whose events are opened on their way. One that cannot be opened ends it: nothing behind it is taken.
 struct Opening {
     events: Events,
     subjects: Arc<Subjects>,
     form: Form,
+    failed: Option<ReadError>,
+}
+
+impl Opening {
+    fn open(&mut self, read: Read) -> Result<Read, ReadError> {
+        self.subjects.opened_read(read, self.form).inspect_err(|error| self.failed = Some(error.clone()))
+    }
 }
 
 impl EventSource for Opening {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Read, ReadError>>> {
         Box::pin(async {
+            if let Some(failed) = &self.failed {
+                return Some(Err(failed.clone()));
+            }
             let next = self.events.next().await?;
-            Some(next.map(|read| self.subjects.opened_read(read, self.form)))
+            Some(next.and_then(|read| self.open(read)))
         })
     }
 
     fn at_hand(&mut self) -> Option<Read> {
-        self.events.at_hand().map(|read| self.subjects.opened_read(read, self.form))
+        if self.failed.is_some() {
+            return None;
+        }
+        let read = self.events.at_hand()?;
+        self.open(read).ok()
     }
 }

@@ -29,6 +29,7 @@ use journal::{
     Fingerprint, FoundCommand, Journal, ReadError,
 };
 
+use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
 use crate::flight::Flight;
@@ -40,6 +41,8 @@ pub use message::{MessageData, TopicMessage};
 /// The platform's entity type that remembers which messages there have been.
 const MEMORY: &str = "$message";
 const PUBLISH: &str = "publish";
+/// What is said of a name that only we write.
+pub(crate) const RESERVED: &str = "the keys `$personal` and `$sealed` are the platform's own";
 
 /// A message that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,11 +127,12 @@ impl Topics {
 
     fn prepare(&self, topic: &TopicHandle, at: usize, message: &TopicMessage, context: &Context) -> Result<Prepared, CommandError> {
         let broken = |message: String| CommandError::Refused(Refusal::Broken { message });
+        unreserved(message)?;
         let check = || topic.check(message.json()).and_then(|()| message.json().map_or(Ok(None), |json| topic.marked(json)));
         let marked = isolated(check).map_err(|panic| broken(panic.during("the topic")))?.map_err(in_data)?;
         let payload = match marked {
             Some(data) => TopicMessage { data: Some(MessageData::Json(data.into())), ..message.clone() }.encode(),
-            None => unreserved(message)?.encode(),
+            None => message.encode(),
         };
         if payload.len() > EVENT_BYTES_MAX {
             return Err(CommandError::TooLarge { what: "bytes of a message", limit: EVENT_BYTES_MAX, actual: payload.len() });
@@ -212,13 +216,15 @@ fn next_chunk(queue: &mut VecDeque<Prepared>) -> Vec<Prepared> {
     chunk
 }
 
-/// No sender writes what only we write.
-fn unreserved(message: &TopicMessage) -> Result<&TopicMessage, CommandError> {
-    if message.json().is_some_and(is_reserved) {
-        let message = "the keys `$personal` and `$sealed` are the platform's own; choose another one".to_owned();
+/// No sender writes what only we write, also where the topic's type lets anything stand.
+fn unreserved(message: &TopicMessage) -> Result<(), CommandError> {
+    // What is no JSON is refused as such.
+    let is_json = |json: &&[u8]| serde_json::from_slice::<IgnoredAny>(json).is_ok();
+    if message.json().filter(is_json).is_some_and(is_reserved) {
+        let message = format!("{RESERVED}; choose another one");
         return Err(CommandError::Refused(Refusal::Invalid { pointer: "/data".to_owned(), message }));
     }
-    Ok(message)
+    Ok(())
 }
 
 /// What the data is refused for, with a pointer that begins at the message.

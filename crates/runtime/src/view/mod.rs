@@ -13,6 +13,7 @@ mod fault;
 mod fill;
 mod functions;
 mod guard;
+mod leftover;
 mod live;
 mod look;
 mod payload;
@@ -93,13 +94,15 @@ impl Views {
 
     /// Starts to fill. Once, before anything is recorded; `head` is where the journal is.
     pub(crate) fn begin(&self, head: Position) {
-        for host in &self.hosts {
-            let generation = self.generation(host);
-            let fill = self.fill(host, generation, Some(head));
+        let fills: Vec<_> = self.hosts.iter().map(|host| self.fill(host, self.generation(host), Some(head))).collect();
+        if let Some(folder) = &self.folder {
+            leftover::clear_at_begin(folder, &fills, self.around.erased.load(SeqCst) > 0);
+        }
+        for (host, fill) in self.hosts.iter().zip(fills) {
             host.serving.send_replace(Some(Arc::clone(&fill)));
             self.fill_up(&fill);
             if let Some(folder) = self.folder.clone() {
-                self.around.tasks.spawn(Box::pin(clear_others(folder, fill)));
+                self.around.tasks.spawn(Box::pin(leftover::clear_others(folder, fill)));
             }
         }
     }
@@ -116,8 +119,9 @@ impl Views {
 
     /// The oldest file of this build: a younger one is a rebuild that did not come to its end, or else the older one would be gone.
     fn generation(&self, host: &Host) -> u32 {
-        let files = self.folder.as_ref().and_then(|folder| store::files(folder, host.plan.view.name()).ok()).unwrap_or_default();
-        files.into_iter().filter(|(build, ..)| *build == host.plan.build).map(|(_, generation, _)| generation).min().unwrap_or(1)
+        let files = self.folder.as_ref().and_then(|folder| store::files(folder).ok()).unwrap_or_default();
+        let own = files.into_iter().filter(|file| file.view == host.plan.view.name() && file.build == host.plan.build);
+        own.map(|file| file.generation).min().unwrap_or(1)
     }
 
     /// Ends what fills; returns when every file is closed.
@@ -233,6 +237,7 @@ impl Views {
 
     /// Has every view that may hold personal values made again, until it was begun behind this place. Gives their names.
     pub(crate) fn erase(self: &Arc<Self>, upto: Position) -> Vec<&'static str> {
+        self.clear_strays();
         let hosts: Vec<_> = self.hosts.iter().filter(|host| host.plan.is_personal() && !host.is_clean(upto)).cloned().collect();
         for host in &hosts {
             let name = host.plan.view.name();
@@ -261,9 +266,10 @@ impl Views {
         let mut progress = fill.progress.subscribe();
         let settled = |progress: &Progress| progress.ended || progress.complete || matches!(progress.state, ViewState::Stopped(_));
         let complete = progress.wait_for(settled).await.is_ok_and(|progress| progress.complete && !progress.ended);
-        // A view that is stopped has nothing better: the new rows are as far.
+        // A view that is stopped has nothing better: the new rows are as far. Nor has one whose file holds what is erased.
         let old_is_stopped = matches!(old.progress.borrow().state, ViewState::Stopped(_));
-        let replaces = complete || (old_is_stopped && !fill.progress.borrow().ended);
+        let old_is_unclean = old.erased.load(SeqCst) < fill.erased.load(SeqCst);
+        let replaces = complete || ((old_is_stopped || old_is_unclean) && !fill.progress.borrow().ended);
         let gone = if replaces { old } else { &fill };
         {
             let mut next = host.next.lock().unwrap_or_else(PoisonError::into_inner);
@@ -318,21 +324,6 @@ fn run(
         Err(RunError::Damaged(cause)) => {
             fill.damaged(cause);
             Err(QueryError::NotCaughtUp { view: fill.plan.view.name(), behind: 0 })
-        }
-    }
-}
-
-/// Removes the files of other builds, and of rebuilds that did not come to their end, once this one has caught up.
-async fn clear_others(folder: ViewFolder, fill: Arc<Fill>) {
-    let mut progress = fill.progress.subscribe();
-    if progress.wait_for(|progress| progress.complete || progress.ended).await.is_ok_and(|progress| progress.ended) {
-        return;
-    }
-    drop(progress);
-    for (_, _, name) in store::files(&folder, fill.plan.view.name()).unwrap_or_default() {
-        if fill.store.file() != Some(&name) {
-            // What stays is looked at again at the next start.
-            let _ = store::remove(&folder, &name);
         }
     }
 }

@@ -54,12 +54,20 @@ pub(super) struct Opened {
     pub(super) erased: Position,
 }
 
-/// The files of a view: `(build, generation, name)`.
-pub(super) fn files(folder: &ViewFolder, view: &str) -> io::Result<Vec<(String, u32, String)>> {
+/// A file of the folder, by its name.
+pub(super) struct ViewFile {
+    pub(super) view: String,
+    pub(super) build: String,
+    pub(super) generation: u32,
+    pub(super) name: String,
+}
+
+/// The files of views; whatever has another name is none.
+pub(super) fn files(folder: &ViewFolder) -> io::Result<Vec<ViewFile>> {
     let parse = |name: String| {
         let mut parts = name.strip_suffix(".db")?.split('.');
-        let (of, build, generation) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
-        (of == view && parts.next().is_none()).then(|| (build.to_owned(), generation, name.clone()))
+        let (view, build, generation) = (parts.next()?.to_owned(), parts.next()?.to_owned(), parts.next()?.parse().ok()?);
+        parts.next().is_none().then_some(ViewFile { view, build, generation, name })
     };
     Ok(folder.disk.list("")?.into_iter().filter_map(parse).collect())
 }
