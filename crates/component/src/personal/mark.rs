@@ -290,7 +290,12 @@ mod tests {
         ] {
             assert!(is_reserved(json.as_bytes()), "{json}");
         }
-        for json in [r#"{"a":"$personal"}"#, r#"["{\"$sealed\":1}",-1,1.5,18446744073709551616,true,null]"#, r#"{"$Personal":1,"personal":"\\"}"#, "1"] {
+        for json in [
+            r#"{"a":"$personal"}"#,
+            r#"["{\"$sealed\":1}",-1,1.5,18446744073709551616,true,null]"#,
+            r#"{"$Personal":1,"personal":"\\"}"#,
+            "1",
+        ] {
             assert!(!is_reserved(json.as_bytes()), "{json}");
         }
     }

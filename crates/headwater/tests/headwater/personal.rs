@@ -546,7 +546,11 @@ async fn files_of_views_that_nothing_serves_from_do_not_outlive_an_erasure() {
     // The view is gone from the service, and its file is not.
     let running = house.start().await;
     assert!(house.canaries().iter().any(|file| file.contains("badges")), "nobody was erased");
-    let stray = house.data.path().join("views").join(house.canaries().iter().find(|file| file.contains("badges")).unwrap().trim_start_matches("/views/"));
+    let stray = house
+        .data
+        .path()
+        .join("views")
+        .join(house.canaries().iter().find(|file| file.contains("badges")).unwrap().trim_start_matches("/views/"));
     let copy = std::fs::read(&stray).unwrap();
     erase(&running, "customer/ann").await;
     assert!(!stray.exists());

@@ -181,7 +181,9 @@ impl Keys {
                 Some(Record { id, .. }) => drop(self.places.insert(id, None)),
                 // Torn: its key was never used.
                 None if place + 1 == length => self.records = place,
-                None => self.notes.push(format!("record {place} of {FILE} is damaged, and its key is not there; bring the file back from its backup")),
+                None => self
+                    .notes
+                    .push(format!("record {place} of {FILE} is damaged, and its key is not there; bring the file back from its backup")),
             }
         }
         Ok(())

@@ -123,7 +123,10 @@ pub(crate) struct KeyMissing {
 impl fmt::Display for KeyMissing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, store } = self;
-        write!(formatter, "HW0092: the key store {store:016x} does not have the key {key:016x}, so it is an older copy of itself or damaged; ")?;
+        write!(
+            formatter,
+            "HW0092: the key store {store:016x} does not have the key {key:016x}, so it is an older copy of itself or damaged; "
+        )?;
         write!(formatter, "bring its newest copy back, or start once with `--keys-lost {store:016x}` when there is none any more")
     }
 }

@@ -86,9 +86,8 @@ impl Journal for Veiled {
         Box::pin(async move {
             appended.await.map_err(|error| match error {
                 AppendError::Duplicate { index, mut first } => {
-                    let opened = commands.get(index).map_or(Ok(()), |(entity, id)| {
-                        self.subjects.open_reply(&mut first, entity, *id, self.form)
-                    });
+                    let opened =
+                        commands.get(index).map_or(Ok(()), |(entity, id)| self.subjects.open_reply(&mut first, entity, *id, self.form));
                     match opened {
                         Ok(()) => AppendError::Duplicate { index, first },
                         Err(missing) => AppendError::Unavailable { cause: missing.to_string() },
