@@ -620,7 +620,7 @@ pub(crate) async fn position_before(shared: &Arc<Shared>, time: Timestamp) -> Re
         let sequencer = shared.lock();
         let first = sequencer.sealed.iter().find(|sealed| sealed.summary().last_time >= time).map(|sealed| sealed.summary().first_position);
         let unsealed = || sequencer.full.as_ref().map_or(sequencer.active_first, |full| full.first_position);
-        (first.unwrap_or_else(unsealed) - 1, sequencer.durable_position())
+        (first.unwrap_or_else(unsealed) - 1, *shared.durable.borrow())
     };
     let mut frames = FrameReader::new(Arc::clone(shared), start, None);
     while frames.at < head {
@@ -669,7 +669,7 @@ impl Listing {
         let (kind, after) = (self.kind.clone(), self.after.clone());
         let (sealed, recent) = {
             let sequencer = self.shared.lock();
-            let durable = sequencer.durable_position();
+            let durable = *self.shared.durable.borrow();
             let mut keys = sequencer.index.keys_after(kind.as_str(), after.as_ref(), durable, KEYS_AT_ONCE);
             if let Some(full) = &sequencer.full {
                 keys.extend(full.index.keys_after(kind.as_str(), after.as_ref(), durable, KEYS_AT_ONCE));
