@@ -546,7 +546,7 @@ mod tests {
         SealedIndex::open(&OpenFiles::new(&disk), 3, Some(9))
     }
 
-    /// Found by the fuzzer: it would have asked for as much memory as the numbers say.
+    /// It would have asked for as much memory as the numbers say.
     #[test]
     fn a_seal_whose_footer_or_rows_name_what_is_not_there_is_refused() {
         let footer_part = |run: &[u8], part: PartName| run.len() - FOOTER_BYTES + 72 + 16 * part as usize;
