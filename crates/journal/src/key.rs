@@ -119,7 +119,7 @@ impl EntityKey {
         }
         check_type(kind)?;
         check_id("id", id, ID_BYTES_MAX)?;
-        let text: Arc<str> = [tenant, "\0", kind, "\0", id].concat().into();
+        let text = joined(&[tenant, "\0", kind, "\0", id]);
         let type_start = u8::try_from(tenant.len() + 1).map_err(|_| InvalidError::new("tenant", "is too long"))?;
         let id_start = u8::try_from(tenant.len() + kind.len() + 2).map_err(|_| InvalidError::new("type", "is too long"))?;
         Ok(Self { text, type_start, id_start })
@@ -155,6 +155,19 @@ impl EntityKey {
     pub fn hash(&self) -> KeyHash {
         short_hash(&[self.text.as_bytes()])
     }
+}
+
+/// One shared text of several, without a text between.
+fn joined(parts: &[&str; 5]) -> Arc<str> {
+    let mut short = [0; JOINED_BYTES];
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let Some(bytes) = short.get_mut(..length) else { return parts.concat().into() };
+    let mut at = 0;
+    for part in parts {
+        bytes[at..at + part.len()].copy_from_slice(part.as_bytes());
+        at += part.len();
+    }
+    std::str::from_utf8(bytes).map_or_else(|_| parts.concat().into(), Arc::from)
 }
 
 /// The first sixteen bytes of BLAKE3 over the parts, in order.

@@ -167,7 +167,10 @@ impl Events {
 
     /// The next item; `None` at the end of a read to the head, or after an error. Cancel-safe.
     pub async fn next(&mut self) -> Option<Result<Read, ReadError>> {
-        self.0.next().await
+        match self.0.at_hand() {
+            Some(read) => Some(Ok(read)),
+            None => self.0.next().await,
+        }
     }
 
     /// The next item if it is in memory already: cheaper than a future for each of many. `None` says nothing about what comes next.
@@ -190,7 +193,7 @@ impl Events {
     /// The next event, over all progress; `None` at the end.
     pub async fn next_event(&mut self) -> Option<Result<Arc<Recorded>, ReadError>> {
         loop {
-            match self.0.next().await? {
+            match self.next().await? {
                 Ok(Read::Event(event)) => return Some(Ok(event)),
                 Ok(Read::Progress(_)) => {}
                 Err(error) => return Some(Err(error)),

@@ -67,7 +67,7 @@ async fn behind_a_stalled_disk_callers_hear_in_their_time_and_the_service_says_t
     assert_eq!(shop.get("/readyz").await.json, json!({ "status": "ready" }), "a write may take some seconds");
     clock.advance(30_000_000);
     let ready = shop.get("/readyz").await;
-    let degraded = json!({ "since": "2026-01-01T00:00:00Z", "reason": "the disk takes long for a write" });
+    let degraded = json!({ "since": "2026-01-01T00:00:00.000000Z", "reason": "the disk takes long for a write" });
     assert_eq!((ready.status, ready.json), (200, json!({ "status": "ready", "degraded": degraded })));
     let verbose = shop.get("/readyz?verbose").await;
     assert_eq!(verbose.json["detail"]["degraded_since"], degraded["since"]);

@@ -19,7 +19,7 @@
 
 use bytes::Bytes;
 
-use super::record::{CommitPlace, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
+use super::record::{CommitPlace, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
 use crate::cursor::{LineageId, Position};
 use crate::seams::{AlignedBuffer, BLOCK_BYTES};
 
@@ -200,15 +200,16 @@ pub(crate) struct PlacedCommit {
     pub(crate) length: usize,
 }
 
-/// The commits of a verified frame of a history.
+/// The commits of a verified frame of a history. Its checksum covers the sections, so that theirs are not made again.
 pub(crate) fn commits(frame: &Bytes, lineage: LineageId) -> Result<Vec<PlacedCommit>, FrameFault> {
     let header = FrameHeader::peek(frame).ok_or(FrameFault::Absent)?;
     let mut commits = Vec::with_capacity(usize::from(header.section_count));
-    let (mut place, mut position) = (FRAME_HEADER_BYTES, header.first_position);
+    let (mut place, mut position, mut names) = (FRAME_HEADER_BYTES, header.first_position, Names::default());
     for _ in 0..header.section_count {
         let head = SectionHead::peek(frame.get(place..).unwrap_or_default()).ok_or(FrameFault::Damaged)?;
         let length = head.whole_length();
-        if let Some(commit) = section(&frame.slice(place..place + length), CommitPlace { lineage, position })? {
+        let payload = || frame.slice(place + head.payload_place..place + length);
+        if let Some(commit) = understood(&head, payload, CommitPlace { lineage, position }, &mut names)? {
             position += commit.event_count();
             commits.push(PlacedCommit { commit, place, length });
         }
@@ -248,8 +249,18 @@ pub(crate) fn section(bytes: &Bytes, place: CommitPlace) -> Result<Option<Stored
     if checksum(&payload) != head.checksum {
         return Err(FrameFault::Damaged);
     }
+    understood(&head, || payload, place, &mut Names::default())
+}
+
+/// The commit in a section whose payload is known to be whole.
+fn understood(
+    head: &SectionHead,
+    payload: impl FnOnce() -> Bytes,
+    place: CommitPlace,
+    names: &mut Names,
+) -> Result<Option<StoredCommit>, FrameFault> {
     match (head.kind >> 1, head.kind & 1) {
-        (SECTION_COMMIT, _) => StoredCommit::decode(&payload, place).map(Some).ok_or(FrameFault::Damaged),
+        (SECTION_COMMIT, _) => StoredCommit::decode(&payload(), place, names).map(Some).ok_or(FrameFault::Damaged),
         (_, 0) => Ok(None),
         _ => Err(FrameFault::TooNew),
     }

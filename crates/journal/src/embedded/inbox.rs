@@ -120,23 +120,15 @@ impl Inbox {
         self.helpers.notify_all();
     }
 
-    /// The first worker looks at the sequencer again.
-    pub(crate) fn wake_first(&self) {
-        let mut state = self.lock();
-        state.news += 1;
-        if std::mem::take(&mut state.first_sleeps) {
-            drop(state);
-            self.first.notify_one();
-        }
-    }
-
-    /// One more worker has a look, if one sleeps.
+    /// One more worker has a look: one that sleeps, or the next that would.
     pub(crate) fn wake_helper(&self) {
         let mut state = self.lock();
         if state.helpers_asleep > 0 {
             state.helpers_asleep -= 1;
             drop(state);
             self.helpers.notify_one();
+        } else {
+            state.news += 1;
         }
     }
 

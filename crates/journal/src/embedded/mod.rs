@@ -288,7 +288,7 @@ impl Journal for EmbeddedJournal {
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Cursor, ReadError>> {
-        Box::pin(async move { Ok(self.lineage.cursor(self.shared.lock().durable_position())) })
+        Box::pin(async move { Ok(self.lineage.cursor(*self.shared.durable.borrow())) })
     }
 
     fn entities(&self, kind: &EntityType, after: Option<EntityKey>) -> Keys {

@@ -159,18 +159,12 @@ impl Shared {
                         self.inbox.wake_helper();
                     }
                     let (number, outcome) = self.carry(write);
-                    let idle = self.drive(|sequencer| {
-                        sequencer.complete(number, outcome);
-                        sequencer.is_idle()
-                    });
-                    // The first worker is the one that waits for the time of the marker.
-                    if idle && role == Role::Helper {
-                        self.inbox.wake_first();
-                    }
+                    self.drive(|sequencer| sequencer.complete(number, outcome));
                     quiet = false;
                 }
-                Look::Sleep { marker } => {
-                    let at_most = (marker && role == Role::First).then_some(MARKER_DELAY);
+                Look::Sleep { unmarked } => {
+                    // The first worker is the one that waits for the time of the marker, whoever carries the last write.
+                    let at_most = (unmarked && role == Role::First).then_some(MARKER_DELAY);
                     quiet = self.inbox.sleep(role, seen, at_most);
                 }
                 Look::End => {
@@ -200,8 +194,12 @@ impl Shared {
                 sequencer = self.lock();
                 continue;
             }
-            if sequencer.closing && (sequencer.is_idle() || sequencer.poisoned.is_some()) {
-                return;
+            if sequencer.closing {
+                // What still lies in the inbox may need a segment: upkeep ends with the last worker's work, not before.
+                sequencer.take_in();
+                if sequencer.is_idle() || sequencer.poisoned.is_some() {
+                    return;
+                }
             }
             sequencer = self.upkeep.wait(sequencer).unwrap_or_else(PoisonError::into_inner);
         }
@@ -238,9 +236,10 @@ enum Look {
         /// Another worker could write too.
         more: bool,
     },
-    /// Nothing now. The marker, if one is wanted, waits for a quiet time.
+    /// Nothing now.
     Sleep {
-        marker: bool,
+        /// A marker is due once the log has been quiet for a time.
+        unmarked: bool,
     },
     End,
 }
@@ -260,7 +259,7 @@ fn look(sequencer: &mut Sequencer, quiet: bool) -> Look {
     if sequencer.closing && (sequencer.is_idle() || sequencer.poisoned.is_some()) {
         return Look::End;
     }
-    Look::Sleep { marker: sequencer.wants_marker() }
+    Look::Sleep { unmarked: sequencer.is_unmarked() }
 }
 
 /// Carries a frame to the disk.

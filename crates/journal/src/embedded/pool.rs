@@ -82,8 +82,11 @@ impl Recent {
     pub(crate) fn get(&self, segment: u64, offset: u64, length: usize) -> Option<Bytes> {
         let after = self.frames.partition_point(|(number, start, _)| (*number, *start) <= (segment, offset));
         let (number, start, bytes) = self.frames.get(after.checked_sub(1)?)?;
+        if *number != segment {
+            return None;
+        }
         let skip = usize::try_from(offset - start).ok()?;
-        (*number == segment && skip + length <= bytes.len()).then(|| bytes.slice(skip..skip + length))
+        (skip + length <= bytes.len()).then(|| bytes.slice(skip..skip + length))
     }
 }
 

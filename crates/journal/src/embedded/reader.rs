@@ -125,7 +125,7 @@ impl EventSource for ScanSource {
                 }
                 match self.tail.next(&self.frames.shared, self.frames.at).await {
                     AtTail::ReadUpTo(limit) => match self.frames.next(limit).await {
-                        Ok(commits) => self.take(&commits, limit),
+                        Ok(commits) => self.take(commits, limit),
                         Err(error) => return Some(Err(error)),
                     },
                     AtTail::Tell(at) => {
@@ -145,9 +145,9 @@ impl EventSource for ScanSource {
 }
 
 impl ScanSource {
-    fn take(&mut self, commits: &[StoredCommit], limit: Position) {
+    fn take(&mut self, commits: Vec<StoredCommit>, limit: Position) {
         let wanted = |event: &Recorded| event.position > self.after && event.position <= limit && self.selection.matches(event);
-        let events = commits.iter().flat_map(StoredCommit::events).filter(wanted);
+        let events = commits.into_iter().flat_map(StoredCommit::into_events).filter(wanted);
         self.buffer.extend(events.map(|event| Read::Event(Arc::new(event))));
         let reached = self.frames.at;
         let last_is_event = matches!(self.buffer.back(), Some(Read::Event(event)) if event.position == reached);
@@ -175,11 +175,16 @@ pub(crate) struct FrameReader {
     pub(crate) at: Position,
     query: Option<Vec<ItemHashes>>,
     plan: Option<SegmentPlan>,
+    /// The next frames of the plan, on their way while the last ones are used.
+    ahead: Option<oneshot::Receiver<Loaded>>,
 }
+
+/// Commits, and how many frames they are of.
+type Loaded = Result<(Vec<StoredCommit>, usize), ReadError>;
 
 impl FrameReader {
     pub(crate) fn new(shared: Arc<Shared>, at: Position, query: Option<Vec<ItemHashes>>) -> Self {
-        Self { shared, at, query, plan: None }
+        Self { shared, at, query, plan: None, ahead: None }
     }
 
     /// The commits of the next frames, `at < limit` given; may be empty when nothing matches. Cancel-safe.
@@ -194,11 +199,17 @@ impl FrameReader {
             self.plan = None;
             return Ok(Vec::new());
         }
-        let (commits, whole) = match load_frames(&self.shared, plan.segment, chunk).await {
+        let loaded = match &mut self.ahead {
+            Some(ahead) => ahead.await.unwrap_or_else(|_| Err(background_stopped())),
+            None => load_frames(&self.shared, plan.segment, chunk).await,
+        };
+        self.ahead = None;
+        let (commits, whole) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return Err(resumed(error, self.shared.lineage, plan.behind_damage(&self.shared).await?)),
         };
         plan.frames.drain(..whole);
+        self.ahead = load_ahead(&self.shared, plan.segment, chunk_of(&plan.frames));
         self.at = commits.last().map_or(self.at, StoredCommit::last_position);
         if plan.frames.is_empty() {
             self.at = self.at.max(plan.upto);
@@ -310,17 +321,26 @@ fn chunk_of(frames: &VecDeque<FrameRef>) -> Vec<FrameRef> {
     chunk
 }
 
-async fn load_frames(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) -> Result<(Vec<StoredCommit>, usize), ReadError> {
-    let recent: Option<Vec<Bytes>> = {
-        let sequencer = shared.lock();
-        frames.iter().map(|frame| sequencer.recent.get(segment, u64::from(frame.offset), frame.length as usize)).collect()
-    };
-    match recent {
+async fn load_frames(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) -> Loaded {
+    match recent_frames(shared, segment, &frames) {
         Some(recent) => decode_frames(shared.lineage, segment, &frames, &recent),
-        None => {
-            blocking(shared, move |shared| decode_frames(shared.lineage, segment, &frames, &read_frames(shared, segment, &frames)?)).await
-        }
+        None => blocking(shared, move |shared| frames_from_disk(shared, segment, &frames)).await,
     }
+}
+
+/// Begins to load frames that are no more in memory.
+fn load_ahead(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) -> Option<oneshot::Receiver<Loaded>> {
+    let wanted = !frames.is_empty() && recent_frames(shared, segment, &frames[..1]).is_none();
+    wanted.then(|| in_background(shared, move |shared| frames_from_disk(shared, segment, &frames)))
+}
+
+fn recent_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Option<Vec<Bytes>> {
+    let sequencer = shared.lock();
+    frames.iter().map(|frame| sequencer.recent.get(segment, u64::from(frame.offset), frame.length as usize)).collect()
+}
+
+fn frames_from_disk(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Loaded {
+    decode_frames(shared.lineage, segment, frames, &read_frames(shared, segment, frames)?)
 }
 
 fn read_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Result<Vec<Bytes>, ReadError> {
@@ -447,6 +467,10 @@ impl EventSource for EntitySource {
             }
         })
     }
+
+    fn at_hand(&mut self) -> Option<Read> {
+        self.buffer.pop_front()
+    }
 }
 
 /// Commits of one entity that are loaded at once.
@@ -483,7 +507,7 @@ impl EntitySource {
         };
         self.pending.drain(..commits.len());
         let wanted = |event: &Recorded| event.entity == self.entity && event.sequence >= self.next_sequence && event.position > self.after;
-        let events: Vec<_> = commits.iter().flat_map(StoredCommit::events).filter(wanted).collect();
+        let events: Vec<_> = commits.into_iter().flat_map(StoredCommit::into_events).filter(wanted).collect();
         if let Some(last) = events.last() {
             self.next_sequence = last.sequence + 1;
             self.tail.told = (last.position == self.at).then_some(self.at);
@@ -576,10 +600,18 @@ async fn blocking<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&Shared) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ReadError> {
+    in_background(shared, work).await.unwrap_or_else(|_| Err(background_stopped()))
+}
+
+fn in_background<T: Send + 'static>(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> T + Send + 'static) -> oneshot::Receiver<T> {
     let (answer, answered) = oneshot::channel();
     let inside = Arc::clone(shared);
     shared.spawner.blocking(Box::new(move || drop(answer.send(work(&inside)))));
-    answered.await.unwrap_or_else(|_| Err(ReadError::Unavailable { cause: "the journal's background work has stopped".into() }))
+    answered
+}
+
+fn background_stopped() -> ReadError {
+    ReadError::Unavailable { cause: "the journal's background work has stopped".into() }
 }
 
 /// The place before the first event at or after a time.
@@ -588,7 +620,7 @@ pub(crate) async fn position_before(shared: &Arc<Shared>, time: Timestamp) -> Re
         let sequencer = shared.lock();
         let first = sequencer.sealed.iter().find(|sealed| sealed.summary().last_time >= time).map(|sealed| sealed.summary().first_position);
         let unsealed = || sequencer.full.as_ref().map_or(sequencer.active_first, |full| full.first_position);
-        (first.unwrap_or_else(unsealed) - 1, sequencer.durable_position())
+        (first.unwrap_or_else(unsealed) - 1, *shared.durable.borrow())
     };
     let mut frames = FrameReader::new(Arc::clone(shared), start, None);
     while frames.at < head {
@@ -637,7 +669,7 @@ impl Listing {
         let (kind, after) = (self.kind.clone(), self.after.clone());
         let (sealed, recent) = {
             let sequencer = self.shared.lock();
-            let durable = sequencer.durable_position();
+            let durable = *self.shared.durable.borrow();
             let mut keys = sequencer.index.keys_after(kind.as_str(), after.as_ref(), durable, KEYS_AT_ONCE);
             if let Some(full) = &sequencer.full {
                 keys.extend(full.index.keys_after(kind.as_str(), after.as_ref(), durable, KEYS_AT_ONCE));

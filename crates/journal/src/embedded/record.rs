@@ -17,7 +17,7 @@
 //! The fields that only the sequencer knows (time, id, sequences) stand in front, so that everything behind them is encoded before
 //! the sequencer's turn.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
@@ -273,7 +273,7 @@ impl StoredCommand {
 
 impl StoredCommit {
     /// Decodes a commit section's payload; `None` when it is not one.
-    pub(crate) fn decode(bytes: &Bytes, place: CommitPlace) -> Option<Self> {
+    pub(crate) fn decode(bytes: &Bytes, place: CommitPlace, names: &mut Names) -> Option<Self> {
         let mut parser = Parser { bytes, at: 0, end: bytes.len() };
         let flags = parser.varint()?;
         let time = Timestamp::from_micros(i64::from_le_bytes(parser.array()?));
@@ -287,7 +287,7 @@ impl StoredCommit {
         let mut commands = Vec::with_capacity(sequences.len());
         let mut first_index = 0u16;
         for first_sequence in sequences {
-            let command = parser.nested()?.command(first_sequence, first_index)?;
+            let command = parser.nested()?.command(first_sequence, first_index, names)?;
             first_index = first_index.checked_add(u16::try_from(command.record.events.len()).ok()?)?;
             commands.push(command);
         }
@@ -306,25 +306,59 @@ impl StoredCommit {
 
     /// Its events, in order.
     pub fn events(&self) -> impl Iterator<Item = Recorded> + '_ {
-        self.commands.iter().flat_map(move |command| {
-            let context = Arc::new(command.record.context.clone());
-            command.record.events.iter().enumerate().map(move |(offset, event)| Recorded {
-                position: self.first_position + u64::from(command.first_index) + offset as u64,
-                id: EventId { commit: self.id, index: command.first_index + offset as u16 },
-                entity: command.record.entity.clone(),
-                sequence: command.first_sequence + offset as u64,
-                time: self.time,
-                command: command.record.id,
-                command_name: Arc::clone(&command.record.name),
+        self.clone().into_events()
+    }
+
+    /// Its events, in order.
+    pub fn into_events(self) -> impl Iterator<Item = Recorded> {
+        let Self { id: commit, time, first_position, commands } = self;
+        commands.into_iter().flat_map(move |StoredCommand { record, first_sequence, first_index }| {
+            let CommandRecord { entity, id: command, name: command_name, context, events, .. } = record;
+            let context = shared_context(context);
+            events.into_iter().zip(0u16..).map(move |(event, offset)| Recorded {
+                position: first_position + u64::from(first_index) + u64::from(offset),
+                id: EventId { commit, index: first_index + offset },
+                entity: entity.clone(),
+                sequence: first_sequence + u64::from(offset),
+                time,
+                command,
+                command_name: Arc::clone(&command_name),
                 context: Arc::clone(&context),
-                name: Arc::clone(&event.name),
+                name: event.name,
                 version: event.version,
                 content: event.content,
                 flags: event.flags,
-                tags: event.tags.clone(),
-                payload: event.payload.clone(),
+                tags: event.tags,
+                payload: event.payload,
             })
         })
+    }
+}
+
+/// Most contexts of a replay say nothing: they are one.
+fn shared_context(context: Context) -> Arc<Context> {
+    static EMPTY: LazyLock<Arc<Context>> = LazyLock::new(Arc::default);
+    if context == **EMPTY { Arc::clone(&EMPTY) } else { Arc::new(context) }
+}
+
+/// Names of commands and events are few and commits are many: those that were decoded last are shared.
+#[derive(Default)]
+pub(crate) struct Names {
+    known: [Option<Arc<str>>; NAMES_KNOWN],
+    next: usize,
+}
+
+const NAMES_KNOWN: usize = 8;
+
+impl Names {
+    fn shared(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.known.iter().flatten().find(|known| ***known == *name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = name.into();
+        self.known[self.next] = Some(Arc::clone(&name));
+        self.next = (self.next + 1) % NAMES_KNOWN;
+        name
     }
 }
 
@@ -334,7 +368,7 @@ struct Parser<'a> {
     end: usize,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     fn take(&mut self, length: usize) -> Option<std::ops::Range<usize>> {
         let end = self.at.checked_add(length).filter(|end| *end <= self.end)?;
         let range = self.at..end;
@@ -359,7 +393,7 @@ impl Parser<'_> {
         Some(self.bytes.slice(range))
     }
 
-    fn text(&mut self) -> Option<&str> {
+    fn text(&mut self) -> Option<&'a str> {
         let length = usize::try_from(self.varint()?).ok()?;
         let range = self.take(length)?;
         std::str::from_utf8(&self.bytes[range]).ok()
@@ -376,11 +410,10 @@ impl Parser<'_> {
         Some(Self { bytes: self.bytes, at: range.start, end: range.end })
     }
 
-    fn command(mut self, first_sequence: u64, first_index: u16) -> Option<StoredCommand> {
-        let (tenant, kind, id) = (self.text()?.to_owned(), self.text()?.to_owned(), self.text()?.to_owned());
-        let entity = EntityKey::with_tenant(&tenant, &kind, &id).ok()?;
+    fn command(mut self, first_sequence: u64, first_index: u16, names: &mut Names) -> Option<StoredCommand> {
+        let entity = EntityKey::with_tenant(self.text()?, self.text()?, self.text()?).ok()?;
         let id = CommandId(self.array()?);
-        let name = self.shared_text()?;
+        let name = names.shared(self.text()?);
         let [present] = self.array()?;
         let fingerprint = if present & 1 == 0 { None } else { Some(Fingerprint(self.array()?)) };
         let context = self.context(present)?;
@@ -388,7 +421,7 @@ impl Parser<'_> {
         let count = self.varint()?;
         let mut events = Vec::with_capacity(usize::try_from(count).ok()?.min(self.end - self.at));
         for _ in 0..count {
-            events.push(self.nested()?.event()?);
+            events.push(self.nested()?.event(names)?);
         }
         Some(StoredCommand { record: CommandRecord { entity, id, name, fingerprint, context, reply, events }, first_sequence, first_index })
     }
@@ -398,8 +431,8 @@ impl Parser<'_> {
         Some(Context { correlation_id: optional(1)?, causation_id: optional(2)?, traceparent: optional(3)?, principal: optional(4)? })
     }
 
-    fn event(mut self) -> Option<EventData> {
-        let name = self.shared_text()?;
+    fn event(mut self, names: &mut Names) -> Option<EventData> {
+        let name = names.shared(self.text()?);
         let version = u16::try_from(self.varint()?).ok()?;
         let [content] = self.array()?;
         let flags = EventFlags(u16::try_from(self.varint()?).ok()?);
@@ -462,7 +495,7 @@ mod tests {
 
     #[test]
     fn a_commit_survives_its_bytes() {
-        let stored = StoredCommit::decode(&bytes(&assigned()).into(), PLACE).unwrap();
+        let stored = StoredCommit::decode(&bytes(&assigned()).into(), PLACE, &mut Names::default()).unwrap();
         assert_eq!((stored.time, stored.first_position, stored.last_position()), (assigned().time, 42, 44));
         assert_eq!(stored.id, PLACE.id(stored.time));
         let records: Vec<_> = stored.commands.iter().map(|command| command.record.clone()).collect();
@@ -475,7 +508,7 @@ mod tests {
     #[test]
     fn an_id_from_elsewhere_is_kept() {
         let foreign = Assigned { id: Some(CommitId([5; 16])), time: Timestamp::from_micros(-7), ..assigned() };
-        let stored = StoredCommit::decode(&bytes(&foreign).into(), PLACE).unwrap();
+        let stored = StoredCommit::decode(&bytes(&foreign).into(), PLACE, &mut Names::default()).unwrap();
         assert_eq!((Some(stored.id), stored.time), (foreign.id, foreign.time));
         assert_eq!(bytes(&foreign).len(), bytes(&assigned()).len() + 16);
     }
@@ -494,7 +527,7 @@ mod tests {
     fn a_cut_commit_is_no_commit() {
         let bytes = bytes(&assigned());
         for length in 0..bytes.len() {
-            assert_eq!(StoredCommit::decode(&Bytes::copy_from_slice(&bytes[..length]), PLACE), None, "{length}");
+            assert_eq!(StoredCommit::decode(&Bytes::copy_from_slice(&bytes[..length]), PLACE, &mut Names::default()), None, "{length}");
         }
     }
 
@@ -502,6 +535,9 @@ mod tests {
     fn unknown_extensions_are_skipped() {
         let plain = bytes(&assigned());
         let longer = [&*plain, b"from the future"].concat();
-        assert_eq!(StoredCommit::decode(&longer.into(), PLACE).unwrap(), StoredCommit::decode(&plain.into(), PLACE).unwrap());
+        assert_eq!(
+            StoredCommit::decode(&longer.into(), PLACE, &mut Names::default()).unwrap(),
+            StoredCommit::decode(&plain.into(), PLACE, &mut Names::default()).unwrap()
+        );
     }
 }

@@ -143,10 +143,14 @@ impl Found {
         }
         let (segment, index) = (rest[self.active].clone(), Arc::new(std::mem::take(&mut self.index)));
         let ended = FullSegment { segment, index, first_position: self.active_first, end: self.end };
+        if let Some(before) = self.full.take() {
+            // Seals stand in the order of the log: the one that there was no room for goes first, or none.
+            self.sealed.push(Arc::new(seal_segment(files, &before, self.planted)?));
+        }
         match seal_segment(files, &ended, self.planted) {
             Ok(seal) => self.sealed.push(Arc::new(seal)),
             // A full disk must not keep a service down: the index stays in memory until there is room.
-            Err(error) if is_full(&error) && self.full.is_none() => self.full = Some(Arc::new(ended)),
+            Err(error) if is_full(&error) => self.full = Some(Arc::new(ended)),
             Err(error) => return Err(error.into()),
         }
         self.active = number;

@@ -306,7 +306,12 @@ impl Sequencer {
 
     /// What is to be told since the last time.
     pub(crate) fn take_news(&mut self) -> News {
-        std::mem::take(&mut self.news)
+        let mut news = std::mem::take(&mut self.news);
+        if !news.answers.is_empty() || news.poisoned {
+            // Another worker may hold the word of what these answers saw, and not have told it yet.
+            news.durable = Some(self.durable);
+        }
+        news
     }
 
     /// Whether a worker should take a frame now.
@@ -349,9 +354,14 @@ impl Sequencer {
         self.queue.is_empty() && self.in_flight.is_empty()
     }
 
-    /// Whether the disk does not yet say how far the log is durable.
+    /// Whether the disk does not yet say how far the log is written, and there is room to say so.
+    pub(crate) fn is_unmarked(&self) -> bool {
+        self.poisoned.is_none() && self.place.durable_upto < self.place.position - 1 && self.room() >= BLOCK_BYTES as u64
+    }
+
+    /// Whether that should be said now.
     pub(crate) fn wants_marker(&self) -> bool {
-        self.is_idle() && self.poisoned.is_none() && self.place.durable_upto < self.place.position - 1 && self.room() >= BLOCK_BYTES as u64
+        self.is_idle() && self.is_unmarked()
     }
 
     /// Drains what has arrived into one frame. `None`: nothing to write now (all were refused, or a segment is awaited).

@@ -5,6 +5,7 @@
 
 mod backup;
 mod broken;
+mod closing;
 mod crashes;
 mod damage;
 mod engines;
