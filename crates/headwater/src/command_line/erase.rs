@@ -101,7 +101,11 @@ async fn made_again(url: &str, view: &str) -> Result<Option<String>, Failure> {
 fn tell(erased: &Json, no_wait: bool, stopped: &[String]) -> Result<(), Failure> {
     let subject = erased["subject"].as_str().unwrap_or_default();
     let before = erased["keys"] == json!(0);
-    output::talk(if before { format!("{subject} is erased: no key of it is here") } else { format!("{subject} is erased: its key is destroyed") });
+    output::talk(if before {
+        format!("{subject} is erased: no key of it is here")
+    } else {
+        format!("{subject} is erased: its key is destroyed")
+    });
     let views: Vec<&str> = erased["views"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
     if !views.is_empty() && stopped.is_empty() {
         output::talk(format!("views {} {}", if no_wait { "being made again:" } else { "made again:" }, views.join(", ")));

@@ -362,6 +362,10 @@ async fn edit_parked(_: &House, running: &Running) {
     .await;
     for item in held["items"].as_array().unwrap() {
         assert_eq!(item["cause"], "nobody delivers to (personal)");
+        let forged = json!({ "name": { "$personal": { "subject": "customer/bob", "value": "CANARY" } }, "city": "nowhere" });
+        let edit = json!({ "type": "customer", "id": item["id"], "event": item["event"], "payload": forged });
+        let (status, answer) = asked(running, "/v1/admin/consumers/labeller/edit", edit).await;
+        assert!((400..500).contains(&status) && answer.to_string().contains("write the plain value"), "{status}: {answer}");
         let edit = json!({ "type": "customer", "id": item["id"], "event": item["event"], "payload": { "name": "CANARY edited", "city": "nowhere" } });
         let (status, answer) = asked(running, "/v1/admin/consumers/labeller/edit", edit).await;
         assert_eq!(status, 200, "{answer}");

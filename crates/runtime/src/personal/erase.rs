@@ -35,7 +35,7 @@ const CREATED: &str = "created";
 pub struct Erasure {
     /// The subject, such as `customer/c1`.
     pub subject: String,
-    /// How many keys this call has destroyed: 0 when it was erased before.
+    /// How many keys this call has destroyed: 0 when it was erased before, and when the store does not have them.
     pub keys: usize,
     /// The views that are made again without the subject's values, beside those that serve.
     pub views: Vec<&'static str>,
