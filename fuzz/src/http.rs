@@ -137,6 +137,8 @@ fn runtime() -> Arc<Runtime> {
         threads: Arc::new(ThreadSpawner::new()),
         snapshots: None,
         planted: runtime::PlantedBug::None,
+        keys: None,
+        keys_lost: None,
         views: Vec::new(),
         outgoing: None,
         destinations: Vec::new(),

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use crate::step::{self, Failure};
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-const SECONDS: u64 = 40;
+const SECONDS: u64 = 60;
 const AT_ONCE: usize = 2;
 /// Coverage that libFuzzer reads, the sanitizer, and assertions on.
 const FLAGS: &str = "--cfg fuzzing -Zsanitizer=address -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
