@@ -29,7 +29,7 @@ const fn simulated(name: &'static str, test: &'static str, rounds: &'static str,
 }
 
 const fn fuzz(name: &'static str, target: &'static str, what: &'static str) -> Torture {
-    let in_ci = "40 s with the nightly toolchain, else 2,000 mutations of its corpus";
+    let in_ci = "60 s with the nightly toolchain, else 2,000 mutations of its corpus";
     Torture { name, what, in_ci, how: How::Fuzz { target }, rounds: "HEADWATER_FUZZ_RUNS", seed: "HEADWATER_FUZZ_SEED", more: &[] }
 }
 
