@@ -26,7 +26,7 @@ pub const SPARE_BUFFERS_MAX: usize = WRITES_IN_FLIGHT_MAX;
 /// Segments, and seals, kept open for reading, at most.
 pub const OPEN_FILES_MAX: usize = 64;
 /// Heads of entities in sealed segments that are remembered; the map is emptied when it is full.
-pub const COLD_HEADS_MAX: usize = 65_536;
+pub const COLD_HEADS_MAX: usize = 262_144;
 /// Bytes that a reader takes from the disk at once.
 pub const READ_BYTES: usize = 1024 * 1024;
 /// Keys that a listing takes at once.
