@@ -4,9 +4,9 @@
 //! O(segments). It is not replicated, and it is not for several processes: a lock on the directory holds the others off.
 //!
 //! ```text
-//! append ── encode ──> sequencer (check, assign, frame) ──> writes in flight ──> contiguous prefix ──> acknowledged, visible
-//!                          ^ under one lock, writes nothing   up to 8                                         │
-//! upkeep: next segment prepared, last one sealed                                                    readers <─┘
+//! append ── look up, encode ──> inbox ──> sequencer (check, assign, frame) ──> writes in flight ──> contiguous prefix ──> visible, acknowledged
+//!           sealed indexes                   ^ under one lock, writes nothing    up to 8                                    │
+//! upkeep: next segment prepared, last one sealed                                                               readers <────┘
 //! ```
 //!
 //! Files: `lineage.json` (`identity`), `NNNNNNNNNN.segment` (`segment`, `frame`, `record`), `NNNNNNNNNN.seal` (`seal`),
