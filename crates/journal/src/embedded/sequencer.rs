@@ -511,6 +511,7 @@ impl Sequencer {
         self.full = Some(Arc::new(FullSegment { segment: active, index, first_position: self.active_first, end: self.place }));
         self.active_first = self.place.position;
         self.place.offset = super::limits::SEGMENT_HEADER_BYTES as u64;
+        self.full_disk = false;
         true
     }
 
