@@ -37,7 +37,7 @@ impl OpenFiles {
     }
 }
 
-/// The last ones used, roughly: when there are too many, all are let go.
+/// Some of those that were used: when there are too many, any one is let go, and not all of them, which all were asked for a moment ago.
 struct Few<T> {
     open: Mutex<HashMap<u64, T>>,
 }
@@ -55,8 +55,10 @@ impl<T: Clone> Few<T> {
         }
         let file = open()?;
         let mut few = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if few.len() >= OPEN_FILES_MAX {
-            few.clear();
+        if few.len() >= OPEN_FILES_MAX
+            && let Some(any) = few.keys().next().copied()
+        {
+            few.remove(&any);
         }
         few.insert(number, file.clone());
         Ok(file)

@@ -17,10 +17,13 @@
 //!
 //! Section types: 1 commit. Reserved: 16 leaves, 17 root, 18 baseline, 19 compressed.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
-use super::record::{CommitPlace, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
+use super::record::{self, CommitPlace, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
 use crate::cursor::{LineageId, Position};
+use crate::read::Recorded;
 use crate::seams::{AlignedBuffer, BLOCK_BYTES};
 
 pub(crate) const FRAME_HEADER_BYTES: usize = 64;
@@ -204,18 +207,46 @@ pub(crate) struct PlacedCommit {
 pub(crate) fn commits(frame: &Bytes, lineage: LineageId) -> Result<Vec<PlacedCommit>, FrameFault> {
     let header = FrameHeader::peek(frame).ok_or(FrameFault::Absent)?;
     let mut commits = Vec::with_capacity(usize::from(header.section_count));
-    let (mut place, mut position, mut names) = (FRAME_HEADER_BYTES, header.first_position, Names::default());
+    let mut names = Names::default();
+    each_commit(frame, &header, |section, position| {
+        let commit = StoredCommit::decode(&frame.slice(section.payload), CommitPlace { lineage, position }, &mut names)?;
+        let count = commit.event_count();
+        commits.push(PlacedCommit { commit, place: section.place, length: section.length });
+        Some(count)
+    })?;
+    Ok(commits)
+}
+
+/// The events of a verified frame of a history, without their commits. At a fault, whatever was taken before counts for nothing.
+pub(crate) fn events(frame: &Bytes, lineage: LineageId, names: &mut Names, take: &mut impl FnMut(Recorded)) -> Result<(), FrameFault> {
+    let header = FrameHeader::peek(frame).ok_or(FrameFault::Absent)?;
+    each_commit(frame, &header, |section, position| record::events(frame, section.payload, CommitPlace { lineage, position }, names, take))
+}
+
+/// A commit's section in its frame.
+struct PlacedSection {
+    payload: Range<usize>,
+    place: usize,
+    length: usize,
+}
+
+/// Gives each commit section with the position of its first event to `decode`, which says how many events it has.
+fn each_commit(
+    frame: &Bytes,
+    header: &FrameHeader,
+    mut decode: impl FnMut(PlacedSection, Position) -> Option<u64>,
+) -> Result<(), FrameFault> {
+    let (mut place, mut position) = (FRAME_HEADER_BYTES, header.first_position);
     for _ in 0..header.section_count {
         let head = SectionHead::peek(frame.get(place..).unwrap_or_default()).ok_or(FrameFault::Damaged)?;
         let length = head.whole_length();
-        let payload = || frame.slice(place + head.payload_place..place + length);
-        if let Some(commit) = understood(&head, payload, CommitPlace { lineage, position }, &mut names)? {
-            position += commit.event_count();
-            commits.push(PlacedCommit { commit, place, length });
+        if head.is_commit()? {
+            let payload = place + head.payload_place..place + length;
+            position += decode(PlacedSection { payload, place, length }, position).ok_or(FrameFault::Damaged)?;
         }
         place += length;
     }
-    if position == header.next_position() { Ok(commits) } else { Err(FrameFault::Damaged) }
+    if position == header.next_position() { Ok(()) } else { Err(FrameFault::Damaged) }
 }
 
 /// What stands in front of a section's payload.
@@ -240,6 +271,15 @@ impl SectionHead {
     fn whole_length(&self) -> usize {
         self.payload_place + self.payload_length
     }
+
+    /// False: a section of another type, which may be skipped.
+    fn is_commit(&self) -> Result<bool, FrameFault> {
+        match (self.kind >> 1, self.kind & 1) {
+            (SECTION_COMMIT, _) => Ok(true),
+            (_, 0) => Ok(false),
+            _ => Err(FrameFault::TooNew),
+        }
+    }
 }
 
 /// The commit in one whole section; `None` for a section of another type that may be skipped.
@@ -249,20 +289,9 @@ pub(crate) fn section(bytes: &Bytes, place: CommitPlace) -> Result<Option<Stored
     if checksum(&payload) != head.checksum {
         return Err(FrameFault::Damaged);
     }
-    understood(&head, || payload, place, &mut Names::default())
-}
-
-/// The commit in a section whose payload is known to be whole.
-fn understood(
-    head: &SectionHead,
-    payload: impl FnOnce() -> Bytes,
-    place: CommitPlace,
-    names: &mut Names,
-) -> Result<Option<StoredCommit>, FrameFault> {
-    match (head.kind >> 1, head.kind & 1) {
-        (SECTION_COMMIT, _) => StoredCommit::decode(&payload(), place, names).map(Some).ok_or(FrameFault::Damaged),
-        (_, 0) => Ok(None),
-        _ => Err(FrameFault::TooNew),
+    match head.is_commit()? {
+        true => StoredCommit::decode(&payload, place, &mut Names::default()).map(Some).ok_or(FrameFault::Damaged),
+        false => Ok(None),
     }
 }
 
