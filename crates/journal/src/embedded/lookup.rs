@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use super::filter::Probe;
 use super::index::CommandHashes;
 use super::limits::COLD_HEADS_MAX;
-use super::sealed::SealedSegment;
+use super::sealed::{Held, SealedSegment};
 use super::sequencer::StoredPlace;
 use crate::commit::Commit;
 use crate::key::{KeyHash, KeyHashing};
@@ -30,7 +30,6 @@ pub(crate) struct Lookup {
 }
 
 /// What was found for one commit. An index that could not be read is an error only for what needs it.
-#[derive(Debug)]
 pub(crate) struct Found {
     /// The number of the last segment that was asked.
     pub(crate) upto: u64,
@@ -57,7 +56,7 @@ impl Found {
     /// The record of the commit's nth command, if it is the first that took effect before.
     pub(crate) fn before(&self, nth: usize) -> io::Result<Option<StoredPlace>> {
         match &self.before {
-            Ok(before) => Ok(before.filter(|(first, _)| *first == nth).map(|(_, place)| place)),
+            Ok(before) => Ok(before.as_ref().filter(|(first, _)| *first == nth).map(|(_, place)| place.clone())),
             Err(error) => Err(again(error)),
         }
     }
@@ -158,7 +157,7 @@ fn ask<T>(
     sealed: &[Arc<SealedSegment>],
     hash: KeyHash,
     number: u64,
-    question: impl Fn(&SealedSegment) -> io::Result<Option<T>>,
+    question: impl Fn(&Arc<SealedSegment>) -> io::Result<Option<T>>,
 ) -> io::Result<Option<T>> {
     if last_number(sealed) <= number {
         return Ok(None);
@@ -180,9 +179,8 @@ pub(crate) fn head_after(sealed: &[Arc<SealedSegment>], entity: KeyHash, number:
 
 /// The record of a command in one of the segments behind a number.
 pub(crate) fn command_in(sealed: &[Arc<SealedSegment>], command: KeyHash, number: u64) -> io::Result<Option<StoredPlace>> {
-    let place = |segment: &SealedSegment| {
-        let found = segment.command(command)?;
-        Ok(found.map(|command| StoredPlace { segment: segment.number(), command }))
-    };
-    ask(sealed, command, number, place)
+    ask(sealed, command, number, |segment| {
+        let place = |found| StoredPlace { segment: Held::Sealed(Arc::clone(segment)), command: found };
+        Ok(segment.command(command)?.map(place))
+    })
 }

@@ -337,11 +337,13 @@ impl EmbeddedJournal {
     /// The record at a place, once it is durable.
     async fn found(&self, id: CommandId, place: StoredPlace) -> Result<FoundCommand, ReadError> {
         self.shared.durable(place.command.section.position).await?;
-        let commit = reader::section(&self.shared, place.segment, place.command.section).await?;
+        let commit = reader::section(&self.shared, place.segment.clone(), place.command.section).await?;
         let (time, cursor) = (commit.time, self.lineage.cursor(commit.last_position()));
         let command = commit.commands.into_iter().nth(place.command.index as usize).filter(|command| command.record.id == id);
-        let command = command
-            .ok_or_else(|| ReadError::Damaged { place: format!("segment {}: a command record is missing", place.segment), resume: None })?;
+        let command = command.ok_or_else(|| ReadError::Damaged {
+            place: format!("segment {}: a command record is missing", place.segment.number()),
+            resume: None,
+        })?;
         Ok(FoundCommand {
             sequence: command.sequence_after(),
             event_count: command.record.events.len() as u32,

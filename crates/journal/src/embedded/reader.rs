@@ -11,12 +11,12 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use super::frame::{self, FrameFault};
-use super::index::{EntityRef, FrameRef, ItemHashes, SectionRef};
+use super::index::{EntityRef, FrameRef, ItemHashes, SectionRef, SegmentIndex};
 use super::limits::{CHUNK_BYTES, KEYS_AT_ONCE};
 use super::pipeline::Shared;
 use super::record::{CommitPlace, Names, StoredCommand, StoredCommit};
-use super::sealed::SealedSegment;
-use super::segment::{self, HeaderFault};
+use super::sealed::{Held, SealedSegment};
+use super::segment::{HeaderFault, Segment};
 use super::sequencer::Sequencer;
 use crate::commit::{TagQuery, TagQueryItem};
 use crate::contract_traits::BoxFuture;
@@ -158,7 +158,7 @@ impl ScanSource {
 
 /// The frames of one segment that are still to be read.
 struct SegmentPlan {
-    segment: u64,
+    segment: Held,
     frames: VecDeque<FrameRef>,
     /// Everything up to here has been seen when the frames are used up.
     upto: Position,
@@ -248,7 +248,7 @@ impl FrameReader {
         let Some(Ahead { count, loaded }) = self.ahead.front_mut() else {
             let chunk = chunk_of(plan.frames.iter());
             let count = chunk.len();
-            let loaded = load_frames(&self.shared, plan.segment, chunk, self.wanted.clone()).await;
+            let loaded = load_frames(&self.shared, plan.segment.clone(), chunk, self.wanted.clone()).await;
             if loaded.as_ref().is_ok_and(|batch| batch.frames == count) {
                 self.load_ahead(count);
             }
@@ -270,11 +270,11 @@ impl FrameReader {
         let mut begun = skip + self.ahead.iter().map(|ahead| ahead.count).sum::<usize>();
         while self.ahead.len() < CHUNKS_AHEAD {
             let chunk = chunk_of(plan.frames.range(begun.min(plan.frames.len())..));
-            if chunk.is_empty() || self.ahead.is_empty() && recent_frames(&self.shared, plan.segment, &chunk[..1]).is_some() {
+            if chunk.is_empty() || self.ahead.is_empty() && recent_frames(&self.shared, plan.segment.number(), &chunk[..1]).is_some() {
                 return;
             }
-            let (segment, count, wanted) = (plan.segment, chunk.len(), self.wanted.clone());
-            let loaded = in_background(&self.shared, move |shared| frames_from_disk(shared, segment, &chunk, &wanted));
+            let (segment, count, wanted) = (plan.segment.clone(), chunk.len(), self.wanted.clone());
+            let loaded = in_background(&self.shared, move |shared| frames_from_disk(shared, &segment, &chunk, &wanted));
             self.ahead.push_back(Ahead { count, loaded });
             begun += count;
         }
@@ -292,7 +292,7 @@ impl FrameReader {
         let hashes: Option<Vec<ItemHashes>> = query.map(|items| items.iter().map(ItemHashes::clone).collect());
         let (upto, lineage) = (sealed.last_position().min(limit), self.shared.lineage);
         let planned =
-            blocking(&self.shared, move |_| plan_sealed(&sealed, at, limit, hashes.as_deref()).map_err(|error| super::damaged(&error)));
+            blocking(&self.shared, move |_| plan_sealed(sealed, at, limit, hashes.as_deref()).map_err(|error| super::damaged(&error)));
         planned.await.map_err(|error| resumed(error, lineage, upto))
     }
 }
@@ -300,11 +300,11 @@ impl FrameReader {
 impl SegmentPlan {
     /// The place behind the first frame, which is damaged, and behind all damaged ones that follow it.
     async fn behind_damage(&self, shared: &Arc<Shared>) -> Result<Position, ReadError> {
-        let (segment, rest, upto) = (self.segment, self.frames.iter().skip(1).copied().collect::<Vec<_>>(), self.upto);
+        let (segment, rest, upto) = (self.segment.clone(), self.frames.iter().skip(1).copied().collect::<Vec<_>>(), self.upto);
         blocking(shared, move |shared| {
-            let Ok(open) = shared.files.segment(segment) else { return Ok(upto) };
+            let Ok(open) = segment.open() else { return Ok(upto) };
             let is_whole = |frame: &&FrameRef| {
-                let bytes = read_at(&open, segment, frame.offset, frame.length as usize);
+                let bytes = read_at(&open, frame.offset, frame.length as usize);
                 bytes.is_ok_and(|bytes| decode_frame(shared.lineage, frame, &bytes, &mut Names::default(), &mut |_| {}).is_ok())
             };
             Ok(rest.iter().find(is_whole).map_or(upto, |frame| frame.first_position - 1))
@@ -324,21 +324,22 @@ fn resumed(error: ReadError, lineage: LineageId, position: Position) -> ReadErro
 fn plan_in_memory(sequencer: &Sequencer, at: Position, limit: Position, query: Option<&[ItemHashes]>) -> io::Result<SegmentPlan> {
     let full = sequencer.full.as_ref().filter(|full| full.end.position - 1 > at);
     let (segment, index, last) = match full {
-        Some(full) => (full.segment.header.number, &*full.index, full.end.position - 1),
-        None => (sequencer.active.header.number, &sequencer.index, limit),
+        Some(full) => (&full.segment, &*full.index, full.end.position - 1),
+        None => (&sequencer.active, &sequencer.index, limit),
     };
+    let segment = Held::Unsealed(segment.clone());
     let upto = last.min(limit);
     let positions = |hash: KeyHash| Ok(index.postings.get(&hash).cloned().unwrap_or_default());
     let wanted = wanted_positions(query, at, positions)?;
     Ok(SegmentPlan { segment, frames: frames_of(&index.frames, at, upto, wanted.as_ref()), upto })
 }
 
-fn plan_sealed(sealed: &SealedSegment, at: Position, limit: Position, query: Option<&[ItemHashes]>) -> io::Result<SegmentPlan> {
+fn plan_sealed(sealed: Arc<SealedSegment>, at: Position, limit: Position, query: Option<&[ItemHashes]>) -> io::Result<SegmentPlan> {
     let upto = sealed.last_position().min(limit);
     let wanted = wanted_positions(query, at, |hash| sealed.postings(hash))?;
     let none = wanted.as_ref().is_some_and(BTreeSet::is_empty);
     let frames = if none { VecDeque::new() } else { frames_of(&sealed.frames()?, at, upto, wanted.as_ref()) };
-    Ok(SegmentPlan { segment: sealed.number(), frames, upto })
+    Ok(SegmentPlan { segment: Held::Sealed(sealed), frames, upto })
 }
 
 /// The positions that a query names; `None` when it does not narrow.
@@ -382,10 +383,10 @@ fn chunk_of<'a>(frames: impl Iterator<Item = &'a FrameRef>) -> Vec<FrameRef> {
     chunk
 }
 
-async fn load_frames(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>, wanted: Wanted) -> Loaded {
-    match recent_frames(shared, segment, &frames) {
-        Some(recent) => decode_frames(shared.lineage, segment, &frames, &recent, &wanted),
-        None => blocking(shared, move |shared| frames_from_disk(shared, segment, &frames, &wanted)).await,
+async fn load_frames(shared: &Arc<Shared>, segment: Held, frames: Vec<FrameRef>, wanted: Wanted) -> Loaded {
+    match recent_frames(shared, segment.number(), &frames) {
+        Some(recent) => decode_frames(shared.lineage, segment.number(), &frames, &recent, &wanted),
+        None => blocking(shared, move |shared| frames_from_disk(shared, &segment, &frames, &wanted)).await,
     }
 }
 
@@ -394,17 +395,17 @@ fn recent_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Option<V
     frames.iter().map(|frame| sequencer.recent.get(segment, u64::from(frame.offset), frame.length as usize)).collect()
 }
 
-fn frames_from_disk(shared: &Shared, segment: u64, frames: &[FrameRef], wanted: &Wanted) -> Loaded {
-    decode_frames(shared.lineage, segment, frames, &read_frames(shared, segment, frames)?, wanted)
+fn frames_from_disk(shared: &Shared, segment: &Held, frames: &[FrameRef], wanted: &Wanted) -> Loaded {
+    decode_frames(shared.lineage, segment.number(), frames, &read_frames(segment, frames)?, wanted)
 }
 
-fn read_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Result<Vec<Bytes>, ReadError> {
-    let open = shared.files.segment(segment).map_err(|fault| unreadable(segment, fault))?;
+fn read_frames(segment: &Held, frames: &[FrameRef]) -> Result<Vec<Bytes>, ReadError> {
+    let open = segment.open().map_err(|fault| unreadable(segment.number(), fault))?;
     let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return Ok(Vec::new()) };
     let span = (last.offset + last.length - first.offset) as usize;
     let at_once = span <= 2 * CHUNK_BYTES.max(first.length as usize);
-    let Some(all) = at_once.then(|| read_at(&open, segment, first.offset, span).ok()).flatten() else {
-        return whole(frames.iter().map(|frame| read_at(&open, segment, frame.offset, frame.length as usize)));
+    let Some(all) = at_once.then(|| read_at(&open, first.offset, span).ok()).flatten() else {
+        return whole(frames.iter().map(|frame| read_at(&open, frame.offset, frame.length as usize)));
     };
     Ok(frames
         .iter()
@@ -412,11 +413,11 @@ fn read_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Result<Vec
         .collect())
 }
 
-fn read_at(open: &segment::Segment, segment: u64, offset: u32, length: usize) -> Result<Bytes, ReadError> {
+fn read_at(open: &Segment, offset: u32, length: usize) -> Result<Bytes, ReadError> {
     let mut bytes = vec![0; length];
     open.file
         .read_at(&mut bytes, u64::from(offset))
-        .map_err(|error| ReadError::Damaged { place: format!("segment {segment}, byte {offset}: {error}"), resume: None })?;
+        .map_err(|error| ReadError::Damaged { place: format!("segment {}, byte {offset}: {error}", open.header.number), resume: None })?;
     Ok(bytes.into())
 }
 
@@ -474,17 +475,17 @@ fn damaged_frame(segment: u64, frame: &FrameRef, fault: FrameFault) -> ReadError
 }
 
 /// One commit by its place.
-pub(crate) async fn section(shared: &Arc<Shared>, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
-    let recent = shared.lock().recent.get(segment, u64::from(place.offset), place.length as usize);
+pub(crate) async fn section(shared: &Arc<Shared>, segment: Held, place: SectionRef) -> Result<StoredCommit, ReadError> {
+    let recent = shared.lock().recent.get(segment.number(), u64::from(place.offset), place.length as usize);
     match recent {
-        Some(bytes) => decode_section(shared.lineage, segment, place, &bytes),
-        None => blocking(shared, move |shared| read_section(shared, segment, place)).await,
+        Some(bytes) => decode_section(shared.lineage, segment.number(), place, &bytes),
+        None => blocking(shared, move |shared| read_section(shared, &segment, place)).await,
     }
 }
 
-fn read_section(shared: &Shared, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
-    let open = shared.files.segment(segment).map_err(|fault| unreadable(segment, fault))?;
-    decode_section(shared.lineage, segment, place, &read_at(&open, segment, place.offset, place.length as usize)?)
+fn read_section(shared: &Shared, segment: &Held, place: SectionRef) -> Result<StoredCommit, ReadError> {
+    let open = segment.open().map_err(|fault| unreadable(segment.number(), fault))?;
+    decode_section(shared.lineage, segment.number(), place, &read_at(&open, place.offset, place.length as usize)?)
 }
 
 fn decode_section(lineage: LineageId, segment: u64, place: SectionRef, bytes: &Bytes) -> Result<StoredCommit, ReadError> {
@@ -503,7 +504,7 @@ struct EntitySource {
     next_sequence: u64,
     after: Position,
     at: Position,
-    pending: VecDeque<(u64, EntityRef)>,
+    pending: VecDeque<(Held, EntityRef)>,
     buffer: VecDeque<Read>,
     tail: Tail,
 }
@@ -550,7 +551,7 @@ const SECTIONS_AT_ONCE: usize = 64;
 
 impl EntitySource {
     /// The entity's commits up to a place that have events from the next sequence on.
-    async fn gather(&self, limit: Position) -> Result<VecDeque<(u64, EntityRef)>, ReadError> {
+    async fn gather(&self, limit: Position) -> Result<VecDeque<(Held, EntityRef)>, ReadError> {
         let (hash, next_sequence) = (self.hash, self.next_sequence);
         let (sealed, recent) = {
             let sequencer = self.shared.lock();
@@ -564,7 +565,7 @@ impl EntitySource {
         refs.extend(recent);
         // What ends before the next commit begins is not wanted again: it may be the damage that a reader goes on behind.
         let seen = refs.partition_point(|(_, found)| found.section.position <= self.after + 1).saturating_sub(1);
-        let wanted = |(_, reference): &(u64, EntityRef)| reference.section.position <= limit && reference.last_sequence >= next_sequence;
+        let wanted = |(_, reference): &(Held, EntityRef)| reference.section.position <= limit && reference.last_sequence >= next_sequence;
         Ok(refs.into_iter().skip(seen).filter(wanted).collect())
     }
 
@@ -572,7 +573,7 @@ impl EntitySource {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let chunk: Vec<_> = self.pending.iter().take(SECTIONS_AT_ONCE).copied().collect();
+        let chunk: Vec<_> = self.pending.iter().take(SECTIONS_AT_ONCE).cloned().collect();
         let commits = match load_sections(&self.shared, self.entity.clone(), chunk).await {
             Ok(commits) => commits,
             Err(error) => return Err(resumed(error, self.shared.lineage, self.behind_damage().await?)),
@@ -592,56 +593,57 @@ impl EntitySource {
 impl EntitySource {
     /// The place behind the first commit that is due, which is damaged, and behind all damaged ones that follow it.
     async fn behind_damage(&self) -> Result<Position, ReadError> {
-        let (entity, upto, rest) = (self.entity.clone(), self.at, self.pending.iter().skip(1).copied().collect::<Vec<_>>());
+        let (entity, upto, rest) = (self.entity.clone(), self.at, self.pending.iter().skip(1).cloned().collect::<Vec<_>>());
         blocking(&self.shared, move |shared| {
-            let next = rest.iter().find(|(segment, found)| read_reference(shared, *segment, &entity, *found).is_ok());
+            let next = rest.iter().find(|(segment, found)| read_reference(shared, segment, &entity, *found).is_ok());
             Ok(next.map_or(upto, |(_, found)| found.section.position - 1))
         })
         .await
     }
 }
 
-fn refs_in_memory(sequencer: &Sequencer, hash: KeyHash) -> Vec<(u64, EntityRef)> {
-    let full = sequencer.full.as_ref().map(|full| (full.segment.header.number, &*full.index));
-    let active = (sequencer.active.header.number, &sequencer.index);
-    let entries = full.into_iter().chain([active]);
-    entries
-        .flat_map(|(number, index)| {
-            index.entities.get(&hash).into_iter().flat_map(move |entry| entry.refs.iter().map(move |found| (number, *found)))
-        })
-        .collect()
+fn refs_in_memory(sequencer: &Sequencer, hash: KeyHash) -> Vec<(Held, EntityRef)> {
+    let full = sequencer.full.as_ref().map(|full| (&full.segment, &*full.index));
+    let entries = full.into_iter().chain([(&sequencer.active, &sequencer.index)]);
+    let refs = |(segment, index): (&Segment, &SegmentIndex)| {
+        let held = Held::Unsealed(segment.clone());
+        let found = index.entities.get(&hash).map(|entry| entry.refs.clone()).unwrap_or_default();
+        found.into_iter().map(move |found| (held.clone(), found))
+    };
+    entries.flat_map(refs).collect()
 }
 
-fn refs_in_seals(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> io::Result<Vec<(u64, EntityRef)>> {
+fn refs_in_seals(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> io::Result<Vec<(Held, EntityRef)>> {
     let mut refs = Vec::new();
     for sealed in sealed {
-        refs.extend(sealed.entity_refs(hash)?.into_iter().map(|found| (sealed.number(), found)));
+        refs.extend(sealed.entity_refs(hash)?.into_iter().map(|found| (Held::Sealed(Arc::clone(sealed)), found)));
     }
     Ok(refs)
 }
 
 /// The commits at these places, as far as they are whole.
-async fn load_sections(shared: &Arc<Shared>, entity: EntityKey, places: Vec<(u64, EntityRef)>) -> Result<Vec<StoredCommit>, ReadError> {
+async fn load_sections(shared: &Arc<Shared>, entity: EntityKey, places: Vec<(Held, EntityRef)>) -> Result<Vec<StoredCommit>, ReadError> {
     let recent: Option<Vec<Bytes>> = {
         let sequencer = shared.lock();
-        let find = |(segment, found): &(u64, EntityRef)| {
-            sequencer.recent.get(*segment, u64::from(found.section.offset), found.section.length as usize)
+        let find = |(segment, found): &(Held, EntityRef)| {
+            sequencer.recent.get(segment.number(), u64::from(found.section.offset), found.section.length as usize)
         };
         places.iter().map(find).collect()
     };
     match recent {
         Some(recent) => whole(places.iter().zip(&recent).map(|((segment, found), bytes)| {
-            decode_section(shared.lineage, *segment, found.section, bytes).and_then(|commit| holds(commit, *segment, &entity, *found))
+            decode_section(shared.lineage, segment.number(), found.section, bytes)
+                .and_then(|commit| holds(commit, segment.number(), &entity, *found))
         })),
         None => {
-            blocking(shared, move |shared| whole(places.iter().map(|(segment, found)| read_reference(shared, *segment, &entity, *found))))
+            blocking(shared, move |shared| whole(places.iter().map(|(segment, found)| read_reference(shared, segment, &entity, *found))))
                 .await
         }
     }
 }
 
-fn read_reference(shared: &Shared, segment: u64, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
-    holds(read_section(shared, segment, found.section)?, segment, entity, found)
+fn read_reference(shared: &Shared, segment: &Held, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
+    holds(read_section(shared, segment, found.section)?, segment.number(), entity, found)
 }
 
 /// The commit, when it is the one that the index means: it has the entity's event of that sequence.

@@ -24,6 +24,7 @@ use super::lookup::{Found, Lookup, SealedSegments};
 use super::pool::{BufferPool, Recent};
 use super::record::{Assigned, EncodedCommit};
 use super::registers::RegisterTable;
+use super::sealed::Held;
 use super::segment::{LogPlace, Segment};
 use crate::commit::Commit;
 use crate::cursor::{Lineage, Position};
@@ -43,9 +44,9 @@ pub(crate) enum Answer {
 }
 
 /// The place of a command record in the journal.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct StoredPlace {
-    pub(crate) segment: u64,
+    pub(crate) segment: Held,
     pub(crate) command: CommandRef,
 }
 
@@ -511,6 +512,7 @@ impl Sequencer {
         self.full = Some(Arc::new(FullSegment { segment: active, index, first_position: self.active_first, end: self.place }));
         self.active_first = self.place.position;
         self.place.offset = super::limits::SEGMENT_HEADER_BYTES as u64;
+        self.full_disk = false;
         true
     }
 

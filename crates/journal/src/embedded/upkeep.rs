@@ -117,7 +117,7 @@ impl Sequencer {
         }
         match done {
             Done::Prepared(Ok(segment), _) => {
-                self.full_disk = self.seal_waits;
+                self.full_disk &= self.seal_waits;
                 self.next = Next::Ready(segment);
             }
             Done::Prepared(Err(error), header) if is_full(&error) => {
@@ -143,7 +143,7 @@ impl Sequencer {
         let full = self.full.take();
         self.let_go(full);
         self.sealing = false;
-        self.full_disk = matches!(self.next, Next::NoRoom(_));
+        self.full_disk &= matches!(self.next, Next::NoRoom(_));
     }
 }
 
