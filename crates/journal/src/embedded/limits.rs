@@ -24,11 +24,13 @@ pub const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Buffers kept for frames to come, at most.
 pub const SPARE_BUFFERS_MAX: usize = WRITES_IN_FLIGHT_MAX;
 /// Segments, and seals, kept open for reading, at most.
-pub const OPEN_FILES_MAX: usize = 64;
+pub const OPEN_FILES_MAX: usize = 128;
 /// Heads of entities in sealed segments that are remembered; the map is emptied when it is full.
 pub const COLD_HEADS_MAX: usize = 262_144;
 /// Bytes that a reader takes from the disk at once.
 pub const READ_BYTES: usize = 1024 * 1024;
+/// Bytes of frames that a scan decodes at once: what fits a core's own cache, with the events made of it.
+pub const CHUNK_BYTES: usize = 256 * 1024;
 /// Keys that a listing takes at once.
 pub const KEYS_AT_ONCE: usize = 256;
 /// A write that is under way for longer than this shows the journal as degraded. Healthy disks take milliseconds, tired ones a second.
