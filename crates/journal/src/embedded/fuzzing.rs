@@ -101,7 +101,7 @@ pub fn segment(input: &[u8]) {
     let random = Arc::new(SimRandom::new(1));
     let lineage = identity::open_or_begin(&disk, &*random, None, 0).expect("an empty disk takes an identity");
     let length = (bytes.len() + SEGMENT_HEADER_BYTES) as u64;
-    let header = SegmentHeader { number: 1, epoch: 5, bytes: length, lineage: lineage.id };
+    let header = SegmentHeader { number: 1, epoch: 5, bytes: length, lineage: lineage.id, flags: 0 };
     if mend {
         mend_chain(&mut bytes, header.epoch);
     }
