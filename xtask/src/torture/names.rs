@@ -123,6 +123,13 @@ pub(super) const NAMES: &[Torture] = &[
         "bits flipped anywhere in a large journal; a round is a bit",
         "5,000 bits, and every bit and byte of a small journal",
     ),
+    simulated(
+        "tamper",
+        "tamper::random_changes_with_fitting_checksums_are_found",
+        "HEADWATER_TAMPER_ROUNDS",
+        "somebody changes the log and mends every checksum; a round is a change",
+        "10,000 changes, and every byte of a small log",
+    ),
     fuzz("fuzz-frame", "frame", "the decoder of frames and commits under a fuzzer; a round is an input"),
     fuzz("fuzz-segment", "segment", "a whole directory with one fuzzed segment: looked at, verified, recovered"),
     fuzz("fuzz-seal", "seal", "the footer and the rows of a sealed index"),
