@@ -13,10 +13,11 @@ mod http;
 pub type Target = fn(&[u8]);
 
 /// All of them, by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("frame", journal::embedded::fuzzing::frame),
     ("segment", journal::embedded::fuzzing::segment),
     ("seal", journal::embedded::fuzzing::seal),
+    ("packed", journal::embedded::fuzzing::packed),
     ("registers", journal::embedded::fuzzing::registers),
     ("cursor", journal::embedded::fuzzing::cursor),
     ("snapshots", runtime::fuzzing::snapshots),

@@ -126,6 +126,7 @@ pub(super) const NAMES: &[Torture] = &[
     fuzz("fuzz-frame", "frame", "the decoder of frames and commits under a fuzzer; a round is an input"),
     fuzz("fuzz-segment", "segment", "a whole directory with one fuzzed segment: looked at, verified, recovered"),
     fuzz("fuzz-seal", "seal", "the footer and the rows of a sealed index"),
+    fuzz("fuzz-packed", "packed", "a packed segment: its header, its table and its blocks"),
     fuzz("fuzz-registers", "registers", "the registers' log"),
     fuzz("fuzz-cursor", "cursor", "cursors as clients send them"),
     fuzz("fuzz-snapshots", "snapshots", "the file of snapshots"),

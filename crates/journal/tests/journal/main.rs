@@ -14,6 +14,7 @@ mod flips;
 mod found;
 mod full;
 mod machine;
+mod packed;
 mod panics;
 mod planted;
 mod salvage;
