@@ -237,7 +237,9 @@ fn packing_that_is_stopped_or_refused_leaves_the_segment_and_nothing_else() {
         let disk = raw_disk();
         let raw = segment::open(&disk, 7).unwrap();
         disk.fail_call_with(disk.calls() + call, false, if call % 2 == 0 { DiskFault::InputOutput } else { DiskFault::NoSpace });
-        match packing::write(&disk, &raw, &mut |_| true) {
+        let written = packing::write(&disk, &raw, &mut |_| true);
+        disk.heal();
+        match written {
             Ok(packed) => assert!(packed.is_some()),
             Err(_) => {
                 failed += 1;
