@@ -68,6 +68,7 @@ impl Contents {
         let mut header = vec![0; SEGMENT_HEADER_BYTES];
         header[..7].copy_from_slice(MAGIC);
         header[7] = VERSION;
+        header[12..16].copy_from_slice(&self.segment.flags.to_le_bytes());
         header[16..24].copy_from_slice(&self.segment.number.to_le_bytes());
         header[24..32].copy_from_slice(&self.segment.epoch.to_le_bytes());
         header[32..40].copy_from_slice(&self.segment.bytes.to_le_bytes());
@@ -107,7 +108,7 @@ impl Contents {
         let word = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes"));
         let long = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("eight bytes"));
         let lineage = LineageId(header[40..56].try_into().expect("sixteen bytes"));
-        let segment = SegmentHeader { number: long(16), epoch: long(24), bytes: long(32), lineage };
+        let segment = SegmentHeader { number: long(16), epoch: long(24), bytes: long(32), lineage, flags: word(12) };
         let (block_bytes, count) = (u64::from(word(56)), u64::from(word(60)));
         let sizes = PACKED_BLOCK_BYTES_MIN..=PACKED_BLOCK_BYTES;
         // Offsets within a segment fit 32 bits.

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use super::files::OpenFiles;
+use super::filter::Probe;
 use super::index::{CommandRef, EntityRef, FrameRef, SegmentIndex};
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::{SealSummary, SealedIndex};
@@ -102,6 +103,11 @@ impl SealedSegment {
         self.index.may_have(hash)
     }
 
+    /// The same, for whoever asks many segments.
+    pub(crate) fn answers(&self, probe: &Probe) -> bool {
+        self.index.answers(probe)
+    }
+
     pub(crate) fn head(&self, entity: KeyHash) -> io::Result<Option<Head>> {
         self.ask(|index| index.head(entity), |index| index.entities.get(&entity).map(|entry| entry.head.clone()))
     }
@@ -120,6 +126,11 @@ impl SealedSegment {
 
     pub(crate) fn frames(&self) -> io::Result<Vec<FrameRef>> {
         self.ask(SealedIndex::frames, |index| index.frames.clone())
+    }
+
+    /// The first frame that has events.
+    pub(crate) fn first_frame(&self) -> io::Result<Option<FrameRef>> {
+        self.ask(SealedIndex::first_frame, |index| index.frames.first().copied())
     }
 
     pub(crate) fn keys_after(&self, kind: &str, after: Option<&EntityKey>, limit: usize) -> io::Result<Vec<EntityKey>> {

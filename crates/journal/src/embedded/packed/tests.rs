@@ -13,7 +13,7 @@ fn image() -> Vec<u8> {
     let text: Vec<u8> = (0..2_000).flat_map(|number: u32| format!("{{\"n\":{number}}}").into_bytes()).take(BLOCK).collect();
     let mut image = [&text[..], &noise, &vec![0; 2 * BLOCK], &text, &text[..BLOCK / 2]].concat();
     let bytes = image.len() as u64;
-    let header = SegmentHeader { number: 7, epoch: 9, bytes, lineage: LineageId([3; 16]) };
+    let header = SegmentHeader { number: 7, epoch: 9, bytes, lineage: LineageId([3; 16]), flags: 1 };
     image[..SEGMENT_HEADER_BYTES].copy_from_slice(&header.encode());
     image
 }
@@ -162,7 +162,7 @@ fn forged(contents: &Contents, blocks: &[u8]) -> SimDisk {
 }
 
 fn contents(bytes: u64, stored: &[&[u8]]) -> Contents {
-    let segment = SegmentHeader { number: 7, epoch: 9, bytes, lineage: LineageId([3; 16]) };
+    let segment = SegmentHeader { number: 7, epoch: 9, bytes, lineage: LineageId([3; 16]), flags: 1 };
     let rows = stored.iter().map(|stored| Row { stored: stored.len() as u32, checksum: checksum(stored) });
     Contents { segment, block_bytes: BLOCK as u64, rows: rows.collect() }
 }
