@@ -133,6 +133,7 @@ pub(super) const NAMES: &[Torture] = &[
     fuzz("fuzz-frame", "frame", "the decoder of frames and commits under a fuzzer; a round is an input"),
     fuzz("fuzz-segment", "segment", "a whole directory with one fuzzed segment: looked at, verified, recovered"),
     fuzz("fuzz-seal", "seal", "the footer and the rows of a sealed index"),
+    fuzz("fuzz-packed", "packed", "a packed segment: its header, its table and its blocks"),
     fuzz("fuzz-registers", "registers", "the registers' log"),
     fuzz("fuzz-roots", "roots", "the log of the segments' roots: read, opened, gone on with"),
     fuzz("fuzz-proof", "proof", "a root as a person keeps it, and the path of a proof"),

@@ -54,10 +54,17 @@ fn options(disk: &Arc<SimDisk>) -> Options {
     }
 }
 
+/// What an attacker changes lies in the plain: a packed segment is unpacked, changed and packed again as easily.
+fn opened(disk: &Arc<SimDisk>) -> (EmbeddedJournal, Stepper) {
+    let (journal, stepper) = EmbeddedJournal::open_stepped(options(disk)).unwrap();
+    journal.set_packing(false);
+    (journal, stepper)
+}
+
 /// A journal with these commits, its marker written, its roots kept. The same seed makes the same history every time.
 fn journal_of(commits: impl IntoIterator<Item = Commit>) -> Arc<SimDisk> {
     let disk = Arc::new(SimDisk::new(7));
-    let (journal, stepper) = EmbeddedJournal::open_stepped(options(&disk)).unwrap();
+    let (journal, stepper) = opened(&disk);
     for commit in commits {
         let answer = journal.append(commit);
         stepper.settle();
@@ -319,7 +326,7 @@ fn a_log_that_is_written_anew_otherwise_is_found() {
 #[test]
 fn a_root_is_found_again_after_the_log_has_gone_on() {
     let disk = Arc::new(SimDisk::new(7));
-    let (journal, stepper) = EmbeddedJournal::open_stepped(options(&disk)).unwrap();
+    let (journal, stepper) = opened(&disk);
     let mut taken = Vec::new();
     for number in 0..40 {
         let answer = journal.append(commit(number));
@@ -377,7 +384,7 @@ fn a_damaged_log_of_roots_is_said_and_made_again() {
         let copy = Arc::new(target.disk.crash());
         copy.rot(ROOTS, at, 2).unwrap();
         let torn = damage(&copy, None).is_empty();
-        let (journal, stepper) = EmbeddedJournal::open_stepped(options(&copy)).unwrap();
+        let (journal, stepper) = opened(&copy);
         stepper.scrub();
         let told = journal.scrub_status().unwrap().damage;
         assert!(torn || told.len() == 1 && told[0].contains("roots-1.aside"), "byte {at}: {told:?}");
@@ -417,7 +424,7 @@ fn segments_that_an_older_version_sealed_get_their_roots() {
     let copy = Arc::new(target.disk.crash());
     copy.remove(ROOTS).unwrap();
     assert_eq!(damage(&copy, Some(&target.root)), Vec::<String>::new());
-    let (journal, stepper) = EmbeddedJournal::open_stepped(options(&copy)).unwrap();
+    let (journal, stepper) = opened(&copy);
     stepper.scrub();
     let roots = journal.scrub_status().unwrap().roots;
     assert!(roots.0 > 1 && roots.0 == roots.1, "{roots:?}");
@@ -433,7 +440,7 @@ fn a_bit_that_rots_at_rest_is_found_in_one_pass_and_no_other_read_fails() {
     for nth in 0..target.segments.len() {
         for offset in (512..target.used(nth) as u64).step_by(97) {
             let copy = Arc::new(target.disk.crash());
-            let (journal, stepper) = EmbeddedJournal::open_stepped(options(&copy)).unwrap();
+            let (journal, stepper) = opened(&copy);
             stepper.scrub();
             assert_eq!(journal.scrub_status().unwrap().damage, Vec::<String>::new());
             copy.rot(&target.names[nth], offset, (offset % 8) as u8).unwrap();
