@@ -21,7 +21,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::record::{self, CommitPlace, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
+pub(crate) use super::crc::checksum;
+use super::crc::joined;
+use super::record::{self, CommitPlace, EncodedCommands, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
 use crate::cursor::{LineageId, Position};
 use crate::read::Recorded;
 use crate::seams::{AlignedBuffer, BLOCK_BYTES};
@@ -34,11 +36,6 @@ const POSITION_MAX: Position = Position::MAX / 2;
 const KIND_COMMITS: u16 = 0;
 const KIND_MARKER: u16 = 1;
 const SECTION_COMMIT: u64 = 1;
-
-/// CRC-32C, as in RFC 3720.
-pub(crate) fn checksum(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
-}
 
 /// What a frame's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +88,9 @@ pub(crate) struct FrameBuilder {
     buffer: AlignedBuffer,
     sections: u16,
     events: u32,
+    /// The checksum of what stands behind the frame's header, as far as it was made.
+    sum: u32,
+    summed_upto: usize,
     /// Of the section at hand; used again.
     header: Vec<u8>,
 }
@@ -99,7 +99,14 @@ impl FrameBuilder {
     pub(crate) fn new(mut buffer: AlignedBuffer) -> Self {
         buffer.clear();
         buffer.extend(&[0; FRAME_HEADER_BYTES]);
-        Self { buffer, sections: 0, events: 0, header: Vec::with_capacity(SECTION_HEADER_BYTES_MAX) }
+        Self {
+            buffer,
+            sections: 0,
+            events: 0,
+            sum: 0,
+            summed_upto: FRAME_HEADER_BYTES,
+            header: Vec::with_capacity(SECTION_HEADER_BYTES_MAX),
+        }
     }
 
     /// The buffer back: nothing came of the frame.
@@ -122,19 +129,44 @@ impl FrameBuilder {
     }
 
     /// Adds a commit in two parts; gives the place of its section header within the frame and the section's whole length.
-    pub(crate) fn commit(&mut self, head: &[u8], commands: &[u8], events: u32) -> (usize, usize) {
+    pub(crate) fn commit(&mut self, head: &[u8], commands: &EncodedCommands, events: u32) -> (usize, usize) {
         let place = self.buffer.len();
         self.header.clear();
         put_varint(&mut self.header, SECTION_COMMIT << 1);
-        put_varint(&mut self.header, (head.len() + commands.len()) as u64);
+        put_varint(&mut self.header, (head.len() + commands.bytes.len()) as u64);
         let sum_place = place + self.header.len();
         self.header.extend_from_slice(&[0; 4]);
-        [&*self.header, head, commands].into_iter().for_each(|part| self.buffer.extend(part));
-        let sum = checksum(&self.buffer[sum_place + 4..]);
-        self.buffer[sum_place..sum_place + 4].copy_from_slice(&sum.to_le_bytes());
+        [&*self.header, head, &*commands.bytes].into_iter().for_each(|part| self.buffer.extend(part));
+        let payload_place = sum_place + 4;
+        let sum = match commands.sum {
+            Some(of_commands) => joined(checksum(head), of_commands, commands.bytes.len()),
+            None => checksum(&self.buffer[payload_place..]),
+        };
+        self.buffer[sum_place..payload_place].copy_from_slice(&sum.to_le_bytes());
+        if commands.sum.is_some() {
+            self.sum_upto(payload_place);
+            self.sum = joined(self.sum, sum, self.buffer.len() - payload_place);
+            self.summed_upto = self.buffer.len();
+        }
         self.sections += 1;
         self.events += events;
         (place, self.buffer.len() - place)
+    }
+
+    fn sum_upto(&mut self, place: usize) {
+        let behind = &self.buffer[self.summed_upto..place];
+        self.sum = joined(self.sum, checksum(behind), behind.len());
+        self.summed_upto = place;
+    }
+
+    /// The checksum of the frame, whose header is there.
+    fn whole_sum(&mut self) -> u32 {
+        if self.summed_upto == FRAME_HEADER_BYTES {
+            return checksum(&self.buffer[8..]);
+        }
+        let length = self.buffer.len();
+        self.sum_upto(length);
+        joined(checksum(&self.buffer[8..FRAME_HEADER_BYTES]), self.sum, length - FRAME_HEADER_BYTES)
     }
 
     /// Writes the header, pads, and gives the frame with its checksum.
@@ -152,7 +184,7 @@ impl FrameBuilder {
         head[48..52].copy_from_slice(&self.events.to_le_bytes());
         head[52..54].copy_from_slice(&self.sections.to_le_bytes());
         head[54..56].copy_from_slice(&kind.to_le_bytes());
-        let sum = checksum(&self.buffer[8..]);
+        let sum = self.whole_sum();
         self.buffer[4..8].copy_from_slice(&sum.to_le_bytes());
         self.buffer.pad_to(BLOCK_BYTES);
         let header = FrameHeader::peek(&self.buffer).expect("a frame that was just made has its magic");
@@ -305,15 +337,15 @@ mod tests {
 
     const PLACE: CommitPlace = CommitPlace { lineage: LineageId([1; 16]), position: 7 };
 
-    /// A frame of two commits of one event each, whose builder was told that the second has `events`.
-    fn frame(events: u32) -> Bytes {
+    /// A commit of one event with so many bytes.
+    fn encoded(payload_bytes: usize) -> EncodedCommit {
         let event = EventData {
             name: "done".into(),
             version: 1,
             content: ContentType::Json,
             flags: EventFlags(0),
             tags: Vec::new(),
-            payload: Bytes::from_static(b"{}"),
+            payload: vec![b'x'; payload_bytes].into(),
         };
         let command = CommandRecord {
             entity: EntityKey::new("cart", "c1").unwrap(),
@@ -324,18 +356,41 @@ mod tests {
             reply: Bytes::new(),
             events: vec![event],
         };
-        let encoded = EncodedCommit::new(&Commit { commands: vec![command], ..Commit::default() });
+        EncodedCommit::new(&Commit { commands: vec![command], ..Commit::default() })
+    }
+
+    /// A frame of commits of one event each with so many bytes, whose builder was told that the last one has `events`.
+    fn frame_of(payloads: &[usize], events: u32) -> Bytes {
         let time = Timestamp::from_micros(5);
         let assigned = Assigned { id: None, time, position: PLACE.position, first_sequences: FirstSequences::of_one(1) };
-        let mut head = Vec::new();
-        encoded.put_head(&assigned, &mut head);
         let mut builder = FrameBuilder::new(AlignedBuffer::with_capacity(BLOCK_BYTES));
-        builder.commit(&head, encoded.commands(), 1);
-        builder.commit(&head, encoded.commands(), events);
+        for (number, payload_bytes) in payloads.iter().enumerate() {
+            let (encoded, mut head) = (encoded(*payload_bytes), Vec::new());
+            encoded.put_head(&assigned, &mut head);
+            builder.commit(&head, encoded.commands(), if number + 1 == payloads.len() { events } else { 1 });
+        }
         let chain = Chain { previous: 0, epoch: 3, first_position: PLACE.position, durable_upto: 0 };
         let (buffer, header) = builder.finish(chain, 512);
         assert_eq!(verify(&buffer, 3, 512), Ok(header));
         Bytes::copy_from_slice(&buffer[..header.length as usize])
+    }
+
+    fn frame(events: u32) -> Bytes {
+        frame_of(&[2, 2], events)
+    }
+
+    #[test]
+    fn large_commits_are_summed_by_those_who_append_them_and_the_sums_fit() {
+        assert!(encoded(100_000).commands().sum.is_some() && encoded(100).commands().sum.is_none());
+        for payloads in [&[100_000][..], &[2, 100_000], &[100_000, 2, 2], &[40_000, 100_000, 2, 70_000, 2]] {
+            let frame = frame_of(payloads, 1);
+            let placed = commits(&frame, PLACE.lineage).unwrap();
+            assert_eq!(placed.len(), payloads.len());
+            for PlacedCommit { commit, place, length } in placed {
+                let position = CommitPlace { position: commit.first_position, ..PLACE };
+                assert_eq!(section(&frame.slice(place..place + length), position), Ok(Some(commit)));
+            }
+        }
     }
 
     #[test]

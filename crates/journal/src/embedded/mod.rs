@@ -19,6 +19,7 @@
 
 mod backup;
 mod check;
+mod crc;
 mod durable_log;
 mod evidence;
 mod files;
