@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
-use super::frame::{self, FrameFault};
-use super::index::{EntityRef, FrameRef, ItemHashes, SectionRef, SegmentIndex};
+use super::frame::{self, FrameFault, Section};
+use super::index::{DELETED, EntityRef, FrameRef, ItemHashes, SectionRef, SegmentIndex};
 use super::limits::{CHUNK_BYTES, KEYS_AT_ONCE};
 use super::pipeline::Shared;
 use super::record::{CommitPlace, Names, StoredCommand, StoredCommit};
@@ -19,6 +19,7 @@ use super::sealed::{Held, SealedSegment};
 use super::segment::{HeaderFault, Segment};
 use super::sequencer::Sequencer;
 use crate::commit::{TagQuery, TagQueryItem};
+use crate::compaction::BASELINE;
 use crate::contract_traits::BoxFuture;
 use crate::cursor::{Cursor, Lineage, LineageId, Position};
 use crate::error::ReadError;
@@ -29,7 +30,9 @@ use crate::time::Timestamp;
 /// Starts a read.
 pub(crate) fn read(shared: &Arc<Shared>, lineage: &Arc<Lineage>, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
     let head = *shared.durable.borrow();
-    let at = match lineage.resolve(from, head, 0) {
+    // An entity is read from its `$baseline` on, wherever that lies.
+    let floor = if matches!(selection, Selection::Entity { .. }) { 0 } else { shared.lock().floor };
+    let at = match lineage.resolve(from, head, floor) {
         Ok(at) => at,
         Err(error) => return Events::failed(error),
     };
@@ -42,6 +45,7 @@ pub(crate) fn read(shared: &Arc<Shared>, lineage: &Arc<Lineage>, selection: Sele
             hash: entity.hash(),
             entity,
             next_sequence: from_sequence.max(1),
+            dense: at == 0,
             after: at,
             at,
             pending: VecDeque::new(),
@@ -474,8 +478,8 @@ fn damaged_frame(segment: u64, frame: &FrameRef, fault: FrameFault) -> ReadError
     ReadError::Damaged { place, resume: None }
 }
 
-/// One commit by its place.
-pub(crate) async fn section(shared: &Arc<Shared>, segment: Held, place: SectionRef) -> Result<StoredCommit, ReadError> {
+/// One commit, or what remains of some, by its place.
+pub(crate) async fn section(shared: &Arc<Shared>, segment: Held, place: SectionRef) -> Result<Section, ReadError> {
     let recent = shared.lock().recent.get(segment.number(), u64::from(place.offset), place.length as usize);
     match recent {
         Some(bytes) => decode_section(shared.lineage, segment.number(), place, &bytes),
@@ -483,12 +487,12 @@ pub(crate) async fn section(shared: &Arc<Shared>, segment: Held, place: SectionR
     }
 }
 
-fn read_section(shared: &Shared, segment: &Held, place: SectionRef) -> Result<StoredCommit, ReadError> {
+fn read_section(shared: &Shared, segment: &Held, place: SectionRef) -> Result<Section, ReadError> {
     let open = segment.open().map_err(|fault| unreadable(segment.number(), fault))?;
     decode_section(shared.lineage, segment.number(), place, &read_at(&open, place.offset, place.length as usize)?)
 }
 
-fn decode_section(lineage: LineageId, segment: u64, place: SectionRef, bytes: &Bytes) -> Result<StoredCommit, ReadError> {
+fn decode_section(lineage: LineageId, segment: u64, place: SectionRef, bytes: &Bytes) -> Result<Section, ReadError> {
     let damage = || ReadError::Damaged {
         place: format!("segment {segment}: the commit at byte {} (position {} on) is damaged; run verify", place.offset, place.position),
         resume: None,
@@ -502,6 +506,8 @@ struct EntitySource {
     entity: EntityKey,
     hash: KeyHash,
     next_sequence: u64,
+    /// The next event is the one with that sequence, or one that stands for those before it.
+    dense: bool,
     after: Position,
     at: Position,
     pending: VecDeque<(Held, EntityRef)>,
@@ -581,13 +587,22 @@ impl EntitySource {
         self.pending.drain(..commits.len());
         let wanted = |event: &Recorded| event.entity == self.entity && event.sequence >= self.next_sequence && event.position > self.after;
         let events: Vec<_> = commits.into_iter().flat_map(StoredCommit::into_events).filter(wanted).collect();
-        if let Some(last) = events.last() {
-            self.next_sequence = last.sequence + 1;
-            self.tail.told = (last.position == self.at).then_some(self.at);
+        for event in events {
+            // What was left in front of events that are gone says nothing without them.
+            if self.dense && event.sequence != self.next_sequence && !stands_for_others(&event) {
+                continue;
+            }
+            (self.next_sequence, self.dense) = (event.sequence + 1, true);
+            self.tail.told = (event.position == self.at).then_some(self.at);
+            self.buffer.push_back(Read::Event(Arc::new(event)));
         }
-        self.buffer.extend(events.into_iter().map(|event| Read::Event(Arc::new(event))));
         Ok(())
     }
+}
+
+/// Whether an event stands for all events of its entity before it.
+fn stands_for_others(event: &Recorded) -> bool {
+    &*event.name == BASELINE || &*event.name == DELETED
 }
 
 impl EntitySource {
@@ -647,9 +662,11 @@ fn read_reference(shared: &Shared, segment: &Held, entity: &EntityKey, found: En
 }
 
 /// The commit, when it is the one that the index means: it has the entity's event of that sequence.
-fn holds(commit: StoredCommit, segment: u64, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
+fn holds(section: Section, segment: u64, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
     let meant = |command: &StoredCommand| command.sequence_after() == found.last_sequence && command.record.entity == *entity;
-    if commit.commands.iter().any(meant) {
+    if let Section::Commit(commit) = section
+        && commit.commands.iter().any(meant)
+    {
         return Ok(commit);
     }
     let place = format!("segment {segment}: the commit at byte {} is not the one that the index names; run verify", found.section.offset);

@@ -334,6 +334,13 @@ impl SealedIndex {
         Ok(bytes.chunks_exact(POSITION_ROW).map(|row| Row(row).u64()).collect())
     }
 
+    /// The first frame that has events, if one has.
+    pub(crate) fn first_frame(&self) -> io::Result<Option<FrameRef>> {
+        let bytes = self.rows(PartName::Frames, FRAME_ROW, 0, self.parts[PartName::Frames as usize].count.min(1))?;
+        let mut row = Row(&bytes);
+        Ok((!bytes.is_empty()).then(|| FrameRef { first_position: row.u64(), offset: row.u32(), length: row.u32() }))
+    }
+
     /// All frames, in order.
     pub(crate) fn frames(&self) -> io::Result<Vec<FrameRef>> {
         let bytes = self.rows(PartName::Frames, FRAME_ROW, 0, self.parts[PartName::Frames as usize].count)?;

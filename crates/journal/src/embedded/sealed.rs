@@ -128,6 +128,11 @@ impl SealedSegment {
         self.ask(SealedIndex::frames, |index| index.frames.clone())
     }
 
+    /// The first frame that has events.
+    pub(crate) fn first_frame(&self) -> io::Result<Option<FrameRef>> {
+        self.ask(SealedIndex::first_frame, |index| index.frames.first().copied())
+    }
+
     pub(crate) fn keys_after(&self, kind: &str, after: Option<&EntityKey>, limit: usize) -> io::Result<Vec<EntityKey>> {
         self.ask(|index| index.keys_after(kind, after, limit), |index| index.keys_after(kind, after, Position::MAX, limit))
     }

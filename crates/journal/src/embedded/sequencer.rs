@@ -26,6 +26,7 @@ use super::record::{Assigned, EncodedCommit};
 use super::registers::RegisterTable;
 use super::sealed::Held;
 use super::segment::{LogPlace, Segment};
+use super::upkeep::floor_of;
 use crate::commit::Commit;
 use crate::cursor::{Lineage, Position};
 use crate::error::AppendError;
@@ -224,6 +225,8 @@ pub(crate) struct Sequencer {
     pub(crate) seal_waits: bool,
     /// A commit was refused for lack of room, and there has been none since.
     pub(crate) full_disk: bool,
+    /// The last position in front of the first event that is still there.
+    pub(crate) floor: Position,
     queue: VecDeque<Pending>,
     queue_bytes: usize,
     in_flight: VecDeque<InFlight>,
@@ -254,7 +257,7 @@ pub(crate) struct Start {
 
 impl Sequencer {
     pub(crate) fn new(start: Start) -> Self {
-        let durable = start.place.position - 1;
+        let (durable, floor) = (start.place.position - 1, floor_of(&start.sealed));
         Self {
             lineage: start.lineage,
             lookup: Arc::new(Lookup::new(Arc::clone(&start.sealed))),
@@ -280,6 +283,7 @@ impl Sequencer {
             sealing: false,
             seal_waits: false,
             full_disk: false,
+            floor,
             queue: VecDeque::new(),
             queue_bytes: 0,
             in_flight: VecDeque::new(),
