@@ -480,7 +480,10 @@ mod tests {
             assert_eq!(placed.len(), payloads.len());
             for PlacedCommit { commit, place, length } in placed {
                 let position = CommitPlace { position: commit.first_position, ..PLACE };
-                assert_eq!(section(&frame.slice(place..place + length), position), Ok(Some(commit)));
+                let Ok(Some(Section::Commit(alone))) = section(&frame.slice(place..place + length), position) else {
+                    panic!("its section is not whole")
+                };
+                assert_eq!(alone, commit);
             }
         }
     }
