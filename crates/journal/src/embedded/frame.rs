@@ -36,7 +36,7 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 64;
 /// Kind, length and checksum, at most.
 pub(crate) const SECTION_HEADER_BYTES_MAX: usize = 2 * VARINT_BYTES_MAX + 4;
 const MAGIC: &[u8; 4] = b"HWFR";
-const POSITION_MAX: Position = Position::MAX / 2;
+pub(crate) const POSITION_MAX: Position = Position::MAX / 2;
 const KIND_COMMITS: u16 = 0;
 const KIND_MARKER: u16 = 1;
 const KIND_END: u16 = 2;
