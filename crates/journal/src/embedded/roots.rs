@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_record_whose_events_would_run_over_is_none() {
         let body = |first: u64, count: u64, subtrees: usize| {
-            let head = [1, first, count].iter().flat_map(|word| word.to_le_bytes()).chain([0; 64]);
+            let head = [1, first, count].into_iter().flat_map(u64::to_le_bytes).chain([0; 64]);
             head.chain((subtrees as u32).to_le_bytes()).chain(vec![3; subtrees * 32]).collect::<Vec<u8>>()
         };
         assert!(RootRecord::decode(&body(1, 7, 3)).is_some());
