@@ -74,6 +74,6 @@ const _: () = assert!(SEGMENT_BYTES_MAX < u32::MAX as u64, "offsets within a seg
 const _: () = assert!(FRAME_BYTES_TARGET as u64 <= SEGMENT_BYTES_MIN);
 const _: () = assert!((FRAME_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
 const _: () = assert!(SPLIT_BYTES_MIN < FRAME_BYTES_TARGET);
-const _: () = assert!(READ_BYTES as u64 % PACKED_BLOCK_BYTES == 0, "a read holds whole blocks");
+const _: () = assert!((READ_BYTES as u64).is_multiple_of(PACKED_BLOCK_BYTES), "a read holds whole blocks");
 const _: () = assert!(PACKED_BLOCK_BYTES.is_power_of_two() && PACKED_BLOCK_BYTES_MIN.is_power_of_two());
 const _: () = assert!(PACKED_BLOCKS_KEPT > 0 && PACKED_BLOCK_BYTES as usize * PACKED_BLOCKS_KEPT * OPEN_FILES_MAX <= 16 * 1024 * 1024);
