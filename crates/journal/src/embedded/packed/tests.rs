@@ -1,3 +1,5 @@
+//! The tests of packed segments: every kind of block, every bit, every cut, and sizes that are lies.
+
 use super::super::packing::{self, TEMPORARY};
 use super::super::segment::{self, Segment};
 use super::*;
