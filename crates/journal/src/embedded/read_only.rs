@@ -88,10 +88,17 @@ impl ReadOnlyJournal {
         self.lineage.cursor(self.survey.head)
     }
 
-    /// How many events are whole, those included that compaction has dropped: their leaves are there.
+    /// How many events are there and whole.
     #[must_use]
     pub fn event_count(&self) -> u64 {
-        self.survey.stretches.iter().map(|stretch| stretch.positions.end - stretch.positions.start).sum()
+        let positions: u64 = self.survey.stretches.iter().map(|stretch| stretch.positions.end - stretch.positions.start).sum();
+        positions - self.survey.gone
+    }
+
+    /// How many events compaction has dropped.
+    #[must_use]
+    pub fn gone_count(&self) -> u64 {
+        self.survey.gone
     }
 
     /// The commits after a place as they were stored, in order. A commit counts as after a place when its last event is.

@@ -88,6 +88,8 @@ pub(crate) struct Survey {
     pub(crate) segments: Vec<Surveyed>,
     pub(crate) segment_count: u64,
     pub(crate) bytes: u64,
+    /// Events that compaction has dropped.
+    pub(crate) gone: u64,
 }
 
 /// Walks over all segments up to a number; `progress` hears of each.
@@ -138,6 +140,7 @@ struct Surveyor {
     segments: Vec<Surveyed>,
     segment_count: u64,
     bytes: u64,
+    gone: u64,
 }
 
 impl Surveyor {
@@ -155,6 +158,7 @@ impl Surveyor {
             segments: Vec::new(),
             segment_count: 0,
             bytes: 0,
+            gone: 0,
         }
     }
 
@@ -244,6 +248,7 @@ impl Surveyor {
         }
         self.faults.clear();
         self.torn = None;
+        self.gone += frame.remains.iter().map(|placed| placed.remains.event_count()).sum::<u64>();
         let next = frame.header.next_position();
         match self.stretches.last_mut().filter(|last| frame.follows && last.header == header && last.bytes.end == frame.offset) {
             Some(last) => (last.bytes.end, last.positions.end) = (end, next),
@@ -307,6 +312,7 @@ impl Surveyor {
             segments: self.segments,
             segment_count: self.segment_count,
             bytes: self.bytes,
+            gone: self.gone,
             stretches,
         }
     }

@@ -79,6 +79,12 @@ pub fn verify_against(disk: &Arc<dyn Disk>, asked: Option<&Root>, mut progress: 
     Ok(verified)
 }
 
+/// What compaction has dropped is no damage, and worth knowing.
+fn gone_note(journal: &ReadOnlyJournal) -> Option<String> {
+    let gone = journal.gone_count();
+    (gone > 0).then(|| format!("{gone} events were dropped by compaction; what remains of them fits the roots"))
+}
+
 impl Verified {
     fn of(journal: &ReadOnlyJournal) -> Self {
         let mut verified = Self {
@@ -86,7 +92,7 @@ impl Verified {
             events: journal.event_count(),
             bytes: journal.survey.bytes,
             damage: journal.identity_fault().map(str::to_owned).into_iter().collect(),
-            notes: journal.notes().to_vec(),
+            notes: journal.notes().iter().cloned().chain(gone_note(journal)).collect(),
             ..Self::default()
         };
         verified.damage.extend(journal.damage().iter().map(ToString::to_string));
