@@ -39,6 +39,7 @@ use crate::delivery::{
     stopped, watch_progress,
 };
 use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX};
+use crate::retention::pins::Pin;
 use record::Progress;
 use session::{End, Lessons, Session};
 
@@ -153,6 +154,22 @@ impl Processors {
         let mut parked: Vec<HeldKey> = keys.parked().values().cloned().collect();
         parked.sort_by(|one, other| (&one.kind, &one.id).cmp(&(&other.kind, &other.id)));
         Ok(parked)
+    }
+
+    /// Where each of them has still to read from.
+    pub(crate) async fn pins(&self) -> Result<Vec<Pin>, ReadError> {
+        let mut pins = Vec::new();
+        for shared in &self.all {
+            let (journal, name) = (&*shared.seams.journal, shared.name());
+            let Some((progress, _)) = record::read_progress(journal, name).await? else { continue };
+            pins.push(Pin::behind(format!("processor {name}"), progress.cursor));
+            let keys = keys::Keys::read(journal, name, progress.generation).await?;
+            for (key, parked) in keys.parked() {
+                let from = journal.lineage().cursor(park::waits_from(parked));
+                pins.push(Pin::at(format!("the parked key {key} of processor {name}"), from));
+            }
+        }
+        Ok(pins)
     }
 
     /// What a processor remembers of a key.
