@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use journal::embedded::BulkWriter;
 use journal::{Lineage, Position};
 
 use crate::engine::{self, Engine};
@@ -71,6 +72,12 @@ impl New {
     pub(crate) fn begin(&self, parent: Lineage, fork: Position) -> Result<Engine, Failure> {
         self.clear()?;
         engine::open(&self.filled, Some((parent, fork)))
+    }
+
+    /// A writer of a history that grows out of a backed up one.
+    pub(crate) fn fill(&self, parent: &Lineage, fork: Position) -> Result<BulkWriter, Failure> {
+        self.clear()?;
+        engine::fill(&self.filled, parent, fork)
     }
 
     /// Another import may be at work there: only its owner empties it. The directory itself stays, because it is what is locked.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! frame    magic "HWFR" | checksum u32 | length u32 | previous u32 | epoch u64 | first position u64 | durable upto u64
-//!          | offset u64 | event count u32 | section count u16 | kind u16 | reserved u64
+//!          | offset u64 | event count u32 | section count u16 | kind u16 | link u32 | reserved u32
 //!          | section* | zeros up to a multiple of 512
 //! section  kind v (twice the type, and 1 if it must be understood) | length v | checksum u32 | payload
 //! ```
@@ -10,16 +10,20 @@
 //! Little-endian. `checksum` is CRC-32C (Castagnoli) over bytes 8 to `length`; `previous` is the checksum of the frame before, over segments;
 //! `epoch` is the segment's; `offset` is the frame's own place in its segment, so that a misdirected write is no frame;
 //! `durable upto` is the last position that was durable when the frame was made: damage at or below it is damage, never a
-//! torn tail. Kind 0 has commits, kind 1 is a marker: no sections, written when the pipeline is idle. The commits' events have the
+//! torn tail. Kind 0 has commits, kind 1 is a marker: no sections, written when the pipeline is idle. Kind 2 ends a segment that was
+//! compacted: no sections, and `link` is what the next frame has as `previous`, because that one was made behind the frame that once stood
+//! here. The commits' events have the
 //! positions from `first position` on, in order, and are as many as `event count` says. A section's own checksum covers its payload,
 //! so that a point read need not take the frame. A reader skips sections it does not know, unless bit 0 of their kind says
 //! that they must be understood.
 //!
-//! Section types: 1 commit. Reserved: 16 leaves, 17 root, 18 baseline, 19 compressed.
+//! Section types: 1 commit; 16 remains of dropped events (`remains`), which count as those events do. Reserved: 17 root, 18 baseline,
+//! 19 compressed.
 
 use bytes::Bytes;
 
 use super::record::{CommitPlace, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
+use super::remains::Remains;
 use crate::cursor::{LineageId, Position};
 use crate::seams::{AlignedBuffer, BLOCK_BYTES};
 
@@ -30,7 +34,9 @@ const MAGIC: &[u8; 4] = b"HWFR";
 const POSITION_MAX: Position = Position::MAX / 2;
 const KIND_COMMITS: u16 = 0;
 const KIND_MARKER: u16 = 1;
+const KIND_END: u16 = 2;
 const SECTION_COMMIT: u64 = 1;
+const SECTION_REMAINS: u64 = 16;
 
 /// CRC-32C, as in RFC 3720.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
@@ -49,6 +55,8 @@ pub(crate) struct FrameHeader {
     pub(crate) offset: u64,
     pub(crate) event_count: u32,
     pub(crate) section_count: u16,
+    kind: u16,
+    link: u32,
 }
 
 impl FrameHeader {
@@ -70,12 +78,19 @@ impl FrameHeader {
             offset: long(40),
             event_count: word(48),
             section_count: u16::from_le_bytes([bytes[52], bytes[53]]),
+            kind: u16::from_le_bytes([bytes[54], bytes[55]]),
+            link: word(56),
         })
     }
 
     /// Bytes on disk, with padding.
     pub(crate) fn padded(&self) -> u64 {
         u64::from(self.length).next_multiple_of(BLOCK_BYTES as u64)
+    }
+
+    /// What the next frame has as `previous`.
+    pub(crate) fn chain(&self) -> u32 {
+        if self.kind == KIND_END { self.link } else { self.checksum }
     }
 
     pub(crate) fn next_position(&self) -> Position {
@@ -120,13 +135,29 @@ impl FrameBuilder {
 
     /// Adds a commit in two parts; gives the place of its section header within the frame and the section's whole length.
     pub(crate) fn commit(&mut self, head: &[u8], commands: &[u8], events: u32) -> (usize, usize) {
+        self.section(SECTION_COMMIT << 1, [head, commands], events)
+    }
+
+    /// Adds what remains of events.
+    pub(crate) fn remains(&mut self, remains: &Remains) {
+        self.section(SECTION_REMAINS << 1 | 1, [&remains.encode(), &[]], remains.event_count() as u32);
+    }
+
+    /// Adds a section as it stood in another frame.
+    pub(crate) fn again(&mut self, section: &[u8], events: u32) {
+        self.buffer.extend(section);
+        self.sections += 1;
+        self.events += events;
+    }
+
+    fn section(&mut self, kind: u64, payload: [&[u8]; 2], events: u32) -> (usize, usize) {
         let place = self.buffer.len();
         self.header.clear();
-        put_varint(&mut self.header, SECTION_COMMIT << 1);
-        put_varint(&mut self.header, (head.len() + commands.len()) as u64);
+        put_varint(&mut self.header, kind);
+        put_varint(&mut self.header, payload.iter().map(|part| part.len() as u64).sum());
         let sum_place = place + self.header.len();
         self.header.extend_from_slice(&[0; 4]);
-        [&*self.header, head, commands].into_iter().for_each(|part| self.buffer.extend(part));
+        [&*self.header, payload[0], payload[1]].into_iter().for_each(|part| self.buffer.extend(part));
         let sum = checksum(&self.buffer[sum_place + 4..]);
         self.buffer[sum_place..sum_place + 4].copy_from_slice(&sum.to_le_bytes());
         self.sections += 1;
@@ -135,9 +166,18 @@ impl FrameBuilder {
     }
 
     /// Writes the header, pads, and gives the frame with its checksum.
-    pub(crate) fn finish(mut self, chain: Chain, offset: u64) -> (AlignedBuffer, FrameHeader) {
-        let length = self.buffer.len() as u32;
+    pub(crate) fn finish(self, chain: Chain, offset: u64) -> (AlignedBuffer, FrameHeader) {
         let kind = if self.sections == 0 { KIND_MARKER } else { KIND_COMMITS };
+        self.finish_as(kind, 0, chain, offset)
+    }
+
+    /// The end of a segment that was compacted, behind which the log goes on as it did behind a frame with this checksum.
+    pub(crate) fn finish_end(self, link: u32, chain: Chain, offset: u64) -> (AlignedBuffer, FrameHeader) {
+        self.finish_as(KIND_END, link, chain, offset)
+    }
+
+    fn finish_as(mut self, kind: u16, link: u32, chain: Chain, offset: u64) -> (AlignedBuffer, FrameHeader) {
+        let length = self.buffer.len() as u32;
         let head = &mut self.buffer[..FRAME_HEADER_BYTES];
         head[..4].copy_from_slice(MAGIC);
         head[8..12].copy_from_slice(&length.to_le_bytes());
@@ -149,6 +189,7 @@ impl FrameBuilder {
         head[48..52].copy_from_slice(&self.events.to_le_bytes());
         head[52..54].copy_from_slice(&self.sections.to_le_bytes());
         head[54..56].copy_from_slice(&kind.to_le_bytes());
+        head[56..60].copy_from_slice(&link.to_le_bytes());
         let sum = checksum(&self.buffer[8..]);
         self.buffer[4..8].copy_from_slice(&sum.to_le_bytes());
         self.buffer.pad_to(BLOCK_BYTES);
@@ -200,22 +241,54 @@ pub(crate) struct PlacedCommit {
     pub(crate) length: usize,
 }
 
-/// The commits of a verified frame of a history. Its checksum covers the sections, so that theirs are not made again.
+/// What remains of events, with its place as a commit has one.
+pub(crate) struct PlacedRemains {
+    pub(crate) remains: Remains,
+    pub(crate) place: usize,
+    pub(crate) length: usize,
+}
+
+/// What a frame holds, in order of positions each.
+#[derive(Default)]
+pub(crate) struct Contents {
+    pub(crate) commits: Vec<PlacedCommit>,
+    pub(crate) remains: Vec<PlacedRemains>,
+}
+
+/// What one section holds.
+pub(crate) enum Section {
+    Commit(StoredCommit),
+    Remains(Remains),
+}
+
+/// The commits of a verified frame of a history.
 pub(crate) fn commits(frame: &Bytes, lineage: LineageId) -> Result<Vec<PlacedCommit>, FrameFault> {
+    Ok(contents(frame, lineage)?.commits)
+}
+
+/// What a verified frame of a history holds. Its checksum covers the sections, so that theirs are not made again.
+pub(crate) fn contents(frame: &Bytes, lineage: LineageId) -> Result<Contents, FrameFault> {
     let header = FrameHeader::peek(frame).ok_or(FrameFault::Absent)?;
-    let mut commits = Vec::with_capacity(usize::from(header.section_count));
+    let mut contents = Contents { commits: Vec::with_capacity(usize::from(header.section_count)), remains: Vec::new() };
     let (mut place, mut position, mut names) = (FRAME_HEADER_BYTES, header.first_position, Names::default());
     for _ in 0..header.section_count {
         let head = SectionHead::peek(frame.get(place..).unwrap_or_default()).ok_or(FrameFault::Damaged)?;
         let length = head.whole_length();
         let payload = || frame.slice(place + head.payload_place..place + length);
-        if let Some(commit) = understood(&head, payload, CommitPlace { lineage, position }, &mut names)? {
-            position += commit.event_count();
-            commits.push(PlacedCommit { commit, place, length });
+        match understood(&head, payload, CommitPlace { lineage, position }, &mut names)? {
+            Some(Section::Commit(commit)) => {
+                position += commit.event_count();
+                contents.commits.push(PlacedCommit { commit, place, length });
+            }
+            Some(Section::Remains(remains)) => {
+                position += remains.event_count();
+                contents.remains.push(PlacedRemains { remains, place, length });
+            }
+            None => {}
         }
         place += length;
     }
-    if position == header.next_position() { Ok(commits) } else { Err(FrameFault::Damaged) }
+    if position == header.next_position() { Ok(contents) } else { Err(FrameFault::Damaged) }
 }
 
 /// What stands in front of a section's payload.
@@ -242,8 +315,8 @@ impl SectionHead {
     }
 }
 
-/// The commit in one whole section; `None` for a section of another type that may be skipped.
-pub(crate) fn section(bytes: &Bytes, place: CommitPlace) -> Result<Option<StoredCommit>, FrameFault> {
+/// What one whole section holds; `None` for a section of another type that may be skipped.
+pub(crate) fn section(bytes: &Bytes, place: CommitPlace) -> Result<Option<Section>, FrameFault> {
     let head = SectionHead::peek(bytes).filter(|head| head.whole_length() == bytes.len()).ok_or(FrameFault::Damaged)?;
     let payload = bytes.slice(head.payload_place..);
     if checksum(&payload) != head.checksum {
@@ -252,18 +325,20 @@ pub(crate) fn section(bytes: &Bytes, place: CommitPlace) -> Result<Option<Stored
     understood(&head, || payload, place, &mut Names::default())
 }
 
-/// The commit in a section whose payload is known to be whole.
+/// What a section holds whose payload is known to be whole.
 fn understood(
     head: &SectionHead,
     payload: impl FnOnce() -> Bytes,
     place: CommitPlace,
     names: &mut Names,
-) -> Result<Option<StoredCommit>, FrameFault> {
-    match (head.kind >> 1, head.kind & 1) {
-        (SECTION_COMMIT, _) => StoredCommit::decode(&payload(), place, names).map(Some).ok_or(FrameFault::Damaged),
-        (_, 0) => Ok(None),
-        _ => Err(FrameFault::TooNew),
-    }
+) -> Result<Option<Section>, FrameFault> {
+    let section = match (head.kind >> 1, head.kind & 1) {
+        (SECTION_COMMIT, _) => StoredCommit::decode(&payload(), place, names).map(Section::Commit),
+        (SECTION_REMAINS, _) => Remains::decode(&payload(), place.position).map(Section::Remains),
+        (_, 0) => return Ok(None),
+        _ => return Err(FrameFault::TooNew),
+    };
+    section.map(Some).ok_or(FrameFault::Damaged)
 }
 
 #[cfg(test)]
@@ -344,8 +419,9 @@ mod tests {
             bytes.extend_from_slice(b"new");
             section(&bytes.into(), PLACE)
         };
-        assert_eq!(section_of(200 << 1), Ok(None));
-        assert_eq!(section_of(200 << 1 | 1), Err(FrameFault::TooNew));
-        assert_eq!(section_of(1 << 1), Err(FrameFault::Damaged));
+        assert!(matches!(section_of(200 << 1), Ok(None)));
+        assert_eq!(section_of(200 << 1 | 1).err(), Some(FrameFault::TooNew));
+        assert_eq!(section_of(1 << 1).err(), Some(FrameFault::Damaged));
+        assert_eq!(section_of(16 << 1 | 1).err(), Some(FrameFault::Damaged));
     }
 }

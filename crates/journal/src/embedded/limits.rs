@@ -42,6 +42,12 @@ pub const SCRUB_BYTES_A_SECOND: u64 = 4 * 1024 * 1024;
 pub const SCRUB_ASKED_BYTES_A_SECOND: u64 = 64 * 1024 * 1024;
 /// Bytes of a sealed segment that are read in a second for its root. Writers may be faster: roots then come later.
 pub const ROOTS_BYTES_A_SECOND: u64 = 16 * 1024 * 1024;
+/// Bytes of sealed segments that a compaction reads in a second.
+pub const COMPACT_BYTES_A_SECOND: u64 = 64 * 1024 * 1024;
+/// A segment is written anew when at least one byte in so many is won.
+pub const COMPACT_GAIN_DIVISOR: u64 = 8;
+/// A remains section takes no more events once it has this many bytes: a command that is asked for is read with all of it.
+pub const REMAINS_BYTES_TARGET: usize = 64 * 1024;
 /// Looks at a log that is being written to, before what is not whole counts as damage.
 pub const LIVE_LOOKS_MAX: u32 = 100;
 /// How long a scrub rests between two passes.

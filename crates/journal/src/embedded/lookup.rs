@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::index::CommandHashes;
 use super::limits::COLD_HEADS_MAX;
-use super::sealed::SealedSegment;
+use super::sealed::{Held, SealedSegment};
 use super::sequencer::StoredPlace;
 use crate::commit::Commit;
 use crate::key::{KeyHash, KeyHashing};
@@ -29,7 +29,6 @@ pub(crate) struct Lookup {
 }
 
 /// What was found for one commit. An index that could not be read is an error only for what needs it.
-#[derive(Debug)]
 pub(crate) struct Found {
     /// The number of the last segment that was asked.
     pub(crate) upto: u64,
@@ -56,7 +55,7 @@ impl Found {
     /// The record of the commit's nth command, if it is the first that took effect before.
     pub(crate) fn before(&self, nth: usize) -> io::Result<Option<StoredPlace>> {
         match &self.before {
-            Ok(before) => Ok(before.filter(|(first, _)| *first == nth).map(|(_, place)| place)),
+            Ok(before) => Ok(before.as_ref().filter(|(first, _)| *first == nth).map(|(_, place)| place.clone())),
             Err(error) => Err(again(error)),
         }
     }
@@ -159,7 +158,7 @@ pub(crate) fn head_after(sealed: &[Arc<SealedSegment>], entity: KeyHash, number:
 pub(crate) fn command_in(sealed: &[Arc<SealedSegment>], command: KeyHash, number: u64) -> io::Result<Option<StoredPlace>> {
     for segment in sealed.iter().rev().take_while(|segment| segment.number() > number) {
         if let Some(found) = segment.command(command)? {
-            return Ok(Some(StoredPlace { segment: segment.number(), command: found }));
+            return Ok(Some(StoredPlace { segment: Held::Sealed(Arc::clone(segment)), command: found }));
         }
     }
     Ok(None)

@@ -10,15 +10,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
-use super::frame::{self, FrameFault};
-use super::index::{EntityRef, FrameRef, ItemHashes, SectionRef};
+use super::frame::{self, FrameFault, Section};
+use super::index::{DELETED, EntityRef, FrameRef, ItemHashes, SectionRef, SegmentIndex};
 use super::limits::{KEYS_AT_ONCE, READ_BYTES};
 use super::pipeline::Shared;
 use super::record::{CommitPlace, StoredCommand, StoredCommit};
-use super::sealed::SealedSegment;
-use super::segment::{self, HeaderFault};
+use super::sealed::{Held, SealedSegment};
+use super::segment::{HeaderFault, Segment};
 use super::sequencer::Sequencer;
 use crate::commit::{TagQuery, TagQueryItem};
+use crate::compaction::BASELINE;
 use crate::contract_traits::BoxFuture;
 use crate::cursor::{Cursor, Lineage, LineageId, Position};
 use crate::error::ReadError;
@@ -29,7 +30,9 @@ use crate::time::Timestamp;
 /// Starts a read.
 pub(crate) fn read(shared: &Arc<Shared>, lineage: &Arc<Lineage>, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
     let head = *shared.durable.borrow();
-    let at = match lineage.resolve(from, head, 0) {
+    // An entity is read from its `$baseline` on, wherever that lies.
+    let floor = if matches!(selection, Selection::Entity { .. }) { 0 } else { shared.lock().floor };
+    let at = match lineage.resolve(from, head, floor) {
         Ok(at) => at,
         Err(error) => return Events::failed(error),
     };
@@ -42,6 +45,7 @@ pub(crate) fn read(shared: &Arc<Shared>, lineage: &Arc<Lineage>, selection: Sele
             hash: entity.hash(),
             entity,
             next_sequence: from_sequence.max(1),
+            dense: at == 0,
             after: at,
             at,
             pending: VecDeque::new(),
@@ -162,7 +166,7 @@ impl ScanSource {
 
 /// The frames of one segment that are still to be read.
 struct SegmentPlan {
-    segment: u64,
+    segment: Held,
     frames: VecDeque<FrameRef>,
     /// Everything up to here has been seen when the frames are used up.
     upto: Position,
@@ -201,7 +205,7 @@ impl FrameReader {
         }
         let loaded = match &mut self.ahead {
             Some(ahead) => ahead.await.unwrap_or_else(|_| Err(background_stopped())),
-            None => load_frames(&self.shared, plan.segment, chunk).await,
+            None => load_frames(&self.shared, plan.segment.clone(), chunk).await,
         };
         self.ahead = None;
         let (commits, whole) = match loaded {
@@ -209,7 +213,7 @@ impl FrameReader {
             Err(error) => return Err(resumed(error, self.shared.lineage, plan.behind_damage(&self.shared).await?)),
         };
         plan.frames.drain(..whole);
-        self.ahead = load_ahead(&self.shared, plan.segment, chunk_of(&plan.frames));
+        self.ahead = load_ahead(&self.shared, &plan.segment, chunk_of(&plan.frames));
         self.at = commits.last().map_or(self.at, StoredCommit::last_position);
         if plan.frames.is_empty() {
             self.at = self.at.max(plan.upto);
@@ -230,7 +234,7 @@ impl FrameReader {
         let hashes: Option<Vec<ItemHashes>> = query.map(|items| items.iter().map(ItemHashes::clone).collect());
         let (upto, lineage) = (sealed.last_position().min(limit), self.shared.lineage);
         let planned =
-            blocking(&self.shared, move |_| plan_sealed(&sealed, at, limit, hashes.as_deref()).map_err(|error| super::damaged(&error)));
+            blocking(&self.shared, move |_| plan_sealed(sealed, at, limit, hashes.as_deref()).map_err(|error| super::damaged(&error)));
         planned.await.map_err(|error| resumed(error, lineage, upto))
     }
 }
@@ -238,11 +242,11 @@ impl FrameReader {
 impl SegmentPlan {
     /// The place behind the first frame, which is damaged, and behind all damaged ones that follow it.
     async fn behind_damage(&self, shared: &Arc<Shared>) -> Result<Position, ReadError> {
-        let (segment, rest, upto) = (self.segment, self.frames.iter().skip(1).copied().collect::<Vec<_>>(), self.upto);
+        let (segment, rest, upto) = (self.segment.clone(), self.frames.iter().skip(1).copied().collect::<Vec<_>>(), self.upto);
         blocking(shared, move |shared| {
-            let Ok(open) = shared.files.segment(segment) else { return Ok(upto) };
+            let Ok(open) = segment.open() else { return Ok(upto) };
             let is_whole = |frame: &&FrameRef| {
-                let bytes = read_at(&open, segment, frame.offset, frame.length as usize);
+                let bytes = read_at(&open, frame.offset, frame.length as usize);
                 bytes.is_ok_and(|bytes| decode_frame(shared.lineage, frame, &bytes).is_ok())
             };
             Ok(rest.iter().find(is_whole).map_or(upto, |frame| frame.first_position - 1))
@@ -262,21 +266,22 @@ fn resumed(error: ReadError, lineage: LineageId, position: Position) -> ReadErro
 fn plan_in_memory(sequencer: &Sequencer, at: Position, limit: Position, query: Option<&[ItemHashes]>) -> io::Result<SegmentPlan> {
     let full = sequencer.full.as_ref().filter(|full| full.end.position - 1 > at);
     let (segment, index, last) = match full {
-        Some(full) => (full.segment.header.number, &*full.index, full.end.position - 1),
-        None => (sequencer.active.header.number, &sequencer.index, limit),
+        Some(full) => (&full.segment, &*full.index, full.end.position - 1),
+        None => (&sequencer.active, &sequencer.index, limit),
     };
+    let segment = Held::Unsealed(segment.clone());
     let upto = last.min(limit);
     let positions = |hash: KeyHash| Ok(index.postings.get(&hash).cloned().unwrap_or_default());
     let wanted = wanted_positions(query, at, positions)?;
     Ok(SegmentPlan { segment, frames: frames_of(&index.frames, at, upto, wanted.as_ref()), upto })
 }
 
-fn plan_sealed(sealed: &SealedSegment, at: Position, limit: Position, query: Option<&[ItemHashes]>) -> io::Result<SegmentPlan> {
+fn plan_sealed(sealed: Arc<SealedSegment>, at: Position, limit: Position, query: Option<&[ItemHashes]>) -> io::Result<SegmentPlan> {
     let upto = sealed.last_position().min(limit);
     let wanted = wanted_positions(query, at, |hash| sealed.postings(hash))?;
     let none = wanted.as_ref().is_some_and(BTreeSet::is_empty);
     let frames = if none { VecDeque::new() } else { frames_of(&sealed.frames()?, at, upto, wanted.as_ref()) };
-    Ok(SegmentPlan { segment: sealed.number(), frames, upto })
+    Ok(SegmentPlan { segment: Held::Sealed(sealed), frames, upto })
 }
 
 /// The positions that a query names; `None` when it does not narrow.
@@ -321,17 +326,18 @@ fn chunk_of(frames: &VecDeque<FrameRef>) -> Vec<FrameRef> {
     chunk
 }
 
-async fn load_frames(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) -> Loaded {
-    match recent_frames(shared, segment, &frames) {
-        Some(recent) => decode_frames(shared.lineage, segment, &frames, &recent),
-        None => blocking(shared, move |shared| frames_from_disk(shared, segment, &frames)).await,
+async fn load_frames(shared: &Arc<Shared>, segment: Held, frames: Vec<FrameRef>) -> Loaded {
+    match recent_frames(shared, segment.number(), &frames) {
+        Some(recent) => decode_frames(shared.lineage, segment.number(), &frames, &recent),
+        None => blocking(shared, move |shared| frames_from_disk(shared, &segment, &frames)).await,
     }
 }
 
 /// Begins to load frames that are no more in memory.
-fn load_ahead(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) -> Option<oneshot::Receiver<Loaded>> {
-    let wanted = !frames.is_empty() && recent_frames(shared, segment, &frames[..1]).is_none();
-    wanted.then(|| in_background(shared, move |shared| frames_from_disk(shared, segment, &frames)))
+fn load_ahead(shared: &Arc<Shared>, segment: &Held, frames: Vec<FrameRef>) -> Option<oneshot::Receiver<Loaded>> {
+    let wanted = !frames.is_empty() && recent_frames(shared, segment.number(), &frames[..1]).is_none();
+    let segment = segment.clone();
+    wanted.then(|| in_background(shared, move |shared| frames_from_disk(shared, &segment, &frames)))
 }
 
 fn recent_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Option<Vec<Bytes>> {
@@ -339,17 +345,17 @@ fn recent_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Option<V
     frames.iter().map(|frame| sequencer.recent.get(segment, u64::from(frame.offset), frame.length as usize)).collect()
 }
 
-fn frames_from_disk(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Loaded {
-    decode_frames(shared.lineage, segment, frames, &read_frames(shared, segment, frames)?)
+fn frames_from_disk(shared: &Shared, segment: &Held, frames: &[FrameRef]) -> Loaded {
+    decode_frames(shared.lineage, segment.number(), frames, &read_frames(segment, frames)?)
 }
 
-fn read_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Result<Vec<Bytes>, ReadError> {
-    let open = shared.files.segment(segment).map_err(|fault| unreadable(segment, fault))?;
+fn read_frames(segment: &Held, frames: &[FrameRef]) -> Result<Vec<Bytes>, ReadError> {
+    let open = segment.open().map_err(|fault| unreadable(segment.number(), fault))?;
     let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return Ok(Vec::new()) };
     let span = (last.offset + last.length - first.offset) as usize;
     let at_once = span <= 2 * READ_BYTES.max(first.length as usize);
-    let Some(all) = at_once.then(|| read_at(&open, segment, first.offset, span).ok()).flatten() else {
-        return whole(frames.iter().map(|frame| read_at(&open, segment, frame.offset, frame.length as usize)));
+    let Some(all) = at_once.then(|| read_at(&open, first.offset, span).ok()).flatten() else {
+        return whole(frames.iter().map(|frame| read_at(&open, frame.offset, frame.length as usize)));
     };
     Ok(frames
         .iter()
@@ -357,11 +363,11 @@ fn read_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Result<Vec
         .collect())
 }
 
-fn read_at(open: &segment::Segment, segment: u64, offset: u32, length: usize) -> Result<Bytes, ReadError> {
+fn read_at(open: &Segment, offset: u32, length: usize) -> Result<Bytes, ReadError> {
     let mut bytes = vec![0; length];
     open.file
         .read_at(&mut bytes, u64::from(offset))
-        .map_err(|error| ReadError::Damaged { place: format!("segment {segment}, byte {offset}: {error}"), resume: None })?;
+        .map_err(|error| ReadError::Damaged { place: format!("segment {}, byte {offset}: {error}", open.header.number), resume: None })?;
     Ok(bytes.into())
 }
 
@@ -401,21 +407,21 @@ fn damaged_frame(segment: u64, frame: &FrameRef, fault: FrameFault) -> ReadError
     ReadError::Damaged { place, resume: None }
 }
 
-/// One commit by its place.
-pub(crate) async fn section(shared: &Arc<Shared>, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
-    let recent = shared.lock().recent.get(segment, u64::from(place.offset), place.length as usize);
+/// One commit, or what remains of some, by its place.
+pub(crate) async fn section(shared: &Arc<Shared>, segment: Held, place: SectionRef) -> Result<Section, ReadError> {
+    let recent = shared.lock().recent.get(segment.number(), u64::from(place.offset), place.length as usize);
     match recent {
-        Some(bytes) => decode_section(shared.lineage, segment, place, &bytes),
-        None => blocking(shared, move |shared| read_section(shared, segment, place)).await,
+        Some(bytes) => decode_section(shared.lineage, segment.number(), place, &bytes),
+        None => blocking(shared, move |shared| read_section(shared, &segment, place)).await,
     }
 }
 
-fn read_section(shared: &Shared, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
-    let open = shared.files.segment(segment).map_err(|fault| unreadable(segment, fault))?;
-    decode_section(shared.lineage, segment, place, &read_at(&open, segment, place.offset, place.length as usize)?)
+fn read_section(shared: &Shared, segment: &Held, place: SectionRef) -> Result<Section, ReadError> {
+    let open = segment.open().map_err(|fault| unreadable(segment.number(), fault))?;
+    decode_section(shared.lineage, segment.number(), place, &read_at(&open, place.offset, place.length as usize)?)
 }
 
-fn decode_section(lineage: LineageId, segment: u64, place: SectionRef, bytes: &Bytes) -> Result<StoredCommit, ReadError> {
+fn decode_section(lineage: LineageId, segment: u64, place: SectionRef, bytes: &Bytes) -> Result<Section, ReadError> {
     let damage = || ReadError::Damaged {
         place: format!("segment {segment}: the commit at byte {} (position {} on) is damaged; run verify", place.offset, place.position),
         resume: None,
@@ -429,9 +435,11 @@ struct EntitySource {
     entity: EntityKey,
     hash: KeyHash,
     next_sequence: u64,
+    /// The next event is the one with that sequence, or one that stands for those before it.
+    dense: bool,
     after: Position,
     at: Position,
-    pending: VecDeque<(u64, EntityRef)>,
+    pending: VecDeque<(Held, EntityRef)>,
     buffer: VecDeque<Read>,
     tail: Tail,
 }
@@ -478,7 +486,7 @@ const SECTIONS_AT_ONCE: usize = 64;
 
 impl EntitySource {
     /// The entity's commits up to a place that have events from the next sequence on.
-    async fn gather(&self, limit: Position) -> Result<VecDeque<(u64, EntityRef)>, ReadError> {
+    async fn gather(&self, limit: Position) -> Result<VecDeque<(Held, EntityRef)>, ReadError> {
         let (hash, next_sequence) = (self.hash, self.next_sequence);
         let (sealed, recent) = {
             let sequencer = self.shared.lock();
@@ -492,7 +500,7 @@ impl EntitySource {
         refs.extend(recent);
         // What ends before the next commit begins is not wanted again: it may be the damage that a reader goes on behind.
         let seen = refs.partition_point(|(_, found)| found.section.position <= self.after + 1).saturating_sub(1);
-        let wanted = |(_, reference): &(u64, EntityRef)| reference.section.position <= limit && reference.last_sequence >= next_sequence;
+        let wanted = |(_, reference): &(Held, EntityRef)| reference.section.position <= limit && reference.last_sequence >= next_sequence;
         Ok(refs.into_iter().skip(seen).filter(wanted).collect())
     }
 
@@ -500,7 +508,7 @@ impl EntitySource {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let chunk: Vec<_> = self.pending.iter().take(SECTIONS_AT_ONCE).copied().collect();
+        let chunk: Vec<_> = self.pending.iter().take(SECTIONS_AT_ONCE).cloned().collect();
         let commits = match load_sections(&self.shared, self.entity.clone(), chunk).await {
             Ok(commits) => commits,
             Err(error) => return Err(resumed(error, self.shared.lineage, self.behind_damage().await?)),
@@ -508,74 +516,86 @@ impl EntitySource {
         self.pending.drain(..commits.len());
         let wanted = |event: &Recorded| event.entity == self.entity && event.sequence >= self.next_sequence && event.position > self.after;
         let events: Vec<_> = commits.into_iter().flat_map(StoredCommit::into_events).filter(wanted).collect();
-        if let Some(last) = events.last() {
-            self.next_sequence = last.sequence + 1;
-            self.tail.told = (last.position == self.at).then_some(self.at);
+        for event in events {
+            // What was left in front of events that are gone says nothing without them.
+            if self.dense && event.sequence != self.next_sequence && !stands_for_others(&event) {
+                continue;
+            }
+            (self.next_sequence, self.dense) = (event.sequence + 1, true);
+            self.tail.told = (event.position == self.at).then_some(self.at);
+            self.buffer.push_back(Read::Event(Arc::new(event)));
         }
-        self.buffer.extend(events.into_iter().map(|event| Read::Event(Arc::new(event))));
         Ok(())
     }
+}
+
+/// Whether an event stands for all events of its entity before it.
+fn stands_for_others(event: &Recorded) -> bool {
+    &*event.name == BASELINE || &*event.name == DELETED
 }
 
 impl EntitySource {
     /// The place behind the first commit that is due, which is damaged, and behind all damaged ones that follow it.
     async fn behind_damage(&self) -> Result<Position, ReadError> {
-        let (entity, upto, rest) = (self.entity.clone(), self.at, self.pending.iter().skip(1).copied().collect::<Vec<_>>());
+        let (entity, upto, rest) = (self.entity.clone(), self.at, self.pending.iter().skip(1).cloned().collect::<Vec<_>>());
         blocking(&self.shared, move |shared| {
-            let next = rest.iter().find(|(segment, found)| read_reference(shared, *segment, &entity, *found).is_ok());
+            let next = rest.iter().find(|(segment, found)| read_reference(shared, segment, &entity, *found).is_ok());
             Ok(next.map_or(upto, |(_, found)| found.section.position - 1))
         })
         .await
     }
 }
 
-fn refs_in_memory(sequencer: &Sequencer, hash: KeyHash) -> Vec<(u64, EntityRef)> {
-    let full = sequencer.full.as_ref().map(|full| (full.segment.header.number, &*full.index));
-    let active = (sequencer.active.header.number, &sequencer.index);
-    let entries = full.into_iter().chain([active]);
-    entries
-        .flat_map(|(number, index)| {
-            index.entities.get(&hash).into_iter().flat_map(move |entry| entry.refs.iter().map(move |found| (number, *found)))
-        })
-        .collect()
+fn refs_in_memory(sequencer: &Sequencer, hash: KeyHash) -> Vec<(Held, EntityRef)> {
+    let full = sequencer.full.as_ref().map(|full| (&full.segment, &*full.index));
+    let entries = full.into_iter().chain([(&sequencer.active, &sequencer.index)]);
+    let refs = |(segment, index): (&Segment, &SegmentIndex)| {
+        let held = Held::Unsealed(segment.clone());
+        let found = index.entities.get(&hash).map(|entry| entry.refs.clone()).unwrap_or_default();
+        found.into_iter().map(move |found| (held.clone(), found))
+    };
+    entries.flat_map(refs).collect()
 }
 
-fn refs_in_seals(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> io::Result<Vec<(u64, EntityRef)>> {
+fn refs_in_seals(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> io::Result<Vec<(Held, EntityRef)>> {
     let mut refs = Vec::new();
     for sealed in sealed {
-        refs.extend(sealed.entity_refs(hash)?.into_iter().map(|found| (sealed.number(), found)));
+        refs.extend(sealed.entity_refs(hash)?.into_iter().map(|found| (Held::Sealed(Arc::clone(sealed)), found)));
     }
     Ok(refs)
 }
 
 /// The commits at these places, as far as they are whole.
-async fn load_sections(shared: &Arc<Shared>, entity: EntityKey, places: Vec<(u64, EntityRef)>) -> Result<Vec<StoredCommit>, ReadError> {
+async fn load_sections(shared: &Arc<Shared>, entity: EntityKey, places: Vec<(Held, EntityRef)>) -> Result<Vec<StoredCommit>, ReadError> {
     let recent: Option<Vec<Bytes>> = {
         let sequencer = shared.lock();
-        let find = |(segment, found): &(u64, EntityRef)| {
-            sequencer.recent.get(*segment, u64::from(found.section.offset), found.section.length as usize)
+        let find = |(segment, found): &(Held, EntityRef)| {
+            sequencer.recent.get(segment.number(), u64::from(found.section.offset), found.section.length as usize)
         };
         places.iter().map(find).collect()
     };
     match recent {
         Some(recent) => whole(places.iter().zip(&recent).map(|((segment, found), bytes)| {
-            decode_section(shared.lineage, *segment, found.section, bytes).and_then(|commit| holds(commit, *segment, &entity, *found))
+            decode_section(shared.lineage, segment.number(), found.section, bytes)
+                .and_then(|commit| holds(commit, segment.number(), &entity, *found))
         })),
         None => {
-            blocking(shared, move |shared| whole(places.iter().map(|(segment, found)| read_reference(shared, *segment, &entity, *found))))
+            blocking(shared, move |shared| whole(places.iter().map(|(segment, found)| read_reference(shared, segment, &entity, *found))))
                 .await
         }
     }
 }
 
-fn read_reference(shared: &Shared, segment: u64, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
-    holds(read_section(shared, segment, found.section)?, segment, entity, found)
+fn read_reference(shared: &Shared, segment: &Held, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
+    holds(read_section(shared, segment, found.section)?, segment.number(), entity, found)
 }
 
 /// The commit, when it is the one that the index means: it has the entity's event of that sequence.
-fn holds(commit: StoredCommit, segment: u64, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
+fn holds(section: Section, segment: u64, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
     let meant = |command: &StoredCommand| command.sequence_after() == found.last_sequence && command.record.entity == *entity;
-    if commit.commands.iter().any(meant) {
+    if let Section::Commit(commit) = section
+        && commit.commands.iter().any(meant)
+    {
         return Ok(commit);
     }
     let place = format!("segment {segment}: the commit at byte {} is not the one that the index names; run verify", found.section.offset);

@@ -21,7 +21,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::files::OpenFiles;
 use super::filter::Filter;
@@ -251,6 +251,8 @@ pub(crate) struct SealedIndex {
     parts: [Part; PARTS],
     filter: Filter,
     files: Arc<OpenFiles>,
+    /// The file as it was, when another has taken its name.
+    kept: OnceLock<Arc<dyn DiskFile>>,
 }
 
 impl SealedIndex {
@@ -259,7 +261,7 @@ impl SealedIndex {
     /// # Errors
     /// `InvalidData` when it is no seal of that segment and epoch (of any, when nobody knows it); else the disk's.
     pub(crate) fn open(files: &Arc<OpenFiles>, segment: u64, epoch: Option<u64>) -> io::Result<Self> {
-        let file = files.seal(segment)?;
+        let file = files.disk.open(&seal_name(segment))?;
         let run = paged::run_length(file.len()?);
         let footer_place = run.checked_sub(FOOTER_BYTES as u64).ok_or_else(|| invalid("the seal is too short"))?;
         let footer = paged::read(&*file, footer_place, FOOTER_BYTES)?;
@@ -273,7 +275,7 @@ impl SealedIndex {
         let filter = parts[PartName::Filter as usize];
         let filter = paged::read(&*file, filter.place, filter.count as usize)?;
         let filter = Filter::from_bytes(&filter).ok_or_else(|| invalid("the seal has no filter"))?;
-        Ok(Self { summary, parts, filter, files: Arc::clone(files) })
+        Ok(Self { summary, parts, filter, files: Arc::clone(files), kept: OnceLock::new() })
     }
 
     /// False: the segment has nothing of this hash.
@@ -325,6 +327,13 @@ impl SealedIndex {
         let (first, count) = (row.u64(), u64::from(row.u32()));
         let bytes = self.rows(PartName::Positions, POSITION_ROW, first, count)?;
         Ok(bytes.chunks_exact(POSITION_ROW).map(|row| Row(row).u64()).collect())
+    }
+
+    /// The first frame that has events, if one has.
+    pub(crate) fn first_frame(&self) -> io::Result<Option<FrameRef>> {
+        let bytes = self.rows(PartName::Frames, FRAME_ROW, 0, self.parts[PartName::Frames as usize].count.min(1))?;
+        let mut row = Row(&bytes);
+        Ok((!bytes.is_empty()).then(|| FrameRef { first_position: row.u64(), offset: row.u32(), length: row.u32() }))
     }
 
     /// All frames, in order.
@@ -422,7 +431,16 @@ impl SealedIndex {
     }
 
     fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
-        self.files.seal(self.summary.segment)
+        let opened = self.files.seal(self.summary.segment, self.summary.epoch);
+        // Asked behind the opening: a file that takes the name comes after this one was kept.
+        self.kept.get().cloned().map_or(opened, Ok)
+    }
+
+    /// Another seal is about to take the name.
+    pub(crate) fn keep_file(&self) -> io::Result<()> {
+        let file = self.files.disk.open(&seal_name(self.summary.segment))?;
+        self.kept.get_or_init(|| file.into());
+        Ok(())
     }
 }
 
