@@ -4,9 +4,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use headwater::SendError;
 use headwater::prelude::*;
 use headwater::testkit::{Testkit, days, seeds};
+use headwater::{Running, SendError};
+use serde_json::{Value as Json, json};
+
+use crate::embedded::Directory;
+use crate::personal::{asked, got};
 
 #[derive(Debug, Default, PartialEq, State)]
 struct Meter {
@@ -289,4 +293,100 @@ fn a_service_that_crashes_and_answers_late_keeps_every_state() {
             assert!(left(&service, &id) < 40, "seed {seed}: {} events of {id} are there", left(&service, &id));
         }
     }
+}
+
+/// A service on a directory of its own, whose meters keep their last five events.
+fn on_disk(directory: &Directory) -> Service {
+    let service = Service::new("shop").entity::<Meter>().view(readings()).action(Nothing).retain::<Meter>(Keep::last(5));
+    let data = directory.path().display().to_string();
+    service.keys(format!("{data}/keys")).data(data).listen("127.0.0.1:0")
+}
+
+/// Sees every event.
+struct Nothing;
+
+impl Action for Nothing {
+    const NAME: &'static str = "nothing";
+    const ENTITY: &'static str = "meter";
+    type Event = MeterEvent;
+
+    async fn run(&self, _: Recorded<MeterEvent>, _: &ActionContext) -> Result<(), ActionError> {
+        Ok(())
+    }
+}
+
+const METERS: u64 = 16;
+const READINGS: u64 = 300;
+
+/// So many readings of each meter: more than a segment holds.
+async fn read_all(running: &Running) {
+    let mut senders = tokio::task::JoinSet::new();
+    for meter in 0..METERS {
+        let client = running.client().clone();
+        senders.spawn(async move {
+            for at in 0..READINGS {
+                let sent = client.keyed(format!("k{at}")).send::<Meter>(&format!("m{meter}"), MeterCommand::Read { value: meter }).await;
+                assert_eq!(sent.unwrap().reply, u32::try_from(at + 1).unwrap());
+            }
+        });
+    }
+    senders.join_all().await;
+}
+
+/// Wants a pass and waits for it.
+async fn compact(running: &Running) -> Json {
+    let (status, before) = asked(running, "/v1/admin/journal/compact", json!({})).await;
+    assert_eq!(status, 200, "{before}");
+    let wanted = before["retention"]["passes"].as_u64().unwrap() + 1;
+    loop {
+        let mut now = got(running, "/v1/admin/journal").await;
+        assert_eq!(now["retention"]["problem"], Json::Null, "{now}");
+        if now["retention"]["passes"].as_u64().unwrap() >= wanted {
+            return now["retention"].take();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn check_all(running: &Running) {
+    let rows = running.client().query::<(), Row>("readings", "all", ()).await.unwrap().rows;
+    assert_eq!(rows.len() as u64, METERS);
+    assert!(rows.iter().all(|row| u64::from(row.readings) == READINGS), "{rows:?}");
+    for meter in 0..METERS {
+        let state = running.client().state::<Meter>(&format!("m{meter}")).await.unwrap().unwrap();
+        assert_eq!((u64::from(state.count), state.total), (READINGS, READINGS * meter));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_disk_events_go_and_states_views_and_ids_stay() {
+    let directory = Directory::new();
+    let running = on_disk(&directory).start().await.unwrap();
+    read_all(&running).await;
+    check_all(&running).await;
+    let first = compact(&running).await;
+    assert!(first["baselines"].as_u64() >= Some(METERS), "{first}");
+    // The baselines are in the segment that is being written: what is filled behind them seals it.
+    let filler = "x".repeat(2_000);
+    for at in 0..1_200 {
+        let owner = MeterCommand::Own { owner: Personal::new(format!("{filler}{at}")) };
+        running.client().send::<Meter>("filler", owner).await.unwrap();
+    }
+    let second = compact(&running).await;
+    assert!(second["total"]["events"].as_u64() > Some(0), "{second}");
+    check_all(&running).await;
+    let gone = got(&running, "/v1/entities/meter/m3?sequence=7").await;
+    assert_eq!((gone["code"].as_str(), gone["status"].as_u64()), (Some("HW0100"), Some(410)), "{gone}");
+    assert!(gone["sequence"].as_u64() > Some(7) && gone["first"].is_string(), "{gone}");
+    let gone = got(&running, "/v1/entities/meter/m3/events?after=6").await;
+    assert_eq!(gone["code"].as_str(), Some("HW0100"), "{gone}");
+    let there = got(&running, "/v1/entities/meter/m3/events").await;
+    assert!(there["items"].as_array().is_some_and(|items| !items.is_empty() && items.len() < 300), "{there}");
+    running.stop().await;
+    let running = on_disk(&directory).start().await.unwrap();
+    check_all(&running).await;
+    let again = running.client().keyed("k0").send::<Meter>("m3", MeterCommand::Read { value: 3 }).await;
+    assert!(matches!(&again, Err(SendError::Problem { code, .. }) if code == "HW0023"), "{again:?}");
+    check_all(&running).await;
+    running.stop().await;
 }

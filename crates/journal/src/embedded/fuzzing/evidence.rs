@@ -47,7 +47,9 @@ pub fn roots(input: &[u8]) {
 fn mend_roots(bytes: &mut [u8]) {
     let (mut at, mut end) = (8, ChainEnd::beginning(LINEAGE));
     while let Some(record) = bytes.get_mut(at..) {
-        let Some(length) = record.get(4..8).map(|length| u32::from_le_bytes(length.try_into().expect("four bytes")) as usize) else { return };
+        let Some(length) = record.get(4..8).map(|length| u32::from_le_bytes(length.try_into().expect("four bytes")) as usize) else {
+            return;
+        };
         let Some(record) = record.get_mut(..length.saturating_add(8)).filter(|record| record.len() >= 9) else { return };
         mend_record(&mut record[9..], &mut end);
         let right = checksum(&record[4..]);
