@@ -29,6 +29,8 @@ struct Walk {
     under_way: UnderWay,
     /// Entities since the last pause, and since the place was written.
     looked: u64,
+    /// Where the journal was when this began: who has read as far keeps nothing.
+    head: Position,
 }
 
 impl Walk {
@@ -48,7 +50,8 @@ impl Retention {
     /// Goes on with the pass that the register knows, or begins one.
     pub(super) async fn pass(&self, pins: &Pins, stop: &mut watch::Receiver<bool>) -> Result<End, String> {
         let (revision, place) = place::read(&self.around.registers).await.map_err(|error| error.to_string())?;
-        let mut walk = self.walk(revision, place);
+        let head = self.around.journal.head().await.map_err(|error| error.to_string())?.position();
+        let mut walk = self.walk(revision, place, head);
         let first = self.policies.iter().position(|(kind, _)| *kind == walk.under_way.kind).unwrap_or(0);
         for (kind, keep) in &self.policies[first..] {
             if self.look_at_all(&mut walk, kind, *keep, stop).await? == End::Stopped {
@@ -59,7 +62,7 @@ impl Retention {
         Ok(End::Whole)
     }
 
-    fn walk(&self, revision: Option<Revision>, place: Place) -> Walk {
+    fn walk(&self, revision: Option<Revision>, place: Place, head: Position) -> Walk {
         let builds = self.builds(|_| true);
         let under_way = place.under_way.clone().filter(|under_way| under_way.builds == builds).unwrap_or_else(|| {
             self.tell(|status| (status.too_large, status.unreadable) = (0, 0));
@@ -71,7 +74,7 @@ impl Retention {
                 held_back: Vec::new(),
             }
         });
-        Walk { revision, place, under_way, looked: 0 }
+        Walk { revision, place, under_way, looked: 0, head }
     }
 
     /// Looks at every entity of a type, from where the pass is.
@@ -172,7 +175,7 @@ impl Retention {
         let lost: Vec<String> = self.lost().iter().cloned().collect();
         walk.place = Place { under_way: None, ended: Some(ended.as_micros()), lost: lost.clone(), builds };
         self.put(walk).await?;
-        self.tell_ended(pin, ended, compacted, lost);
+        self.tell_ended(pin.filter(|pin| pin.read < walk.head), ended, compacted, lost);
         Ok(())
     }
 
