@@ -10,8 +10,7 @@ use component::hosted::{
     ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
 use journal::{
-    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Registers, Selection,
-    Timestamp,
+    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp,
 };
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
@@ -37,7 +36,7 @@ use crate::request::{
     CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead, shown, shown_bytes,
 };
 use crate::retention::pins::{Pin, of_registers};
-use crate::retention::{self, Lost, Pins, Retention, RetentionStatus};
+use crate::retention::{Lost, Pins, Retention, RetentionStatus};
 use crate::start::StartError;
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
@@ -62,7 +61,6 @@ pub struct Runtime {
     shown: Arc<dyn Journal>,
     personal: Option<Arc<Personal>>,
     retention: Arc<Retention>,
-    registers: Arc<dyn Registers>,
 }
 
 /// What a service with personal data has besides.
@@ -110,9 +108,7 @@ impl Runtime {
         let shown = veiled(&parts.journal, subjects.as_ref(), Form::Plain);
         let erased = Arc::new(AtomicU64::new(0));
         let lost = Lost::default();
-        let registers = Arc::clone(&parts.registers);
-        let policies = parts.retention;
-        let engine = parts.journal;
+        let (policies, engine) = (parts.retention, parts.journal);
         // Snapshots are derived: without them loads take longer, and that is all.
         let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, journal.lineage().id, subjects.clone(), parts.planted).ok());
         let seams = Seams {
@@ -144,16 +140,7 @@ impl Runtime {
         let topics = Topics::new(Arc::clone(&journal), parts.topics);
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
-        let keeping = retention::Surroundings {
-            journal: engine,
-            registers: Arc::clone(&registers),
-            entities: Arc::clone(&entities),
-            clock: Arc::clone(&seams.clock),
-            tasks: Arc::clone(&seams.tasks),
-            notices: Arc::clone(&seams.notices),
-            every: parts.limits.retention_every,
-            lost,
-        };
+        let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
         let delivery = DeliveryRoom::new(seams);
         Ok(Self {
             service: parts.service,
@@ -169,8 +156,7 @@ impl Runtime {
             admission: Admission::new(parts.limits.commands_in_flight_max),
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
             shown,
-            retention: Arc::new(Retention::new(keeping, policies)),
-            registers,
+            retention: Arc::new(retention),
             personal: subjects
                 .map(|subjects| Arc::new(Personal { subjects, lost: parts.keys_lost, erased, erasing: tokio::sync::Mutex::default() })),
         })
@@ -321,7 +307,7 @@ impl Runtime {
     async fn pins(&self) -> Result<Vec<Pin>, String> {
         self.delivery.checkpoint().await;
         let known: Vec<String> = self.delivery.statuses().into_iter().map(|status| status.name).collect();
-        let mut pins = of_registers(&self.registers, &known).await?;
+        let mut pins = of_registers(&self.delivery.seams().registers, &known).await?;
         pins.extend(self.processors.pins().await.map_err(|error| error.to_string())?);
         pins.extend(self.views.pins().await?);
         Ok(pins)
@@ -620,7 +606,7 @@ impl Runtime {
             let cause = "this service has the consumer, and its place is still needed; take its component out first".to_owned();
             return Err(OrderError::Unfit { cause });
         }
-        let places = kept_places(&self.registers).await?;
+        let places = kept_places(&self.delivery.seams().registers).await?;
         if !places.iter().any(|(name, ..)| name == consumer) {
             return Err(OrderError::UnknownConsumer { known: places.into_iter().map(|(name, ..)| name).collect() });
         }

@@ -26,7 +26,7 @@ use journal::{BoxFuture, Journal, Registers, Timestamp};
 use tokio::sync::watch;
 
 use crate::Notices;
-use crate::delivery::stopped;
+use crate::delivery::{Seams, stopped};
 use crate::entity::Entities;
 use crate::limits::{RETENTION_FIRST_WAIT, RETENTION_RETRY};
 use crate::seams::Tasks;
@@ -41,17 +41,17 @@ pub(crate) type Pins = Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<Pin>, Strin
 pub(crate) type Lost = Arc<Mutex<BTreeSet<String>>>;
 
 /// What a retention is made of.
-pub(crate) struct Surroundings {
+struct Surroundings {
     /// The engine's own journal: nothing here looks into a state.
-    pub(crate) journal: Arc<dyn Journal>,
-    pub(crate) registers: Arc<dyn Registers>,
-    pub(crate) entities: Arc<Entities>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) tasks: Arc<dyn Tasks>,
-    pub(crate) notices: Notices,
+    journal: Arc<dyn Journal>,
+    registers: Arc<dyn Registers>,
+    entities: Arc<Entities>,
+    clock: Arc<dyn Clock>,
+    tasks: Arc<dyn Tasks>,
+    notices: Notices,
     /// The time between the ends of two passes.
-    pub(crate) every: Duration,
-    pub(crate) lost: Lost,
+    every: Duration,
+    lost: Lost,
 }
 
 /// See the module.
@@ -66,7 +66,23 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
-    pub(crate) fn new(around: Surroundings, policies: Vec<(&'static str, Keep)>) -> Self {
+    /// Over the engine's own journal, with the policies and the time between two passes.
+    pub(crate) fn new(
+        (journal, seams): (Arc<dyn Journal>, &Seams),
+        entities: &Arc<Entities>,
+        (policies, every): (Vec<(&'static str, Keep)>, Duration),
+        lost: Lost,
+    ) -> Self {
+        let around = Surroundings {
+            journal,
+            registers: Arc::clone(&seams.registers),
+            entities: Arc::clone(entities),
+            clock: Arc::clone(&seams.clock),
+            tasks: Arc::clone(&seams.tasks),
+            notices: Arc::clone(&seams.notices),
+            every,
+            lost,
+        };
         let kinds = policies.iter().map(|(kind, keep)| (*kind, *keep)).collect();
         let status = Mutex::new(RetentionStatus { kinds, ..RetentionStatus::default() });
         Self { around, policies, status, asked: watch::Sender::new(0), stop: watch::Sender::new(false), working: watch::Sender::new(false) }

@@ -384,7 +384,8 @@ impl Host {
         let (name, build) = (self.plan.view.name(), self.plan.build.clone());
         let Some(fill) = self.serving.borrow().clone() else {
             let (state, cursor) = (ViewState::Idle, Cursor::BEGINNING);
-            return ViewStatus { name, build, state, cursor, behind: head, stalled: None, rebuild: None, file: None, notes: Vec::new() };
+            let (notes, gone) = (Vec::new(), Vec::new());
+            return ViewStatus { name, build, state, cursor, behind: head, stalled: None, rebuild: None, file: None, notes, gone };
         };
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let rebuild = next.map(|next| {
@@ -395,6 +396,7 @@ impl Host {
         let notes = fill.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let file = fill.store.file().map(str::to_owned);
         let (behind, stalled) = (head.saturating_sub(cursor.position()), fill.stalled());
-        ViewStatus { name, build, state, cursor, behind, stalled, rebuild, file, notes }
+        let gone = self.plan.gone(&fill.around.lost);
+        ViewStatus { name, build, state, cursor, behind, stalled, rebuild, file, notes, gone }
     }
 }
