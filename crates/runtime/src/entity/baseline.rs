@@ -10,6 +10,8 @@
 //!
 //! The state in it outlives the code that wrote it. [`Baseline::of`] and `Kind::rebase` are what a load makes of it; `replay` says when.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use journal::{
     AppendError, BASELINE, CommandId, CommandRecord, Commit, ContentType, Context, EntityKey, EventData, EventFlags, Recorded, Selection,
@@ -67,7 +69,7 @@ pub(crate) enum Rebased {
 enum Step {
     Cold,
     Done(Rebased),
-    Launched(std::sync::Arc<Flight>),
+    Launched(Arc<Flight>),
 }
 
 impl Entities {
@@ -117,14 +119,14 @@ impl Entities {
         Ok(Step::Launched(self.launch_payload(slot, &mut locked, payload)))
     }
 
-    fn launch_payload(&self, slot: &Slot, locked: &mut State, payload: Vec<u8>) -> std::sync::Arc<Flight> {
+    fn launch_payload(&self, slot: &Slot, locked: &mut State, payload: Vec<u8>) -> Arc<Flight> {
         let live = locked.as_live().expect("it was live under this lock");
         let (sequence, expect, seen) = (live.sequence(), live.expect(), live.seen());
         let command = record(&slot.key, sequence, payload);
-        let (id, name) = (command.id, std::sync::Arc::clone(&command.name));
+        let (id, name) = (command.id, Arc::clone(&command.name));
         let commit = Commit { commands: vec![command], expect: vec![(slot.key.clone(), expect)], ..Commit::default() };
         let flight = Flight::launch(&self.journal, commit, seen.as_slice());
-        let flown = std::sync::Arc::clone(&flight);
+        let flown = Arc::clone(&flight);
         live.launched(Taken { id, name, fingerprint: None, reply: Bytes::new(), index: 0, sequence: sequence + 1, flight }, 0);
         flown
     }

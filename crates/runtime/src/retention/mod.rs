@@ -30,7 +30,6 @@ use crate::delivery::{Seams, stopped};
 use crate::entity::Entities;
 use crate::limits::{RETENTION_FIRST_WAIT, RETENTION_RETRY};
 use crate::seams::Tasks;
-use pass::End;
 use pins::Pin;
 pub use status::{RetentionStatus, RetentionWait};
 
@@ -158,13 +157,17 @@ impl Retention {
                 _ = asked.changed() => {}
                 () = self.around.tasks.sleep(wait) => {}
             }
-            asked.borrow_and_update();
+            asked.mark_unchanged();
             self.tell(|status| status.running = true);
-            let ended = self.pass(pins, &mut stop).await;
+            let ended = tokio::select! {
+                biased;
+                // What the engine has begun it ends, and the next process goes on where the register says.
+                () = stopped(&mut stop) => return,
+                ended = self.pass(pins) => ended,
+            };
             self.tell(|status| status.running = false);
             wait = match ended {
-                Ok(End::Whole) => self.around.every,
-                Ok(End::Stopped) => return,
+                Ok(()) => self.around.every,
                 Err(cause) => {
                     self.failed(cause);
                     RETENTION_RETRY

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use component::Keep;
 use journal::{CompactRules, EntityKey, EntityType, KeepRule, Position, ReadError, Revision, Timestamp};
-use tokio::sync::watch;
 
 use super::look::Sight;
 use super::pins::{Pin, lowest};
@@ -14,13 +13,6 @@ use crate::entity::baseline::Rebased;
 use crate::entity::kind::Kind;
 use crate::limits::{RETENTION_PAUSE, RETENTION_PLACE_KEYS, RETENTION_STEP_KEYS};
 use crate::request::StateError;
-
-/// How a pass ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Whole,
-    Stopped,
-}
 
 /// A pass under way, and its register.
 struct Walk {
@@ -47,19 +39,16 @@ impl Walk {
 }
 
 impl Retention {
-    /// Goes on with the pass that the register knows, or begins one.
-    pub(super) async fn pass(&self, pins: &Pins, stop: &mut watch::Receiver<bool>) -> Result<End, String> {
+    /// Goes on with the pass that the register knows, or begins one. It may be dropped at any moment.
+    pub(super) async fn pass(&self, pins: &Pins) -> Result<(), String> {
         let (revision, place) = place::read(&self.around.registers).await.map_err(|error| error.to_string())?;
         let head = self.around.journal.head().await.map_err(|error| error.to_string())?.position();
         let mut walk = self.walk(revision, place, head);
         let first = self.policies.iter().position(|(kind, _)| *kind == walk.under_way.kind).unwrap_or(0);
         for (kind, keep) in &self.policies[first..] {
-            if self.look_at_all(&mut walk, kind, *keep, stop).await? == End::Stopped {
-                return Ok(End::Stopped);
-            }
+            self.look_at_all(&mut walk, kind, *keep).await?;
         }
-        self.compact(&mut walk, pins).await?;
-        Ok(End::Whole)
+        self.compact(&mut walk, pins).await
     }
 
     fn walk(&self, revision: Option<Revision>, place: Place, head: Position) -> Walk {
@@ -78,8 +67,8 @@ impl Retention {
     }
 
     /// Looks at every entity of a type, from where the pass is.
-    async fn look_at_all(&self, walk: &mut Walk, name: &str, keep: Keep, stop: &mut watch::Receiver<bool>) -> Result<End, String> {
-        let Some(kind) = self.around.entities.kind(name).cloned() else { return Ok(End::Whole) };
+    async fn look_at_all(&self, walk: &mut Walk, name: &str, keep: Keep) -> Result<(), String> {
+        let Some(kind) = self.around.entities.kind(name).cloned() else { return Ok(()) };
         if walk.under_way.kind != name {
             (walk.under_way.kind, walk.under_way.after) = (name.to_owned(), None);
         }
@@ -90,12 +79,9 @@ impl Retention {
             let key = key.map_err(|error| error.to_string())?;
             self.look_at(walk, &kind, &key, &rule).await?;
             walk.under_way.after = Some((key.tenant().to_owned(), key.id().to_owned()));
-            if self.is_told_to_stop(walk, stop).await? {
-                self.write_place(walk).await?;
-                return Ok(End::Stopped);
-            }
+            self.rest(walk).await?;
         }
-        Ok(End::Whole)
+        Ok(())
     }
 
     async fn look_at(&self, walk: &mut Walk, kind: &Kind, key: &EntityKey, rule: &KeepRule) -> Result<(), String> {
@@ -134,18 +120,14 @@ impl Retention {
     }
 
     /// Rests from time to time, and remembers where it is.
-    async fn is_told_to_stop(&self, walk: &mut Walk, stop: &mut watch::Receiver<bool>) -> Result<bool, String> {
-        if !walk.looked.is_multiple_of(RETENTION_STEP_KEYS) {
-            return Ok(*stop.borrow());
-        }
+    async fn rest(&self, walk: &mut Walk) -> Result<(), String> {
         if walk.looked.is_multiple_of(RETENTION_PLACE_KEYS) {
             self.write_place(walk).await?;
         }
-        tokio::select! {
-            biased;
-            () = crate::delivery::stopped(stop) => Ok(true),
-            () = self.around.tasks.sleep(RETENTION_PAUSE) => Ok(false),
+        if walk.looked.is_multiple_of(RETENTION_STEP_KEYS) {
+            self.around.tasks.sleep(RETENTION_PAUSE).await;
         }
+        Ok(())
     }
 
     async fn write_place(&self, walk: &mut Walk) -> Result<(), String> {
