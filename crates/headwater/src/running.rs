@@ -132,7 +132,9 @@ async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Failure> {
 async fn open(config: &Config) -> Result<Engine, Failure> {
     let directory = config.data.clone();
     let opened = tokio::task::spawn_blocking(move || engine::open(&directory, None)).await;
-    opened.map_err(|_| Failure::plain(Exit::Failed, "opening the data directory panicked; its message stands above"))?
+    let engine = opened.map_err(|_| Failure::plain(Exit::Failed, "opening the data directory panicked; its message stands above"))??;
+    engine.journal.set_packing(config.pack_segments);
+    Ok(engine)
 }
 
 fn notes(engine: &Engine) -> impl Iterator<Item = String> {

@@ -44,7 +44,7 @@ impl OpenFiles {
 /// The number in a name, and the epoch of what is meant by it.
 type Named = (u64, u64);
 
-/// The last ones used, roughly: when there are too many, all are let go.
+/// Some of those that were used: when there are too many, any one is let go, and not all of them, which all were asked for a moment ago.
 struct Few<T> {
     open: Mutex<HashMap<Named, T>>,
 }
@@ -62,8 +62,10 @@ impl<T: Clone> Few<T> {
         }
         let file = open()?;
         let mut few = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if few.len() >= OPEN_FILES_MAX {
-            few.clear();
+        if few.len() >= OPEN_FILES_MAX
+            && let Some(any) = few.keys().next().copied()
+        {
+            few.remove(&any);
         }
         few.insert(name, file.clone());
         Ok(file)

@@ -20,18 +20,21 @@
 //! Section types: 1 commit; 16 remains of dropped events (`remains`), which count as those events do. Reserved: 17 root, 18 baseline,
 //! 19 compressed.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
-use super::record::{CommitPlace, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
+use super::record::{self, CommitPlace, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
 use super::remains::Remains;
 use crate::cursor::{LineageId, Position};
+use crate::read::Recorded;
 use crate::seams::{AlignedBuffer, BLOCK_BYTES};
 
 pub(crate) const FRAME_HEADER_BYTES: usize = 64;
 /// Kind, length and checksum, at most.
 pub(crate) const SECTION_HEADER_BYTES_MAX: usize = 2 * VARINT_BYTES_MAX + 4;
 const MAGIC: &[u8; 4] = b"HWFR";
-const POSITION_MAX: Position = Position::MAX / 2;
+pub(crate) const POSITION_MAX: Position = Position::MAX / 2;
 const KIND_COMMITS: u16 = 0;
 const KIND_MARKER: u16 = 1;
 const KIND_END: u16 = 2;
@@ -270,25 +273,68 @@ pub(crate) fn commits(frame: &Bytes, lineage: LineageId) -> Result<Vec<PlacedCom
 pub(crate) fn contents(frame: &Bytes, lineage: LineageId) -> Result<Contents, FrameFault> {
     let header = FrameHeader::peek(frame).ok_or(FrameFault::Absent)?;
     let mut contents = Contents { commits: Vec::with_capacity(usize::from(header.section_count)), remains: Vec::new() };
-    let (mut place, mut position, mut names) = (FRAME_HEADER_BYTES, header.first_position, Names::default());
+    let mut names = Names::default();
+    each_section(frame, &header, |PlacedSection { what, payload, place, length }, position| {
+        let payload = frame.slice(payload);
+        match what {
+            What::Commit => {
+                let commit = StoredCommit::decode(&payload, CommitPlace { lineage, position }, &mut names)?;
+                let count = commit.event_count();
+                contents.commits.push(PlacedCommit { commit, place, length });
+                Some(count)
+            }
+            What::Remains => {
+                let remains = Remains::decode(&payload, position)?;
+                let count = remains.event_count();
+                contents.remains.push(PlacedRemains { remains, place, length });
+                Some(count)
+            }
+        }
+    })?;
+    Ok(contents)
+}
+
+/// The events of a verified frame of a history, without their commits. At a fault, whatever was taken before counts for nothing.
+pub(crate) fn events(frame: &Bytes, lineage: LineageId, names: &mut Names, take: &mut impl FnMut(Recorded)) -> Result<(), FrameFault> {
+    let header = FrameHeader::peek(frame).ok_or(FrameFault::Absent)?;
+    each_section(frame, &header, |PlacedSection { what, payload, .. }, position| match what {
+        What::Commit => record::events(frame, payload, CommitPlace { lineage, position }, names, take),
+        What::Remains => Remains::count(&frame[payload]),
+    })
+}
+
+/// A section in its frame.
+struct PlacedSection {
+    what: What,
+    payload: Range<usize>,
+    place: usize,
+    length: usize,
+}
+
+/// A section that has positions.
+#[derive(Clone, Copy)]
+enum What {
+    Commit,
+    Remains,
+}
+
+/// Gives each section that has positions with the first of them to `decode`, which says how many there are.
+fn each_section(
+    frame: &Bytes,
+    header: &FrameHeader,
+    mut decode: impl FnMut(PlacedSection, Position) -> Option<u64>,
+) -> Result<(), FrameFault> {
+    let (mut place, mut position) = (FRAME_HEADER_BYTES, header.first_position);
     for _ in 0..header.section_count {
         let head = SectionHead::peek(frame.get(place..).unwrap_or_default()).ok_or(FrameFault::Damaged)?;
         let length = head.whole_length();
-        let payload = || frame.slice(place + head.payload_place..place + length);
-        match understood(&head, payload, CommitPlace { lineage, position }, &mut names)? {
-            Some(Section::Commit(commit)) => {
-                position += commit.event_count();
-                contents.commits.push(PlacedCommit { commit, place, length });
-            }
-            Some(Section::Remains(remains)) => {
-                position += remains.event_count();
-                contents.remains.push(PlacedRemains { remains, place, length });
-            }
-            None => {}
+        if let Some(what) = head.what()? {
+            let payload = place + head.payload_place..place + length;
+            position += decode(PlacedSection { what, payload, place, length }, position).ok_or(FrameFault::Damaged)?;
         }
         place += length;
     }
-    if position == header.next_position() { Ok(contents) } else { Err(FrameFault::Damaged) }
+    if position == header.next_position() { Ok(()) } else { Err(FrameFault::Damaged) }
 }
 
 /// What stands in front of a section's payload.
@@ -313,6 +359,16 @@ impl SectionHead {
     fn whole_length(&self) -> usize {
         self.payload_place + self.payload_length
     }
+
+    /// `None`: a section of another type, which may be skipped.
+    fn what(&self) -> Result<Option<What>, FrameFault> {
+        match (self.kind >> 1, self.kind & 1) {
+            (SECTION_COMMIT, _) => Ok(Some(What::Commit)),
+            (SECTION_REMAINS, _) => Ok(Some(What::Remains)),
+            (_, 0) => Ok(None),
+            _ => Err(FrameFault::TooNew),
+        }
+    }
 }
 
 /// What one whole section holds; `None` for a section of another type that may be skipped.
@@ -322,21 +378,10 @@ pub(crate) fn section(bytes: &Bytes, place: CommitPlace) -> Result<Option<Sectio
     if checksum(&payload) != head.checksum {
         return Err(FrameFault::Damaged);
     }
-    understood(&head, || payload, place, &mut Names::default())
-}
-
-/// What a section holds whose payload is known to be whole.
-fn understood(
-    head: &SectionHead,
-    payload: impl FnOnce() -> Bytes,
-    place: CommitPlace,
-    names: &mut Names,
-) -> Result<Option<Section>, FrameFault> {
-    let section = match (head.kind >> 1, head.kind & 1) {
-        (SECTION_COMMIT, _) => StoredCommit::decode(&payload(), place, names).map(Section::Commit),
-        (SECTION_REMAINS, _) => Remains::decode(&payload(), place.position).map(Section::Remains),
-        (_, 0) => return Ok(None),
-        _ => return Err(FrameFault::TooNew),
+    let section = match head.what()? {
+        Some(What::Commit) => StoredCommit::decode(&payload, place, &mut Names::default()).map(Section::Commit),
+        Some(What::Remains) => Remains::decode(&payload, place.position).map(Section::Remains),
+        None => return Ok(None),
     };
     section.map(Some).ok_or(FrameFault::Damaged)
 }

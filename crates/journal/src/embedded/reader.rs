@@ -12,9 +12,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::frame::{self, FrameFault, Section};
 use super::index::{DELETED, EntityRef, FrameRef, ItemHashes, SectionRef, SegmentIndex};
-use super::limits::{KEYS_AT_ONCE, READ_BYTES};
+use super::limits::{CHUNK_BYTES, KEYS_AT_ONCE};
 use super::pipeline::Shared;
-use super::record::{CommitPlace, StoredCommand, StoredCommit};
+use super::record::{CommitPlace, Names, StoredCommand, StoredCommit};
 use super::sealed::{Held, SealedSegment};
 use super::segment::{HeaderFault, Segment};
 use super::sequencer::Sequencer;
@@ -53,8 +53,8 @@ pub(crate) fn read(shared: &Arc<Shared>, lineage: &Arc<Lineage>, selection: Sele
             tail,
         }),
         selection => {
-            let frames = FrameReader::new(Arc::clone(shared), at, query_of(&selection));
-            Events::new(ScanSource { frames, lineage: Arc::clone(lineage), selection, after: at, buffer: VecDeque::new(), tail })
+            let frames = FrameReader::new(Arc::clone(shared), at, query_of(&selection), Some(Arc::new(selection)));
+            Events::new(ScanSource { frames, lineage: Arc::clone(lineage), buffer: VecDeque::new(), tail })
         }
     }
 }
@@ -113,9 +113,6 @@ impl Tail {
 struct ScanSource {
     frames: FrameReader,
     lineage: Arc<Lineage>,
-    selection: Selection,
-    /// Events at or before this place are not wanted.
-    after: Position,
     buffer: VecDeque<Read>,
     tail: Tail,
 }
@@ -129,7 +126,7 @@ impl EventSource for ScanSource {
                 }
                 match self.tail.next(&self.frames.shared, self.frames.at).await {
                     AtTail::ReadUpTo(limit) => match self.frames.next(limit).await {
-                        Ok(commits) => self.take(commits, limit),
+                        Ok(events) => self.take(events),
                         Err(error) => return Some(Err(error)),
                     },
                     AtTail::Tell(at) => {
@@ -149,10 +146,9 @@ impl EventSource for ScanSource {
 }
 
 impl ScanSource {
-    fn take(&mut self, commits: Vec<StoredCommit>, limit: Position) {
-        let wanted = |event: &Recorded| event.position > self.after && event.position <= limit && self.selection.matches(event);
-        let events = commits.into_iter().flat_map(StoredCommit::into_events).filter(wanted);
-        self.buffer.extend(events.map(|event| Read::Event(Arc::new(event))));
+    /// Takes the next events; the buffer is empty.
+    fn take(&mut self, events: Vec<Read>) {
+        self.buffer = events.into();
         let reached = self.frames.at;
         let last_is_event = matches!(self.buffer.back(), Some(Read::Event(event)) if event.position == reached);
         if last_is_event {
@@ -172,54 +168,120 @@ struct SegmentPlan {
     upto: Position,
 }
 
-/// Walks frames in position order and gives their commits.
+/// Walks frames in position order and gives those of their events that are wanted.
 pub(crate) struct FrameReader {
     pub(crate) shared: Arc<Shared>,
     /// Everything up to here has been given.
     pub(crate) at: Position,
     query: Option<Vec<ItemHashes>>,
+    wanted: Wanted,
     plan: Option<SegmentPlan>,
-    /// The next frames of the plan, on their way while the last ones are used.
-    ahead: Option<oneshot::Receiver<Loaded>>,
+    /// The next frames of the plan, in order, on their way while the last ones are used.
+    ahead: VecDeque<Ahead>,
 }
 
-/// Commits, and how many frames they are of.
-type Loaded = Result<(Vec<StoredCommit>, usize), ReadError>;
+/// Frames that are being loaded.
+struct Ahead {
+    count: usize,
+    loaded: oneshot::Receiver<Loaded>,
+}
+
+/// What was loaded: of the frames that were asked for, those before the first damaged one.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Read>,
+    frames: usize,
+    /// The last position of the frames.
+    last: Position,
+}
+
+type Loaded = Result<Batch, ReadError>;
+
+/// How many loads are on their way while events are used: what they are decoded by is a few threads.
+const CHUNKS_AHEAD: usize = 2;
+
+/// Which events of a frame a read wants.
+#[derive(Clone)]
+struct Wanted {
+    /// `None`: all.
+    selection: Option<Arc<Selection>>,
+    /// Events at or before this place are not wanted.
+    after: Position,
+    /// Neither are those behind this one.
+    upto: Position,
+}
+
+impl Wanted {
+    fn has(&self, event: &Recorded) -> bool {
+        event.position > self.after
+            && event.position <= self.upto
+            && self.selection.as_ref().is_none_or(|selection| selection.matches(event))
+    }
+}
 
 impl FrameReader {
-    pub(crate) fn new(shared: Arc<Shared>, at: Position, query: Option<Vec<ItemHashes>>) -> Self {
-        Self { shared, at, query, plan: None, ahead: None }
+    pub(crate) fn new(shared: Arc<Shared>, at: Position, query: Option<Vec<ItemHashes>>, selection: Option<Arc<Selection>>) -> Self {
+        Self { shared, at, query, wanted: Wanted { selection, after: at, upto: at }, plan: None, ahead: VecDeque::new() }
     }
 
-    /// The commits of the next frames, `at < limit` given; may be empty when nothing matches. Cancel-safe.
-    pub(crate) async fn next(&mut self, limit: Position) -> Result<Vec<StoredCommit>, ReadError> {
+    /// The wanted events of the next frames, `at < limit` given; may be empty when nothing matches. Cancel-safe.
+    pub(crate) async fn next(&mut self, limit: Position) -> Result<Vec<Read>, ReadError> {
         if self.plan.is_none() {
-            self.plan = Some(self.make_plan(limit).await?);
+            let plan = self.make_plan(limit).await?;
+            self.wanted.upto = plan.upto;
+            self.plan = Some(plan);
         }
+        let loaded = self.load().await;
         let Some(plan) = &mut self.plan else { return Ok(Vec::new()) };
-        let chunk = chunk_of(&plan.frames);
-        if chunk.is_empty() {
-            self.at = plan.upto;
-            self.plan = None;
-            return Ok(Vec::new());
-        }
-        let loaded = match &mut self.ahead {
-            Some(ahead) => ahead.await.unwrap_or_else(|_| Err(background_stopped())),
-            None => load_frames(&self.shared, plan.segment.clone(), chunk).await,
-        };
-        self.ahead = None;
-        let (commits, whole) = match loaded {
-            Ok(loaded) => loaded,
+        let batch = match loaded {
+            Ok(batch) => batch,
             Err(error) => return Err(resumed(error, self.shared.lineage, plan.behind_damage(&self.shared).await?)),
         };
-        plan.frames.drain(..whole);
-        self.ahead = load_ahead(&self.shared, &plan.segment, chunk_of(&plan.frames));
-        self.at = commits.last().map_or(self.at, StoredCommit::last_position);
+        plan.frames.drain(..batch.frames);
+        self.at = batch.last.max(self.at);
         if plan.frames.is_empty() {
             self.at = self.at.max(plan.upto);
             self.plan = None;
         }
-        Ok(commits)
+        Ok(batch.events)
+    }
+
+    /// The next frames of the plan, and begins to load those that follow.
+    async fn load(&mut self) -> Loaded {
+        let Some(plan) = &self.plan else { return Ok(Batch::default()) };
+        let Some(Ahead { count, loaded }) = self.ahead.front_mut() else {
+            let chunk = chunk_of(plan.frames.iter());
+            let count = chunk.len();
+            let loaded = load_frames(&self.shared, plan.segment.clone(), chunk, self.wanted.clone()).await;
+            if loaded.as_ref().is_ok_and(|batch| batch.frames == count) {
+                self.load_ahead(count);
+            }
+            return loaded;
+        };
+        let (count, loaded) = (*count, loaded.await.unwrap_or_else(|_| Err(background_stopped())));
+        self.ahead.pop_front();
+        match &loaded {
+            Ok(batch) if batch.frames == count => self.load_ahead(count),
+            // What follows the damage is asked for anew.
+            _ => self.ahead.clear(),
+        }
+        loaded
+    }
+
+    /// Keeps some frames on their way behind the first `skip` ones of the plan, if they are no more in memory.
+    fn load_ahead(&mut self, skip: usize) {
+        let Some(plan) = &self.plan else { return };
+        let mut begun = skip + self.ahead.iter().map(|ahead| ahead.count).sum::<usize>();
+        while self.ahead.len() < CHUNKS_AHEAD {
+            let chunk = chunk_of(plan.frames.range(begun.min(plan.frames.len())..));
+            if chunk.is_empty() || self.ahead.is_empty() && recent_frames(&self.shared, plan.segment.number(), &chunk[..1]).is_some() {
+                return;
+            }
+            let (segment, count, wanted) = (plan.segment.clone(), chunk.len(), self.wanted.clone());
+            let loaded = in_background(&self.shared, move |shared| frames_from_disk(shared, &segment, &chunk, &wanted));
+            self.ahead.push_back(Ahead { count, loaded });
+            begun += count;
+        }
     }
 
     async fn make_plan(&self, limit: Position) -> Result<SegmentPlan, ReadError> {
@@ -247,7 +309,7 @@ impl SegmentPlan {
             let Ok(open) = segment.open() else { return Ok(upto) };
             let is_whole = |frame: &&FrameRef| {
                 let bytes = read_at(&open, frame.offset, frame.length as usize);
-                bytes.is_ok_and(|bytes| decode_frame(shared.lineage, frame, &bytes).is_ok())
+                bytes.is_ok_and(|bytes| decode_frame(shared.lineage, frame, &bytes, &mut Names::default(), &mut |_| {}).is_ok())
             };
             Ok(rest.iter().find(is_whole).map_or(upto, |frame| frame.first_position - 1))
         })
@@ -313,31 +375,23 @@ fn frames_of(frames: &[FrameRef], at: Position, upto: Position, wanted: Option<&
 }
 
 /// The frames to load at once: the first, and what follows it within a bound.
-fn chunk_of(frames: &VecDeque<FrameRef>) -> Vec<FrameRef> {
-    let mut bytes = 0;
-    let fits = |frame: &&FrameRef| {
+fn chunk_of<'a>(frames: impl Iterator<Item = &'a FrameRef>) -> Vec<FrameRef> {
+    let (mut bytes, mut chunk) = (0, Vec::new());
+    for frame in frames {
         bytes += frame.length as usize;
-        bytes <= READ_BYTES
-    };
-    let mut chunk: Vec<FrameRef> = frames.iter().take_while(fits).copied().collect();
-    if chunk.is_empty() {
-        chunk.extend(frames.front());
+        if bytes > CHUNK_BYTES && !chunk.is_empty() {
+            break;
+        }
+        chunk.push(*frame);
     }
     chunk
 }
 
-async fn load_frames(shared: &Arc<Shared>, segment: Held, frames: Vec<FrameRef>) -> Loaded {
+async fn load_frames(shared: &Arc<Shared>, segment: Held, frames: Vec<FrameRef>, wanted: Wanted) -> Loaded {
     match recent_frames(shared, segment.number(), &frames) {
-        Some(recent) => decode_frames(shared.lineage, segment.number(), &frames, &recent),
-        None => blocking(shared, move |shared| frames_from_disk(shared, &segment, &frames)).await,
+        Some(recent) => decode_frames(shared.lineage, segment.number(), &frames, &recent, &wanted),
+        None => blocking(shared, move |shared| frames_from_disk(shared, &segment, &frames, &wanted)).await,
     }
-}
-
-/// Begins to load frames that are no more in memory.
-fn load_ahead(shared: &Arc<Shared>, segment: &Held, frames: Vec<FrameRef>) -> Option<oneshot::Receiver<Loaded>> {
-    let wanted = !frames.is_empty() && recent_frames(shared, segment.number(), &frames[..1]).is_none();
-    let segment = segment.clone();
-    wanted.then(|| in_background(shared, move |shared| frames_from_disk(shared, &segment, &frames)))
 }
 
 fn recent_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Option<Vec<Bytes>> {
@@ -345,15 +399,15 @@ fn recent_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Option<V
     frames.iter().map(|frame| sequencer.recent.get(segment, u64::from(frame.offset), frame.length as usize)).collect()
 }
 
-fn frames_from_disk(shared: &Shared, segment: &Held, frames: &[FrameRef]) -> Loaded {
-    decode_frames(shared.lineage, segment.number(), frames, &read_frames(segment, frames)?)
+fn frames_from_disk(shared: &Shared, segment: &Held, frames: &[FrameRef], wanted: &Wanted) -> Loaded {
+    decode_frames(shared.lineage, segment.number(), frames, &read_frames(segment, frames)?, wanted)
 }
 
 fn read_frames(segment: &Held, frames: &[FrameRef]) -> Result<Vec<Bytes>, ReadError> {
     let open = segment.open().map_err(|fault| unreadable(segment.number(), fault))?;
     let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return Ok(Vec::new()) };
     let span = (last.offset + last.length - first.offset) as usize;
-    let at_once = span <= 2 * READ_BYTES.max(first.length as usize);
+    let at_once = span <= 2 * CHUNK_BYTES.max(first.length as usize);
     let Some(all) = at_once.then(|| read_at(&open, first.offset, span).ok()).flatten() else {
         return whole(frames.iter().map(|frame| read_at(&open, frame.offset, frame.length as usize)));
     };
@@ -381,24 +435,41 @@ fn unreadable(segment: u64, fault: HeaderFault) -> ReadError {
     ReadError::Damaged { place: format!("segment {segment}: {why}"), resume: None }
 }
 
-/// The commits of the frames before the first damaged one, and how many frames that are; an error when it is the very first.
-fn decode_frames(lineage: LineageId, segment: u64, frames: &[FrameRef], bytes: &[Bytes]) -> Result<(Vec<StoredCommit>, usize), ReadError> {
-    let mut commits = Vec::new();
-    for (index, (frame, bytes)) in frames.iter().zip(bytes).enumerate() {
-        match decode_frame(lineage, frame, bytes) {
-            Ok(more) => commits.extend(more.into_iter().map(|placed| placed.commit)),
+/// The wanted events of the frames before the first damaged one; an error when it is the very first.
+fn decode_frames(lineage: LineageId, segment: u64, frames: &[FrameRef], bytes: &[Bytes], wanted: &Wanted) -> Loaded {
+    let (mut batch, mut names) = (Batch::default(), Names::default());
+    for (frame, bytes) in frames.iter().zip(bytes) {
+        let whole = batch.events.len();
+        let mut take = |event: Recorded| {
+            if wanted.has(&event) {
+                batch.events.push(Read::Event(Arc::new(event)));
+            }
+        };
+        match decode_frame(lineage, frame, bytes, &mut names, &mut take) {
+            Ok(last) => (batch.frames, batch.last) = (batch.frames + 1, last),
             // The reader gets what is whole, and hears of the damage when it comes back for more.
-            Err(_) if index > 0 => return Ok((commits, index)),
+            Err(_) if batch.frames > 0 => {
+                batch.events.truncate(whole);
+                break;
+            }
             Err(fault) => return Err(damaged_frame(segment, frame, fault)),
         }
     }
-    Ok((commits, bytes.len()))
+    Ok(batch)
 }
 
-fn decode_frame(lineage: LineageId, frame: &FrameRef, bytes: &Bytes) -> Result<Vec<frame::PlacedCommit>, FrameFault> {
+/// Verifies a frame and takes its events; gives its last position.
+fn decode_frame(
+    lineage: LineageId,
+    frame: &FrameRef,
+    bytes: &Bytes,
+    names: &mut Names,
+    take: &mut impl FnMut(Recorded),
+) -> Result<Position, FrameFault> {
     let header = frame::FrameHeader::peek(bytes).ok_or(FrameFault::Absent)?;
     frame::verify(bytes, header.epoch, u64::from(frame.offset))?;
-    frame::commits(bytes, lineage)
+    frame::events(bytes, lineage, names, take)?;
+    Ok(header.next_position() - 1)
 }
 
 fn damaged_frame(segment: u64, frame: &FrameRef, fault: FrameFault) -> ReadError {
@@ -642,11 +713,15 @@ pub(crate) async fn position_before(shared: &Arc<Shared>, time: Timestamp) -> Re
         let unsealed = || sequencer.full.as_ref().map_or(sequencer.active_first, |full| full.first_position);
         (first.unwrap_or_else(unsealed) - 1, *shared.durable.borrow())
     };
-    let mut frames = FrameReader::new(Arc::clone(shared), start, None);
+    let mut frames = FrameReader::new(Arc::clone(shared), start, None, None);
     while frames.at < head {
-        for commit in frames.next(head).await? {
-            if commit.time >= time && commit.first_position <= head {
-                return Ok(commit.first_position - 1);
+        for read in frames.next(head).await? {
+            // The first event met of a commit is its first one.
+            if let Read::Event(event) = read
+                && event.time >= time
+                && event.position <= head
+            {
+                return Ok(event.position - 1);
             }
         }
     }

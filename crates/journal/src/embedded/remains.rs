@@ -115,6 +115,11 @@ impl Remains {
         bytes
     }
 
+    /// How many events a payload stands for.
+    pub(crate) fn count(bytes: &[u8]) -> Option<u64> {
+        Rest(bytes).varint().filter(|count| *count > 0)
+    }
+
     /// `None`: the bytes are no such payload.
     pub(crate) fn decode(bytes: &Bytes, first_position: Position) -> Option<Self> {
         let mut rest = Rest(bytes);

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use super::files::OpenFiles;
+use super::filter::Probe;
 use super::index::{CommandRef, EntityRef, FrameRef, SegmentIndex};
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::{SealSummary, SealedIndex};
@@ -100,6 +101,11 @@ impl SealedSegment {
     /// False: the segment has nothing of this hash.
     pub(crate) fn may_have(&self, hash: KeyHash) -> bool {
         self.index.may_have(hash)
+    }
+
+    /// The same, for whoever asks many segments.
+    pub(crate) fn answers(&self, probe: &Probe) -> bool {
+        self.index.answers(probe)
     }
 
     pub(crate) fn head(&self, entity: KeyHash) -> io::Result<Option<Head>> {
