@@ -92,7 +92,8 @@ impl Compacting {
         if (1..floor).contains(&from.position()) {
             return Events::failed(ReadError::Cursor(CursorError::Gone { first: self.model.lineage().cursor(floor) }));
         }
-        Events::new(Passing { events: self.model.read(selection, from, mode), gone: Arc::clone(&self.gone) })
+        let next = if let Selection::Entity { from_sequence, .. } = &selection { Some(*from_sequence) } else { None };
+        Events::new(Passing { events: self.model.read(selection, from, mode), gone: Arc::clone(&self.gone), next })
     }
 
     pub(super) fn find_command(&self, entity: &EntityKey, id: CommandId) -> BoxFuture<'_, Result<Option<FoundCommand>, ReadError>> {
@@ -121,6 +122,23 @@ fn forgotten(found: FoundCommand) -> FoundCommand {
 struct Passing {
     events: Events,
     gone: Arc<Mutex<Gone>>,
+    /// Of a read of one entity, the sequence that follows.
+    next: Option<u64>,
+}
+
+impl Passing {
+    /// What was left behind events that are gone says nothing to who reads the entity, but for what stands for them.
+    fn is_given(&mut self, event: &Recorded) -> bool {
+        if self.gone.lock().unwrap_or_else(PoisonError::into_inner).events.contains(&event.position) {
+            return false;
+        }
+        let stands = matches!(&*event.name, BASELINE | crate::entity::DELETED);
+        let is_given = stands || self.next.is_none_or(|next| event.sequence <= next);
+        if is_given && let Some(next) = &mut self.next {
+            *next = event.sequence + 1;
+        }
+        is_given
+    }
 }
 
 impl EventSource for Passing {
@@ -128,8 +146,7 @@ impl EventSource for Passing {
         Box::pin(async {
             loop {
                 match self.events.next().await? {
-                    Ok(Read::Event(event)) if self.gone.lock().unwrap_or_else(PoisonError::into_inner).events.contains(&event.position) => {
-                    }
+                    Ok(Read::Event(event)) if !self.is_given(&event) => {}
                     read => return Some(read),
                 }
             }
