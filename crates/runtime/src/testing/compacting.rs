@@ -145,7 +145,8 @@ impl EventSource for Passing {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Read, ReadError>>> {
         Box::pin(async {
             loop {
-                match self.events.next().await? {
+                let read = self.events.next().await?;
+                match read {
                     Ok(Read::Event(event)) if !self.is_given(&event) => {}
                     read => return Some(read),
                 }
