@@ -29,7 +29,7 @@ use std::time::Duration;
 use component::Start;
 use component::hosted::ProcessorHandle;
 use component::hosted::personal_mark::revealed;
-use journal::{AppendError, Commit, Cursor, EntityKey, Expect, ReadError, Selection, Timestamp};
+use journal::{AppendError, Commit, Cursor, CursorError, EntityKey, Expect, Journal, ReadError, ReadMode, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -264,6 +264,15 @@ fn next_generation(before: Progress, build: &str) -> Progress {
         now: i64::MIN,
         silent_until: Some(silent_until),
         silent_now: Some(before.silent_now.map_or(before.now, |until| until.max(before.now))),
+    }
+}
+
+/// A place to begin anew from: when its events are gone by retention, the first one that is there.
+async fn first_there(journal: &dyn Journal, cursor: Cursor) -> Result<Cursor, ReadError> {
+    match journal.read(Selection::All, cursor, ReadMode::ToHead).next().await {
+        Some(Err(ReadError::Cursor(CursorError::Gone { first }))) => Ok(first),
+        Some(Err(error)) => Err(error),
+        Some(Ok(_)) | None => Ok(cursor),
     }
 }
 

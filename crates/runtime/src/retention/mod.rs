@@ -69,9 +69,11 @@ impl Retention {
     pub(crate) fn new(
         (journal, seams): (Arc<dyn Journal>, &Seams),
         entities: &Arc<Entities>,
-        (policies, every): (Vec<(&'static str, Keep)>, Duration),
+        (mut policies, every): (Vec<(&'static str, Keep)>, Duration),
         lost: Lost,
     ) -> Self {
+        // A pass goes on behind the type that it was at: their order must not depend on the program.
+        policies.sort_unstable_by_key(|(kind, _)| *kind);
         let around = Surroundings {
             journal,
             registers: Arc::clone(&seams.registers),

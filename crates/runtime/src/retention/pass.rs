@@ -51,9 +51,12 @@ impl Retention {
         self.compact(&mut walk, pins).await
     }
 
-    fn walk(&self, revision: Option<Revision>, place: Place, head: Position) -> Walk {
+    fn walk(&self, revision: Option<Revision>, mut place: Place, head: Position) -> Walk {
         let builds = self.builds(|_| true);
-        let under_way = place.under_way.clone().filter(|under_way| under_way.builds == builds).unwrap_or_else(|| {
+        let begun = place.under_way.take();
+        // What a pass of another version has begun may have left baselines of its shape.
+        place.builds.retain(|kind, build| begun.as_ref().is_none_or(|begun| begun.builds.get(kind) == Some(&*build)));
+        let under_way = begun.filter(|under_way| under_way.builds == builds).unwrap_or_else(|| {
             self.tell(|status| (status.too_large, status.unreadable) = (0, 0));
             UnderWay {
                 began: self.around.clock.now().as_micros(),
