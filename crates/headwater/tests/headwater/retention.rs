@@ -397,3 +397,72 @@ async fn on_a_disk_events_go_and_states_views_and_ids_stay() {
     check_all(&running).await;
     running.stop().await;
 }
+
+#[derive(Debug, PartialEq, Event)]
+enum CounterEvent {
+    #[event("counted")]
+    Counted { count: u64 },
+}
+
+/// A processor that counts readings, in a state of this shape.
+macro_rules! counter {
+    ($processor:ident, $state:ident, $($field:tt)*) => {
+        #[derive(Debug, Default, PartialEq, State)]
+        struct $state { count: u64, $($field)* }
+
+        struct $processor { start: i64 }
+
+        impl Processor for $processor {
+            const NAME: &'static str = "counter";
+            type State = $state;
+            type Event = CounterEvent;
+
+            fn inputs(inputs: Inputs<Self>) -> Inputs<Self> {
+                inputs.events("meter", |taken: &Recorded<MeterEvent>| Route::to(taken.entity_id.clone()), Self::count)
+            }
+
+            fn start(&self) -> Start {
+                Start::At(self.start)
+            }
+        }
+
+        impl $processor {
+            fn count(&self, state: &mut $state, _: Recorded<MeterEvent>, ctx: &mut ProcessorContext<CounterEvent>) {
+                state.count += 1;
+                ctx.emit(CounterEvent::Counted { count: state.count });
+            }
+        }
+    };
+}
+
+counter!(Counter, Count,);
+counter!(LaterCounter, LaterCount, #[field(default)] peak: u64,);
+
+#[test]
+fn a_processor_that_begins_anew_begins_at_what_is_there() {
+    let (version, start) = (Rc::new(Cell::new(1)), Rc::new(Cell::new(0)));
+    let (asked, begins) = (Rc::clone(&version), Rc::clone(&start));
+    let service = Testkit::new(move || {
+        let shop = Service::new("shop").entity::<Meter>().retain::<Meter>(Keep::for_days(10));
+        match asked.get() {
+            1 => shop,
+            2 => shop.processor(Counter { start: begins.get() }),
+            _ => shop.processor(LaterCounter { start: begins.get() }),
+        }
+    });
+    fill(&service, 1);
+    service.advance(days(1));
+    start.set(service.now_micros());
+    (0..5).for_each(|at| assert!(read(&service, "m1", &format!("k{at}"), 1).is_ok()));
+    version.set(2);
+    service.restart();
+    service.settle();
+    assert_eq!(service.remembered::<Counter>("m1").count, 5);
+    service.advance(days(30));
+    assert_eq!((left(&service, "m0"), left(&service, "m1")), (0, 0));
+    version.set(3);
+    service.restart();
+    assert_eq!(read(&service, "m1", "new", 1).unwrap(), 6);
+    service.settle();
+    assert_eq!(service.remembered::<LaterCounter>("m1"), LaterCount { count: 1, peak: 0 });
+}
