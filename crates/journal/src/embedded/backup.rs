@@ -247,6 +247,11 @@ impl Copy<'_> {
             self.finish(true)?;
         }
         if self.file.is_none() {
+            // A commit that was too large for a segment has left it empty, and the log has it all the same.
+            for empty in self.roots.end.segment + 1..number {
+                self.file = Some(self.open(empty)?);
+                self.finish(true)?;
+            }
             self.file = Some(self.open(number)?);
         }
         let Some(file) = &mut self.file else { return Ok(()) };
@@ -260,7 +265,7 @@ impl Copy<'_> {
         let from = segment::open(self.source, number).map_err(|_| io::Error::other(format!("{} cannot be read", segment_name(number))))?;
         let to = self.target.create(TEMPORARY)?;
         to.set_len(from.header.bytes)?;
-        let copied = Copied { from, to, end: 0 };
+        let copied = Copied { from, to, end: self.place.position };
         copy_bytes(&copied, 0, SEGMENT_HEADER_BYTES as u64)?;
         Ok(copied)
     }

@@ -21,6 +21,7 @@ mod backup;
 mod bulk;
 mod check;
 mod compact;
+mod crc;
 mod durable_log;
 mod evidence;
 mod files;
