@@ -87,6 +87,12 @@ impl Compacting {
         Compacted { events: (gone.events.len() - before) as u64, ..Compacted::default() }
     }
 
+    /// A place as an engine gives it that does not have the events before its floor any more.
+    pub(super) fn first_there(&self, cursor: Cursor) -> Cursor {
+        let floor = self.lock().floor;
+        if (1..floor).contains(&cursor.position()) { self.model.lineage().cursor(floor) } else { cursor }
+    }
+
     pub(super) fn read(&self, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
         let floor = self.lock().floor;
         if (1..floor).contains(&from.position()) {

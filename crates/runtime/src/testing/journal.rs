@@ -61,7 +61,8 @@ impl Journal for Slow {
     }
 
     fn cursor_at(&self, time: Timestamp) -> BoxFuture<'_, Result<Cursor, ReadError>> {
-        self.model.cursor_at(time)
+        let found = self.model.cursor_at(time);
+        Box::pin(async move { Ok(self.compacting.first_there(found.await?)) })
     }
 
     fn find_command(&self, entity: &EntityKey, id: CommandId) -> BoxFuture<'_, Result<Option<FoundCommand>, ReadError>> {
