@@ -1,3 +1,5 @@
+//! Packed segments: what is packed reads as it did, and damage in it is told.
+
 use super::super::packing::{self, TEMPORARY};
 use super::super::segment::{self, Segment};
 use super::*;
