@@ -139,6 +139,7 @@ fn runtime() -> Arc<Runtime> {
         planted: runtime::PlantedBug::None,
         keys: None,
         keys_lost: None,
+        retention: Vec::new(),
         views: Vec::new(),
         outgoing: None,
         destinations: Vec::new(),

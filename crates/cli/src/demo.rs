@@ -52,6 +52,9 @@ pub(crate) struct Arguments {
     /// Play at most so many commands a second, slowly enough to watch the order board; payments with --story cards [default there: 500]
     #[arg(long, value_name = "COUNT", conflicts_with = "empty", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
+    /// Let carts keep their last so many events only: retention, as `journal compact` and `journal status` show it
+    #[arg(long, value_name = "EVENTS")]
+    keep_last: Option<u64>,
     /// Say only what was asked for
     #[arg(long)]
     quiet: bool,
@@ -113,7 +116,7 @@ fn retail_play(file: &Path, arguments: &Arguments) -> Result<Play, Failure> {
 
 async fn serve(arguments: &Arguments, flags: &GlobalFlags, play: Option<Play>) -> Result<Exit, Failure> {
     let mut stop = StopSignals::listen()?;
-    let running = start_as_told(&shop::service(), flags).await?;
+    let running = start_as_told(&shop::service_keeping(arguments.keep_last), flags).await?;
     if flags.json || !arguments.quiet {
         announce(shop::NAME, &running, flags.json)?;
     }

@@ -10,7 +10,7 @@ mod parcel;
 mod views;
 
 use headwater::Service;
-use headwater::prelude::Action;
+use headwater::prelude::{Action, Keep};
 
 pub(crate) use cart::Cart;
 pub(crate) use order::Order;
@@ -27,6 +27,11 @@ pub(crate) fn carts() -> Service {
 /// The shop with its board, ready to run.
 pub(crate) fn service() -> Service {
     board::with_board(service_with(PackParcel))
+}
+
+/// The same, whose carts keep their last so many events.
+pub(crate) fn service_keeping(last: Option<u64>) -> Service {
+    last.map_or_else(service, |last| service().retain::<Cart>(Keep::last(last)))
 }
 
 fn service_with(packing: impl Action) -> Service {

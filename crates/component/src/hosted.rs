@@ -197,6 +197,18 @@ pub trait HostedEntity: Send + Sync + 'static {
     /// Names the shape of the state: its version and schema. A snapshot of another build is not used.
     fn state_build(&self) -> &str;
 
+    /// A state from one that `state` gave, maybe long ago and of another `state_build`, when the events before it are gone. Nothing may be
+    /// made up: what the state has now and had not then must have a default that the component declares.
+    ///
+    /// # Errors
+    /// When it does not fit: which part, and why.
+    fn rebase(&self, build: &str, state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable> {
+        if build == self.state_build() {
+            return self.restore(state);
+        }
+        Err(Unreadable { message: format!("it is of the state {build}, and this component has {}", self.state_build()) })
+    }
+
     /// A stored event in its present shape: an older one is raised, as `evolve` would see it.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod given;
 mod host;
 pub mod hosted;
 mod http;
+mod keep;
 pub mod limits;
 mod operation;
 mod personal;
@@ -49,6 +50,7 @@ pub use host::{
 };
 pub use hosted::CommandContext;
 pub use http::{Http, HttpCall, HttpFailure, HttpReply};
+pub use keep::Keep;
 pub use macros::{Command, Event, Rejection, State, Value};
 pub use operation::{Entities, EntityRef, Operation};
 pub use personal::{Personal, SubjectId};

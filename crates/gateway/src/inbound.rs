@@ -25,6 +25,7 @@ mod path;
 mod prefer;
 mod query;
 mod refusal;
+mod retention;
 mod route;
 mod server;
 mod stream;

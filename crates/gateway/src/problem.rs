@@ -91,6 +91,8 @@ codes! {
     DECISION_UNFIT = "HW0083" "decision-unfit" 422;
     UNKNOWN_SUBJECT = "HW0090" "unknown-subject" 404;
     ERASURE_UNFINISHED = "HW0091" "erasure-unfinished" 503 retry 1;
+    HISTORY_GONE = "HW0100" "history-gone" 410;
+    BASELINE_UNFIT = "HW0101" "baseline-unfit" 500;
 }
 
 /// Where a code's page stands; the code's number follows.

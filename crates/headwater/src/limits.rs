@@ -22,6 +22,8 @@ pub(crate) const MARKER_LOOK: Duration = Duration::from_millis(20);
 pub(crate) const REBUILD_LOOK: Duration = Duration::from_millis(100);
 /// How long a scrub that somebody waits for is left alone between two looks at how far it is.
 pub(crate) const SCRUB_LOOK: Duration = Duration::from_millis(50);
+/// How long a pass of retention that somebody waits for is left alone between two looks at how far it is.
+pub(crate) const RETENTION_LOOK: Duration = Duration::from_millis(100);
 /// How many letters of a cell a table shows.
 pub(crate) const CELL_LETTERS_MAX: usize = 60;
 /// File descriptors that connections never take: the journal's files, the listener, what the process itself holds.

@@ -87,6 +87,7 @@ pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running,
         engine.journal.close().await;
         return Err(not_begun(&error, config));
     }
+    runtime.begin_retention();
     let options = gateway::Options {
         body_bytes_max: config.body_bytes_max,
         connections_max,
@@ -165,6 +166,7 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         snapshots: Some(snapshots(&config.data)?),
         keys: keys(service, config)?,
         keys_lost: config.keys_lost.clone(),
+        retention: service.retention().to_vec(),
         view_folder: Some(view_folder(&config.data)?),
         notices: Arc::new(|words| output::talk(format!("note: {words}"))),
         limits: config.limits,

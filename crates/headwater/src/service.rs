@@ -2,7 +2,7 @@
 
 use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
 use component::{
-    Action, Entity, Operation, Processor, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_processor,
+    Action, Entity, Keep, Operation, Processor, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_processor,
     hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
 };
 use gateway::Page;
@@ -32,6 +32,7 @@ pub struct Service {
     topics: Vec<TopicHandle>,
     views: Vec<ViewHandle>,
     destinations: Vec<(String, DestinationPolicy)>,
+    retention: Vec<(&'static str, Keep)>,
     pages: Vec<(String, Page)>,
     flags: Flags,
 }
@@ -48,6 +49,7 @@ impl Service {
             topics: Vec::new(),
             views: Vec::new(),
             destinations: Vec::new(),
+            retention: Vec::new(),
             pages: Vec::new(),
             flags: Flags::default(),
         }
@@ -56,6 +58,29 @@ impl Service {
     /// Adds a type of entity.
     pub fn entity<E: Entity>(mut self) -> Self {
         self.entities.push(hosted::<E>());
+        self
+    }
+
+    /// Says how much of its history an entity type keeps. Without it, all of it stays.
+    ///
+    /// ```
+    /// # use headwater::prelude::*;
+    /// # #[derive(Default, State)] struct Cart {}
+    /// # #[derive(Command)] enum CartCommand { #[command("pay")] Pay }
+    /// # #[derive(Event)] enum CartEvent { #[event("paid")] Paid }
+    /// # impl Entity for Cart {
+    /// #     const NAME: &'static str = "cart";
+    /// #     type Command = CartCommand; type Event = CartEvent; type Reply = (); type Rejection = std::convert::Infallible;
+    /// #     fn decide(&self, _: CartCommand, _: &CommandContext) -> Result<Decision<CartEvent>, Self::Rejection> { Ok(nothing()) }
+    /// #     fn evolve(&mut self, _: &CartEvent) {}
+    /// # }
+    /// Service::new("shop").entity::<Cart>().retain::<Cart>(Keep::for_days(90).and_last(100));
+    /// ```
+    ///
+    /// Older events go once a `$baseline` event holds what they came to, once every consumer and view of the service has read them, and
+    /// in passes of a day. States, replies to repeated commands and versions stay as they are; the history before is gone.
+    pub fn retain<E: Entity>(mut self, keep: Keep) -> Self {
+        self.retention.push((E::NAME, keep));
         self
     }
 
@@ -199,6 +224,10 @@ impl Service {
 
     pub(crate) fn views(&self) -> &[ViewHandle] {
         &self.views
+    }
+
+    pub(crate) fn retention(&self) -> &[(&'static str, Keep)] {
+        &self.retention
     }
 
     pub(crate) fn destinations(&self) -> &[(String, DestinationPolicy)] {

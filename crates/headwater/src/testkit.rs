@@ -299,6 +299,7 @@ fn components(service: &Service) -> Components {
         topics: service.topics().to_vec(),
         views: service.views().to_vec(),
         destinations: service.destinations().to_vec(),
+        retention: service.retention().to_vec(),
     }
 }
 

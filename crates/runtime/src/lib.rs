@@ -25,6 +25,7 @@ mod personal;
 mod processor;
 mod pull;
 mod request;
+mod retention;
 mod runtime;
 pub mod seams;
 mod stall;
@@ -36,6 +37,7 @@ mod view;
 
 use std::sync::Arc;
 
+use component::Keep;
 use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
 use journal::seams::{Clock, Disk, Random, Spawner};
 use journal::{Journal, Registers};
@@ -54,6 +56,7 @@ pub use pull::{ConsumerError, ConsumerReads, ConsumerSetup, ConsumerSight, Consu
 pub use request::{
     CommandError, CommandOutcome, CommandRequest, Expectation, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead,
 };
+pub use retention::{RetentionStatus, RetentionWait};
 pub use runtime::{Health, Runtime};
 pub use stall::Stall;
 pub use start::StartError;
@@ -107,6 +110,8 @@ pub struct Parts {
     pub view_folder: Option<ViewFolder>,
     /// Tells an operator what has happened in the background.
     pub notices: Notices,
+    /// What entity types keep of their events, by their names; those that are not named keep all.
+    pub retention: Vec<(&'static str, Keep)>,
     /// The bounds.
     pub limits: Limits,
     /// A mistake for tests to catch; none outside of them.

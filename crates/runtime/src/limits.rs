@@ -24,6 +24,8 @@ pub struct Limits {
     pub query_rows_max: usize,
     /// How long a consumer or a view that has something to do may stand still before it has stalled. A consumer has the time of one run on top.
     pub stall_after: Duration,
+    /// The time between two passes of retention.
+    pub retention_every: Duration,
 }
 
 impl Default for Limits {
@@ -37,6 +39,7 @@ impl Default for Limits {
             query_time_max: Duration::from_secs(5),
             query_rows_max: 10_000,
             stall_after: Duration::from_secs(60),
+            retention_every: Duration::from_secs(86_400),
         }
     }
 }
@@ -55,6 +58,20 @@ pub const EVICTION_SCAN_MAX: usize = 32;
 pub const SNAPSHOTS_MAX: usize = 1_000_000;
 /// Bytes of one snapshot's state, at most; a larger state is replayed.
 pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of one baseline, at most: an event's own bound, less what sealing personal values adds. A larger state keeps all its events.
+pub const BASELINE_BYTES_MAX: usize = 512 * 1024;
+/// Events of an entity that could go if a baseline stood for them, before one is written while the entity goes on.
+pub const BASELINE_AFTER_EVENTS: u64 = 16;
+/// How long after the start the first pass of retention comes, at the earliest.
+pub const RETENTION_FIRST_WAIT: Duration = Duration::from_secs(60);
+/// How long until a pass of retention is tried again that ended early.
+pub const RETENTION_RETRY: Duration = Duration::from_secs(60);
+/// Entities that a pass of retention looks at before it rests: with [`RETENTION_PAUSE`], about a thousand a second.
+pub const RETENTION_STEP_KEYS: u64 = 64;
+/// See [`RETENTION_STEP_KEYS`].
+pub const RETENTION_PAUSE: Duration = Duration::from_millis(64);
+/// Entities after which a pass of retention writes where it is.
+pub const RETENTION_PLACE_KEYS: u64 = 1_024;
 /// Bytes of the snapshot log below which it is never rewritten.
 pub const SNAPSHOT_REWRITE_BYTES_MIN: u64 = 1024 * 1024;
 /// Asynchronous commands that are decided at once, at most.
@@ -185,6 +202,8 @@ const _: () = assert!(
     "a step of one input fits a commit"
 );
 const _: () = assert!(PROCESSOR_STATE_BYTES_MAX + PROCESSOR_WAKES_MAX * 20 + 128 * 1024 <= journal::limits::EVENT_BYTES_MAX);
+const _: () = assert!(RETENTION_PLACE_KEYS.is_multiple_of(RETENTION_STEP_KEYS) && BASELINE_AFTER_EVENTS >= 2);
+const _: () = assert!(BASELINE_BYTES_MAX <= journal::limits::EVENT_BYTES_MAX / 2);
 const _: () = assert!(DEATHS_MAX > 1, "the first death is nobody's in particular");
 const _: () = assert!(
     FAILURES_KEPT_MAX * FAILURE_CAUSE_BYTES_MAX * 6 + 8_192 <= journal::limits::REGISTER_BYTES_MAX,

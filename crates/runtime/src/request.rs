@@ -212,6 +212,11 @@ pub enum CommandError {
         /// What.
         message: String,
     },
+    /// A baseline cannot be read by this version of the component, and the events before it are gone.
+    BaselineUnfit {
+        /// Which, why, and the remedy.
+        message: String,
+    },
 }
 
 impl fmt::Display for CommandError {
@@ -235,7 +240,7 @@ impl fmt::Display for CommandError {
             Self::Unavailable { cause } => write!(formatter, "the journal is not available ({cause}); try again"),
             Self::Unknown { cause, .. } => write!(formatter, "the outcome is unknown ({cause}); send the same command id again"),
             Self::Damaged { place } => write!(formatter, "the journal is damaged: {place}"),
-            Self::Unreadable { message } => formatter.write_str(message),
+            Self::Unreadable { message } | Self::BaselineUnfit { message } => formatter.write_str(message),
         }
     }
 }
@@ -262,6 +267,26 @@ pub enum StateError {
         /// What.
         message: String,
     },
+    /// The moment lies in front of what retention has kept.
+    Gone {
+        /// The entity type.
+        kind: &'static str,
+        /// The first sequence from which on the state is known.
+        sequence: u64,
+        /// The time of that event.
+        time: Timestamp,
+        /// Its place.
+        cursor: Cursor,
+    },
+    /// A baseline cannot be read by this version of the component, and the events before it are gone.
+    BaselineUnfit {
+        /// The entity.
+        entity: String,
+        /// The baseline's sequence.
+        sequence: u64,
+        /// Which part of the state, and why.
+        message: String,
+    },
     /// The journal failed.
     Read(ReadError),
 }
@@ -272,6 +297,19 @@ impl fmt::Display for StateError {
             Self::UnknownTarget { name, known } => write!(formatter, "this service has no `{name}`; it has: {}", known.join(", ")),
             Self::BeyondHead { sequence } => write!(formatter, "the entity is at sequence {sequence}; ask for that or an earlier one"),
             Self::Unreadable { message } => formatter.write_str(message),
+            Self::Gone { kind, sequence, .. } => {
+                write!(
+                    formatter,
+                    "the events of this {kind} before sequence {sequence} are gone by its retention; its state is known from there on"
+                )
+            }
+            Self::BaselineUnfit { entity, sequence, message } => {
+                write!(
+                    formatter,
+                    "{entity}: the baseline at sequence {sequence} does not fit the component's state ({message}), and the events "
+                )?;
+                formatter.write_str("before it are gone; let the state take its old shape: `#[field(default)]` for a new field, the old type for a changed one, the state's old version")
+            }
             Self::Read(error) => error.fmt(formatter),
         }
     }

@@ -9,7 +9,9 @@ use component::hosted::personal_mark::{is_marked, is_reserved};
 use component::hosted::{
     ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
-use journal::{AppendError, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp};
+use journal::{
+    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp,
+};
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
 
@@ -17,7 +19,9 @@ use crate::action::DryRun;
 use crate::admission::Admission;
 use crate::asked::{Mint, checked};
 use crate::asynchronous::Asynchronous;
-use crate::delivery::{ConsumerStatus, Decision, DeliveryError, DeliveryRoom, HeldKey, HeldSelection, OrderError, Seams, What};
+use crate::delivery::{
+    ConsumerStatus, Decision, DeliveryError, DeliveryRoom, HeldKey, HeldSelection, OrderError, Seams, What, kept_places,
+};
 use crate::destination::{DestinationStatus, Destinations, Machine};
 use crate::entity::Entities;
 use crate::entity::kind::Kind;
@@ -31,6 +35,8 @@ use crate::pull::{ConsumerError, ConsumerSetup, ConsumerSight, DeliveryWord, Pul
 use crate::request::{
     CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead, shown, shown_bytes,
 };
+use crate::retention::pins::{Pin, of_registers};
+use crate::retention::{Lost, Pins, Retention, RetentionStatus};
 use crate::start::StartError;
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
@@ -54,6 +60,7 @@ pub struct Runtime {
     /// The journal as others see it: personal values are plain.
     shown: Arc<dyn Journal>,
     personal: Option<Arc<Personal>>,
+    retention: Arc<Retention>,
 }
 
 /// What a service with personal data has besides.
@@ -100,6 +107,8 @@ impl Runtime {
         let journal = veiled(&parts.journal, subjects.as_ref(), Form::Marked);
         let shown = veiled(&parts.journal, subjects.as_ref(), Form::Plain);
         let erased = Arc::new(AtomicU64::new(0));
+        let lost = Lost::default();
+        let (policies, engine) = (parts.retention, parts.journal);
         // Snapshots are derived: without them loads take longer, and that is all.
         let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, journal.lineage().id, subjects.clone(), parts.planted).ok());
         let seams = Seams {
@@ -125,11 +134,13 @@ impl Runtime {
             notices: parts.notices,
             stall_after: parts.limits.stall_after,
             erased: Arc::clone(&erased),
+            lost: Arc::clone(&lost),
         };
         let mint = Mint { clock: parts.clock, random: parts.random, subjects: subjects.clone() };
         let topics = Topics::new(Arc::clone(&journal), parts.topics);
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
+        let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
         let delivery = DeliveryRoom::new(seams);
         Ok(Self {
             service: parts.service,
@@ -145,6 +156,7 @@ impl Runtime {
             admission: Admission::new(parts.limits.commands_in_flight_max),
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
             shown,
+            retention: Arc::new(retention),
             personal: subjects
                 .map(|subjects| Arc::new(Personal { subjects, lost: parts.keys_lost, erased, erasing: tokio::sync::Mutex::default() })),
         })
@@ -259,6 +271,7 @@ impl Runtime {
             personal.erased.store(upto, SeqCst);
         }
         self.delivery.lose_foreign_places().await?;
+        self.retention.remember().await;
         self.views.begin(self.journal().head().await?.position());
         self.asynchronous.resume(&self.delivery).await?;
         let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).chain(self.processors.names()).collect();
@@ -275,6 +288,29 @@ impl Runtime {
             self.delivery.begin(consumer);
         }
         self.processors.begin().await
+    }
+
+    /// Begins retention, once everybody else has a place: it waits for all of them.
+    pub fn begin_retention(self: &Arc<Self>) {
+        let this = Arc::downgrade(self);
+        let pins: Pins = Arc::new(move || -> BoxFuture<'static, Result<Vec<Pin>, String>> {
+            let this = this.clone();
+            Box::pin(async move {
+                let Some(this) = this.upgrade() else { return Err("the service stops".to_owned()) };
+                this.pins().await
+            })
+        });
+        self.retention.begin(pins);
+    }
+
+    /// Everybody who has still to read.
+    async fn pins(&self) -> Result<Vec<Pin>, String> {
+        self.delivery.checkpoint().await;
+        let known: Vec<String> = self.delivery.statuses().into_iter().map(|status| status.name).collect();
+        let mut pins = of_registers(&self.delivery.seams().registers, &known).await?;
+        pins.extend(self.processors.pins().await.map_err(|error| error.to_string())?);
+        pins.extend(self.views.pins().await?);
+        Ok(pins)
     }
 
     /// Takes a command that is decided later, in the background, and gives the id under which its outcome is found. It is
@@ -549,6 +585,34 @@ impl Runtime {
         self.views.live(request, after).await
     }
 
+    /// How retention stands; `None` when no entity type has a policy.
+    #[must_use]
+    pub fn retention(&self) -> Option<RetentionStatus> {
+        self.retention.status()
+    }
+
+    /// Wants a pass of retention now: one that begins after this. False when no entity type has a policy.
+    pub fn retain_now(&self) -> bool {
+        self.retention.ask()
+    }
+
+    /// Lets go of the place of a consumer that the service does not have any more, and of the keys that it held. Retention waits for it
+    /// otherwise. If its component comes back, its place is lost.
+    ///
+    /// # Errors
+    /// When the service has the consumer, when there is no place of it, or the engine fails.
+    pub async fn forget_consumer(&self, consumer: &str) -> Result<(), OrderError> {
+        if self.consumers().iter().any(|known| known.name == consumer) {
+            let cause = "this service has the consumer, and its place is still needed; take its component out first".to_owned();
+            return Err(OrderError::Unfit { cause });
+        }
+        let places = kept_places(&self.delivery.seams().registers).await?;
+        if !places.iter().any(|(name, ..)| name == consumer) {
+            return Err(OrderError::UnknownConsumer { known: places.into_iter().map(|(name, ..)| name).collect() });
+        }
+        Ok(self.delivery.replace(consumer, None).await?)
+    }
+
     /// How the views are.
     pub async fn view_status(&self) -> Vec<ViewStatus> {
         self.views.status().await
@@ -572,6 +636,7 @@ impl Runtime {
     /// Takes no more commands, and no consumer takes further events; what is under way goes on. Reads go on.
     pub fn stop(&self) {
         self.admission.stop();
+        self.retention.stop();
         self.pulled.stop();
         self.delivery.stop();
         self.processors.stop();
@@ -580,6 +645,7 @@ impl Runtime {
     /// Returns when nothing is under way. After `stop`, nothing will be.
     pub async fn drained(&self) {
         self.admission.drained().await;
+        self.retention.drained().await;
         self.delivery.drained().await;
         self.processors.drained().await;
         self.views.end().await;

@@ -128,6 +128,7 @@ pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
         }
         check_processor(processor)?;
     }
+    check_retention(parts)?;
     check_capabilities(parts)?;
     if let Some((name, problem)) = whose::unclear(&parts.entities, &parts.topics) {
         return Err(StartError::Personal { name, problem });
@@ -241,6 +242,21 @@ fn check_processor(processor: &ProcessorDescription) -> Result<(), StartError> {
         }
     }
     if seen.is_empty() { Err(invalid("it reads nothing; add a source to its inputs".into())) } else { Ok(()) }
+}
+
+/// Each policy is of one entity type of the service: what a processor emits is rebuilt from its inputs, and is kept.
+fn check_retention(parts: &Parts) -> Result<(), StartError> {
+    let known = || parts.entities.iter().map(|entity| entity.name()).collect();
+    let mut seen = HashSet::new();
+    for (name, _) in &parts.retention {
+        if !parts.entities.iter().any(|entity| entity.name() == *name) {
+            return Err(StartError::UnknownSource { what: "retention policy", name, source: (*name).to_owned(), known: known() });
+        }
+        if !seen.insert(*name) {
+            return Err(StartError::DuplicateName { what: "retention policy", name });
+        }
+    }
+    Ok(())
 }
 
 fn check_capabilities(parts: &Parts) -> Result<(), StartError> {

@@ -7,6 +7,7 @@
 //! What it is not: a simulation of the disk (`journal::sim` is, under the embedded engine), nor of a journal that is shared by nodes.
 
 mod action;
+mod compacting;
 mod http;
 mod journal;
 mod pace;
@@ -22,6 +23,7 @@ use ::journal::model::ModelJournal;
 use ::journal::seams::{Clock, Disk, Spawner, ThreadSpawner};
 use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
+use component::Keep;
 use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
 
 use crate::limits::DEATHS_MAX;
@@ -32,6 +34,7 @@ use crate::{
     ConsumerState, ConsumerStatus, DestinationPolicy, Limits, Outgoing, Parts, Runtime, StartError, ViewState, ViewStatus, delivery,
 };
 use action::Runs;
+use compacting::Compacting;
 use http::Network;
 pub use http::{HttpAnswer, HttpRequest, HttpStubs};
 use pace::Pace;
@@ -78,6 +81,8 @@ pub struct Components {
     pub views: Vec<ViewHandle>,
     /// How destinations are treated.
     pub destinations: Vec<(String, DestinationPolicy)>,
+    /// What entity types keep.
+    pub retention: Vec<(&'static str, Keep)>,
 }
 
 /// See the module.
@@ -88,6 +93,7 @@ pub struct Simulation {
     tasks: Arc<SimTasks>,
     threads: Arc<SimThreads>,
     model: Arc<ModelJournal>,
+    compacting: Arc<Compacting>,
     pace: Arc<Pace>,
     runs: Arc<Runs>,
     stubs: Arc<HttpStubs>,
@@ -115,9 +121,10 @@ impl Simulation {
         let tasks = Arc::new(tasks.ending_when(ends(faults, &model, SimRandom::new(dice.roll()))));
         let pace = Arc::new(Pace::new(faults, &tasks, SimRandom::new(dice.roll())));
         let (snapshots, keys) = (RefCell::new(SimDisk::new(dice.roll())), RefCell::new(SimDisk::new(0)));
+        let compacting = Arc::new(Compacting::new(Arc::clone(&model)));
         let (runs, runtime, ended) = (Arc::default(), RefCell::default(), Cell::new(0));
         let simulation =
-            Self { components, faults, clock, tasks, threads, model, pace, runs, stubs, dice, snapshots, keys, runtime, ended };
+            Self { components, faults, clock, tasks, threads, model, compacting, pace, runs, stubs, dice, snapshots, keys, runtime, ended };
         simulation.begin()?;
         Ok(simulation)
     }
@@ -265,6 +272,7 @@ impl Simulation {
             match self.tasks.drive(runtime.begin(), ANSWER_MAX) {
                 Driven::Done(begun) => {
                     begun.unwrap_or_else(|error| panic!("the service does not begin: {error}"));
+                    runtime.begin_retention();
                     *self.runtime.borrow_mut() = Some(runtime);
                     return Ok(());
                 }
@@ -278,10 +286,14 @@ impl Simulation {
     }
 
     fn parts(&self) -> Parts {
-        let Components { service, entities, operations, actions, processors, topics, views, destinations } = (self.components)();
+        let Components { service, entities, operations, actions, processors, topics, views, destinations, retention } = (self.components)();
         let is_personal = has_personal_data(&entities, &operations, &processors, &topics);
         let keys = is_personal.then(|| Arc::new(self.keys.borrow().clone()) as Arc<dyn Disk>);
-        let journal = Arc::new(journal::Slow { model: Arc::clone(&self.model), pace: Arc::clone(&self.pace) });
+        let journal = Arc::new(journal::Slow {
+            model: Arc::clone(&self.model),
+            compacting: Arc::clone(&self.compacting),
+            pace: Arc::clone(&self.pace),
+        });
         Parts {
             service,
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
@@ -304,6 +316,7 @@ impl Simulation {
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: Limits { snapshot_every_events: SNAPSHOT_EVERY_EVENTS, ..Limits::default() },
+            retention,
             planted: crate::PlantedBug::None,
         }
     }

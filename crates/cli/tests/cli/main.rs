@@ -12,6 +12,7 @@ mod kill;
 mod process;
 mod restored;
 mod retail;
+mod retained;
 mod stop;
 mod topics;
 mod torture;

@@ -82,6 +82,15 @@ impl<E: Entity> HostedEntity for EntityType<E> {
         Ok(Box::new(Live { state }))
     }
 
+    fn rebase(&self, build: &str, state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable> {
+        let version = |build: &str| build.split_once('-').map_or_else(|| build.to_owned(), |(version, _)| version.to_owned());
+        let (then, now) = (version(build), version(&self.build));
+        if then != now {
+            return Err(unreadable::<E>(format!("the baseline is of the state's version {then}, and the component has {now}")));
+        }
+        self.restore(state)
+    }
+
     fn state_build(&self) -> &str {
         &self.build
     }

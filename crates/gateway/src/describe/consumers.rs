@@ -47,7 +47,7 @@ pub(super) fn paths(schemas: &mut Schemas, paths: &mut Map<String, Json>) {
 
 type Act = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
 
-const ACTS: [Act; 5] = [
+const ACTS: [Act; 6] = [
     ("redrive", "Runs held and parked keys again: one, those of a cause, or all", &[], &["type", "id", "cause", "per_second"]),
     ("dry-run", "What the next run of a held key would send", &["type", "id"], &["type", "id", "payload"]),
     ("discard", "Lets a key go on behind the event that holds it", &["type", "id", "event", "reason"], &["type", "id", "event", "reason"]),
@@ -57,6 +57,7 @@ const ACTS: [Act; 5] = [
         &["type", "id", "event", "payload"],
         &["type", "id", "event", "payload", "reason"],
     ),
+    ("forget", "Lets go of the place of a consumer that the service does not have any more", &[], &["reason"]),
     ("place", "Lets a consumer go on from another place", &["at"], &["at", "reason"]),
 ];
 

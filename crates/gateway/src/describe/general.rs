@@ -91,7 +91,7 @@ pub(super) fn state(entity: &str, schema: &Json) -> Json {
     all.push(query("stale", json!({ "const": "ok" }), "waives the check that the state is still the latest"));
     let headers = json!({ "ETag": reference("headers", "ETag"), "Headwater-Cursor": reference("headers", "Cursor") });
     let ok = json!({ "description": "the state", "headers": headers, "content": { "application/json": { "schema": schema } } });
-    let mut operation = get("The state, now or at a past moment", entity, &format!("{entity}.state"), &all, &[400, 404], ok);
+    let mut operation = get("The state, now or at a past moment", entity, &format!("{entity}.state"), &all, &[400, 404, 410], ok);
     operation["responses"]["304"] = json!({ "description": "not modified" });
     operation
 }
@@ -101,7 +101,7 @@ pub(super) fn history(entity: &str) -> Json {
     all.push(query("after", json!({ "type": "integer", "minimum": 0 }), "events after this sequence"));
     all.push(limit());
     let ok = page(reference("schemas", &format!("{entity}.recorded")), "events in order, with who and why");
-    get("The history", entity, &format!("{entity}.events"), &all, &[400, 404], ok)
+    get("The history", entity, &format!("{entity}.events"), &all, &[400, 404, 410], ok)
 }
 
 pub(super) fn ids(entity: &str) -> Json {

@@ -90,5 +90,6 @@ fn status() -> Json {
         "stalled": stall(),
         "rebuild": { "type": ["object", "null"] }, "file": maybe(), "queries": { "type": "array", "items": text() },
         "notes": { "type": "array", "items": text() },
+        "gone": { "type": "array", "items": text(), "description": "entity types that it reads and that have lost events: a rebuild is made without those" },
     } })
 }

@@ -32,6 +32,7 @@ pub(super) enum Act {
     Discard,
     Edit,
     Place,
+    Forget,
 }
 
 /// `GET /v1/admin/consumers`.
@@ -231,6 +232,7 @@ pub(super) async fn act(
             let (event, payload) = (said.needed("event", said.event.as_ref())?, said.needed("payload", said.payload.as_ref())?);
             runtime.edit(consumer, said.key()?, event, payload, why).await.map(|()| json!({ "keys": 1 }))
         }
+        Act::Forget => runtime.forget_consumer(consumer).await.map(|()| json!({})),
         Act::Place => {
             let cursor = place(gateway, &said.needed("at", said.at.as_ref())?).await?;
             runtime.place_consumer(consumer, cursor, why).await.map(|()| json!({ "cursor": cursor.to_string() }))

@@ -15,7 +15,8 @@ use super::body::{Body, RequestBody};
 use super::connection::Busy;
 use super::route::{self, Route};
 use super::{
-    Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, stream, subject, topic, view,
+    Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, stream, subject,
+    topic, view,
 };
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
@@ -75,6 +76,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Destinations => Box::pin(destination::list(gateway, parts)).await,
         Route::Journal => Box::pin(journal::status(gateway, parts)).await,
         Route::Scrub => Box::pin(journal::scrub(gateway, parts)).await,
+        Route::Compact => Box::pin(retention::compact(gateway, parts)).await,
         Route::Consumer { consumer } => admin::status(gateway, parts, &consumer).await,
         Route::Held { consumer } => Box::pin(admin::held(gateway, parts, &consumer)).await,
         Route::Remembered { consumer, key } => admin::remembered(gateway, parts, &consumer, &key).await,

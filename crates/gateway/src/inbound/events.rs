@@ -31,6 +31,9 @@ pub(super) async fn history(gateway: &Arc<Gateway>, parts: &Parts, kind: &str, i
     let mut last = after;
     while let Some(event) = events.next_event().await {
         let event = event.map_err(|error| refusal::read(&gateway.runtime, &error))?;
+        if event.sequence > first && page.is_empty() && parameters.one("after").is_some() {
+            check_is_there(gateway, &entity, first).await?;
+        }
         if page.is_full(limit) {
             let next = format!("/v1/entities/{}/{}/events?after={last}&limit={limit}", encode(kind), encode(id));
             return Ok(page.finish(Some(&next), head));
@@ -43,6 +46,16 @@ pub(super) async fn history(gateway: &Arc<Gateway>, parts: &Parts, kind: &str, i
         check_exists(gateway, &entity, after).await?;
     }
     Ok(page.finish(None, head))
+}
+
+/// A reader that names a place is told when what it comes from is gone. Who reads from the beginning begins at what is there.
+async fn check_is_there(gateway: &Gateway, entity: &EntityKey, from: u64) -> Result<(), Problem> {
+    let first = gateway.runtime.history(entity, 1).next_event().await.transpose();
+    let first = first.map_err(|error| refusal::read(&gateway.runtime, &error))?;
+    let Some(first) = first.filter(|first| first.sequence > from) else { return Ok(()) };
+    let cursor = gateway.runtime.journal().lineage().cursor(first.position);
+    let (kind, id, sequence) = (entity.kind(), entity.id(), first.sequence);
+    Err(refusal::gone(format!("the events of {kind} `{id}` before sequence {sequence} are gone by its retention"), sequence, cursor))
 }
 
 /// An empty page is true only of an entity that is there and has not got further.

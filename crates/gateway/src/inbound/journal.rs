@@ -1,4 +1,4 @@
-//! `/v1/admin/journal`: how the journal's scrub stands, and a pass of it now.
+//! `/v1/admin/journal`: how the journal's scrub and its retention stand, and a pass of the scrub now.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::answer;
 use super::body::Body;
-use super::{Gateway, query, refusal};
+use super::{Gateway, query, refusal, retention};
 use crate::calendar;
 use crate::problem::Problem;
 
@@ -19,7 +19,11 @@ pub(super) async fn status(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Resp
     let journal = gateway.runtime.journal();
     let head = journal.head().await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
     let scrub = journal.scrub_status().as_ref().map(scrub_json);
-    Ok(answer::json(json!({ "lineage": journal.lineage().id.to_string(), "cursor": head.to_string(), "scrub": scrub }).to_string()))
+    let retention = gateway.runtime.retention().as_ref().map(retention::json);
+    Ok(answer::json(
+        json!({ "lineage": journal.lineage().id.to_string(), "cursor": head.to_string(), "scrub": scrub, "retention": retention })
+            .to_string(),
+    ))
 }
 
 /// `POST /v1/admin/journal/scrub`: a pass begins, at once or behind the one under way.

@@ -2,19 +2,20 @@
 
 use component::hosted::{Refusal, Rejected};
 use http::header;
-use journal::{CursorError, InvalidError, ReadError};
+use journal::{Cursor, CursorError, InvalidError, ReadError};
 use runtime::{CommandError, ConsumerError, EraseError, OrderError, QueryError, Runtime, StateError};
 
 use super::Gateway;
-use crate::nearest;
 use crate::problem::{
-    BUSY, COMMIT_TOO_LARGE, CONSUMER_CONFLICT, CONSUMER_NOT_WORKING, CONSUMER_UNPLACED, CONTENDED, Code, DAMAGED, DECISION_STALE,
-    DECISION_UNFIT, DELIVERY_STALE, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, ERASURE_UNFINISHED, GONE, HISTORY_DIVERGED,
-    IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY, INVALID_PARAMETER, INVALID_PATH,
-    JOURNAL_STOPPED, MALFORMED_JSON, NOT_HELD, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem, QUERY_TOO_SLOW, REJECTED, REPLY_GONE,
-    SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_CONSUMER, UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION,
-    UNKNOWN_QUERY, UNKNOWN_SUBJECT, UNKNOWN_TOPIC, UNKNOWN_VIEW, UNREADABLE, VIEW_BEHIND, VIEW_STOPPED,
+    BASELINE_UNFIT, BUSY, COMMIT_TOO_LARGE, CONSUMER_CONFLICT, CONSUMER_NOT_WORKING, CONSUMER_UNPLACED, CONTENDED, Code, DAMAGED,
+    DECISION_STALE, DECISION_UNFIT, DELIVERY_STALE, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, ERASURE_UNFINISHED, GONE,
+    HISTORY_DIVERGED, HISTORY_GONE, IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY,
+    INVALID_PARAMETER, INVALID_PATH, JOURNAL_STOPPED, MALFORMED_JSON, NOT_HELD, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem,
+    QUERY_TOO_SLOW, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_CONSUMER,
+    UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_SUBJECT, UNKNOWN_TOPIC, UNKNOWN_VIEW, UNREADABLE, VIEW_BEHIND,
+    VIEW_STOPPED,
 };
+use crate::{calendar, nearest};
 
 /// What a command to an entity or an operation is told over HTTP when it has no outcome: the code, and what it is about. For doors beside
 /// HTTP that say the same.
@@ -81,6 +82,7 @@ fn machine(error: &CommandError) -> Problem {
         CommandError::Unknown { .. } => OUTCOME_UNKNOWN,
         CommandError::Damaged { .. } => DAMAGED,
         CommandError::Unreadable { .. } => UNREADABLE,
+        CommandError::BaselineUnfit { .. } => BASELINE_UNFIT,
         CommandError::Refused(_) | CommandError::UnknownTarget { .. } => INTERNAL,
     };
     let problem = Problem::new(code, error);
@@ -138,6 +140,8 @@ pub(super) fn state(runtime: &Runtime, error: StateError) -> Problem {
         StateError::UnknownTarget { name, known } => unknown_entity_type(&name, &known),
         StateError::BeyondHead { sequence } => beyond_head(sequence),
         StateError::Unreadable { message } => Problem::new(UNREADABLE, message),
+        StateError::Gone { sequence, time, cursor, .. } => gone(&error, sequence, cursor).member("time", calendar::text(time)),
+        StateError::BaselineUnfit { .. } => Problem::new(BASELINE_UNFIT, error),
         StateError::Read(error) => read(runtime, &error),
     }
 }
@@ -171,6 +175,11 @@ pub(super) fn query(runtime: &Runtime, error: QueryError, is_texts: bool) -> Pro
 /// A view that the service does not have.
 pub(super) fn unknown_view(name: &str, known: &[&str]) -> Problem {
     Problem::new(UNKNOWN_VIEW, format!("this service has no view `{name}`; {}", nearest::hint(name, known)))
+}
+
+/// A part of an entity's history that retention has not kept, and the first that is there.
+pub(super) fn gone(error: impl std::fmt::Display, sequence: u64, cursor: Cursor) -> Problem {
+    Problem::new(HISTORY_GONE, error).member("sequence", sequence).member("first", cursor.to_string())
 }
 
 /// A sequence that the entity has not reached.

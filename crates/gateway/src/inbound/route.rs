@@ -35,6 +35,7 @@ pub(super) enum Route<'a> {
     Destinations,
     Journal,
     Scrub,
+    Compact,
     Consumer { consumer: Text<'a> },
     Held { consumer: Text<'a> },
     Remembered { consumer: Text<'a>, key: Text<'a> },
@@ -55,6 +56,7 @@ impl Route<'_> {
                 | Self::Operation { .. }
                 | Self::Rebuild { .. }
                 | Self::Scrub
+                | Self::Compact
                 | Self::Decide { .. }
                 | Self::Erase { .. }
                 | Self::Topic { .. }
@@ -105,6 +107,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "admin", "destinations"] => (Route::Destinations, GET),
         ["v1", "admin", "journal"] => (Route::Journal, GET),
         ["v1", "admin", "journal", "scrub"] => (Route::Scrub, POST),
+        ["v1", "admin", "journal", "compact"] => (Route::Compact, POST),
         ["v1", "admin", "consumers"] => (Route::Consumers, GET),
         ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
         ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
@@ -153,6 +156,7 @@ fn decide<'a>(path: &str, consumer: &'a str, act: &str) -> Result<Route<'a>, Pro
         "discard" => Act::Discard,
         "edit" => Act::Edit,
         "place" => Act::Place,
+        "forget" => Act::Forget,
         _ => return Err(unknown(path)),
     };
     Ok(Route::Decide { consumer: segment("consumer", consumer)?, act })
@@ -201,6 +205,7 @@ mod tests {
             (Method::GET, "/v1/admin/destinations", Route::Destinations),
             (Method::GET, "/v1/admin/journal", Route::Journal),
             (Method::POST, "/v1/admin/journal/scrub", Route::Scrub),
+            (Method::POST, "/v1/admin/journal/compact", Route::Compact),
             (Method::GET, "/readyz", Route::Ready),
         ] {
             assert_eq!(find(&method, path).unwrap(), expected, "{method} {path}");

@@ -216,7 +216,7 @@ fn status_json(gateway: &Gateway, status: &ViewStatus) -> Json {
         "view": status.name, "state": status.state.word(), "cause": status.state.cause(), "build": status.build,
         "cursor": status.cursor.to_string(), "behind": status.behind, "stalled": status.stalled.as_ref().map(stall_json),
         "rebuild": rebuild, "file": status.file, "queries": queries,
-        "notes": status.notes,
+        "notes": status.notes, "gone": status.gone,
     })
 }
 

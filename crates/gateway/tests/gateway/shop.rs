@@ -311,6 +311,7 @@ impl Shop {
             destinations: vec![("https://named.example".to_owned(), runtime::DestinationPolicy::default())],
             keys: None,
             keys_lost: None,
+            retention: Vec::new(),
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),

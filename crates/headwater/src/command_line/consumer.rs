@@ -46,6 +46,11 @@ pub enum Command {
         #[arg(long, value_name = "JSON")]
         payload: Option<String>,
     },
+    /// Let go of the place of a consumer that the service does not have any more: retention waits for it otherwise
+    Forget {
+        /// The consumer
+        consumer: String,
+    },
     /// Let a key go on behind the event that holds it
     Discard {
         #[command(flatten)]
@@ -135,6 +140,10 @@ pub(super) fn run(command: &Command, settings: &Settings, as_json: bool) -> Resu
                 let body = json!({ "type": key.kind, "id": key.id, "event": event, "payload": parsed(payload)?, "reason": reason });
                 let done = decide(&url, &key.consumer, "edit", &body).await?;
                 told(&done, as_json, format!("{} {} runs with the new payload", key.kind, key.id))
+            }
+            Command::Forget { consumer } => {
+                let done = decide(&url, consumer, "forget", &json!({})).await?;
+                told(&done, as_json, format!("{consumer} has no place any more, and retention does not wait for it"))
             }
             Command::Place { consumer, at, reason } => {
                 let done = decide(&url, consumer, "place", &json!({ "at": at, "reason": reason })).await?;

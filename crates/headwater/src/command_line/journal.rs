@@ -1,4 +1,4 @@
-//! `journal`: the root over all events, from the directory; how the scrub stands, over HTTP.
+//! `journal`: the root over all events, from the directory; how scrub and retention stand, over HTTP.
 
 use clap::Subcommand;
 use http::Method;
@@ -10,7 +10,7 @@ use crate::client::{accepted, connection, failed};
 use crate::config::{Settings, data_directory};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::limits::{MARKER_LOOK, SCRUB_LOOK};
+use crate::limits::{MARKER_LOOK, RETENTION_LOOK, SCRUB_LOOK};
 use crate::{engine, output, threads};
 
 /// What can be asked of a journal.
@@ -20,16 +20,19 @@ pub enum Command {
     ///
     /// Keep it where nobody can write who can write to the data directory: `verify --root` finds whether the log still has it.
     Root,
-    /// Show how the scrub of the running service stands, and what it has found damaged
+    /// Show how scrub and retention of the running service stand, and what was found damaged
     Status,
     /// Let the running service read everything sealed now, pack what is old, and wait for it; ends with 6 when something is damaged
     Scrub,
+    /// Let the running service let go of what its entity types no longer keep, and wait for it
+    Compact,
 }
 
 pub(super) fn run(command: &Command, settings: &Settings, as_json: bool) -> Result<Exit, Failure> {
     match command {
         Command::Root => print_root(settings, as_json),
         Command::Status => threads::call(status(&settings.url(), as_json)),
+        Command::Compact => threads::call(compact(&settings.url(), as_json)),
         Command::Scrub => threads::call(scrub(&settings.url(), as_json)),
     }
 }
@@ -51,6 +54,77 @@ const PATH: &str = "/v1/admin/journal";
 
 async fn status(url: &str, as_json: bool) -> Result<Exit, Failure> {
     show(&get(url, PATH).await?, as_json)
+}
+
+/// Waits for a pass that began after it was asked for. What it does is told on standard error, what it came to on standard output.
+async fn compact(url: &str, as_json: bool) -> Result<Exit, Failure> {
+    let asked = connection(url)?.request(Method::POST, &format!("{PATH}/compact"), http::HeaderMap::new(), bytes::Bytes::new()).await;
+    let asked = accepted(asked.map_err(|error| failed(url, &error))?)?;
+    let before: Json = serde_json::from_slice(&asked.body).unwrap_or_default();
+    let before = &before["retention"];
+    let count = |status: &Json, name: &str| status[name].as_u64().unwrap_or(0);
+    if before.is_null() {
+        return Err(Failure::plain(Exit::Usage, "no entity type of this service lets go of events; `Service::retain` says what one keeps"));
+    }
+    let ended = |status: &Json| count(status, "passes") + count(status, "failures");
+    let wanted = ended(before) + 1 + u64::from(before["running"] == true);
+    let mut told = 0;
+    loop {
+        let now = get(url, PATH).await?;
+        let retention = &now["retention"];
+        if ended(retention) >= wanted {
+            return show_compacted(retention, as_json);
+        }
+        let looked = count(retention, "entities").saturating_sub(count(before, "entities"));
+        if looked >= told + 10_000 {
+            told = looked;
+            output::talk(format!(
+                "{looked} entities looked at, {} baselines written",
+                count(retention, "baselines") - count(before, "baselines")
+            ));
+        }
+        tokio::time::sleep(RETENTION_LOOK).await;
+    }
+}
+
+fn show_compacted(retention: &Json, as_json: bool) -> Result<Exit, Failure> {
+    if as_json {
+        output::json(retention)?;
+    } else {
+        print_retention(retention)?;
+    }
+    Ok(if retention["problem"].is_null() { Exit::Done } else { Exit::Failed })
+}
+
+fn print_retention(retention: &Json) -> Result<(), Failure> {
+    let (last, total) = (&retention["compacted"], &retention["total"]);
+    let state = if retention["running"] == true { "under way" } else { "resting" };
+    let ended = retention["ended"].as_str().unwrap_or("never");
+    output::data(format!("retention {state}, {} passes, the last one ended {ended}", retention["passes"]))?;
+    if last.is_object() {
+        output::data(format!(
+            "gone by it {} events, {} bytes; {} segments of {} written anew",
+            last["events"], last["bytes"], last["rewritten"], last["segments"]
+        ))?;
+        output::data(format!(
+            "gone since the start {} events, {} bytes; {} baselines written",
+            total["events"], total["bytes"], retention["baselines"]
+        ))?;
+    }
+    let words = [
+        retention["waits"]["words"].as_str().map(str::to_owned),
+        (retention["unable"] == true && !retention["ended"].is_null()).then(|| "this engine keeps everything".to_owned()),
+        retention["problem"].as_str().map(|problem| format!("problem: {problem}")),
+        retention["too_large"]
+            .as_u64()
+            .filter(|count| *count > 0)
+            .map(|count| format!("{count} entities are too large for a baseline and keep all")),
+        retention["unreadable"]
+            .as_u64()
+            .filter(|count| *count > 0)
+            .map(|count| format!("{count} entities cannot be read by this version and keep what they have")),
+    ];
+    words.into_iter().flatten().try_for_each(output::data)
 }
 
 async fn scrub(url: &str, as_json: bool) -> Result<Exit, Failure> {
@@ -84,6 +158,9 @@ fn show(journal: &Json, as_json: bool) -> Result<Exit, Failure> {
         ))?;
         output::data(format!("segments packed {} of {}, {} bytes spared", scrub["packed"], scrub["sealed"], scrub["packed_bytes_saved"]))?;
         scrub["not_packed"].as_str().map_or(Ok(()), |why| output::data(format!("not packed: {why}")))?;
+        if !journal["retention"].is_null() {
+            print_retention(&journal["retention"])?;
+        }
     }
     Ok(if damage.is_empty() { Exit::Done } else { Exit::Damaged })
 }

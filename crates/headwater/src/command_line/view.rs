@@ -172,6 +172,7 @@ fn records(text: &str) -> Vec<Vec<String>> {
 
 async fn rebuild(url: &str, view: &str, wait: bool, as_json: bool) -> Result<(), Failure> {
     let path = format!("/v1/views/{}", segment(view));
+    warn_of_what_is_gone(view, &read(url, &path).await?);
     call(url, Method::POST, &format!("/v1/admin/views/{}/rebuild", segment(view)), "application/json").await?;
     let bar = progress_bar("rebuilding, {pos} of {len} events [{bar:30}] {rate}");
     let mut status = read(url, &path).await?;
@@ -196,6 +197,17 @@ async fn rebuild(url: &str, view: &str, wait: bool, as_json: bool) -> Result<(),
         format!("view {view} is being made anew; see: view status {view}")
     });
     Ok(())
+}
+
+/// Rows are made of the events that are there.
+fn warn_of_what_is_gone(view: &str, status: &Json) {
+    let gone: Vec<&str> = status["gone"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    if !gone.is_empty() {
+        output::talk(format!(
+            "warning: view {view}: retention has let go of events of {}: the new rows are made without them",
+            gone.join(", ")
+        ));
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use component::hosted::StoredEvent;
 use component::{Entity, Value, decode, decode_payload, encode, hosted};
-use journal::{EntityKey, Recorded, Selection};
+use journal::{BASELINE, EntityKey, Recorded, Selection};
 use runtime::{Decision, HeldSelection, Moment, OrderError, QueryInput, QueryRequest};
 
 use super::key::entity_key;
@@ -48,7 +48,8 @@ impl Testkit {
             decode_payload(raised.name, &raised.payload).map_err(|error| error.to_string())
         };
         let recorded = self.recorded(Selection::Entity { entity, from_sequence: 1 });
-        recorded.iter().map(|event| read(event).unwrap_or_else(|words| panic!("{}/{id}: {words}", E::NAME))).collect()
+        let facts = recorded.iter().filter(|event| &*event.name != BASELINE);
+        facts.map(|event| read(event).unwrap_or_else(|words| panic!("{}/{id}: {words}", E::NAME))).collect()
     }
 
     /// The rows of a view's query, once the view has seen everything that was recorded before.

@@ -8,4 +8,5 @@ mod embedded;
 mod parked;
 mod personal;
 mod processors;
+mod retention;
 mod testkit;

@@ -288,7 +288,7 @@ fn post(url: &str, path: &str, content: &str, body: &str) -> (u16, Json) {
     (status, serde_json::from_str(body).unwrap_or(Json::Null))
 }
 
-async fn asked(running: &Running, path: &str, body: Json) -> (u16, Json) {
+pub(crate) async fn asked(running: &Running, path: &str, body: Json) -> (u16, Json) {
     let (url, path) = (running.url().to_owned(), path.to_owned());
     tokio::task::spawn_blocking(move || post(&url, &path, "application/json", &body.to_string())).await.unwrap()
 }
@@ -381,7 +381,7 @@ fn get(url: &str, path: &str) -> Json {
     serde_json::from_str(answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)).unwrap_or(Json::Null)
 }
 
-async fn got(running: &Running, path: &str) -> Json {
+pub(crate) async fn got(running: &Running, path: &str) -> Json {
     let (url, path) = (running.url().to_owned(), path.to_owned());
     tokio::task::spawn_blocking(move || get(&url, &path)).await.unwrap()
 }

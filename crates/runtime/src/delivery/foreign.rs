@@ -72,7 +72,7 @@ async fn find(seams: &Seams) -> Result<BTreeMap<String, Foreign>, DeliveryError>
 }
 
 /// Whose held key this is, and the place of its event.
-fn held_place(register: &Register) -> Option<(String, EntityKey, Cursor)> {
+pub(super) fn held_place(register: &Register) -> Option<(String, EntityKey, Cursor)> {
     let (consumer, _) = register.name.strip_prefix(held::PREFIX)?.rsplit_once('/')?;
     let (_, record) = held::read(register).ok()?;
     Some((consumer.to_owned(), record.key().ok()?, record.cursor.parse().ok()?))

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::seams::{Clock, Random};
-use journal::{Context, Cursor, Journal, Registers, Selection, Timestamp};
+use journal::{Context, Cursor, Journal, RegisterError, Registers, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -251,6 +251,14 @@ impl DeliveryRoom {
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// Has every consumer write how far it is. One that does not work stays where it is.
+    pub(crate) async fn checkpoint(&self) {
+        let names: Vec<String> = self.statuses().into_iter().map(|status| status.name).collect();
+        for name in names {
+            let _done = self.order(&name, What::Checkpoint).await.is_ok();
+        }
+    }
+
     fn orders_of(&self, consumer: &str) -> Result<mpsc::Sender<Order>, OrderError> {
         let consumers = self.lock();
         let found = consumers.iter().find(|other| other.status.get().name == consumer).map(|consumer| consumer.orders.clone());
@@ -295,6 +303,20 @@ pub(crate) async fn blame(registers: &dyn Registers) -> Result<u32, DeliveryErro
         most = most.max(crate::processor::guard::blame(&register.value));
     }
     Ok(most)
+}
+
+/// Every place that the registers know: of consumers, and of their held keys the place after the event that holds it.
+pub(crate) async fn kept_places(registers: &Arc<dyn Registers>) -> Result<Vec<(String, Option<String>, Cursor)>, DeliveryError> {
+    let mut places = Vec::new();
+    for register in registers.list(lease::PREFIX).await? {
+        places.push((register.name[lease::PREFIX.len()..].to_owned(), None, lease::decode(&register)?.1.cursor));
+    }
+    for register in registers.list(held::PREFIX).await? {
+        let (consumer, key, cursor) = foreign::held_place(&register)
+            .ok_or_else(|| RegisterError::Unavailable { cause: format!("register {} is not readable by this version", register.name) })?;
+        places.push((consumer, Some(key.to_string()), cursor));
+    }
+    Ok(places)
 }
 
 /// One session after the other, until a stop.

@@ -35,6 +35,8 @@ pub(crate) enum What {
     Edit { key: EntityKey, event: String, payload: Json, why: Decision },
     /// The consumer goes on from here.
     Place { cursor: Cursor, why: Decision },
+    /// What has ended is written, so that nobody needs to wait for it.
+    Checkpoint,
 }
 
 /// Why a decision was not carried out.

@@ -31,6 +31,7 @@ use super::window::Window;
 use super::worker::{Errand, ErrandEnd, work};
 use super::{Consumer, Seams, stopped};
 use crate::KeysUnfit;
+use crate::entity::baseline::is_passed_over;
 use crate::limits::{
     CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX, WINDOW_EVENTS_MAX,
 };
@@ -285,6 +286,10 @@ impl Session {
 
     async fn take(&mut self, event: Arc<Recorded>) -> Result<(), DeliveryError> {
         self.window.take(event.position, event.time);
+        if is_passed_over(&self.consumer.selection, &event) {
+            self.window.end(event.position);
+            return Ok(());
+        }
         if let Some(held) = self.held.get_mut(&event.entity) {
             held.latest = event.sequence;
             self.window.end(event.position);
@@ -453,6 +458,7 @@ impl Session {
             What::Redrive { selection, per_second } => self.redrive(&selection, per_second).await,
             What::Discard { key, event, why } => self.discard(&key, &event, &why).await,
             What::Edit { key, event, payload, why } => self.edit(&key, &event, &payload, &why).await,
+            What::Checkpoint => self.write_what_ended().await.map(|()| 0).map_err(OrderError::from),
             What::Place { .. } => Err(OrderError::NotWorking { cause: "it is going elsewhere".into() }),
         };
         // Who asked may have gone away.
@@ -538,6 +544,14 @@ impl Session {
         self.lease.write(place).await?;
         (self.ended_since_checkpoint, self.checkpoint_at) = (0, None);
         Ok(())
+    }
+
+    /// Writes the cursor as far as it may be, for who waits for it.
+    async fn write_what_ended(&mut self) -> Result<(), DeliveryError> {
+        if self.runs_alone() || self.window.done() <= self.lease.place().cursor.position() {
+            return Ok(());
+        }
+        self.write_place(self.place()).await
     }
 
     async fn checkpoint_if_due(&mut self) -> Result<(), DeliveryError> {

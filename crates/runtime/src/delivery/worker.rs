@@ -13,6 +13,7 @@ use super::memory::Memory;
 use super::run::run;
 use super::session::DeliveryError;
 use super::{Consumer, Seams};
+use crate::entity::baseline::is_passed_over;
 
 /// Where a held key starts, and how far it may go.
 pub(super) struct Errand {
@@ -90,7 +91,7 @@ async fn with_edit(consumer: &Consumer, seams: &Seams, held: &HeldKey, event: Ar
 impl Consumer {
     /// Whether an event is for this consumer.
     pub(super) fn wants(&self, event: &Recorded) -> bool {
-        self.selection.matches(event)
+        self.selection.matches(event) && !is_passed_over(&self.selection, event)
     }
 
     /// What becomes of a key after a failed run: the next one is due after a wait, or none is.

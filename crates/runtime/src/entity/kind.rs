@@ -62,6 +62,12 @@ impl Kind {
         isolated(|| self.hosted.restore(state)).ok()?.ok()
     }
 
+    /// A state from a baseline, whose shape may be one of another day.
+    pub(crate) fn rebase(&self, build: &str, state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable> {
+        let panicked = |message| Unreadable { message };
+        isolated(|| self.hosted.rebase(build, state)).unwrap_or_else(|panic| Err(panicked(panic.during("reading the baseline"))))
+    }
+
     /// The shared name of a command or an event.
     pub(crate) fn shared_name(&self, name: &str) -> Arc<str> {
         self.names.get(name).cloned().unwrap_or_else(|| name.into())

@@ -40,6 +40,7 @@ impl Entities {
         }
         let mut replay = self.newest(slot, &head)?;
         replay.run(&self.journal, (&slot.kind, &slot.key), head.sequence, None).await?;
+        replay.is_known(&slot.key)?;
         self.keep_long_replay(slot, &mut replay);
         Ok(Live::new(replay, cursor))
     }

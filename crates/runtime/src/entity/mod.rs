@@ -11,6 +11,7 @@
 //! leaves (`Journal::entity_head`). No such engine exists yet and no capability names one; `read::Seen` is the place.
 
 pub(crate) mod attempt;
+pub(crate) mod baseline;
 pub(crate) mod cache;
 mod command;
 pub(crate) mod kind;
@@ -109,6 +110,9 @@ impl Entities {
         match error {
             StateError::UnknownTarget { name, known } => CommandError::UnknownTarget { name, known },
             StateError::Unreadable { message } => CommandError::Unreadable { message },
+            unfit @ StateError::BaselineUnfit { .. } => CommandError::BaselineUnfit { message: unfit.to_string() },
+            // A command needs the newest state only, which is never gone.
+            gone @ StateError::Gone { .. } => CommandError::Unreadable { message: gone.to_string() },
             StateError::BeyondHead { sequence } => CommandError::PreconditionFailed { sequence },
             // What a stopped journal cannot read is no news about the data.
             StateError::Read(error) => match (self.journal.poisoned(), error) {

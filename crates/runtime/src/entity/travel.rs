@@ -1,11 +1,11 @@
 //! The state of an entity then: by replay from the journal, beginning at a snapshot below the moment when there is one.
 
-use journal::{EntityKey, Timestamp};
+use journal::{BASELINE, Cursor, EntityKey, ReadMode, Selection, Timestamp};
 
-use super::Entities;
 use super::kind::Kind;
-use super::replay::Replay;
+use super::replay::{Replay, Unknown, missing};
 use super::snapshots::Draft;
+use super::{DELETED, Entities};
 use crate::isolation::state_of;
 use crate::request::{StateError, StateRead};
 
@@ -19,7 +19,7 @@ impl Entities {
         }
         let mut replay = self.before(kind, entity, |snapshot| snapshot.sequence <= sequence)?;
         replay.run(&self.journal, (kind, entity), sequence, None).await?;
-        self.shown_then(replay).await
+        self.then(kind, entity, replay).await
     }
 
     /// After the last event at or before this time.
@@ -28,7 +28,7 @@ impl Entities {
         // Events behind the snapshot may have its time as well: they are replayed.
         let mut replay = self.before(kind, entity, |snapshot| snapshot.time <= time && snapshot.sequence <= head.sequence)?;
         replay.run(&self.journal, (kind, entity), head.sequence, Some(time)).await?;
-        self.shown_then(replay).await
+        self.then(kind, entity, replay).await
     }
 
     /// The newest known state that is not beyond the moment.
@@ -38,6 +38,28 @@ impl Entities {
             Some(replay) => Ok(replay),
             None => Replay::fresh(kind),
         }
+    }
+
+    /// What a replay came to; when the moment lies in front of what is there, the first one that does not.
+    async fn then(&self, kind: &Kind, entity: &EntityKey, replay: Replay) -> Result<Option<StateRead>, StateError> {
+        let from_sequence = match &replay.unknown {
+            None => return self.shown_then(replay).await,
+            Some(Unknown::Unfit { .. }) => return Err(replay.is_known(entity).err().unwrap_or_else(|| missing(entity, replay.sequence))),
+            Some(Unknown::Missing(_)) => replay.sequence + 1,
+        };
+        let hole = replay.is_known(entity);
+        drop(replay);
+        let mut events =
+            self.journal.read(Selection::Entity { entity: entity.clone(), from_sequence }, Cursor::BEGINNING, ReadMode::ToHead);
+        while let Some(event) = events.next_event().await {
+            let event = event?;
+            if matches!(&*event.name, BASELINE | DELETED) {
+                let cursor = self.journal.lineage().cursor(event.position);
+                return Err(StateError::Gone { kind: kind.name(), sequence: event.sequence, time: event.time, cursor });
+            }
+        }
+        // No retention leaves that.
+        hole.map(|()| None)
     }
 
     async fn shown_then(&self, replay: Replay) -> Result<Option<StateRead>, StateError> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use journal::{
-    AppendError, BoxFuture, Capabilities, CommandId, Commit, Committed, Cursor, EntityKey, EntityType, EventSource, Events, FoundCommand,
-    Head, InvalidError, Journal, Keys, Lineage, Read, ReadError, ReadMode, Recorded, Selection, Timestamp,
+    AppendError, BoxFuture, Capabilities, CommandId, Commit, Committed, CompactRules, Compacted, Cursor, EntityKey, EntityType,
+    EventSource, Events, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, Read, ReadError, ReadMode, Recorded, ScrubStatus,
+    Selection, Timestamp,
 };
 
 use super::{Form, KeyMissing, Place, SealError, Subjects};
@@ -144,6 +145,18 @@ impl Journal for Veiled {
 
     fn degraded_since(&self) -> Option<Timestamp> {
         self.inner.degraded_since()
+    }
+
+    fn scrub_status(&self) -> Option<ScrubStatus> {
+        self.inner.scrub_status()
+    }
+
+    fn scrub_now(&self) {
+        self.inner.scrub_now();
+    }
+
+    fn compact(&self, rules: CompactRules) -> BoxFuture<'_, Result<Option<Compacted>, ReadError>> {
+        self.inner.compact(rules)
     }
 }
 

@@ -29,7 +29,7 @@ use std::time::Duration;
 use component::Start;
 use component::hosted::ProcessorHandle;
 use component::hosted::personal_mark::revealed;
-use journal::{AppendError, Commit, Cursor, EntityKey, Expect, ReadError, Selection, Timestamp};
+use journal::{AppendError, Commit, Cursor, CursorError, EntityKey, Expect, Journal, ReadError, ReadMode, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -39,6 +39,7 @@ use crate::delivery::{
     stopped, watch_progress,
 };
 use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX};
+use crate::retention::pins::Pin;
 use record::Progress;
 use session::{End, Lessons, Session};
 
@@ -155,6 +156,22 @@ impl Processors {
         Ok(parked)
     }
 
+    /// Where each of them has still to read from.
+    pub(crate) async fn pins(&self) -> Result<Vec<Pin>, ReadError> {
+        let mut pins = Vec::new();
+        for shared in &self.all {
+            let (journal, name) = (&*shared.seams.journal, shared.name());
+            let Some((progress, _)) = record::read_progress(journal, name).await? else { continue };
+            pins.push(Pin::behind(format!("processor {name}"), progress.cursor));
+            let keys = keys::Keys::read(journal, name, progress.generation).await?;
+            for (key, parked) in keys.parked() {
+                let from = journal.lineage().cursor(park::waits_from(parked));
+                pins.push(Pin::at(format!("the parked key {key} of processor {name}"), from));
+            }
+        }
+        Ok(pins)
+    }
+
     /// What a processor remembers of a key.
     pub(crate) async fn key(&self, name: &str, key: &EntityKey) -> Result<KeySight, OrderError> {
         let shared = self.found(name)?;
@@ -247,6 +264,15 @@ fn next_generation(before: Progress, build: &str) -> Progress {
         now: i64::MIN,
         silent_until: Some(silent_until),
         silent_now: Some(before.silent_now.map_or(before.now, |until| until.max(before.now))),
+    }
+}
+
+/// A place to begin anew from: when its events are gone by retention, the first one that is there.
+async fn first_there(journal: &dyn Journal, cursor: Cursor) -> Result<Cursor, ReadError> {
+    match journal.read(Selection::All, cursor, ReadMode::ToHead).next().await {
+        Some(Err(ReadError::Cursor(CursorError::Gone { first }))) => Ok(first),
+        Some(Err(error)) => Err(error),
+        Some(Ok(_)) | None => Ok(cursor),
     }
 }
 

@@ -26,6 +26,8 @@ impl Session<'_> {
             What::Redrive { selection, per_second: _ } => self.redrive(selection).await,
             What::Discard { key, event, why } => self.discard(key, event, why).await,
             What::Edit { key, event, payload, why } => self.edit(key, event, payload, why).await,
+            // Its place is in the journal with each of its steps.
+            What::Checkpoint => Ok(Ok(0)),
             What::Place { .. } => Ok(Err(OrderError::Unfit {
                 cause: "the place of a processor is part of its state; raise the version of its state to begin anew".into(),
             })),

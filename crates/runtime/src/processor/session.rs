@@ -142,6 +142,7 @@ impl<'a> Session<'a> {
         let mut is_new = false;
         if progress.build != shared.processor.description().build {
             progress = super::next_generation(progress, &shared.processor.description().build);
+            progress.cursor = super::first_there(journal, progress.cursor).await?;
             is_new = true;
         }
         let head = journal.head().await?.position();

@@ -8,15 +8,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use journal::model::ModelJournal;
 use journal::{
-    AppendError, BoxFuture, Capabilities, CommandId, Commit, Committed, Cursor, EntityKey, EntityType, Events, FoundCommand, Head, Journal,
-    Keys, Lineage, ReadError, ReadMode, Register, RegisterError, RegisterExpect, RegisterWatch, Registers, Revision, Selection, Timestamp,
+    AppendError, BoxFuture, Capabilities, CommandId, Commit, Committed, CompactRules, Compacted, Cursor, EntityKey, EntityType, Events,
+    FoundCommand, Head, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError, RegisterExpect, RegisterWatch, Registers,
+    Revision, Selection, Timestamp,
 };
 
+use super::compacting::Compacting;
 use super::pace::Pace;
 
 /// See the module.
 pub(super) struct Slow {
     pub(super) model: Arc<ModelJournal>,
+    pub(super) compacting: Arc<Compacting>,
     pub(super) pace: Arc<Pace>,
 }
 
@@ -36,11 +39,13 @@ impl Journal for Slow {
     }
 
     fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, AppendError>> {
-        self.late(self.model.append(commit))
+        let commands: Vec<_> = commit.commands.iter().map(|command| (command.entity.clone(), command.id)).collect();
+        let appended = self.model.append(commit);
+        self.late(Box::pin(async move { appended.await.map_err(|error| self.compacting.refused(&commands, error)) }))
     }
 
     fn read(&self, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
-        self.model.read(selection, from, mode)
+        self.compacting.read(selection, from, mode)
     }
 
     fn entity_head(&self, entity: &EntityKey) -> BoxFuture<'_, Result<Option<Head>, ReadError>> {
@@ -56,11 +61,12 @@ impl Journal for Slow {
     }
 
     fn cursor_at(&self, time: Timestamp) -> BoxFuture<'_, Result<Cursor, ReadError>> {
-        self.model.cursor_at(time)
+        let found = self.model.cursor_at(time);
+        Box::pin(async move { Ok(self.compacting.first_there(found.await?)) })
     }
 
     fn find_command(&self, entity: &EntityKey, id: CommandId) -> BoxFuture<'_, Result<Option<FoundCommand>, ReadError>> {
-        self.model.find_command(entity, id)
+        self.compacting.find_command(entity, id)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -69,6 +75,13 @@ impl Journal for Slow {
 
     fn poisoned(&self) -> Option<String> {
         self.model.poisoned()
+    }
+
+    fn compact(&self, rules: CompactRules) -> BoxFuture<'_, Result<Option<Compacted>, ReadError>> {
+        Box::pin(async move {
+            self.pace.engine().await;
+            Ok(Some(self.compacting.compact(&rules)))
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use super::request::ViewState;
 use super::store::{Opened, Store};
 use super::write::Writer;
 use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_BATCH_POSITIONS_MAX, VIEW_REST};
+use crate::retention::Lost;
 use crate::seams::Tasks;
 use crate::stall::Stall;
 
@@ -37,6 +38,8 @@ pub(crate) struct Surroundings {
     pub(crate) stall_after: Duration,
     /// Up to here subjects were erased: their keys are gone.
     pub(crate) erased: Arc<AtomicU64>,
+    /// Entity types that retention has taken events from.
+    pub(crate) lost: Lost,
 }
 
 /// How far a file is.
@@ -143,6 +146,18 @@ impl Fill {
     /// Says that a reader met damage.
     pub(super) fn damaged(&self, cause: String) {
         self.damage.send_replace(Some(cause));
+    }
+
+    /// Up to here its rows are durable: what came before is never read again, whatever happens to the machine. It blocks.
+    pub(super) fn durable(&self) -> rusqlite::Result<Cursor> {
+        let known = self.progress.borrow().clone();
+        if known.ended || self.store.file().is_none() {
+            return Ok(known.cursor);
+        }
+        if matches!(known.state, ViewState::Opening) {
+            return Ok(Cursor::BEGINNING);
+        }
+        self.store.synced_cursor()
     }
 
     /// A connection for a query, and back again.
@@ -292,6 +307,7 @@ impl Fill {
         if opened.cursor == Cursor::BEGINNING && head > 0 {
             let file = self.store.file().unwrap_or("a database in memory");
             self.say(format!("view {}: {file} is filled from the first event, at most {head} events are to come", self.plan.view.name()));
+            self.say_what_is_gone();
         }
         self.tell(opened.cursor, opened.complete || opened.cursor.position() >= head, &[]);
         if open.send(opened).is_err() {
@@ -326,6 +342,15 @@ impl Fill {
             writer.apply(&Batch::at(last), complete)?;
         }
         Ok(())
+    }
+
+    /// Its rows are made of what is there.
+    fn say_what_is_gone(&self) {
+        let gone = self.plan.gone(&self.around.lost);
+        if !gone.is_empty() {
+            let name = self.plan.view.name();
+            self.say(format!("view {name}: retention has let go of events of {}: the rows are made without them", gone.join(", ")));
+        }
     }
 
     fn tell(&self, cursor: Cursor, complete: bool, touched: &[usize]) {

@@ -123,6 +123,7 @@ mod tests {
                 notices: Arc::new(move |words| hears.lock().unwrap().push(words.to_owned())),
                 stall_after: Duration::from_secs(60),
                 erased: Arc::default(),
+                lost: Arc::default(),
             });
             let view = View::sqlite("stock").table("CREATE TABLE stock (id TEXT PRIMARY KEY)").hosted();
             let plan = Arc::new(check(&view, &[], Strangers::PassedOver).unwrap());

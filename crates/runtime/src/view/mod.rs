@@ -49,6 +49,7 @@ pub use store::ViewFolder;
 pub use trial::{Trial, TrialEvent};
 
 use crate::limits::{Limits, QUERIES_WAITING_MAX, VIEW_REST};
+use crate::retention::pins::Pin;
 pub(crate) use fill::Surroundings;
 use fill::{Fill, Progress};
 pub(crate) use plan::Plan;
@@ -235,6 +236,24 @@ impl Views {
         Ok(true)
     }
 
+    /// Where each of them has still to read from, also the files that are being filled beside those that serve.
+    pub(crate) async fn pins(&self) -> Result<Vec<Pin>, String> {
+        let fills: Vec<Arc<Fill>> = self.hosts.iter().flat_map(|host| host.fills()).collect();
+        let (answer, answered) = oneshot::channel();
+        let work = move || {
+            let pin = |fill: &Arc<Fill>| match fill.durable() {
+                Ok(cursor) => Ok(Pin::behind(format!("view {}", fill.plan.view.name()), cursor)),
+                Err(error) => Err(format!("the place of view {} is not readable ({error})", fill.plan.view.name())),
+            };
+            // Nobody waits any more when the service stops.
+            let _ = answer.send(fills.iter().map(pin).collect());
+        };
+        if !self.pool.run(Box::new(work)) {
+            return Err("the places of the views are not known, because too many queries wait".to_owned());
+        }
+        answered.await.unwrap_or_else(|_| Err("the service stops".to_owned()))
+    }
+
     /// Has every view that may hold personal values made again, until it was begun behind this place. Gives their names.
     pub(crate) fn erase(self: &Arc<Self>, upto: Position) -> Vec<&'static str> {
         self.clear_strays();
@@ -365,7 +384,8 @@ impl Host {
         let (name, build) = (self.plan.view.name(), self.plan.build.clone());
         let Some(fill) = self.serving.borrow().clone() else {
             let (state, cursor) = (ViewState::Idle, Cursor::BEGINNING);
-            return ViewStatus { name, build, state, cursor, behind: head, stalled: None, rebuild: None, file: None, notes: Vec::new() };
+            let (notes, gone) = (Vec::new(), Vec::new());
+            return ViewStatus { name, build, state, cursor, behind: head, stalled: None, rebuild: None, file: None, notes, gone };
         };
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let rebuild = next.map(|next| {
@@ -376,6 +396,7 @@ impl Host {
         let notes = fill.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let file = fill.store.file().map(str::to_owned);
         let (behind, stalled) = (head.saturating_sub(cursor.position()), fill.stalled());
-        ViewStatus { name, build, state, cursor, behind, stalled, rebuild, file, notes }
+        let gone = self.plan.gone(&fill.around.lost);
+        ViewStatus { name, build, state, cursor, behind, stalled, rebuild, file, notes, gone }
     }
 }

@@ -1,12 +1,13 @@
 //! A view that was checked: which statements an event runs, where their values come from, and what a query's columns are.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use component::hosted::{EntityHandle, Refusal, ViewFill, ViewHandle};
 
 use super::shape::Kind;
 use crate::personal;
+use crate::retention::Lost;
 
 /// See the module.
 pub(crate) struct Plan {
@@ -122,6 +123,13 @@ impl EventPlan {
 }
 
 impl Plan {
+    /// The entity types among those it reads of which events are gone.
+    pub(super) fn gone(&self, lost: &Lost) -> Vec<String> {
+        let lost = lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let reads = |kind: &String| self.selection.iter().any(|full| full.split_once('/').map_or(&**full, |(kind, _)| kind) == kind);
+        lost.iter().filter(|kind| reads(kind)).cloned().collect()
+    }
+
     /// A statement for messages: `on cart/item-added`.
     pub(super) fn fill_name(&self, fill: usize) -> String {
         match &self.view.fills()[fill] {

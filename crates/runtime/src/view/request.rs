@@ -177,6 +177,8 @@ pub struct ViewStatus {
     pub file: Option<String>,
     /// What an operator should know: why it was made again.
     pub notes: Vec<String>,
+    /// Entity types that it reads and that have lost events: a rebuild is made without those.
+    pub gone: Vec<String>,
 }
 
 /// A rebuild under way.

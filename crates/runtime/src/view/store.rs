@@ -173,6 +173,15 @@ impl Store {
         }
     }
 
+    /// The cursor of rows that a loss of power cannot take back: what was written before is synced with the write-ahead log.
+    pub(super) fn synced_cursor(&self) -> rusqlite::Result<Cursor> {
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let Some(Opened { cursor, .. }) = opened(&connection)? else { return Ok(Cursor::BEGINNING) };
+        // It takes all that was committed, which the cursor was, to the disk.
+        let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(0))?;
+        Ok(if busy == 0 { cursor } else { Cursor::BEGINNING })
+    }
+
     /// Ends the file cleanly: everything in one file, and its checksum beside it. What fails here costs a check at the next opening.
     pub(super) fn close(&self, connection: Connection) {
         let written_back = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));

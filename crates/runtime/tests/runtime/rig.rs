@@ -86,6 +86,7 @@ impl Plan {
             destinations: Vec::new(),
             keys: None,
             keys_lost: None,
+            retention: Vec::new(),
             view_folder: None,
             notices: Arc::new(|_| {}),
             limits: self.limits,

@@ -67,6 +67,7 @@ fn begin_with(
         destinations: Vec::new(),
         keys: None,
         keys_lost: None,
+        retention: Vec::new(),
         view_folder: None,
         notices: Arc::new(|_| {}),
         limits: Limits::default(),

@@ -170,6 +170,7 @@ pub(crate) fn open(journal: &Arc<ModelJournal>, folder: Option<&Path>, views: Ve
         snapshots: None,
         keys: None,
         keys_lost: None,
+        retention: Vec::new(),
         view_folder: folder,
         notices: Arc::new(move |words| told.lock().unwrap().push(words.to_owned())),
         limits: Limits { query_time_max: Duration::from_millis(300), ..Limits::default() },

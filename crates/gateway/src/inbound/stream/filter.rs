@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use journal::{EntityKey, EntityType, Recorded, Selection, Tag, TagQuery, TagQueryItem};
+use journal::{BASELINE, EntityKey, EntityType, Recorded, Selection, Tag, TagQuery, TagQueryItem};
 
 use crate::inbound::query::{Parameters, invalid};
 use crate::problem::Problem;
@@ -40,12 +40,23 @@ impl Filter {
         self.types.clone()
     }
 
+    /// Whether its type is named in full.
+    fn names(&self, event: &Recorded) -> bool {
+        matches!(&self.types, Selection::Types(types) if types.iter().any(|full| **full == *event_type_of(event)))
+    }
+
     pub(super) fn matches(&self, event: &Recorded) -> bool {
         // The platform's own records are no part of the stream; an export has them.
         let is_ours = event.entity.kind().starts_with('$');
+        // What stands for other events is none of the domain's: it is there for who names it.
+        let is_passed_over = &*event.name == BASELINE && !self.names(event);
         let key_fits = self.key.as_ref().is_none_or(|key| event.entity == *key);
-        !is_ours && self.types.matches(event) && key_fits && self.tags.iter().all(|tag| event.tags.contains(tag))
+        !is_ours && !is_passed_over && self.types.matches(event) && key_fits && self.tags.iter().all(|tag| event.tags.contains(tag))
     }
+}
+
+fn event_type_of(event: &Recorded) -> String {
+    format!("{}/{}", event.entity.kind(), event.name)
 }
 
 fn event_type(text: &str) -> Result<Arc<str>, Problem> {
