@@ -9,3 +9,4 @@ mod parked;
 mod personal;
 mod processors;
 mod testkit;
+mod witness;
