@@ -4,21 +4,23 @@
 //! these and thousands of their mutations without a fuzzer, on the stable toolchain. An input that broke something is kept in the
 //! corpus for ever.
 
-// The derives name the crate that services use.
-extern crate component as headwater;
-
+mod export;
 mod http;
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// All of them, by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("frame", journal::embedded::fuzzing::frame),
     ("segment", journal::embedded::fuzzing::segment),
     ("seal", journal::embedded::fuzzing::seal),
     ("registers", journal::embedded::fuzzing::registers),
     ("cursor", journal::embedded::fuzzing::cursor),
+    ("roots", journal::embedded::fuzzing::roots),
+    ("proof", journal::embedded::fuzzing::proof),
+    ("backup", journal::embedded::fuzzing::backup),
+    ("export", export::import),
     ("snapshots", runtime::fuzzing::snapshots),
     ("http", http::request),
 ];

@@ -87,10 +87,10 @@ fn said(torture: &Torture, settings: &Settings, seed: u64, commit: &str) -> Stri
     format!("{}{rounds} --seed {seed}{more}, commit {commit}", torture.name)
 }
 
-/// Tests whose name contains a text, one after the other.
+/// Tests whose name contains a text, one after the other, built for long runs.
 fn test_command(root: &Path, package: &str, binary: Option<&str>, test: &str) -> Command {
     let of = binary.map_or_else(|| vec!["--lib"], |binary| vec!["--test", binary]);
-    let package = ["test", "--package", package, "--all-features"];
+    let package = ["test", "--profile", "torture", "--package", package, "--all-features"];
     step::cargo(root, &[&package[..], &of[..], &["--", test, "--nocapture", "--test-threads", "1"]].concat())
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use journal::embedded::limits::SEGMENT_BYTES;
-use journal::embedded::{Backup, BackupDisk, EmbeddedJournal, OpenError, Options, PlantedBug, ReadOnlyJournal};
+use journal::embedded::{Backup, BackupDisk, BulkWriter, EmbeddedJournal, OpenError, Options, PlantedBug, ReadOnlyJournal};
 use journal::seams::{Disk, RealDisk, SystemClock, SystemRandom, ThreadSpawner};
 use journal::{Lineage, Position};
 
@@ -91,9 +91,7 @@ pub(crate) fn directory_to_read(directory: &Path) -> Result<Arc<dyn Disk>, Failu
 pub(crate) fn open(directory: &Path, parent: Option<(Lineage, Position)>) -> Result<Engine, Failure> {
     let disk = disk(directory)?;
     let clock = Arc::new(SystemClock);
-    let random =
-        SystemRandom::new().map_err(|error| Failure::new(Exit::Failed, SYSTEM, format!("the system gives no randomness: {error}")))?;
-    let random = Arc::new(random);
+    let random = randomness()?;
     let threads = Arc::new(ThreadSpawner::new());
     let options = Options {
         disk,
@@ -106,6 +104,20 @@ pub(crate) fn open(directory: &Path, parent: Option<(Lineage, Position)>) -> Res
     };
     let journal = EmbeddedJournal::open(options).map_err(|error| not_opened(directory, &error))?;
     Ok(Engine { journal: Arc::new(journal), clock, random, threads })
+}
+
+fn randomness() -> Result<Arc<SystemRandom>, Failure> {
+    let random = SystemRandom::new();
+    random.map(Arc::new).map_err(|error| Failure::new(Exit::Failed, SYSTEM, format!("the system gives no randomness: {error}")))
+}
+
+/// Begins to fill an empty directory with a history that is there already.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn fill(directory: &Path, parent: &Lineage, fork: Position) -> Result<BulkWriter, Failure> {
+    let writer = BulkWriter::begin(disk(directory)?, randomness()?, parent, fork);
+    writer.map_err(|error| not_opened(directory, &error))
 }
 
 /// What a refusal of the engine means to the person at the terminal.

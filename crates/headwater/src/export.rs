@@ -23,6 +23,15 @@ pub(crate) use read::{Step, read};
 pub(crate) use text::{commit_id, hex, time};
 pub(crate) use write::{Begun, begun, write};
 
+/// What lines say, as far as an import would take them: for the fuzz target.
+#[cfg(feature = "testkit")]
+pub(crate) fn commits(source: &[u8]) -> Option<(journal::Lineage, u64, Vec<journal::Commit>)> {
+    let mut lines = parse::Lines::new(source);
+    let (lineage, head) = lines.header().ok()?;
+    let commits = std::iter::from_fn(|| lines.commit().ok().flatten()).map(|parsed| parsed.commit).collect();
+    Some((lineage, head.position(), commits))
+}
+
 /// What an export wrote.
 #[derive(Debug, Default)]
 pub(crate) struct Exported {

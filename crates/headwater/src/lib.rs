@@ -57,6 +57,9 @@ mod engine;
 mod exit;
 mod export;
 mod failure;
+#[cfg(feature = "testkit")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod given_view;
 mod limits;
 #[doc(hidden)]

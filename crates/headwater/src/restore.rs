@@ -1,26 +1,22 @@
 //! Restoring: a backup becomes a journal of its own, whole or up to a point in time.
 //!
-//! Every commit is appended anew, with its ids, time, positions and sequences, under a new lineage that names the old one and the fork. The
+//! Every commit is written anew, with its ids, time, positions and sequences, and so is what remains of events that compaction has dropped,
+//! under a new lineage that names the old one and the fork. The
 //! directory is filled beside the target (`DIR.restoring`) and takes its name when all of it is durable and has the roots that the backup
 //! says: no service starts on half of a restore. Registers come along as they were; a place that the new history does not have
 //! is lost, and its consumer waits until a person gives it one.
 //!
 //! What it is not: a way back for the directory that the backup is of. Both go on apart, and cursors behind the fork tell them apart.
 
-use std::collections::VecDeque;
 use std::path::Path;
 
-use journal::embedded::{Backup, EmbeddedJournal, RunningRoot, StoredCommit, root};
-use journal::{
-    AppendError, BoxFuture, Commit, Committed, Cursor, Journal as _, Lineage, LineageId, Origin, Position, RegisterExpect, Registers as _,
-    Timestamp,
-};
+use journal::embedded::{Backup, BulkWriter, Part, RunningRoot, root};
+use journal::{Cursor, Lineage, LineageId, Position, RegisterExpect, Registers as _, Timestamp};
 
 use crate::engine;
 use crate::exit::Exit;
 use crate::export::place::{New, Place};
 use crate::failure::{BACKUP, DATA_DAMAGED, Failure};
-use crate::limits::IMPORT_IN_FLIGHT_MAX;
 
 /// What the place of a restore is called until it is whole.
 const UNFINISHED: &str = ".restoring";
@@ -55,15 +51,13 @@ pub(crate) async fn restore(backup: &Backup, target: &Path, cut: Cut, progress: 
     };
     let Some(parent) = backup.journal.lineage().cloned() else { unreachable!("a backup that opens says what history it is") };
     let fork = fork(backup, &parent, cut)?;
-    let engine = new.begin(parent.clone(), fork)?;
-    let filled = fill(backup, &engine.journal, fork, progress).await;
-    engine.journal.close().await;
-    let (commits, expected) = filled?;
-    let (lineage, events) = (engine.journal.lineage().id, fork);
-    drop(engine);
+    let writer = new.fill(&parent, fork)?;
+    let lineage = writer.lineage().id;
+    let (commits, expected) = fill(backup, writer, fork, progress)?;
+    put_registers(backup, new.path()).await?;
     check_root(&new, expected)?;
     new.finish()?;
-    Ok(Restored { commits, events, fork: parent.cursor(fork), lineage, registers: backup.registers.len() as u64 })
+    Ok(Restored { commits, events: fork, fork: parent.cursor(fork), lineage, registers: backup.registers.len() as u64 })
 }
 
 /// The last position of the last commit in front of the cut.
@@ -78,72 +72,71 @@ fn fork(backup: &Backup, lineage: &Lineage, cut: Cut) -> Result<Position, Failur
         }
     };
     let mut fork = 0;
-    for commit in commits(backup) {
-        let commit = commit?;
-        let is_behind = matches!(cut, Cut::Before(time) if commit.time >= time);
-        if is_behind || commit.last_position() > upto {
+    for part in parts(backup) {
+        let part = part?;
+        let last = match (&part, cut) {
+            (Part::Commit(commit), Cut::Before(time)) if commit.time >= time => break,
+            (Part::Commit(commit), _) if commit.last_position() > upto => break,
+            (Part::Gone(remains), Cut::Before(time)) => remains.last_before(time),
+            (part, _) => part.last_position().min(upto),
+        };
+        fork = last;
+        if last < part.last_position() {
             break;
         }
-        fork = commit.last_position();
     }
     Ok(fork)
 }
 
-fn commits(backup: &Backup) -> impl Iterator<Item = Result<StoredCommit, Failure>> + '_ {
+/// What the backup holds up to its head, in order.
+fn parts(backup: &Backup) -> impl Iterator<Item = Result<Part, Failure>> + '_ {
     let damaged = |error: journal::ReadError| Failure::new(Exit::Damaged, DATA_DAMAGED, error.to_string());
-    let commits = backup.journal.commits(Cursor::BEGINNING).map(move |commit| commit.map_err(damaged));
     let head = backup.head.position();
-    commits.take_while(move |commit| commit.as_ref().map_or(true, |commit| commit.last_position() <= head))
+    let mut commits = backup.journal.commits(Cursor::BEGINNING);
+    std::iter::from_fn(move || commits.next_part())
+        .map(move |part| part.map_err(damaged))
+        .take_while(move |part| part.as_ref().map_or(true, |part| part.last_position() <= head))
 }
 
-/// Appends everything up to the fork, and reads the rest of the backup all the same: its root is over all of it. Gives the commits that were
-/// appended, and the root of the new journal.
-async fn fill(backup: &Backup, journal: &EmbeddedJournal, fork: Position, progress: &dyn Fn(Position)) -> Result<(u64, [u8; 32]), Failure> {
-    let (mut under_way, mut count) = (VecDeque::new(), 0);
-    let (mut running, mut expected) = (RunningRoot::default(), RunningRoot::default().hash());
-    for commit in commits(backup) {
-        let commit = commit?;
-        let position = commit.last_position();
-        running.add(&commit);
-        if position <= fork {
-            expected = running.hash();
-            count += 1;
-            under_way.push_back((position, journal.append(again(commit))));
+/// Writes everything up to the fork, and reads the rest of the backup all the same: its root is over all of it. Gives how many commits were
+/// written, and the root of the new journal.
+fn fill(backup: &Backup, mut writer: BulkWriter, fork: Position, progress: &dyn Fn(Position)) -> Result<(u64, [u8; 32]), Failure> {
+    let (mut count, mut all, mut written) = (0, RunningRoot::default(), RunningRoot::default());
+    for part in parts(backup) {
+        let part = part?;
+        all.add(&part);
+        if let Some(part) = in_front_of(&part, fork) {
+            writer.put(&part).map_err(|error| refused(format!("position {}: {error}", part.last_position())))?;
+            written.add(&part);
+            count += u64::from(matches!(part, Part::Commit(_)));
         }
-        if under_way.len() >= IMPORT_IN_FLIGHT_MAX {
-            settle(&mut under_way).await?;
-        }
-        progress(position);
+        progress(part.last_position());
     }
-    while !under_way.is_empty() {
-        settle(&mut under_way).await?;
-    }
-    if running.hash() != backup.root.hash {
+    if all.hash() != backup.root.hash {
         let message = "the events of the backup are not those that its root was made of; run verify on it".to_owned();
         return Err(Failure::new(Exit::Damaged, DATA_DAMAGED, message));
     }
+    writer.finish().map_err(|error| refused(format!("the restored journal: {error}")))?;
+    Ok((count, written.hash()))
+}
+
+/// What of a part lies in front of the fork, which never parts a commit.
+fn in_front_of(part: &Part, fork: Position) -> Option<Part> {
+    match part {
+        Part::Gone(remains) => remains.upto(fork).map(Part::Gone),
+        Part::Commit(commit) => (commit.last_position() <= fork).then(|| part.clone()),
+    }
+}
+
+/// Opens what was written, which makes its indexes, and gives it the registers.
+async fn put_registers(backup: &Backup, directory: &Path) -> Result<(), Failure> {
+    let engine = engine::open(directory, None)?;
     for (name, value) in &backup.registers {
-        let put = journal.put(name, RegisterExpect::Absent, value.clone()).await;
+        let put = engine.journal.put(name, RegisterExpect::Absent, value.clone()).await;
         put.map_err(|error| refused(format!("register {name} was refused: {error}")))?;
     }
-    Ok((count, expected))
-}
-
-type Appending<'a> = BoxFuture<'a, Result<Committed, AppendError>>;
-
-async fn settle(under_way: &mut VecDeque<(Position, Appending<'_>)>) -> Result<(), Failure> {
-    let Some((position, appending)) = under_way.pop_front() else { return Ok(()) };
-    let committed = appending.await.map_err(|error| refused(format!("the commit up to position {position} was refused: {error}")))?;
-    match committed.cursor.position() == position {
-        true => Ok(()),
-        false => Err(refused(format!("the commit up to position {position} came to {}", committed.cursor.position()))),
-    }
-}
-
-/// The commit as it was appended, with the id and time that it has.
-fn again(stored: StoredCommit) -> Commit {
-    let origin = Some(Origin { id: stored.id, time: stored.time });
-    Commit { commands: stored.commands.into_iter().map(|command| command.record).collect(), origin, ..Commit::default() }
+    engine.journal.close().await;
+    Ok(())
 }
 
 /// What is on the disk has the root that the backup's events up to the fork have.

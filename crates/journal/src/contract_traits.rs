@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::commit::{CommandId, Commit, Committed};
+use crate::compaction::{CompactRules, Compacted};
 use crate::cursor::{Cursor, Lineage};
 use crate::error::{AppendError, ReadError};
 use crate::key::{EntityKey, EntityType};
@@ -74,6 +75,15 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Wants a pass of the scrub now.
     fn scrub_now(&self) {}
+
+    /// Gives back the room of events that a later `$baseline` or `$deleted` stands for, as far as the rules let them go; resolves when
+    /// it is done. `None`: the engine does not compact. One at a time; a later call waits.
+    ///
+    /// Readers that are under way lose nothing and see nothing twice; a kill at any moment leaves each segment as it was or compacted.
+    fn compact(&self, rules: CompactRules) -> BoxFuture<'_, Result<Option<Compacted>, ReadError>> {
+        let _ = rules;
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 /// Something that not every engine can do.

@@ -63,13 +63,14 @@ impl Lineage {
         Cursor { lineage: self.id, position }
     }
 
-    /// The position behind a cursor, when it is one of this history, at most `head` and not below `floor`.
+    /// The position behind a cursor, when it is one of this history, at most `head` and not below `floor`. The beginning is the beginning
+    /// of what is there.
     ///
     /// # Errors
     /// `HistoryDiverged` beyond the head or past a fork, `Gone` below the floor (the last position that is no longer there).
     pub fn resolve(&self, cursor: Cursor, head: Position, floor: Position) -> Result<Position, CursorError> {
         if cursor.position == 0 {
-            return if floor == 0 { Ok(0) } else { Err(CursorError::Gone { first: self.cursor(floor) }) };
+            return Ok(floor);
         }
         let shared = self.parents.iter().find(|parent| parent.id == cursor.lineage).map(|parent| parent.fork);
         let limit = if cursor.lineage == self.id { head } else { shared.ok_or(CursorError::HistoryDiverged)?.min(head) };

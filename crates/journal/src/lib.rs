@@ -8,6 +8,7 @@
 //! randomness and spawning come in through the seams in [`seams`].
 
 mod commit;
+mod compaction;
 mod contract_traits;
 mod cursor;
 pub mod embedded;
@@ -31,6 +32,7 @@ pub use commit::{
     CommandId, CommandRecord, Commit, CommitId, Committed, ContentType, Context, Durability, EventData, EventFlags, EventId, Expect, Fence,
     Fingerprint, Origin, Settled, Tag, TagCondition, TagQuery, TagQueryItem,
 };
+pub use compaction::{BASELINE, CompactRules, Compacted, KeepRule};
 pub use contract_traits::{BoxFuture, Capabilities, Capability, Journal};
 pub use cursor::{Cursor, Lineage, LineageId, ParentLineage, Position};
 pub use error::{AppendError, AppendErrorKind, CursorError, InvalidError, ReadError, ReadErrorKind, RegisterError};

@@ -35,6 +35,14 @@ pub trait Spawner: Send + Sync + 'static {
     /// When the system refuses a thread.
     fn thread(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> io::Result<()>;
 
+    /// The same for work that nobody waits for: where the system can, it gets the time that all others leave.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    fn patient_thread(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        self.thread(name, work)
+    }
+
     /// Runs short blocking work (a few reads) off the caller's async task.
     fn blocking(&self, work: Box<dyn FnOnce() + Send>);
 

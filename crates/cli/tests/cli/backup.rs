@@ -106,11 +106,19 @@ fn a_restore_to_an_earlier_moment_stops_the_consumers_that_were_beyond_it_until_
     stop(shop);
 }
 
-/// The action's consumer.
+/// The action's consumer, once it has started.
 fn consumer(directory: &Directory, shop: &Shop) -> Json {
-    let output = run(directory, ["consumer", "list", "--json", "--url", &shop.url]);
-    check_code(&output, 0);
-    json_lines(&stdout(&output)).into_iter().find(|consumer| consumer["consumer"] == "pack-parcel").expect("it is listed")
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let output = run(directory, ["consumer", "list", "--json", "--url", &shop.url]);
+        check_code(&output, 0);
+        let listed = json_lines(&stdout(&output)).into_iter().find(|consumer| consumer["consumer"] == "pack-parcel");
+        let consumer = listed.expect("it is listed");
+        if consumer["state"] != "starting" {
+            return consumer;
+        }
+        assert!(std::time::Instant::now() < deadline, "{consumer}");
+    }
 }
 
 /// A cart is checked out, and the action has made a parcel of it.

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use journal::embedded::ReadOnlyJournal;
+use journal::embedded::{BulkWriter, ReadOnlyJournal};
 use journal::{Lineage, Position};
 
 use crate::engine::{self, Engine};
@@ -104,6 +104,12 @@ impl New {
         engine::open(&self.filled, Some((parent, fork)))
     }
 
+    /// A writer of a history that grows out of a backed up one.
+    pub(crate) fn fill(&self, parent: &Lineage, fork: Position) -> Result<BulkWriter, Failure> {
+        self.clear()?;
+        engine::fill(&self.filled, parent, fork)
+    }
+
     /// Another import may be at work there: only its owner empties it. The directory itself stays, because it is what is locked.
     fn clear(&self) -> Result<(), Failure> {
         let lock = engine::disk(&self.filled)?.lock().map_err(|error| match error.kind() {
@@ -134,7 +140,7 @@ impl New {
 /// Refuses a directory that is not whole, and one that is about to become so.
 pub(crate) fn refuse_unfinished(directory: &Path) -> Result<(), Failure> {
     let refused = |filled: &Path, remedy: &str| {
-        let message = format!("{} is filled by an import or a restore that has not come to its end; {remedy}", filled.display());
+        let message = format!("{} is filled by an import that has not come to its end; {remedy}", filled.display());
         Err(Failure::new(Exit::Failed, DATA_OPEN, message))
     };
     if directory.join(MARKER).exists() {

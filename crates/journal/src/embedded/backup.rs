@@ -34,7 +34,7 @@ use super::read_only::ReadOnlyJournal;
 use super::registers;
 use super::roots::{RootLog, RootRecord, Roots};
 use super::segment::{self, LogPlace, Segment, segment_name};
-use super::walk::{Walk, WholeFrame};
+use super::walk::{Part, Walk, WholeFrame};
 use crate::cursor::{Cursor, Lineage, Position};
 use crate::seams::{Disk, DiskFile, DiskLock};
 use crate::time::Timestamp;
@@ -193,7 +193,7 @@ fn read_copy(segment: &Segment, start: LogPlace) -> io::Result<(Leaves, LogPlace
     let (mut walk, mut leaves) = (Walk::strict(start), Leaves::from(start.position - 1));
     let mut at = walk.enter();
     while let Some(frame) = walk.next(segment, &mut at)?.filter(|frame| frame.follows) {
-        frame.commits.iter().for_each(|placed| leaves_of(&placed.commit).for_each(|leaf| leaves.push(leaf)));
+        frame.leaves().into_iter().for_each(|leaf| leaves.push(leaf));
     }
     Ok((leaves, walk.place))
 }
@@ -431,9 +431,12 @@ impl Default for RunningRoot {
 }
 
 impl RunningRoot {
-    /// Takes the next commit.
-    pub fn add(&mut self, commit: &super::StoredCommit) {
-        leaves_of(commit).for_each(|leaf| self.0.push(leaf));
+    /// Takes what comes next.
+    pub fn add(&mut self, part: &Part) {
+        match part {
+            Part::Commit(commit) => leaves_of(commit).for_each(|leaf| self.0.push(leaf)),
+            Part::Gone(remains) => remains.leaves.iter().for_each(|leaf| self.0.push(*leaf)),
+        }
     }
 
     /// The root of all so far.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::index::{CommandHashes, ItemHashes};
 use super::lookup::{self, Found};
 use super::record::{Assigned, CommitPlace, FirstSequences};
+use super::sealed::Held;
 use super::sequencer::{Answer, Content, PlantedBug, Sequencer, StoredPlace};
 use crate::commit::{Commit, Expect, TagCondition};
 use crate::cursor::Position;
@@ -143,12 +144,12 @@ impl Sequencer {
     /// The record of a command in what is not sealed, in-flight commits included, or was sealed behind a segment.
     pub(crate) fn command_in_memory(&self, command: KeyHash, upto: u64) -> std::io::Result<Option<StoredPlace>> {
         if let Some(found) = self.index.commands.get(&command) {
-            return Ok(Some(StoredPlace { segment: self.active.header.number, command: *found }));
+            return Ok(Some(StoredPlace { segment: Held::Unsealed(self.active.clone()), command: *found }));
         }
         if let Some(full) = &self.full
             && let Some(found) = full.index.commands.get(&command)
         {
-            return Ok(Some(StoredPlace { segment: full.segment.header.number, command: *found }));
+            return Ok(Some(StoredPlace { segment: Held::Unsealed(full.segment.clone()), command: *found }));
         }
         lookup::command_in(&self.sealed, command, upto)
     }

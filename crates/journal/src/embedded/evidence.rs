@@ -18,6 +18,7 @@ use super::read_only::ReadOnlyJournal;
 use super::roots::{RootRecord, Roots};
 use super::seal::SealedIndex;
 use super::segment::segment_name;
+use super::walk::Part;
 use crate::cursor::{Cursor, Position};
 use crate::error::CursorError;
 use crate::seams::Disk;
@@ -76,7 +77,7 @@ pub fn root(disk: &Arc<dyn Disk>, pause: &mut dyn FnMut()) -> Result<Root, OpenE
     let mut leaves = Leaves::from(0);
     runs.iter().for_each(|run| leaves.append(&run.leaves));
     let read = log.read(from, &mut |_, frame| {
-        frame.commits.iter().for_each(|placed| leaves_of(&placed.commit).for_each(|leaf| leaves.push(leaf)));
+        frame.leaves().into_iter().for_each(|leaf| leaves.push(leaf));
         Ok(())
     })?;
     let end = read.end;
@@ -132,9 +133,10 @@ pub(crate) fn compare(journal: &ReadOnlyJournal, asked: Option<&Root>, progress:
     let mut comparison = Comparison::new(&records, asked);
     comparison.compared.damage.extend(fault);
     let mut commits = journal.commits(Cursor::BEGINNING);
-    while let Some(commit) = commits.next() {
-        match commit {
-            Ok(commit) => leaves_of(&commit).for_each(|leaf| comparison.event(leaf)),
+    while let Some(part) = commits.next_part() {
+        match part {
+            Ok(Part::Commit(commit)) => leaves_of(&commit).for_each(|leaf| comparison.event(leaf)),
+            Ok(Part::Gone(remains)) => remains.leaves.iter().for_each(|leaf| comparison.event(*leaf)),
             Err(_) => comparison.gap(commits.reached().position()),
         }
         progress(commits.reached().position());

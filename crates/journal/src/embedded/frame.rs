@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! frame    magic "HWFR" | checksum u32 | length u32 | previous u32 | epoch u64 | first position u64 | durable upto u64
-//!          | offset u64 | event count u32 | section count u16 | kind u16 | reserved u64
+//!          | offset u64 | event count u32 | section count u16 | kind u16 | link u32 | reserved u32
 //!          | section* | zeros up to a multiple of 512
 //! section  kind v (twice the type, and 1 if it must be understood) | length v | checksum u32 | payload
 //! ```
@@ -10,17 +10,24 @@
 //! Little-endian. `checksum` is CRC-32C (Castagnoli) over bytes 8 to `length`; `previous` is the checksum of the frame before, over segments;
 //! `epoch` is the segment's; `offset` is the frame's own place in its segment, so that a misdirected write is no frame;
 //! `durable upto` is the last position that was durable when the frame was made: damage at or below it is damage, never a
-//! torn tail. Kind 0 has commits, kind 1 is a marker: no sections, written when the pipeline is idle. The commits' events have the
+//! torn tail. Kind 0 has commits, kind 1 is a marker: no sections, written when the pipeline is idle. Kind 2 ends a segment that was
+//! compacted: no sections, and `link` is what the next frame has as `previous`, because that one was made behind the frame that once stood
+//! here. The commits' events have the
 //! positions from `first position` on, in order, and are as many as `event count` says. A section's own checksum covers its payload,
 //! so that a point read need not take the frame. A reader skips sections it does not know, unless bit 0 of their kind says
 //! that they must be understood.
 //!
-//! Section types: 1 commit. Reserved: 16 leaves, 17 root, 18 baseline, 19 compressed.
+//! Section types: 1 commit; 16 remains of dropped events (`remains`), which count as those events do. Reserved: 17 root, 18 baseline,
+//! 19 compressed.
+
+use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::record::{CommitPlace, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
+use super::record::{self, CommitPlace, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
+use super::remains::Remains;
 use crate::cursor::{LineageId, Position};
+use crate::read::Recorded;
 use crate::seams::{AlignedBuffer, BLOCK_BYTES};
 
 pub(crate) const FRAME_HEADER_BYTES: usize = 64;
@@ -30,7 +37,9 @@ const MAGIC: &[u8; 4] = b"HWFR";
 const POSITION_MAX: Position = Position::MAX / 2;
 const KIND_COMMITS: u16 = 0;
 const KIND_MARKER: u16 = 1;
+const KIND_END: u16 = 2;
 const SECTION_COMMIT: u64 = 1;
+const SECTION_REMAINS: u64 = 16;
 
 /// CRC-32C, as in RFC 3720.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
@@ -49,6 +58,8 @@ pub(crate) struct FrameHeader {
     pub(crate) offset: u64,
     pub(crate) event_count: u32,
     pub(crate) section_count: u16,
+    kind: u16,
+    link: u32,
 }
 
 impl FrameHeader {
@@ -70,12 +81,19 @@ impl FrameHeader {
             offset: long(40),
             event_count: word(48),
             section_count: u16::from_le_bytes([bytes[52], bytes[53]]),
+            kind: u16::from_le_bytes([bytes[54], bytes[55]]),
+            link: word(56),
         })
     }
 
     /// Bytes on disk, with padding.
     pub(crate) fn padded(&self) -> u64 {
         u64::from(self.length).next_multiple_of(BLOCK_BYTES as u64)
+    }
+
+    /// What the next frame has as `previous`.
+    pub(crate) fn chain(&self) -> u32 {
+        if self.kind == KIND_END { self.link } else { self.checksum }
     }
 
     pub(crate) fn next_position(&self) -> Position {
@@ -120,13 +138,29 @@ impl FrameBuilder {
 
     /// Adds a commit in two parts; gives the place of its section header within the frame and the section's whole length.
     pub(crate) fn commit(&mut self, head: &[u8], commands: &[u8], events: u32) -> (usize, usize) {
+        self.section(SECTION_COMMIT << 1, [head, commands], events)
+    }
+
+    /// Adds what remains of events.
+    pub(crate) fn remains(&mut self, remains: &Remains) {
+        self.section(SECTION_REMAINS << 1 | 1, [&remains.encode(), &[]], remains.event_count() as u32);
+    }
+
+    /// Adds a section as it stood in another frame.
+    pub(crate) fn again(&mut self, section: &[u8], events: u32) {
+        self.buffer.extend(section);
+        self.sections += 1;
+        self.events += events;
+    }
+
+    fn section(&mut self, kind: u64, payload: [&[u8]; 2], events: u32) -> (usize, usize) {
         let place = self.buffer.len();
         self.header.clear();
-        put_varint(&mut self.header, SECTION_COMMIT << 1);
-        put_varint(&mut self.header, (head.len() + commands.len()) as u64);
+        put_varint(&mut self.header, kind);
+        put_varint(&mut self.header, payload.iter().map(|part| part.len() as u64).sum());
         let sum_place = place + self.header.len();
         self.header.extend_from_slice(&[0; 4]);
-        [&*self.header, head, commands].into_iter().for_each(|part| self.buffer.extend(part));
+        [&*self.header, payload[0], payload[1]].into_iter().for_each(|part| self.buffer.extend(part));
         let sum = checksum(&self.buffer[sum_place + 4..]);
         self.buffer[sum_place..sum_place + 4].copy_from_slice(&sum.to_le_bytes());
         self.sections += 1;
@@ -135,9 +169,18 @@ impl FrameBuilder {
     }
 
     /// Writes the header, pads, and gives the frame with its checksum.
-    pub(crate) fn finish(mut self, chain: Chain, offset: u64) -> (AlignedBuffer, FrameHeader) {
-        let length = self.buffer.len() as u32;
+    pub(crate) fn finish(self, chain: Chain, offset: u64) -> (AlignedBuffer, FrameHeader) {
         let kind = if self.sections == 0 { KIND_MARKER } else { KIND_COMMITS };
+        self.finish_as(kind, 0, chain, offset)
+    }
+
+    /// The end of a segment that was compacted, behind which the log goes on as it did behind a frame with this checksum.
+    pub(crate) fn finish_end(self, link: u32, chain: Chain, offset: u64) -> (AlignedBuffer, FrameHeader) {
+        self.finish_as(KIND_END, link, chain, offset)
+    }
+
+    fn finish_as(mut self, kind: u16, link: u32, chain: Chain, offset: u64) -> (AlignedBuffer, FrameHeader) {
+        let length = self.buffer.len() as u32;
         let head = &mut self.buffer[..FRAME_HEADER_BYTES];
         head[..4].copy_from_slice(MAGIC);
         head[8..12].copy_from_slice(&length.to_le_bytes());
@@ -149,6 +192,7 @@ impl FrameBuilder {
         head[48..52].copy_from_slice(&self.events.to_le_bytes());
         head[52..54].copy_from_slice(&self.sections.to_le_bytes());
         head[54..56].copy_from_slice(&kind.to_le_bytes());
+        head[56..60].copy_from_slice(&link.to_le_bytes());
         let sum = checksum(&self.buffer[8..]);
         self.buffer[4..8].copy_from_slice(&sum.to_le_bytes());
         self.buffer.pad_to(BLOCK_BYTES);
@@ -200,22 +244,97 @@ pub(crate) struct PlacedCommit {
     pub(crate) length: usize,
 }
 
-/// The commits of a verified frame of a history. Its checksum covers the sections, so that theirs are not made again.
+/// What remains of events, with its place as a commit has one.
+pub(crate) struct PlacedRemains {
+    pub(crate) remains: Remains,
+    pub(crate) place: usize,
+    pub(crate) length: usize,
+}
+
+/// What a frame holds, in order of positions each.
+#[derive(Default)]
+pub(crate) struct Contents {
+    pub(crate) commits: Vec<PlacedCommit>,
+    pub(crate) remains: Vec<PlacedRemains>,
+}
+
+/// What one section holds.
+pub(crate) enum Section {
+    Commit(StoredCommit),
+    Remains(Remains),
+}
+
+/// The commits of a verified frame of a history.
 pub(crate) fn commits(frame: &Bytes, lineage: LineageId) -> Result<Vec<PlacedCommit>, FrameFault> {
+    Ok(contents(frame, lineage)?.commits)
+}
+
+/// What a verified frame of a history holds. Its checksum covers the sections, so that theirs are not made again.
+pub(crate) fn contents(frame: &Bytes, lineage: LineageId) -> Result<Contents, FrameFault> {
     let header = FrameHeader::peek(frame).ok_or(FrameFault::Absent)?;
-    let mut commits = Vec::with_capacity(usize::from(header.section_count));
-    let (mut place, mut position, mut names) = (FRAME_HEADER_BYTES, header.first_position, Names::default());
+    let mut contents = Contents { commits: Vec::with_capacity(usize::from(header.section_count)), remains: Vec::new() };
+    let mut names = Names::default();
+    each_section(frame, &header, |PlacedSection { what, payload, place, length }, position| {
+        let payload = frame.slice(payload);
+        match what {
+            What::Commit => {
+                let commit = StoredCommit::decode(&payload, CommitPlace { lineage, position }, &mut names)?;
+                let count = commit.event_count();
+                contents.commits.push(PlacedCommit { commit, place, length });
+                Some(count)
+            }
+            What::Remains => {
+                let remains = Remains::decode(&payload, position)?;
+                let count = remains.event_count();
+                contents.remains.push(PlacedRemains { remains, place, length });
+                Some(count)
+            }
+        }
+    })?;
+    Ok(contents)
+}
+
+/// The events of a verified frame of a history, without their commits. At a fault, whatever was taken before counts for nothing.
+pub(crate) fn events(frame: &Bytes, lineage: LineageId, names: &mut Names, take: &mut impl FnMut(Recorded)) -> Result<(), FrameFault> {
+    let header = FrameHeader::peek(frame).ok_or(FrameFault::Absent)?;
+    each_section(frame, &header, |PlacedSection { what, payload, .. }, position| match what {
+        What::Commit => record::events(frame, payload, CommitPlace { lineage, position }, names, take),
+        What::Remains => Remains::count(&frame[payload]),
+    })
+}
+
+/// A section in its frame.
+struct PlacedSection {
+    what: What,
+    payload: Range<usize>,
+    place: usize,
+    length: usize,
+}
+
+/// A section that has positions.
+#[derive(Clone, Copy)]
+enum What {
+    Commit,
+    Remains,
+}
+
+/// Gives each section that has positions with the first of them to `decode`, which says how many there are.
+fn each_section(
+    frame: &Bytes,
+    header: &FrameHeader,
+    mut decode: impl FnMut(PlacedSection, Position) -> Option<u64>,
+) -> Result<(), FrameFault> {
+    let (mut place, mut position) = (FRAME_HEADER_BYTES, header.first_position);
     for _ in 0..header.section_count {
         let head = SectionHead::peek(frame.get(place..).unwrap_or_default()).ok_or(FrameFault::Damaged)?;
         let length = head.whole_length();
-        let payload = || frame.slice(place + head.payload_place..place + length);
-        if let Some(commit) = understood(&head, payload, CommitPlace { lineage, position }, &mut names)? {
-            position += commit.event_count();
-            commits.push(PlacedCommit { commit, place, length });
+        if let Some(what) = head.what()? {
+            let payload = place + head.payload_place..place + length;
+            position += decode(PlacedSection { what, payload, place, length }, position).ok_or(FrameFault::Damaged)?;
         }
         place += length;
     }
-    if position == header.next_position() { Ok(commits) } else { Err(FrameFault::Damaged) }
+    if position == header.next_position() { Ok(()) } else { Err(FrameFault::Damaged) }
 }
 
 /// What stands in front of a section's payload.
@@ -240,30 +359,31 @@ impl SectionHead {
     fn whole_length(&self) -> usize {
         self.payload_place + self.payload_length
     }
+
+    /// `None`: a section of another type, which may be skipped.
+    fn what(&self) -> Result<Option<What>, FrameFault> {
+        match (self.kind >> 1, self.kind & 1) {
+            (SECTION_COMMIT, _) => Ok(Some(What::Commit)),
+            (SECTION_REMAINS, _) => Ok(Some(What::Remains)),
+            (_, 0) => Ok(None),
+            _ => Err(FrameFault::TooNew),
+        }
+    }
 }
 
-/// The commit in one whole section; `None` for a section of another type that may be skipped.
-pub(crate) fn section(bytes: &Bytes, place: CommitPlace) -> Result<Option<StoredCommit>, FrameFault> {
+/// What one whole section holds; `None` for a section of another type that may be skipped.
+pub(crate) fn section(bytes: &Bytes, place: CommitPlace) -> Result<Option<Section>, FrameFault> {
     let head = SectionHead::peek(bytes).filter(|head| head.whole_length() == bytes.len()).ok_or(FrameFault::Damaged)?;
     let payload = bytes.slice(head.payload_place..);
     if checksum(&payload) != head.checksum {
         return Err(FrameFault::Damaged);
     }
-    understood(&head, || payload, place, &mut Names::default())
-}
-
-/// The commit in a section whose payload is known to be whole.
-fn understood(
-    head: &SectionHead,
-    payload: impl FnOnce() -> Bytes,
-    place: CommitPlace,
-    names: &mut Names,
-) -> Result<Option<StoredCommit>, FrameFault> {
-    match (head.kind >> 1, head.kind & 1) {
-        (SECTION_COMMIT, _) => StoredCommit::decode(&payload(), place, names).map(Some).ok_or(FrameFault::Damaged),
-        (_, 0) => Ok(None),
-        _ => Err(FrameFault::TooNew),
-    }
+    let section = match head.what()? {
+        Some(What::Commit) => StoredCommit::decode(&payload, place, &mut Names::default()).map(Section::Commit),
+        Some(What::Remains) => Remains::decode(&payload, place.position).map(Section::Remains),
+        None => return Ok(None),
+    };
+    section.map(Some).ok_or(FrameFault::Damaged)
 }
 
 #[cfg(test)]
@@ -344,8 +464,9 @@ mod tests {
             bytes.extend_from_slice(b"new");
             section(&bytes.into(), PLACE)
         };
-        assert_eq!(section_of(200 << 1), Ok(None));
-        assert_eq!(section_of(200 << 1 | 1), Err(FrameFault::TooNew));
-        assert_eq!(section_of(1 << 1), Err(FrameFault::Damaged));
+        assert!(matches!(section_of(200 << 1), Ok(None)));
+        assert_eq!(section_of(200 << 1 | 1).err(), Some(FrameFault::TooNew));
+        assert_eq!(section_of(1 << 1).err(), Some(FrameFault::Damaged));
+        assert_eq!(section_of(16 << 1 | 1).err(), Some(FrameFault::Damaged));
     }
 }

@@ -4,11 +4,14 @@
 //! Checksums keep random bytes out, and with them the decoders' own mistakes in. The first byte of an input therefore says whether the
 //! checksums are set right before the decoder sees the rest, as if a bug of ours had written it.
 
+mod evidence;
+
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+pub use evidence::{backup, proof, roots};
 
 use super::files::OpenFiles;
 use super::frame::{self, FRAME_HEADER_BYTES, checksum};
@@ -98,7 +101,7 @@ pub fn segment(input: &[u8]) {
     let random = Arc::new(SimRandom::new(1));
     let lineage = identity::open_or_begin(&disk, &*random, None, 0).expect("an empty disk takes an identity");
     let length = (bytes.len() + SEGMENT_HEADER_BYTES) as u64;
-    let header = SegmentHeader { number: 1, epoch: 5, bytes: length, lineage: lineage.id };
+    let header = SegmentHeader { number: 1, epoch: 5, bytes: length, lineage: lineage.id, flags: 0 };
     if mend {
         mend_chain(&mut bytes, header.epoch);
     }

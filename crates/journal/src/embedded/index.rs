@@ -202,14 +202,20 @@ impl SegmentIndex {
 
     /// Takes a frame in that was found on the disk.
     pub(crate) fn add_frame(&mut self, frame: WholeFrame) {
-        let WholeFrame { offset, header, commits, .. } = frame;
-        if header.event_count > 0 {
+        let WholeFrame { offset, header, commits, remains, .. } = frame;
+        if !commits.is_empty() {
             self.frames.push(FrameRef { first_position: header.first_position, offset: offset as u32, length: header.length });
         }
         for placed in commits {
             let offset = (offset as usize + placed.place) as u32;
             let section = SectionRef { offset, length: placed.length as u32, position: placed.commit.first_position };
             self.add_stored(placed.commit, section);
+        }
+        for placed in remains {
+            let offset = (offset as usize + placed.place) as u32;
+            let section = SectionRef { offset, length: placed.length as u32, position: placed.remains.first_position };
+            let commands = placed.remains.commands.iter().zip(0u32..);
+            self.commands.extend(commands.map(|(command, index)| (command.hash, CommandRef { section, index })));
         }
     }
 

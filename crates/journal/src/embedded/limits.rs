@@ -24,11 +24,13 @@ pub const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Buffers kept for frames to come, at most.
 pub const SPARE_BUFFERS_MAX: usize = WRITES_IN_FLIGHT_MAX;
 /// Segments, and seals, kept open for reading, at most.
-pub const OPEN_FILES_MAX: usize = 64;
+pub const OPEN_FILES_MAX: usize = 128;
 /// Heads of entities in sealed segments that are remembered; the map is emptied when it is full.
 pub const COLD_HEADS_MAX: usize = 262_144;
 /// Bytes that a reader takes from the disk at once.
 pub const READ_BYTES: usize = 1024 * 1024;
+/// Bytes of frames that a scan decodes at once: what fits a core's own cache, with the events made of it.
+pub const CHUNK_BYTES: usize = 256 * 1024;
 /// Keys that a listing takes at once.
 pub const KEYS_AT_ONCE: usize = 256;
 /// A write that is under way for longer than this shows the journal as degraded. Healthy disks take milliseconds, tired ones a second.
@@ -42,6 +44,12 @@ pub const SCRUB_BYTES_A_SECOND: u64 = 4 * 1024 * 1024;
 pub const SCRUB_ASKED_BYTES_A_SECOND: u64 = 64 * 1024 * 1024;
 /// Bytes of a sealed segment that are read in a second for its root. Writers may be faster: roots then come later.
 pub const ROOTS_BYTES_A_SECOND: u64 = 16 * 1024 * 1024;
+/// Bytes of sealed segments that a compaction reads in a second.
+pub const COMPACT_BYTES_A_SECOND: u64 = 64 * 1024 * 1024;
+/// A segment is written anew when at least one byte in so many is won.
+pub const COMPACT_GAIN_DIVISOR: u64 = 8;
+/// A remains section takes no more events once it has this many bytes: a command that is asked for is read with all of it.
+pub const REMAINS_BYTES_TARGET: usize = 64 * 1024;
 /// Looks at a log that is being written to, before what is not whole counts as damage.
 pub const LIVE_LOOKS_MAX: u32 = 100;
 /// How long a scrub rests between two passes.

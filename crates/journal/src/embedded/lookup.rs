@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::filter::Probe;
 use super::index::CommandHashes;
 use super::limits::COLD_HEADS_MAX;
-use super::sealed::SealedSegment;
+use super::sealed::{Held, SealedSegment};
 use super::sequencer::StoredPlace;
 use crate::commit::Commit;
 use crate::key::{KeyHash, KeyHashing};
@@ -29,7 +30,6 @@ pub(crate) struct Lookup {
 }
 
 /// What was found for one commit. An index that could not be read is an error only for what needs it.
-#[derive(Debug)]
 pub(crate) struct Found {
     /// The number of the last segment that was asked.
     pub(crate) upto: u64,
@@ -56,7 +56,7 @@ impl Found {
     /// The record of the commit's nth command, if it is the first that took effect before.
     pub(crate) fn before(&self, nth: usize) -> io::Result<Option<StoredPlace>> {
         match &self.before {
-            Ok(before) => Ok(before.filter(|(first, _)| *first == nth).map(|(_, place)| place)),
+            Ok(before) => Ok(before.as_ref().filter(|(first, _)| *first == nth).map(|(_, place)| place.clone())),
             Err(error) => Err(again(error)),
         }
     }
@@ -99,24 +99,25 @@ impl Lookup {
 
     fn find_head(&self, sealed: &SealedSegments, entity: KeyHash, found: &mut Found) {
         let known = found.heads.iter().any(|(hash, _)| *hash == entity);
-        if !known && sealed.iter().any(|segment| segment.may_have(entity)) {
-            found.heads.push((entity, self.head_in(sealed, entity)));
+        if let Some(answering) = answering(sealed, entity).filter(|_| !known) {
+            found.heads.push((entity, self.head_in(answering, sealed, entity)));
         }
     }
 
     /// The head of an entity as the sealed segments know it, and up to which of them that is.
     pub(crate) fn head(&self, entity: KeyHash) -> io::Result<SealedHead> {
         let sealed = self.sealed();
-        let may_have = sealed.iter().any(|segment| segment.may_have(entity));
-        let head = if may_have { self.head_in(&sealed, entity)? } else { None };
+        let answering = answering(&sealed, entity);
+        let head = answering.map(|answering| self.head_in(answering, &sealed, entity)).transpose()?.flatten();
         Ok((last_number(&sealed), head))
     }
 
-    fn head_in(&self, sealed: &SealedSegments, entity: KeyHash) -> io::Result<Option<Head>> {
+    /// The head, given the segments up to the last one that may have it.
+    fn head_in(&self, answering: &[Arc<SealedSegment>], sealed: &SealedSegments, entity: KeyHash) -> io::Result<Option<Head>> {
         let (seen, mut head) = self.heads().get(&entity).cloned().unwrap_or_default();
         let upto = last_number(sealed);
         if seen < upto {
-            head = head_after(sealed, entity, seen)?.or(head);
+            head = head_after(answering, entity, seen)?.or(head);
             self.remember(entity, (upto, head.clone()));
         }
         Ok(head)
@@ -132,7 +133,7 @@ impl Lookup {
 }
 
 /// The number of the last sealed segment; 0 when there is none.
-pub(crate) fn last_number(sealed: &SealedSegments) -> u64 {
+pub(crate) fn last_number(sealed: &[Arc<SealedSegment>]) -> u64 {
     sealed.last().map_or(0, |last| last.number())
 }
 
@@ -145,22 +146,41 @@ fn first_before(sealed: &SealedSegments, hashes: &[CommandHashes]) -> io::Result
     Ok(None)
 }
 
-/// The head in the last of the segments behind a number that has one.
-pub(crate) fn head_after(sealed: &[Arc<SealedSegment>], entity: KeyHash, number: u64) -> io::Result<Option<Head>> {
-    for segment in sealed.iter().rev().take_while(|segment| segment.number() > number) {
-        if let Some(head) = segment.head(entity)? {
-            return Ok(Some(head));
+/// The segments up to the last one that may have a hash; `None`: no segment has it.
+fn answering(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> Option<&[Arc<SealedSegment>]> {
+    let probe = Probe::of(hash);
+    sealed.iter().rposition(|segment| segment.answers(&probe)).map(|last| &sealed[..=last])
+}
+
+/// Asks the segments behind a number that may have a hash, the last one first.
+fn ask<T>(
+    sealed: &[Arc<SealedSegment>],
+    hash: KeyHash,
+    number: u64,
+    question: impl Fn(&Arc<SealedSegment>) -> io::Result<Option<T>>,
+) -> io::Result<Option<T>> {
+    if last_number(sealed) <= number {
+        return Ok(None);
+    }
+    let probe = Probe::of(hash);
+    let later = sealed.iter().rev().take_while(|segment| segment.number() > number);
+    for segment in later.filter(|segment| segment.answers(&probe)) {
+        if let Some(answer) = question(segment)? {
+            return Ok(Some(answer));
         }
     }
     Ok(None)
 }
 
+/// The head in the last of the segments behind a number that has one.
+pub(crate) fn head_after(sealed: &[Arc<SealedSegment>], entity: KeyHash, number: u64) -> io::Result<Option<Head>> {
+    ask(sealed, entity, number, |segment| segment.head(entity))
+}
+
 /// The record of a command in one of the segments behind a number.
 pub(crate) fn command_in(sealed: &[Arc<SealedSegment>], command: KeyHash, number: u64) -> io::Result<Option<StoredPlace>> {
-    for segment in sealed.iter().rev().take_while(|segment| segment.number() > number) {
-        if let Some(found) = segment.command(command)? {
-            return Ok(Some(StoredPlace { segment: segment.number(), command: found }));
-        }
-    }
-    Ok(None)
+    ask(sealed, command, number, |segment| {
+        let place = |found| StoredPlace { segment: Held::Sealed(Arc::clone(segment)), command: found };
+        Ok(segment.command(command)?.map(place))
+    })
 }

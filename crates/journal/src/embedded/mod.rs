@@ -18,7 +18,9 @@
 //! the frames (`walk`), which goes on behind damage (`survey`) and writes nothing.
 
 mod backup;
+mod bulk;
 mod check;
+mod compact;
 mod durable_log;
 mod evidence;
 mod files;
@@ -28,6 +30,7 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod identity;
+mod image;
 mod inbox;
 mod index;
 mod leaf;
@@ -43,6 +46,7 @@ mod reader;
 mod record;
 mod recovery;
 mod registers;
+mod remains;
 mod roots;
 mod scrub;
 mod seal;
@@ -63,6 +67,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::commit::{CommandId, CommandRecord, Commit, Committed, Durability, Settled};
+use crate::compaction::{CompactRules, Compacted};
 use crate::contract_traits::{BoxFuture, Capabilities, Capability, Journal};
 use crate::cursor::{Cursor, Lineage};
 use crate::error::{AppendError, ReadError, RegisterError};
@@ -73,24 +78,30 @@ use crate::scrub::ScrubStatus;
 use crate::seams::{Clock, Disk, Random, Spawner};
 use crate::time::Timestamp;
 
+use compact::Asked;
 use files::OpenFiles;
+use frame::Section;
 use index::CommandHashes;
 use pipeline::Shared;
 use record::{Assigned, CommitPlace, EncodedCommit};
 use registers::RegisterTable;
+use remains::GoneCommand;
 use scrub::Scrub;
 use sequencer::{Answer, Content, Heard, Pending, Sequencer, Start, StoredPlace};
 
 pub use backup::{BackedUp, Backup, BackupDisk, BackupError, Pace, RunningRoot, back_up};
+pub use bulk::BulkWriter;
 pub use evidence::{Root, root};
 #[cfg(any(test, feature = "testing"))]
 pub use pipeline::{HeldWrite, Stepper};
 pub use proof::{Proof, WantedEvent, prove};
 pub use read_only::{Commits, ReadOnlyJournal};
 pub use record::{StoredCommand, StoredCommit};
+pub use remains::Remains;
 pub use sequencer::PlantedBug;
 pub use survey::{DamagedRange, LogByte};
 pub use verify::{Progress, Verified, verify, verify_against};
+pub use walk::Part;
 
 /// What an embedded journal is opened with.
 pub struct Options {
@@ -331,17 +342,31 @@ impl Journal for EmbeddedJournal {
     fn scrub_now(&self) {
         self.shared.scrub.ask();
     }
+
+    fn compact(&self, rules: CompactRules) -> BoxFuture<'_, Result<Option<Compacted>, ReadError>> {
+        let (answer, answered) = oneshot::channel();
+        self.shared.scrub.compact(Asked { rules, answer });
+        Box::pin(async move {
+            let closed = |_| ReadError::Unavailable { cause: "the journal was closed".into() };
+            answered.await.map_err(closed)?.map(Some)
+        })
+    }
 }
 
 impl EmbeddedJournal {
     /// The record at a place, once it is durable.
     async fn found(&self, id: CommandId, place: StoredPlace) -> Result<FoundCommand, ReadError> {
         self.shared.durable(place.command.section.position).await?;
-        let commit = reader::section(&self.shared, place.segment, place.command.section).await?;
+        let missing =
+            || ReadError::Damaged { place: format!("segment {}: a command record is missing", place.segment.number()), resume: None };
+        let index = place.command.index as usize;
+        let commit = match reader::section(&self.shared, place.segment.clone(), place.command.section).await? {
+            Section::Commit(commit) => commit,
+            Section::Remains(remains) => return remains.commands.get(index).map(|gone| self.gone(gone)).ok_or_else(missing),
+        };
         let (time, cursor) = (commit.time, self.lineage.cursor(commit.last_position()));
-        let command = commit.commands.into_iter().nth(place.command.index as usize).filter(|command| command.record.id == id);
-        let command = command
-            .ok_or_else(|| ReadError::Damaged { place: format!("segment {}: a command record is missing", place.segment), resume: None })?;
+        let command = commit.commands.into_iter().nth(index).filter(|command| command.record.id == id);
+        let command = command.ok_or_else(missing)?;
         Ok(FoundCommand {
             sequence: command.sequence_after(),
             event_count: command.record.events.len() as u32,
@@ -351,6 +376,19 @@ impl EmbeddedJournal {
             cursor,
             time,
         })
+    }
+
+    /// What is known of a command whose record is gone.
+    fn gone(&self, command: &GoneCommand) -> FoundCommand {
+        FoundCommand {
+            sequence: command.sequence,
+            event_count: command.event_count,
+            name: (*command.name).into(),
+            fingerprint: None,
+            reply: None,
+            cursor: self.lineage.cursor(command.position),
+            time: command.time,
+        }
     }
 
     /// What an append hears, in the contract's words.

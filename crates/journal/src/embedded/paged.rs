@@ -68,6 +68,37 @@ pub(crate) fn read(file: &dyn DiskFile, place: u64, length: usize) -> io::Result
     Ok(bytes)
 }
 
+/// One page, verified, for whoever looks into it and goes on.
+pub(crate) struct Page([u8; PAGE_BYTES]);
+
+impl Page {
+    /// # Errors
+    /// As [`read`].
+    pub(crate) fn read(file: &dyn DiskFile, number: u64) -> io::Result<Self> {
+        let mut page = Self([0; PAGE_BYTES]);
+        file.read_at(&mut page.0, number * PAGE_BYTES as u64)?;
+        let (payload, sum) = page.0.split_at(PAYLOAD_BYTES);
+        if checksum(payload).to_le_bytes() != sum {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a page does not fit its checksum"));
+        }
+        Ok(page)
+    }
+
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.0[..PAYLOAD_BYTES]
+    }
+
+    /// The places of the run that a page holds.
+    pub(crate) fn places(number: u64) -> std::ops::Range<u64> {
+        number * PAYLOAD_BYTES as u64..(number + 1) * PAYLOAD_BYTES as u64
+    }
+
+    /// The number of the page that holds a place of the run.
+    pub(crate) fn of(place: u64) -> u64 {
+        place / PAYLOAD_BYTES as u64
+    }
+}
+
 /// The length of the run of bytes in a file of this length.
 pub(crate) fn run_length(file_length: u64) -> u64 {
     file_length / PAGE_BYTES as u64 * PAYLOAD_BYTES as u64

@@ -205,27 +205,25 @@ impl Shared {
         }
     }
 
-    fn run(self: &Arc<Self>, name: &str, work: impl FnOnce(&Self) + Send + 'static) -> io::Result<()> {
+    /// What a thread runs: its work, and what is to be done when that ends.
+    fn counted(self: &Arc<Self>, work: impl FnOnce(&Self) + Send + 'static) -> Box<dyn FnOnce() + Send> {
         let shared = Arc::clone(self);
         self.running.send_modify(|count| *count += 1);
-        self.spawner.thread(
-            name,
-            Box::new(move || {
-                // A panic here is our bug, over half-changed state: nothing may be written after it.
-                if catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {
-                    shared.drive(|sequencer| sequencer.poison("a thread of the journal panicked"));
-                    shared.inbox.wake_all();
+        Box::new(move || {
+            // A panic here is our bug, over half-changed state: nothing may be written after it.
+            if catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {
+                shared.drive(|sequencer| sequencer.poison("a thread of the journal panicked"));
+                shared.inbox.wake_all();
+            }
+            // The upkeep thread waits for an idle pipeline, which this one may just have made.
+            shared.upkeep.notify_all();
+            shared.running.send_modify(|count| {
+                *count -= 1;
+                if *count == 0 {
+                    drop(shared.directory.lock().unwrap_or_else(PoisonError::into_inner).take());
                 }
-                // The upkeep thread waits for an idle pipeline, which this one may just have made.
-                shared.upkeep.notify_all();
-                shared.running.send_modify(|count| {
-                    *count -= 1;
-                    if *count == 0 {
-                        drop(shared.directory.lock().unwrap_or_else(PoisonError::into_inner).take());
-                    }
-                });
-            }),
-        )
+            });
+        })
     }
 }
 
@@ -276,15 +274,17 @@ fn perform(write: &FrameWrite, bug: PlantedBug) -> io::Result<()> {
 
 /// Starts the threads.
 pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
-    shared.run("journal-write-0", |shared| shared.write_loop(Role::First))?;
+    let run = |name: &str, work: Box<dyn FnOnce() + Send>| shared.spawner.thread(name, work);
+    run("journal-write-0", shared.counted(|shared| shared.write_loop(Role::First)))?;
     for number in 1..WRITES_IN_FLIGHT_MAX {
-        shared.run(&format!("journal-write-{number}"), |shared| shared.write_loop(Role::Helper))?;
+        run(&format!("journal-write-{number}"), shared.counted(|shared| shared.write_loop(Role::Helper)))?;
     }
     // One makes the next segment while the other seals the last one: writers wait for both.
     for number in 0..2 {
-        shared.run(&format!("journal-upkeep-{number}"), Shared::upkeep_loop)?;
+        run(&format!("journal-upkeep-{number}"), shared.counted(Shared::upkeep_loop))?;
     }
-    shared.run("journal-scrub", Shared::scrub_loop)
+    // Nobody waits for roots and the scrub: beside a full load they were a tenth of the samples of a profile.
+    shared.spawner.patient_thread("journal-scrub", shared.counted(Shared::scrub_loop))
 }
 
 /// Drives a journal in one thread: takes frames, lets its owner decide when and how they reach the disk, does the upkeep.

@@ -78,6 +78,12 @@ impl Recent {
         }
     }
 
+    /// Another segment has this number now.
+    pub(crate) fn forget(&mut self, segment: u64) {
+        self.frames.retain(|(number, ..)| *number != segment);
+        self.bytes = self.frames.iter().map(|(_, _, bytes)| bytes.len()).sum();
+    }
+
     /// The bytes at a place, when one recent frame holds them all.
     pub(crate) fn get(&self, segment: u64, offset: u64, length: usize) -> Option<Bytes> {
         let after = self.frames.partition_point(|(number, start, _)| (*number, *start) <= (segment, offset));

@@ -9,7 +9,7 @@ use super::OpenError;
 use super::durable_log::{DurableLog, LogStart};
 use super::evidence::{Root, kept_runs};
 use super::files::OpenFiles;
-use super::leaf::{leaves_of, records};
+use super::leaf::records;
 use super::merkle::{Hash, Leaves, Path, Subtree, root_from_path};
 use super::record::StoredCommit;
 use super::seal::SealedIndex;
@@ -152,7 +152,7 @@ impl Run {
     }
 
     fn add(&mut self, frame: &WholeFrame) {
-        frame.commits.iter().for_each(|placed| leaves_of(&placed.commit).for_each(|leaf| self.leaves.push(leaf)));
+        frame.leaves().into_iter().for_each(|leaf| self.leaves.push(leaf));
     }
 }
 
@@ -183,9 +183,10 @@ type ReadRun = (Vec<Subtree>, Option<(Recorded, Hash, Hash)>);
 fn read_run(log: &DurableLog, run: &Run, wanted: &WantedEvent) -> Result<ReadRun, OpenError> {
     let (mut leaves, mut found) = (Vec::new(), None);
     log.read(run.from.only_this(run.leaves.next()), &mut |_, frame| {
-        for placed in frame.commits.iter().filter(|placed| placed.commit.first_position <= run.leaves.next()) {
+        let first = frame.header.first_position;
+        leaves.extend(frame.leaves().into_iter().zip(first - 1..).map(|(hash, index)| Subtree { level: 0, index, hash }));
+        for placed in &frame.commits {
             let commit = &placed.commit;
-            leaves.extend(leaves_of(commit).zip(commit.first_position - 1..).map(|(hash, index)| Subtree { level: 0, index, hash }));
             if let Some(event) = wanted.find(commit).filter(|_| found.is_none()) {
                 let leaf = leaves[(event.position - run.first) as usize].hash;
                 found = Some((event, records(commit), leaf));

@@ -12,7 +12,7 @@ use super::identity;
 use super::record::StoredCommit;
 use super::segment::{self, Segment, segment_name};
 use super::survey::{DamagedRange, Survey, survey};
-use super::walk::Walk;
+use super::walk::{Part, Walk};
 use crate::cursor::{Cursor, Lineage, LineageId, Position};
 use crate::error::ReadError;
 use crate::seams::{Disk, DiskLock};
@@ -88,7 +88,7 @@ impl ReadOnlyJournal {
         self.lineage.cursor(self.survey.head)
     }
 
-    /// How many events are whole.
+    /// How many events are whole, those included that compaction has dropped: their leaves are there.
     #[must_use]
     pub fn event_count(&self) -> u64 {
         self.survey.stretches.iter().map(|stretch| stretch.positions.end - stretch.positions.start).sum()
@@ -142,7 +142,7 @@ pub struct Commits<'a> {
     stretch: usize,
     /// The segment of the stretch, and the walk in it.
     open: Option<(Segment, Walk, u64)>,
-    buffer: VecDeque<StoredCommit>,
+    buffer: VecDeque<Part>,
     refused: Option<ReadError>,
 }
 
@@ -150,13 +150,26 @@ impl Iterator for Commits<'_> {
     type Item = Result<StoredCommit, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.next_part()? {
+                Ok(Part::Commit(commit)) => return Some(Ok(commit)),
+                Ok(Part::Gone(_)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Commits<'_> {
+    /// The next commit, or what remains of events that compaction has dropped.
+    pub fn next_part(&mut self) -> Option<Result<Part, ReadError>> {
         if let Some(error) = self.refused.take() {
             return Some(Err(error));
         }
         loop {
-            if let Some(commit) = self.buffer.pop_front() {
-                self.at = commit.last_position();
-                return Some(Ok(commit));
+            if let Some(part) = self.buffer.pop_front() {
+                self.at = part.last_position().max(self.at);
+                return Some(Ok(part));
             }
             let Some(stretch) = self.journal.survey.stretches.get(self.stretch) else {
                 return self.lost_upto(self.journal.survey.head).map(Err);
@@ -170,9 +183,7 @@ impl Iterator for Commits<'_> {
             }
         }
     }
-}
 
-impl Commits<'_> {
     /// The place up to which everything was given, or named as damaged.
     #[must_use]
     pub fn reached(&self) -> Cursor {
@@ -219,7 +230,7 @@ impl Commits<'_> {
             return Ok(());
         }
         let at = self.at;
-        self.buffer.extend(frame.commits.into_iter().map(|placed| placed.commit).filter(|commit| commit.last_position() > at));
+        self.buffer.extend(frame.into_parts().filter(|part| part.last_position() > at));
         if first > at + 1 {
             return Err(self.changed(first - 1, "it was whole before"));
         }

@@ -10,15 +10,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
-use super::frame::{self, FrameFault};
-use super::index::{EntityRef, FrameRef, ItemHashes, SectionRef};
-use super::limits::{KEYS_AT_ONCE, READ_BYTES};
+use super::frame::{self, FrameFault, Section};
+use super::index::{DELETED, EntityRef, FrameRef, ItemHashes, SectionRef, SegmentIndex};
+use super::limits::{CHUNK_BYTES, KEYS_AT_ONCE};
 use super::pipeline::Shared;
-use super::record::{CommitPlace, StoredCommand, StoredCommit};
-use super::sealed::SealedSegment;
-use super::segment::{self, HeaderFault};
+use super::record::{CommitPlace, Names, StoredCommand, StoredCommit};
+use super::sealed::{Held, SealedSegment};
+use super::segment::{HeaderFault, Segment};
 use super::sequencer::Sequencer;
 use crate::commit::{TagQuery, TagQueryItem};
+use crate::compaction::BASELINE;
 use crate::contract_traits::BoxFuture;
 use crate::cursor::{Cursor, Lineage, LineageId, Position};
 use crate::error::ReadError;
@@ -29,7 +30,9 @@ use crate::time::Timestamp;
 /// Starts a read.
 pub(crate) fn read(shared: &Arc<Shared>, lineage: &Arc<Lineage>, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
     let head = *shared.durable.borrow();
-    let at = match lineage.resolve(from, head, 0) {
+    // An entity is read from its `$baseline` on, wherever that lies.
+    let floor = if matches!(selection, Selection::Entity { .. }) { 0 } else { shared.lock().floor };
+    let at = match lineage.resolve(from, head, floor) {
         Ok(at) => at,
         Err(error) => return Events::failed(error),
     };
@@ -42,6 +45,7 @@ pub(crate) fn read(shared: &Arc<Shared>, lineage: &Arc<Lineage>, selection: Sele
             hash: entity.hash(),
             entity,
             next_sequence: from_sequence.max(1),
+            dense: at == 0,
             after: at,
             at,
             pending: VecDeque::new(),
@@ -49,8 +53,8 @@ pub(crate) fn read(shared: &Arc<Shared>, lineage: &Arc<Lineage>, selection: Sele
             tail,
         }),
         selection => {
-            let frames = FrameReader::new(Arc::clone(shared), at, query_of(&selection));
-            Events::new(ScanSource { frames, lineage: Arc::clone(lineage), selection, after: at, buffer: VecDeque::new(), tail })
+            let frames = FrameReader::new(Arc::clone(shared), at, query_of(&selection), Some(Arc::new(selection)));
+            Events::new(ScanSource { frames, lineage: Arc::clone(lineage), buffer: VecDeque::new(), tail })
         }
     }
 }
@@ -109,9 +113,6 @@ impl Tail {
 struct ScanSource {
     frames: FrameReader,
     lineage: Arc<Lineage>,
-    selection: Selection,
-    /// Events at or before this place are not wanted.
-    after: Position,
     buffer: VecDeque<Read>,
     tail: Tail,
 }
@@ -125,7 +126,7 @@ impl EventSource for ScanSource {
                 }
                 match self.tail.next(&self.frames.shared, self.frames.at).await {
                     AtTail::ReadUpTo(limit) => match self.frames.next(limit).await {
-                        Ok(commits) => self.take(commits, limit),
+                        Ok(events) => self.take(events),
                         Err(error) => return Some(Err(error)),
                     },
                     AtTail::Tell(at) => {
@@ -145,10 +146,9 @@ impl EventSource for ScanSource {
 }
 
 impl ScanSource {
-    fn take(&mut self, commits: Vec<StoredCommit>, limit: Position) {
-        let wanted = |event: &Recorded| event.position > self.after && event.position <= limit && self.selection.matches(event);
-        let events = commits.into_iter().flat_map(StoredCommit::into_events).filter(wanted);
-        self.buffer.extend(events.map(|event| Read::Event(Arc::new(event))));
+    /// Takes the next events; the buffer is empty.
+    fn take(&mut self, events: Vec<Read>) {
+        self.buffer = events.into();
         let reached = self.frames.at;
         let last_is_event = matches!(self.buffer.back(), Some(Read::Event(event)) if event.position == reached);
         if last_is_event {
@@ -162,60 +162,126 @@ impl ScanSource {
 
 /// The frames of one segment that are still to be read.
 struct SegmentPlan {
-    segment: u64,
+    segment: Held,
     frames: VecDeque<FrameRef>,
     /// Everything up to here has been seen when the frames are used up.
     upto: Position,
 }
 
-/// Walks frames in position order and gives their commits.
+/// Walks frames in position order and gives those of their events that are wanted.
 pub(crate) struct FrameReader {
     pub(crate) shared: Arc<Shared>,
     /// Everything up to here has been given.
     pub(crate) at: Position,
     query: Option<Vec<ItemHashes>>,
+    wanted: Wanted,
     plan: Option<SegmentPlan>,
-    /// The next frames of the plan, on their way while the last ones are used.
-    ahead: Option<oneshot::Receiver<Loaded>>,
+    /// The next frames of the plan, in order, on their way while the last ones are used.
+    ahead: VecDeque<Ahead>,
 }
 
-/// Commits, and how many frames they are of.
-type Loaded = Result<(Vec<StoredCommit>, usize), ReadError>;
+/// Frames that are being loaded.
+struct Ahead {
+    count: usize,
+    loaded: oneshot::Receiver<Loaded>,
+}
+
+/// What was loaded: of the frames that were asked for, those before the first damaged one.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Read>,
+    frames: usize,
+    /// The last position of the frames.
+    last: Position,
+}
+
+type Loaded = Result<Batch, ReadError>;
+
+/// How many loads are on their way while events are used: what they are decoded by is a few threads.
+const CHUNKS_AHEAD: usize = 2;
+
+/// Which events of a frame a read wants.
+#[derive(Clone)]
+struct Wanted {
+    /// `None`: all.
+    selection: Option<Arc<Selection>>,
+    /// Events at or before this place are not wanted.
+    after: Position,
+    /// Neither are those behind this one.
+    upto: Position,
+}
+
+impl Wanted {
+    fn has(&self, event: &Recorded) -> bool {
+        event.position > self.after
+            && event.position <= self.upto
+            && self.selection.as_ref().is_none_or(|selection| selection.matches(event))
+    }
+}
 
 impl FrameReader {
-    pub(crate) fn new(shared: Arc<Shared>, at: Position, query: Option<Vec<ItemHashes>>) -> Self {
-        Self { shared, at, query, plan: None, ahead: None }
+    pub(crate) fn new(shared: Arc<Shared>, at: Position, query: Option<Vec<ItemHashes>>, selection: Option<Arc<Selection>>) -> Self {
+        Self { shared, at, query, wanted: Wanted { selection, after: at, upto: at }, plan: None, ahead: VecDeque::new() }
     }
 
-    /// The commits of the next frames, `at < limit` given; may be empty when nothing matches. Cancel-safe.
-    pub(crate) async fn next(&mut self, limit: Position) -> Result<Vec<StoredCommit>, ReadError> {
+    /// The wanted events of the next frames, `at < limit` given; may be empty when nothing matches. Cancel-safe.
+    pub(crate) async fn next(&mut self, limit: Position) -> Result<Vec<Read>, ReadError> {
         if self.plan.is_none() {
-            self.plan = Some(self.make_plan(limit).await?);
+            let plan = self.make_plan(limit).await?;
+            self.wanted.upto = plan.upto;
+            self.plan = Some(plan);
         }
+        let loaded = self.load().await;
         let Some(plan) = &mut self.plan else { return Ok(Vec::new()) };
-        let chunk = chunk_of(&plan.frames);
-        if chunk.is_empty() {
-            self.at = plan.upto;
-            self.plan = None;
-            return Ok(Vec::new());
-        }
-        let loaded = match &mut self.ahead {
-            Some(ahead) => ahead.await.unwrap_or_else(|_| Err(background_stopped())),
-            None => load_frames(&self.shared, plan.segment, chunk).await,
-        };
-        self.ahead = None;
-        let (commits, whole) = match loaded {
-            Ok(loaded) => loaded,
+        let batch = match loaded {
+            Ok(batch) => batch,
             Err(error) => return Err(resumed(error, self.shared.lineage, plan.behind_damage(&self.shared).await?)),
         };
-        plan.frames.drain(..whole);
-        self.ahead = load_ahead(&self.shared, plan.segment, chunk_of(&plan.frames));
-        self.at = commits.last().map_or(self.at, StoredCommit::last_position);
+        plan.frames.drain(..batch.frames);
+        self.at = batch.last.max(self.at);
         if plan.frames.is_empty() {
             self.at = self.at.max(plan.upto);
             self.plan = None;
         }
-        Ok(commits)
+        Ok(batch.events)
+    }
+
+    /// The next frames of the plan, and begins to load those that follow.
+    async fn load(&mut self) -> Loaded {
+        let Some(plan) = &self.plan else { return Ok(Batch::default()) };
+        let Some(Ahead { count, loaded }) = self.ahead.front_mut() else {
+            let chunk = chunk_of(plan.frames.iter());
+            let count = chunk.len();
+            let loaded = load_frames(&self.shared, plan.segment.clone(), chunk, self.wanted.clone()).await;
+            if loaded.as_ref().is_ok_and(|batch| batch.frames == count) {
+                self.load_ahead(count);
+            }
+            return loaded;
+        };
+        let (count, loaded) = (*count, loaded.await.unwrap_or_else(|_| Err(background_stopped())));
+        self.ahead.pop_front();
+        match &loaded {
+            Ok(batch) if batch.frames == count => self.load_ahead(count),
+            // What follows the damage is asked for anew.
+            _ => self.ahead.clear(),
+        }
+        loaded
+    }
+
+    /// Keeps some frames on their way behind the first `skip` ones of the plan, if they are no more in memory.
+    fn load_ahead(&mut self, skip: usize) {
+        let Some(plan) = &self.plan else { return };
+        let mut begun = skip + self.ahead.iter().map(|ahead| ahead.count).sum::<usize>();
+        while self.ahead.len() < CHUNKS_AHEAD {
+            let chunk = chunk_of(plan.frames.range(begun.min(plan.frames.len())..));
+            if chunk.is_empty() || self.ahead.is_empty() && recent_frames(&self.shared, plan.segment.number(), &chunk[..1]).is_some() {
+                return;
+            }
+            let (segment, count, wanted) = (plan.segment.clone(), chunk.len(), self.wanted.clone());
+            let loaded = in_background(&self.shared, move |shared| frames_from_disk(shared, &segment, &chunk, &wanted));
+            self.ahead.push_back(Ahead { count, loaded });
+            begun += count;
+        }
     }
 
     async fn make_plan(&self, limit: Position) -> Result<SegmentPlan, ReadError> {
@@ -230,7 +296,7 @@ impl FrameReader {
         let hashes: Option<Vec<ItemHashes>> = query.map(|items| items.iter().map(ItemHashes::clone).collect());
         let (upto, lineage) = (sealed.last_position().min(limit), self.shared.lineage);
         let planned =
-            blocking(&self.shared, move |_| plan_sealed(&sealed, at, limit, hashes.as_deref()).map_err(|error| super::damaged(&error)));
+            blocking(&self.shared, move |_| plan_sealed(sealed, at, limit, hashes.as_deref()).map_err(|error| super::damaged(&error)));
         planned.await.map_err(|error| resumed(error, lineage, upto))
     }
 }
@@ -238,12 +304,12 @@ impl FrameReader {
 impl SegmentPlan {
     /// The place behind the first frame, which is damaged, and behind all damaged ones that follow it.
     async fn behind_damage(&self, shared: &Arc<Shared>) -> Result<Position, ReadError> {
-        let (segment, rest, upto) = (self.segment, self.frames.iter().skip(1).copied().collect::<Vec<_>>(), self.upto);
+        let (segment, rest, upto) = (self.segment.clone(), self.frames.iter().skip(1).copied().collect::<Vec<_>>(), self.upto);
         blocking(shared, move |shared| {
-            let Ok(open) = shared.files.segment(segment) else { return Ok(upto) };
+            let Ok(open) = segment.open() else { return Ok(upto) };
             let is_whole = |frame: &&FrameRef| {
-                let bytes = read_at(&open, segment, frame.offset, frame.length as usize);
-                bytes.is_ok_and(|bytes| decode_frame(shared.lineage, frame, &bytes).is_ok())
+                let bytes = read_at(&open, frame.offset, frame.length as usize);
+                bytes.is_ok_and(|bytes| decode_frame(shared.lineage, frame, &bytes, &mut Names::default(), &mut |_| {}).is_ok())
             };
             Ok(rest.iter().find(is_whole).map_or(upto, |frame| frame.first_position - 1))
         })
@@ -262,21 +328,22 @@ fn resumed(error: ReadError, lineage: LineageId, position: Position) -> ReadErro
 fn plan_in_memory(sequencer: &Sequencer, at: Position, limit: Position, query: Option<&[ItemHashes]>) -> io::Result<SegmentPlan> {
     let full = sequencer.full.as_ref().filter(|full| full.end.position - 1 > at);
     let (segment, index, last) = match full {
-        Some(full) => (full.segment.header.number, &*full.index, full.end.position - 1),
-        None => (sequencer.active.header.number, &sequencer.index, limit),
+        Some(full) => (&full.segment, &*full.index, full.end.position - 1),
+        None => (&sequencer.active, &sequencer.index, limit),
     };
+    let segment = Held::Unsealed(segment.clone());
     let upto = last.min(limit);
     let positions = |hash: KeyHash| Ok(index.postings.get(&hash).cloned().unwrap_or_default());
     let wanted = wanted_positions(query, at, positions)?;
     Ok(SegmentPlan { segment, frames: frames_of(&index.frames, at, upto, wanted.as_ref()), upto })
 }
 
-fn plan_sealed(sealed: &SealedSegment, at: Position, limit: Position, query: Option<&[ItemHashes]>) -> io::Result<SegmentPlan> {
+fn plan_sealed(sealed: Arc<SealedSegment>, at: Position, limit: Position, query: Option<&[ItemHashes]>) -> io::Result<SegmentPlan> {
     let upto = sealed.last_position().min(limit);
     let wanted = wanted_positions(query, at, |hash| sealed.postings(hash))?;
     let none = wanted.as_ref().is_some_and(BTreeSet::is_empty);
     let frames = if none { VecDeque::new() } else { frames_of(&sealed.frames()?, at, upto, wanted.as_ref()) };
-    Ok(SegmentPlan { segment: sealed.number(), frames, upto })
+    Ok(SegmentPlan { segment: Held::Sealed(sealed), frames, upto })
 }
 
 /// The positions that a query names; `None` when it does not narrow.
@@ -308,30 +375,23 @@ fn frames_of(frames: &[FrameRef], at: Position, upto: Position, wanted: Option<&
 }
 
 /// The frames to load at once: the first, and what follows it within a bound.
-fn chunk_of(frames: &VecDeque<FrameRef>) -> Vec<FrameRef> {
-    let mut bytes = 0;
-    let fits = |frame: &&FrameRef| {
+fn chunk_of<'a>(frames: impl Iterator<Item = &'a FrameRef>) -> Vec<FrameRef> {
+    let (mut bytes, mut chunk) = (0, Vec::new());
+    for frame in frames {
         bytes += frame.length as usize;
-        bytes <= READ_BYTES
-    };
-    let mut chunk: Vec<FrameRef> = frames.iter().take_while(fits).copied().collect();
-    if chunk.is_empty() {
-        chunk.extend(frames.front());
+        if bytes > CHUNK_BYTES && !chunk.is_empty() {
+            break;
+        }
+        chunk.push(*frame);
     }
     chunk
 }
 
-async fn load_frames(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) -> Loaded {
-    match recent_frames(shared, segment, &frames) {
-        Some(recent) => decode_frames(shared.lineage, segment, &frames, &recent),
-        None => blocking(shared, move |shared| frames_from_disk(shared, segment, &frames)).await,
+async fn load_frames(shared: &Arc<Shared>, segment: Held, frames: Vec<FrameRef>, wanted: Wanted) -> Loaded {
+    match recent_frames(shared, segment.number(), &frames) {
+        Some(recent) => decode_frames(shared.lineage, segment.number(), &frames, &recent, &wanted),
+        None => blocking(shared, move |shared| frames_from_disk(shared, &segment, &frames, &wanted)).await,
     }
-}
-
-/// Begins to load frames that are no more in memory.
-fn load_ahead(shared: &Arc<Shared>, segment: u64, frames: Vec<FrameRef>) -> Option<oneshot::Receiver<Loaded>> {
-    let wanted = !frames.is_empty() && recent_frames(shared, segment, &frames[..1]).is_none();
-    wanted.then(|| in_background(shared, move |shared| frames_from_disk(shared, segment, &frames)))
 }
 
 fn recent_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Option<Vec<Bytes>> {
@@ -339,17 +399,17 @@ fn recent_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Option<V
     frames.iter().map(|frame| sequencer.recent.get(segment, u64::from(frame.offset), frame.length as usize)).collect()
 }
 
-fn frames_from_disk(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Loaded {
-    decode_frames(shared.lineage, segment, frames, &read_frames(shared, segment, frames)?)
+fn frames_from_disk(shared: &Shared, segment: &Held, frames: &[FrameRef], wanted: &Wanted) -> Loaded {
+    decode_frames(shared.lineage, segment.number(), frames, &read_frames(segment, frames)?, wanted)
 }
 
-fn read_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Result<Vec<Bytes>, ReadError> {
-    let open = shared.files.segment(segment).map_err(|fault| unreadable(segment, fault))?;
+fn read_frames(segment: &Held, frames: &[FrameRef]) -> Result<Vec<Bytes>, ReadError> {
+    let open = segment.open().map_err(|fault| unreadable(segment.number(), fault))?;
     let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return Ok(Vec::new()) };
     let span = (last.offset + last.length - first.offset) as usize;
-    let at_once = span <= 2 * READ_BYTES.max(first.length as usize);
-    let Some(all) = at_once.then(|| read_at(&open, segment, first.offset, span).ok()).flatten() else {
-        return whole(frames.iter().map(|frame| read_at(&open, segment, frame.offset, frame.length as usize)));
+    let at_once = span <= 2 * CHUNK_BYTES.max(first.length as usize);
+    let Some(all) = at_once.then(|| read_at(&open, first.offset, span).ok()).flatten() else {
+        return whole(frames.iter().map(|frame| read_at(&open, frame.offset, frame.length as usize)));
     };
     Ok(frames
         .iter()
@@ -357,11 +417,11 @@ fn read_frames(shared: &Shared, segment: u64, frames: &[FrameRef]) -> Result<Vec
         .collect())
 }
 
-fn read_at(open: &segment::Segment, segment: u64, offset: u32, length: usize) -> Result<Bytes, ReadError> {
+fn read_at(open: &Segment, offset: u32, length: usize) -> Result<Bytes, ReadError> {
     let mut bytes = vec![0; length];
     open.file
         .read_at(&mut bytes, u64::from(offset))
-        .map_err(|error| ReadError::Damaged { place: format!("segment {segment}, byte {offset}: {error}"), resume: None })?;
+        .map_err(|error| ReadError::Damaged { place: format!("segment {}, byte {offset}: {error}", open.header.number), resume: None })?;
     Ok(bytes.into())
 }
 
@@ -375,24 +435,41 @@ fn unreadable(segment: u64, fault: HeaderFault) -> ReadError {
     ReadError::Damaged { place: format!("segment {segment}: {why}"), resume: None }
 }
 
-/// The commits of the frames before the first damaged one, and how many frames that are; an error when it is the very first.
-fn decode_frames(lineage: LineageId, segment: u64, frames: &[FrameRef], bytes: &[Bytes]) -> Result<(Vec<StoredCommit>, usize), ReadError> {
-    let mut commits = Vec::new();
-    for (index, (frame, bytes)) in frames.iter().zip(bytes).enumerate() {
-        match decode_frame(lineage, frame, bytes) {
-            Ok(more) => commits.extend(more.into_iter().map(|placed| placed.commit)),
+/// The wanted events of the frames before the first damaged one; an error when it is the very first.
+fn decode_frames(lineage: LineageId, segment: u64, frames: &[FrameRef], bytes: &[Bytes], wanted: &Wanted) -> Loaded {
+    let (mut batch, mut names) = (Batch::default(), Names::default());
+    for (frame, bytes) in frames.iter().zip(bytes) {
+        let whole = batch.events.len();
+        let mut take = |event: Recorded| {
+            if wanted.has(&event) {
+                batch.events.push(Read::Event(Arc::new(event)));
+            }
+        };
+        match decode_frame(lineage, frame, bytes, &mut names, &mut take) {
+            Ok(last) => (batch.frames, batch.last) = (batch.frames + 1, last),
             // The reader gets what is whole, and hears of the damage when it comes back for more.
-            Err(_) if index > 0 => return Ok((commits, index)),
+            Err(_) if batch.frames > 0 => {
+                batch.events.truncate(whole);
+                break;
+            }
             Err(fault) => return Err(damaged_frame(segment, frame, fault)),
         }
     }
-    Ok((commits, bytes.len()))
+    Ok(batch)
 }
 
-fn decode_frame(lineage: LineageId, frame: &FrameRef, bytes: &Bytes) -> Result<Vec<frame::PlacedCommit>, FrameFault> {
+/// Verifies a frame and takes its events; gives its last position.
+fn decode_frame(
+    lineage: LineageId,
+    frame: &FrameRef,
+    bytes: &Bytes,
+    names: &mut Names,
+    take: &mut impl FnMut(Recorded),
+) -> Result<Position, FrameFault> {
     let header = frame::FrameHeader::peek(bytes).ok_or(FrameFault::Absent)?;
     frame::verify(bytes, header.epoch, u64::from(frame.offset))?;
-    frame::commits(bytes, lineage)
+    frame::events(bytes, lineage, names, take)?;
+    Ok(header.next_position() - 1)
 }
 
 fn damaged_frame(segment: u64, frame: &FrameRef, fault: FrameFault) -> ReadError {
@@ -401,21 +478,21 @@ fn damaged_frame(segment: u64, frame: &FrameRef, fault: FrameFault) -> ReadError
     ReadError::Damaged { place, resume: None }
 }
 
-/// One commit by its place.
-pub(crate) async fn section(shared: &Arc<Shared>, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
-    let recent = shared.lock().recent.get(segment, u64::from(place.offset), place.length as usize);
+/// One commit, or what remains of some, by its place.
+pub(crate) async fn section(shared: &Arc<Shared>, segment: Held, place: SectionRef) -> Result<Section, ReadError> {
+    let recent = shared.lock().recent.get(segment.number(), u64::from(place.offset), place.length as usize);
     match recent {
-        Some(bytes) => decode_section(shared.lineage, segment, place, &bytes),
-        None => blocking(shared, move |shared| read_section(shared, segment, place)).await,
+        Some(bytes) => decode_section(shared.lineage, segment.number(), place, &bytes),
+        None => blocking(shared, move |shared| read_section(shared, &segment, place)).await,
     }
 }
 
-fn read_section(shared: &Shared, segment: u64, place: SectionRef) -> Result<StoredCommit, ReadError> {
-    let open = shared.files.segment(segment).map_err(|fault| unreadable(segment, fault))?;
-    decode_section(shared.lineage, segment, place, &read_at(&open, segment, place.offset, place.length as usize)?)
+fn read_section(shared: &Shared, segment: &Held, place: SectionRef) -> Result<Section, ReadError> {
+    let open = segment.open().map_err(|fault| unreadable(segment.number(), fault))?;
+    decode_section(shared.lineage, segment.number(), place, &read_at(&open, place.offset, place.length as usize)?)
 }
 
-fn decode_section(lineage: LineageId, segment: u64, place: SectionRef, bytes: &Bytes) -> Result<StoredCommit, ReadError> {
+fn decode_section(lineage: LineageId, segment: u64, place: SectionRef, bytes: &Bytes) -> Result<Section, ReadError> {
     let damage = || ReadError::Damaged {
         place: format!("segment {segment}: the commit at byte {} (position {} on) is damaged; run verify", place.offset, place.position),
         resume: None,
@@ -429,9 +506,11 @@ struct EntitySource {
     entity: EntityKey,
     hash: KeyHash,
     next_sequence: u64,
+    /// The next event is the one with that sequence, or one that stands for those before it.
+    dense: bool,
     after: Position,
     at: Position,
-    pending: VecDeque<(u64, EntityRef)>,
+    pending: VecDeque<(Held, EntityRef)>,
     buffer: VecDeque<Read>,
     tail: Tail,
 }
@@ -478,7 +557,7 @@ const SECTIONS_AT_ONCE: usize = 64;
 
 impl EntitySource {
     /// The entity's commits up to a place that have events from the next sequence on.
-    async fn gather(&self, limit: Position) -> Result<VecDeque<(u64, EntityRef)>, ReadError> {
+    async fn gather(&self, limit: Position) -> Result<VecDeque<(Held, EntityRef)>, ReadError> {
         let (hash, next_sequence) = (self.hash, self.next_sequence);
         let (sealed, recent) = {
             let sequencer = self.shared.lock();
@@ -492,7 +571,7 @@ impl EntitySource {
         refs.extend(recent);
         // What ends before the next commit begins is not wanted again: it may be the damage that a reader goes on behind.
         let seen = refs.partition_point(|(_, found)| found.section.position <= self.after + 1).saturating_sub(1);
-        let wanted = |(_, reference): &(u64, EntityRef)| reference.section.position <= limit && reference.last_sequence >= next_sequence;
+        let wanted = |(_, reference): &(Held, EntityRef)| reference.section.position <= limit && reference.last_sequence >= next_sequence;
         Ok(refs.into_iter().skip(seen).filter(wanted).collect())
     }
 
@@ -500,7 +579,7 @@ impl EntitySource {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let chunk: Vec<_> = self.pending.iter().take(SECTIONS_AT_ONCE).copied().collect();
+        let chunk: Vec<_> = self.pending.iter().take(SECTIONS_AT_ONCE).cloned().collect();
         let commits = match load_sections(&self.shared, self.entity.clone(), chunk).await {
             Ok(commits) => commits,
             Err(error) => return Err(resumed(error, self.shared.lineage, self.behind_damage().await?)),
@@ -508,74 +587,86 @@ impl EntitySource {
         self.pending.drain(..commits.len());
         let wanted = |event: &Recorded| event.entity == self.entity && event.sequence >= self.next_sequence && event.position > self.after;
         let events: Vec<_> = commits.into_iter().flat_map(StoredCommit::into_events).filter(wanted).collect();
-        if let Some(last) = events.last() {
-            self.next_sequence = last.sequence + 1;
-            self.tail.told = (last.position == self.at).then_some(self.at);
+        for event in events {
+            // What was left in front of events that are gone says nothing without them.
+            if self.dense && event.sequence != self.next_sequence && !stands_for_others(&event) {
+                continue;
+            }
+            (self.next_sequence, self.dense) = (event.sequence + 1, true);
+            self.tail.told = (event.position == self.at).then_some(self.at);
+            self.buffer.push_back(Read::Event(Arc::new(event)));
         }
-        self.buffer.extend(events.into_iter().map(|event| Read::Event(Arc::new(event))));
         Ok(())
     }
+}
+
+/// Whether an event stands for all events of its entity before it.
+fn stands_for_others(event: &Recorded) -> bool {
+    &*event.name == BASELINE || &*event.name == DELETED
 }
 
 impl EntitySource {
     /// The place behind the first commit that is due, which is damaged, and behind all damaged ones that follow it.
     async fn behind_damage(&self) -> Result<Position, ReadError> {
-        let (entity, upto, rest) = (self.entity.clone(), self.at, self.pending.iter().skip(1).copied().collect::<Vec<_>>());
+        let (entity, upto, rest) = (self.entity.clone(), self.at, self.pending.iter().skip(1).cloned().collect::<Vec<_>>());
         blocking(&self.shared, move |shared| {
-            let next = rest.iter().find(|(segment, found)| read_reference(shared, *segment, &entity, *found).is_ok());
+            let next = rest.iter().find(|(segment, found)| read_reference(shared, segment, &entity, *found).is_ok());
             Ok(next.map_or(upto, |(_, found)| found.section.position - 1))
         })
         .await
     }
 }
 
-fn refs_in_memory(sequencer: &Sequencer, hash: KeyHash) -> Vec<(u64, EntityRef)> {
-    let full = sequencer.full.as_ref().map(|full| (full.segment.header.number, &*full.index));
-    let active = (sequencer.active.header.number, &sequencer.index);
-    let entries = full.into_iter().chain([active]);
-    entries
-        .flat_map(|(number, index)| {
-            index.entities.get(&hash).into_iter().flat_map(move |entry| entry.refs.iter().map(move |found| (number, *found)))
-        })
-        .collect()
+fn refs_in_memory(sequencer: &Sequencer, hash: KeyHash) -> Vec<(Held, EntityRef)> {
+    let full = sequencer.full.as_ref().map(|full| (&full.segment, &*full.index));
+    let entries = full.into_iter().chain([(&sequencer.active, &sequencer.index)]);
+    let refs = |(segment, index): (&Segment, &SegmentIndex)| {
+        let held = Held::Unsealed(segment.clone());
+        let found = index.entities.get(&hash).map(|entry| entry.refs.clone()).unwrap_or_default();
+        found.into_iter().map(move |found| (held.clone(), found))
+    };
+    entries.flat_map(refs).collect()
 }
 
-fn refs_in_seals(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> io::Result<Vec<(u64, EntityRef)>> {
+fn refs_in_seals(sealed: &[Arc<SealedSegment>], hash: KeyHash) -> io::Result<Vec<(Held, EntityRef)>> {
     let mut refs = Vec::new();
     for sealed in sealed {
-        refs.extend(sealed.entity_refs(hash)?.into_iter().map(|found| (sealed.number(), found)));
+        refs.extend(sealed.entity_refs(hash)?.into_iter().map(|found| (Held::Sealed(Arc::clone(sealed)), found)));
     }
     Ok(refs)
 }
 
 /// The commits at these places, as far as they are whole.
-async fn load_sections(shared: &Arc<Shared>, entity: EntityKey, places: Vec<(u64, EntityRef)>) -> Result<Vec<StoredCommit>, ReadError> {
+async fn load_sections(shared: &Arc<Shared>, entity: EntityKey, places: Vec<(Held, EntityRef)>) -> Result<Vec<StoredCommit>, ReadError> {
     let recent: Option<Vec<Bytes>> = {
         let sequencer = shared.lock();
-        let find = |(segment, found): &(u64, EntityRef)| {
-            sequencer.recent.get(*segment, u64::from(found.section.offset), found.section.length as usize)
+        let find = |(segment, found): &(Held, EntityRef)| {
+            sequencer.recent.get(segment.number(), u64::from(found.section.offset), found.section.length as usize)
         };
         places.iter().map(find).collect()
     };
     match recent {
         Some(recent) => whole(places.iter().zip(&recent).map(|((segment, found), bytes)| {
-            decode_section(shared.lineage, *segment, found.section, bytes).and_then(|commit| holds(commit, *segment, &entity, *found))
+            decode_section(shared.lineage, segment.number(), found.section, bytes)
+                .and_then(|commit| holds(commit, segment.number(), &entity, *found))
         })),
         None => {
-            blocking(shared, move |shared| whole(places.iter().map(|(segment, found)| read_reference(shared, *segment, &entity, *found))))
+            blocking(shared, move |shared| whole(places.iter().map(|(segment, found)| read_reference(shared, segment, &entity, *found))))
                 .await
         }
     }
 }
 
-fn read_reference(shared: &Shared, segment: u64, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
-    holds(read_section(shared, segment, found.section)?, segment, entity, found)
+fn read_reference(shared: &Shared, segment: &Held, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
+    holds(read_section(shared, segment, found.section)?, segment.number(), entity, found)
 }
 
 /// The commit, when it is the one that the index means: it has the entity's event of that sequence.
-fn holds(commit: StoredCommit, segment: u64, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
+fn holds(section: Section, segment: u64, entity: &EntityKey, found: EntityRef) -> Result<StoredCommit, ReadError> {
     let meant = |command: &StoredCommand| command.sequence_after() == found.last_sequence && command.record.entity == *entity;
-    if commit.commands.iter().any(meant) {
+    if let Section::Commit(commit) = section
+        && commit.commands.iter().any(meant)
+    {
         return Ok(commit);
     }
     let place = format!("segment {segment}: the commit at byte {} is not the one that the index names; run verify", found.section.offset);
@@ -622,11 +713,15 @@ pub(crate) async fn position_before(shared: &Arc<Shared>, time: Timestamp) -> Re
         let unsealed = || sequencer.full.as_ref().map_or(sequencer.active_first, |full| full.first_position);
         (first.unwrap_or_else(unsealed) - 1, *shared.durable.borrow())
     };
-    let mut frames = FrameReader::new(Arc::clone(shared), start, None);
+    let mut frames = FrameReader::new(Arc::clone(shared), start, None, None);
     while frames.at < head {
-        for commit in frames.next(head).await? {
-            if commit.time >= time && commit.first_position <= head {
-                return Ok(commit.first_position - 1);
+        for read in frames.next(head).await? {
+            // The first event met of a commit is its first one.
+            if let Read::Event(event) = read
+                && event.time >= time
+                && event.position <= head
+            {
+                return Ok(event.position - 1);
             }
         }
     }

@@ -17,6 +17,7 @@
 //! The fields that only the sequencer knows (time, id, sequences) stand in front, so that everything behind them is encoded before
 //! the sequencer's turn.
 
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -234,7 +235,7 @@ fn put_bytes(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend_from_slice(part);
 }
 
-fn put_text(bytes: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(bytes: &mut Vec<u8>, text: &str) {
     put_bytes(bytes, text.as_bytes());
 }
 
@@ -275,18 +276,10 @@ impl StoredCommit {
     /// Decodes a commit section's payload; `None` when it is not one.
     pub(crate) fn decode(bytes: &Bytes, place: CommitPlace, names: &mut Names) -> Option<Self> {
         let mut parser = Parser { bytes, at: 0, end: bytes.len() };
-        let flags = parser.varint()?;
-        let time = Timestamp::from_micros(i64::from_le_bytes(parser.array()?));
-        let id = if flags & FLAG_ID == 0 { place.id(time) } else { CommitId(parser.array()?) };
-        let count = parser.varint()?;
-        let mut sequences = Vec::with_capacity(usize::try_from(count).ok()?.min(bytes.len()));
-        for _ in 0..count {
-            // Sequences count from 1, and no entity comes so far that they would run over.
-            sequences.push(parser.varint().filter(|first| (1..=SEQUENCE_MAX).contains(first))?);
-        }
-        let mut commands = Vec::with_capacity(sequences.len());
+        let CommitHead { id, time, sequences } = parser.commit_head(place)?;
+        let mut commands = Vec::with_capacity(1 + sequences.rest.len());
         let mut first_index = 0u16;
-        for first_sequence in sequences {
+        for first_sequence in sequences.iter() {
             let command = parser.nested()?.command(first_sequence, first_index, names)?;
             first_index = first_index.checked_add(u16::try_from(command.record.events.len()).ok()?)?;
             commands.push(command);
@@ -346,6 +339,7 @@ fn shared_context(context: Context) -> Arc<Context> {
 pub(crate) struct Names {
     known: [Option<Arc<str>>; NAMES_KNOWN],
     next: usize,
+    no_context: Option<Arc<Context>>,
 }
 
 const NAMES_KNOWN: usize = 8;
@@ -360,7 +354,75 @@ impl Names {
         self.next = (self.next + 1) % NAMES_KNOWN;
         name
     }
+
+    /// Most contexts of a replay say nothing: they are one. Not one for the whole process: its count would go from core to core with each
+    /// event.
+    fn no_context(&mut self) -> Arc<Context> {
+        Arc::clone(self.no_context.get_or_insert_default())
+    }
 }
+
+/// The events of a commit section's payload within a frame, one by one, without the commit around them: what a scan wants of it. Gives how
+/// many there are; `None` when it is no commit, whatever was taken before that was seen.
+pub(crate) fn events(
+    frame: &Bytes,
+    payload: Range<usize>,
+    place: CommitPlace,
+    names: &mut Names,
+    take: &mut impl FnMut(Recorded),
+) -> Option<u64> {
+    let mut parser = Parser { bytes: frame, at: payload.start, end: payload.end };
+    let CommitHead { id: commit, time, sequences } = parser.commit_head(place)?;
+    let mut index = 0u16;
+    for sequence in sequences.iter() {
+        let first = First { commit, time, position: place.position, sequence, index };
+        index = index.checked_add(parser.nested()?.recorded(first, names, take)?)?;
+    }
+    Some(u64::from(index))
+}
+
+/// What stands before a commit's commands.
+struct CommitHead {
+    id: CommitId,
+    time: Timestamp,
+    sequences: Sequences,
+}
+
+/// The first sequences; of one command, as most commits have, without an allocation.
+struct Sequences {
+    first: Option<u64>,
+    rest: Vec<u64>,
+}
+
+impl Sequences {
+    fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        self.first.into_iter().chain(self.rest.iter().copied())
+    }
+}
+
+/// What stands before a command's context.
+struct CommandHead {
+    entity: EntityKey,
+    id: CommandId,
+    name: Arc<str>,
+    fingerprint: Option<Fingerprint>,
+    present: u8,
+}
+
+/// Of a command's first event, and of its commit.
+#[derive(Clone, Copy)]
+struct First {
+    commit: CommitId,
+    time: Timestamp,
+    /// Of the commit.
+    position: Position,
+    sequence: u64,
+    /// Within the commit.
+    index: u16,
+}
+
+/// The bits of `present` that say that there is a context.
+const CONTEXT_BITS: u8 = 0b1_1110;
 
 struct Parser<'a> {
     bytes: &'a Bytes,
@@ -411,11 +473,7 @@ impl<'a> Parser<'a> {
     }
 
     fn command(mut self, first_sequence: u64, first_index: u16, names: &mut Names) -> Option<StoredCommand> {
-        let entity = EntityKey::with_tenant(self.text()?, self.text()?, self.text()?).ok()?;
-        let id = CommandId(self.array()?);
-        let name = names.shared(self.text()?);
-        let [present] = self.array()?;
-        let fingerprint = if present & 1 == 0 { None } else { Some(Fingerprint(self.array()?)) };
+        let CommandHead { entity, id, name, fingerprint, present } = self.command_head(names)?;
         let context = self.context(present)?;
         let reply = self.part()?;
         let count = self.varint()?;
@@ -424,6 +482,58 @@ impl<'a> Parser<'a> {
             events.push(self.nested()?.event(names)?);
         }
         Some(StoredCommand { record: CommandRecord { entity, id, name, fingerprint, context, reply, events }, first_sequence, first_index })
+    }
+
+    /// The events of a command, with what each of them carries of it; gives how many there are.
+    fn recorded(mut self, first: First, names: &mut Names, take: &mut impl FnMut(Recorded)) -> Option<u16> {
+        let CommandHead { entity, id: command, name: command_name, present, .. } = self.command_head(names)?;
+        let context = if present & CONTEXT_BITS == 0 { names.no_context() } else { Arc::new(self.context(present)?) };
+        let reply_bytes = usize::try_from(self.varint()?).ok()?;
+        self.take(reply_bytes)?;
+        let count = u16::try_from(self.varint()?).ok()?;
+        for offset in 0..count {
+            let event = self.nested()?.event(names)?;
+            let index = first.index.checked_add(offset)?;
+            take(Recorded {
+                position: first.position + u64::from(index),
+                id: EventId { commit: first.commit, index },
+                entity: entity.clone(),
+                sequence: first.sequence + u64::from(offset),
+                time: first.time,
+                command,
+                command_name: Arc::clone(&command_name),
+                context: Arc::clone(&context),
+                name: event.name,
+                version: event.version,
+                content: event.content,
+                flags: event.flags,
+                tags: event.tags,
+                payload: event.payload,
+            });
+        }
+        Some(count)
+    }
+
+    fn commit_head(&mut self, place: CommitPlace) -> Option<CommitHead> {
+        let flags = self.varint()?;
+        let time = Timestamp::from_micros(i64::from_le_bytes(self.array()?));
+        let id = if flags & FLAG_ID == 0 { place.id(time) } else { CommitId(self.array()?) };
+        let count = usize::try_from(self.varint()?).ok()?;
+        // Sequences count from 1, and no entity comes so far that they would run over.
+        let mut sequence = || self.varint().filter(|first| (1..=SEQUENCE_MAX).contains(first));
+        let first = if count == 0 { None } else { Some(sequence()?) };
+        let rest: Option<Vec<u64>> = (1..count).map(|_| sequence()).collect();
+        Some(CommitHead { id, time, sequences: Sequences { first, rest: rest? } })
+    }
+
+    /// What stands before a command's context.
+    fn command_head(&mut self, names: &mut Names) -> Option<CommandHead> {
+        let entity = EntityKey::with_tenant(self.text()?, self.text()?, self.text()?).ok()?;
+        let id = CommandId(self.array()?);
+        let name = names.shared(self.text()?);
+        let [present] = self.array()?;
+        let fingerprint = if present & 1 == 0 { None } else { Some(Fingerprint(self.array()?)) };
+        Some(CommandHead { entity, id, name, fingerprint, present })
     }
 
     fn context(&mut self, present: u8) -> Option<Context> {
@@ -505,6 +615,22 @@ mod tests {
         assert_eq!(stored.commands[1].sequence_after(), 19);
     }
 
+    fn events_of(bytes: &Bytes) -> Option<Vec<Recorded>> {
+        let mut taken = Vec::new();
+        let count = events(bytes, 0..bytes.len(), PLACE, &mut Names::default(), &mut |event| taken.push(event))?;
+        assert_eq!(count, taken.len() as u64);
+        Some(taken)
+    }
+
+    #[test]
+    fn events_are_the_same_with_and_without_their_commit() {
+        for assigned in [assigned(), Assigned { id: Some(CommitId([5; 16])), ..assigned() }] {
+            let bytes = Bytes::from(bytes(&assigned));
+            let stored = StoredCommit::decode(&bytes, PLACE, &mut Names::default()).unwrap();
+            assert_eq!(events_of(&bytes).unwrap(), stored.events().collect::<Vec<_>>());
+        }
+    }
+
     #[test]
     fn an_id_from_elsewhere_is_kept() {
         let foreign = Assigned { id: Some(CommitId([5; 16])), time: Timestamp::from_micros(-7), ..assigned() };
@@ -527,7 +653,9 @@ mod tests {
     fn a_cut_commit_is_no_commit() {
         let bytes = bytes(&assigned());
         for length in 0..bytes.len() {
-            assert_eq!(StoredCommit::decode(&Bytes::copy_from_slice(&bytes[..length]), PLACE, &mut Names::default()), None, "{length}");
+            let cut = Bytes::copy_from_slice(&bytes[..length]);
+            assert_eq!(StoredCommit::decode(&cut, PLACE, &mut Names::default()), None, "{length}");
+            assert_eq!(events_of(&cut), None, "{length}");
         }
     }
 

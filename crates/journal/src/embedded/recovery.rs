@@ -15,10 +15,10 @@ use super::index::SegmentIndex;
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::SealedIndex;
 use super::sealed::SealedSegment;
-use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, seal_name, segment_name};
+use super::segment::{self, FLAG_COMPACTED, HeaderFault, LogPlace, Segment, SegmentHeader, seal_name, segment_name};
 use super::sequencer::{FullSegment, Next, PlantedBug};
 use super::upkeep::{is_full, seal_segment};
-use super::walk::Walk;
+use super::walk::{self, Scanned, Walk};
 use super::{OpenError, OpenReport};
 use crate::cursor::{Lineage, Position};
 use crate::seams::{BLOCK_BYTES, Disk, Random};
@@ -52,7 +52,7 @@ impl Place<'_> {
     fn header(&self, number: u64, bytes: u64) -> SegmentHeader {
         let mut epoch = [0; 8];
         self.random.fill(&mut epoch);
-        SegmentHeader { number, epoch: u64::from_le_bytes(epoch), bytes, lineage: self.lineage.id }
+        SegmentHeader { number, epoch: u64::from_le_bytes(epoch), bytes, lineage: self.lineage.id, flags: 0 }
     }
 }
 
@@ -222,7 +222,9 @@ fn open_all(disk: &Arc<dyn Disk>, numbers: &[u64], lineage: &Lineage) -> Result<
 fn take_sealed(files: &Arc<OpenFiles>, segments: &[Segment]) -> (Vec<Arc<SealedSegment>>, LogPlace) {
     let (mut sealed, mut place) = (Vec::new(), LogPlace::BEGINNING);
     for segment in segments {
-        let Ok(index) = SealedIndex::open(files, segment.header.number, Some(segment.header.epoch)) else {
+        let Ok(index) =
+            SealedIndex::open(files, segment.header.number, Some(segment.header.epoch)).or_else(|_| seal_compacted(files, segment, place))
+        else {
             break;
         };
         let summary = index.summary;
@@ -234,6 +236,17 @@ fn take_sealed(files: &Arc<OpenFiles>, segments: &[Segment]) -> (Vec<Arc<SealedS
         sealed.push(Arc::new(SealedSegment::new(index, Arc::clone(files))));
     }
     (sealed, place)
+}
+
+/// The seal of a segment that was compacted, when a crash came between the two: all of it is whole, so that it is made at once.
+fn seal_compacted(files: &Arc<OpenFiles>, segment: &Segment, start: LogPlace) -> io::Result<SealedIndex> {
+    if segment.header.flags & FLAG_COMPACTED == 0 {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let Scanned { index, end, .. } = walk::scan(segment, start)?;
+    let full = FullSegment { segment: segment.clone(), index: Arc::new(index), first_position: start.position, end };
+    seal_segment(files, &full, PlantedBug::None)?;
+    SealedIndex::open(files, segment.header.number, Some(segment.header.epoch))
 }
 
 /// Removes the seals of segments that the log goes on in: one that could not be read this time would say at the next that its segment ends

@@ -6,13 +6,15 @@
 //! tells ([`ScrubStatus`]); it repairs nothing and fails no read. An error of the disk while a root is written is final, as
 //! every failed write is; a lack of room passes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::leaf::leaves_of;
-use super::limits::{ROOTS_BYTES_A_SECOND, SCRUB_ASKED_BYTES_A_SECOND, SCRUB_BYTES_A_SECOND, SCRUB_DAMAGE_MAX, SCRUB_REST};
+use super::compact::{Asked, Compaction};
+use super::limits::{
+    COMPACT_BYTES_A_SECOND, ROOTS_BYTES_A_SECOND, SCRUB_ASKED_BYTES_A_SECOND, SCRUB_BYTES_A_SECOND, SCRUB_DAMAGE_MAX, SCRUB_REST,
+};
 use super::merkle::Leaves;
 use super::pipeline::Shared;
 use super::roots::{RootLog, RootRecord, Roots};
@@ -36,6 +38,7 @@ struct State {
     /// By segment, so that a later pass says it anew.
     damage: BTreeMap<u64, String>,
     asked: bool,
+    compactions: VecDeque<Asked>,
     /// Something changed since the thread looked.
     news: bool,
     closing: bool,
@@ -48,6 +51,7 @@ impl Scrub {
             status: ScrubStatus::default(),
             damage: BTreeMap::new(),
             asked: false,
+            compactions: VecDeque::new(),
             news: false,
             closing: false,
             bytes_a_second: SCRUB_BYTES_A_SECOND,
@@ -66,6 +70,16 @@ impl Scrub {
         self.wake.notify_all();
     }
 
+    /// Wants a compaction, behind those that are wanted already.
+    pub(crate) fn compact(&self, asked: Asked) {
+        let mut state = self.lock();
+        if !state.closing {
+            state.compactions.push_back(asked);
+        }
+        drop(state);
+        self.wake.notify_all();
+    }
+
     /// A segment was sealed.
     pub(crate) fn sealed(&self) {
         self.lock().news = true;
@@ -73,7 +87,11 @@ impl Scrub {
     }
 
     pub(crate) fn close(&self) {
-        self.lock().closing = true;
+        let mut state = self.lock();
+        state.closing = true;
+        // Whoever waits for one hears that it does not come.
+        state.compactions.clear();
+        drop(state);
         self.wake.notify_all();
     }
 
@@ -91,8 +109,12 @@ impl Scrub {
 
     /// Waits for as long as so many bytes may take; false when the journal closes meanwhile.
     fn pace(&self, bytes: u64, bytes_a_second: u64) -> bool {
-        let mut state = self.lock();
-        state.status.bytes_read += bytes;
+        self.lock().status.bytes_read += bytes;
+        self.wait_for(bytes, bytes_a_second)
+    }
+
+    fn wait_for(&self, bytes: u64, bytes_a_second: u64) -> bool {
+        let state = self.lock();
         let delay = Duration::from_micros(bytes.saturating_mul(1_000_000) / bytes_a_second.max(1));
         !self.wait(state, delay).closing
     }
@@ -104,7 +126,7 @@ impl Scrub {
 
     /// Rests until something is wanted.
     fn rest(&self) {
-        let quiet = |state: &mut State| !(state.closing || state.asked || state.news);
+        let quiet = |state: &mut State| !(state.closing || state.asked || state.news || !state.compactions.is_empty());
         drop(self.wake.wait_timeout_while(self.lock(), SCRUB_REST, quiet));
     }
 
@@ -141,6 +163,7 @@ pub(crate) struct Scrubber {
     /// No root can be made at present; the next pass tries again.
     stuck: bool,
     pass: Option<Pass>,
+    compaction: Option<Compaction>,
 }
 
 struct Pass {
@@ -178,6 +201,15 @@ impl Shared {
 
     /// Makes one root, or reads one segment, or finds that nothing is due. `at_once`: without pacing.
     pub(crate) fn scrub_step(&self, scrubber: &mut Scrubber, at_once: bool) -> Step {
+        let step = self.step(scrubber, at_once);
+        if step == Step::Closed {
+            // Nobody waits for what does not come any more.
+            self.scrub.close();
+        }
+        step
+    }
+
+    fn step(&self, scrubber: &mut Scrubber, at_once: bool) -> Step {
         if self.scrub.looks() {
             return Step::Closed;
         }
@@ -197,7 +229,24 @@ impl Shared {
                 return Step::Closed;
             }
         }
+        if let Some(step) = self.compact_step(scrubber, &sealed, at_once) {
+            return step;
+        }
         self.pass_step(scrubber, &sealed, at_once)
+    }
+
+    /// Looks at one segment of a compaction; `None`: none is wanted.
+    fn compact_step(&self, scrubber: &mut Scrubber, sealed: &[Arc<SealedSegment>], at_once: bool) -> Option<Step> {
+        let compaction = match scrubber.compaction.take() {
+            Some(compaction) => compaction,
+            None => {
+                let asked = self.scrub.lock().compactions.pop_front()?;
+                Compaction::new(asked, self)?
+            }
+        };
+        let mut pace = |bytes| at_once || self.scrub.wait_for(bytes, COMPACT_BYTES_A_SECOND);
+        scrubber.compaction = compaction.step(self, sealed, &mut pace);
+        Some(Step::Worked)
     }
 
     /// The root of the first sealed segment that has none; `None`: there is nothing to make.
@@ -299,7 +348,7 @@ fn leaves_of_sealed(sealed: &[Arc<SealedSegment>], nth: usize, pace: Pace<'_>) -
         let from = at;
         match walk.next(&segment, &mut at)? {
             Some(frame) if frame.follows && frame.offset == from => {
-                frame.commits.iter().for_each(|placed| leaves_of(&placed.commit).for_each(|leaf| run.push(leaf)));
+                frame.leaves().into_iter().for_each(|leaf| run.push(leaf));
             }
             _ => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("damaged at byte {from}; run verify"))),
         }

@@ -21,13 +21,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::files::OpenFiles;
-use super::filter::Filter;
+use super::filter::{Filter, Probe};
 use super::index::{CommandRef, EntityEntry, EntityRef, FrameRef, SectionRef, SegmentIndex};
 use super::limits::READ_BYTES;
-use super::paged::{self, PageWriter};
+use super::paged::{self, Page, PageWriter};
 use super::segment::seal_name;
 use crate::cursor::Position;
 use crate::key::{EntityKey, KeyHash, KeyHashing};
@@ -46,8 +46,8 @@ const ENTITY_REF_ROW: usize = 24;
 const POSITION_ROW: usize = 8;
 const PARTS: usize = 9;
 const DELETED_BIT: u32 = 1 << 31;
-/// Rows read around the guessed place: a little over one page.
-const GUESS_BYTES: usize = 4096;
+/// Guesses before a search goes by halves: two are enough nearly always.
+const GUESSES_MAX: u32 = 4;
 
 /// What a footer says of its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,6 +251,8 @@ pub(crate) struct SealedIndex {
     parts: [Part; PARTS],
     filter: Filter,
     files: Arc<OpenFiles>,
+    /// The file as it was, when another has taken its name.
+    kept: OnceLock<Arc<dyn DiskFile>>,
 }
 
 impl SealedIndex {
@@ -259,7 +261,7 @@ impl SealedIndex {
     /// # Errors
     /// `InvalidData` when it is no seal of that segment and epoch (of any, when nobody knows it); else the disk's.
     pub(crate) fn open(files: &Arc<OpenFiles>, segment: u64, epoch: Option<u64>) -> io::Result<Self> {
-        let file = files.seal(segment)?;
+        let file = files.disk.open(&seal_name(segment))?;
         let run = paged::run_length(file.len()?);
         let footer_place = run.checked_sub(FOOTER_BYTES as u64).ok_or_else(|| invalid("the seal is too short"))?;
         let footer = paged::read(&*file, footer_place, FOOTER_BYTES)?;
@@ -273,12 +275,17 @@ impl SealedIndex {
         let filter = parts[PartName::Filter as usize];
         let filter = paged::read(&*file, filter.place, filter.count as usize)?;
         let filter = Filter::from_bytes(&filter).ok_or_else(|| invalid("the seal has no filter"))?;
-        Ok(Self { summary, parts, filter, files: Arc::clone(files) })
+        Ok(Self { summary, parts, filter, files: Arc::clone(files), kept: OnceLock::new() })
     }
 
     /// False: the segment has nothing of this hash.
     pub(crate) fn may_have(&self, hash: KeyHash) -> bool {
-        self.filter.may_have(hash)
+        self.answers(&Probe::of(hash))
+    }
+
+    /// The same, for whoever asks many segments.
+    pub(crate) fn answers(&self, probe: &Probe) -> bool {
+        self.filter.may_have(probe)
     }
 
     /// Verifies every page of the file that has the seal's name now.
@@ -311,7 +318,7 @@ impl SealedIndex {
     }
 
     pub(crate) fn command(&self, command: KeyHash) -> io::Result<Option<CommandRef>> {
-        let row = self.find(PartName::Commands, COMMAND_ROW, command)?;
+        let row = self.find(PartName::Commands, command)?;
         Ok(row.map(|row| {
             let mut row = Row(&row[16..]);
             CommandRef { section: row.section(), index: row.u32() }
@@ -320,11 +327,18 @@ impl SealedIndex {
 
     /// The positions of a tag or type, growing.
     pub(crate) fn postings(&self, hash: KeyHash) -> io::Result<Vec<Position>> {
-        let Some(row) = self.find(PartName::Postings, POSTING_ROW, hash)? else { return Ok(Vec::new()) };
+        let Some(row) = self.find(PartName::Postings, hash)? else { return Ok(Vec::new()) };
         let mut row = Row(&row[16..]);
         let (first, count) = (row.u64(), u64::from(row.u32()));
         let bytes = self.rows(PartName::Positions, POSITION_ROW, first, count)?;
         Ok(bytes.chunks_exact(POSITION_ROW).map(|row| Row(row).u64()).collect())
+    }
+
+    /// The first frame that has events, if one has.
+    pub(crate) fn first_frame(&self) -> io::Result<Option<FrameRef>> {
+        let bytes = self.rows(PartName::Frames, FRAME_ROW, 0, self.parts[PartName::Frames as usize].count.min(1))?;
+        let mut row = Row(&bytes);
+        Ok((!bytes.is_empty()).then(|| FrameRef { first_position: row.u64(), offset: row.u32(), length: row.u32() }))
     }
 
     /// All frames, in order.
@@ -384,7 +398,7 @@ impl SealedIndex {
     }
 
     fn entity_row(&self, entity: KeyHash) -> io::Result<Option<EntityRow>> {
-        let row = self.find(PartName::Entities, ENTITY_ROW, entity)?;
+        let row = self.find(PartName::Entities, entity)?;
         Ok(row.map(|row| {
             let mut row = Row(&row[16..]);
             let (sequence, time, position, first_ref, count) = (row.u64(), row.time(), row.u64(), row.u32(), row.u32());
@@ -393,37 +407,132 @@ impl SealedIndex {
         }))
     }
 
-    /// The row with this hash in an ordered part: guessed, then narrowed.
-    fn find(&self, name: PartName, width: usize, hash: KeyHash) -> io::Result<Option<Vec<u8>>> {
+    /// The row with this hash in an ordered part. Hashes are uniform, so that a row's place follows from its hash but for the square root of
+    /// how many there are: the first page that is read is near, and from its edge the next guess is nearly always right.
+    fn find(&self, name: PartName, hash: KeyHash) -> io::Result<Option<FoundRow>> {
         let part = self.parts[name as usize];
-        if part.count == 0 || !self.filter.may_have(hash) {
+        if part.count == 0 || !self.may_have(hash) {
             return Ok(None);
         }
-        let file = self.file()?;
-        let window = (GUESS_BYTES / width) as u64;
-        let lead = u64::from_be_bytes(hash.0[..8].try_into().expect("half of sixteen"));
-        let guess = ((u128::from(lead) * u128::from(part.count)) >> 64) as u64;
-        let (mut low, mut high) = (0, part.count);
-        let mut start = guess.saturating_sub(window / 2);
+        let (file, mut looks) = (self.file()?, 0);
+        let (mut low, mut high, mut guess) = (0, part.count, distance(0, lead(&hash.0), part.count));
         while low < high {
-            let count = window.min(high.saturating_sub(start)).max(1);
-            let rows = paged::read(&*file, part.place + start * width as u64, count as usize * width)?;
-            let row = |number: usize| &rows[number * width..(number + 1) * width];
-            let inside = (0..count as usize).collect::<Vec<_>>().partition_point(|number| row(*number)[..16] < hash.0[..]);
-            match inside {
-                0 if row(0)[..16] != hash.0[..] => high = start,
-                inside if inside == count as usize => low = start + count,
-                inside => return Ok((row(inside)[..16] == hash.0[..]).then(|| row(inside).to_vec())),
+            let rows = part.rows_at(&*file, PART_ROWS[name as usize], guess.clamp(low, high - 1))?;
+            match rows.look(&hash) {
+                Look::Found(row) => return Ok(Some(row)),
+                Look::Absent => return Ok(None),
+                Look::Before(first) => {
+                    high = rows.first;
+                    guess = high.saturating_sub(1 + distance(lead(&hash.0), first, part.count));
+                }
+                Look::Behind(last) => {
+                    low = rows.first + rows.count;
+                    guess = low.saturating_add(distance(last, lead(&hash.0), part.count));
+                }
             }
-            start = low + (high - low) / 2;
-            start = start.saturating_sub(window / 2).max(low);
+            looks += 1;
+            // Rows that are not where they should be on average: halves come to an end whatever they are.
+            guess = if looks < GUESSES_MAX { guess } else { low + high.saturating_sub(low) / 2 };
         }
         Ok(None)
     }
 
     fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
-        self.files.seal(self.summary.segment)
+        let opened = self.files.seal(self.summary.segment, self.summary.epoch);
+        // Asked behind the opening: a file that takes the name comes after this one was kept.
+        self.kept.get().cloned().map_or(opened, Ok)
     }
+
+    /// Another seal is about to take the name.
+    pub(crate) fn keep_file(&self) -> io::Result<()> {
+        let file = self.files.disk.open(&seal_name(self.summary.segment))?;
+        self.kept.get_or_init(|| file.into());
+        Ok(())
+    }
+}
+
+/// A row; a narrow one has zeros behind it.
+type FoundRow = [u8; ENTITY_ROW];
+
+/// Rows of a part that lie together, at least one.
+struct Rows {
+    bytes: RowBytes,
+    width: usize,
+    first: u64,
+    count: u64,
+}
+
+enum RowBytes {
+    /// Whole rows of one page, and where they begin in it.
+    Page(Box<Page>, usize),
+    /// A row that lies on two.
+    One(Vec<u8>),
+}
+
+/// What some rows say of a hash; of those at the edge, the front of theirs.
+enum Look {
+    Found(FoundRow),
+    Absent,
+    Before(u64),
+    Behind(u64),
+}
+
+impl Part {
+    /// The rows of the page on which a row begins; the row alone when it goes on on the next page.
+    fn rows_at(&self, file: &dyn DiskFile, width: usize, number: u64) -> io::Result<Rows> {
+        let width_long = width as u64;
+        let place = self.place + number * width_long;
+        let page = Page::of(place);
+        let places = Page::places(page);
+        if place + width_long > places.end {
+            return Ok(Rows { bytes: RowBytes::One(paged::read(file, place, width)?), width, first: number, count: 1 });
+        }
+        let first = places.start.saturating_sub(self.place).div_ceil(width_long);
+        let end = ((places.end - self.place) / width_long).min(self.count);
+        let start = self.place + first * width_long - places.start;
+        Ok(Rows { bytes: RowBytes::Page(Box::new(Page::read(file, page)?), start as usize), width, first, count: end - first })
+    }
+}
+
+impl Rows {
+    fn row(&self, number: u64) -> &[u8] {
+        match &self.bytes {
+            RowBytes::Page(page, start) => &page.payload()[start + number as usize * self.width..][..self.width],
+            RowBytes::One(row) => row,
+        }
+    }
+
+    fn look(&self, hash: &KeyHash) -> Look {
+        let last = self.row(self.count - 1);
+        if last[..16] < hash.0[..] {
+            return Look::Behind(lead(last));
+        }
+        if self.row(0)[..16] > hash.0[..] {
+            return Look::Before(lead(self.row(0)));
+        }
+        let (mut low, mut high) = (0, self.count - 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.row(middle)[..16] < hash.0[..] { low = middle + 1 } else { high = middle }
+        }
+        let row = self.row(low);
+        if row[..16] != hash.0[..] {
+            return Look::Absent;
+        }
+        let mut found = [0; ENTITY_ROW];
+        found[..self.width].copy_from_slice(row);
+        Look::Found(found)
+    }
+}
+
+/// The front of a row's hash, by which rows are ordered.
+fn lead(row: &[u8]) -> u64 {
+    u64::from_be_bytes(row[..8].try_into().expect("half of sixteen"))
+}
+
+/// How many rows lie between two fronts, on average.
+fn distance(from: u64, to: u64, count: u64) -> u64 {
+    ((u128::from(to.saturating_sub(from)) * u128::from(count)) >> 64) as u64
 }
 
 struct EntityRow {

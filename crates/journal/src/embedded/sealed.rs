@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use super::files::OpenFiles;
+use super::filter::Probe;
 use super::index::{CommandRef, EntityRef, FrameRef, SegmentIndex};
 use super::limits::SEGMENT_HEADER_BYTES;
 use super::seal::{SealSummary, SealedIndex};
@@ -19,11 +20,38 @@ pub(crate) struct SealedSegment {
     index: SealedIndex,
     files: Arc<OpenFiles>,
     rebuilt: OnceLock<SegmentIndex>,
+    /// The file as it was, when another has taken its name.
+    kept: OnceLock<Segment>,
+}
+
+/// A segment as a reader found it: it goes on in that one, whatever takes its name meanwhile.
+#[derive(Clone)]
+pub(crate) enum Held {
+    /// With a seal.
+    Sealed(Arc<SealedSegment>),
+    /// Without one yet.
+    Unsealed(Segment),
+}
+
+impl Held {
+    pub(crate) fn number(&self) -> u64 {
+        match self {
+            Self::Sealed(sealed) => sealed.number(),
+            Self::Unsealed(segment) => segment.header.number,
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<Segment, HeaderFault> {
+        match self {
+            Self::Sealed(sealed) => sealed.open_held(),
+            Self::Unsealed(segment) => Ok(segment.clone()),
+        }
+    }
 }
 
 impl SealedSegment {
     pub(crate) fn new(index: SealedIndex, files: Arc<OpenFiles>) -> Self {
-        Self { index, files, rebuilt: OnceLock::new() }
+        Self { index, files, rebuilt: OnceLock::new(), kept: OnceLock::new() }
     }
 
     pub(crate) fn summary(&self) -> &SealSummary {
@@ -39,7 +67,25 @@ impl SealedSegment {
     }
 
     pub(crate) fn open(&self) -> io::Result<Segment> {
-        self.files.segment(self.number()).map_err(not_opened)
+        self.open_held().map_err(not_opened)
+    }
+
+    fn open_held(&self) -> Result<Segment, HeaderFault> {
+        let epoch = self.summary().epoch;
+        let opened = self.files.segment(self.number(), epoch);
+        // Asked behind the opening: a file that takes the name comes after this one was kept.
+        match self.kept.get() {
+            Some(kept) => Ok(kept.clone()),
+            None => opened,
+        }
+    }
+
+    /// Another segment is about to take the names of this one and of its seal: whoever still reads this one goes on in its files.
+    pub(crate) fn keep_files(&self) -> io::Result<()> {
+        self.index.keep_file()?;
+        let segment = self.open_anew()?;
+        self.kept.get_or_init(|| segment);
+        Ok(())
     }
 
     /// Opens it for reading it all: its header is verified again.
@@ -55,6 +101,11 @@ impl SealedSegment {
     /// False: the segment has nothing of this hash.
     pub(crate) fn may_have(&self, hash: KeyHash) -> bool {
         self.index.may_have(hash)
+    }
+
+    /// The same, for whoever asks many segments.
+    pub(crate) fn answers(&self, probe: &Probe) -> bool {
+        self.index.answers(probe)
     }
 
     pub(crate) fn head(&self, entity: KeyHash) -> io::Result<Option<Head>> {
@@ -75,6 +126,11 @@ impl SealedSegment {
 
     pub(crate) fn frames(&self) -> io::Result<Vec<FrameRef>> {
         self.ask(SealedIndex::frames, |index| index.frames.clone())
+    }
+
+    /// The first frame that has events.
+    pub(crate) fn first_frame(&self) -> io::Result<Option<FrameRef>> {
+        self.ask(SealedIndex::first_frame, |index| index.frames.first().copied())
     }
 
     pub(crate) fn keys_after(&self, kind: &str, after: Option<&EntityKey>, limit: usize) -> io::Result<Vec<EntityKey>> {

@@ -34,7 +34,11 @@ pub(crate) struct SegmentHeader {
     pub(crate) epoch: u64,
     pub(crate) bytes: u64,
     pub(crate) lineage: LineageId,
+    pub(crate) flags: u32,
 }
+
+/// The segment was compacted, and is whole since it has its name.
+pub(crate) const FLAG_COMPACTED: u32 = 1;
 
 pub(crate) fn segment_name(number: u64) -> String {
     format!("{number:010}.segment")
@@ -72,6 +76,7 @@ impl SegmentHeader {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         bytes[..7].copy_from_slice(MAGIC);
         bytes[7] = FORMAT_VERSION;
+        bytes[12..16].copy_from_slice(&self.flags.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.epoch.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.bytes.to_le_bytes());
@@ -90,7 +95,8 @@ impl SegmentHeader {
         }
         let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
         let lineage = LineageId(bytes[40..56].try_into().expect("sixteen bytes"));
-        Ok(Self { number: long(16), epoch: long(24), bytes: long(32), lineage })
+        let flags = u32::from_le_bytes(bytes[12..16].try_into().expect("four bytes"));
+        Ok(Self { number: long(16), epoch: long(24), bytes: long(32), lineage, flags })
     }
 }
 
@@ -171,7 +177,7 @@ pub(crate) fn open(disk: &dyn Disk, number: u64) -> Result<Segment, HeaderFault>
 pub(crate) fn salvage(disk: &dyn Disk, number: u64, lineage: LineageId) -> io::Result<Option<Segment>> {
     let file: Arc<dyn DiskFile> = disk.open(&segment_name(number))?.into();
     let bytes = file.len()? / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
-    let mut segment = Segment { header: SegmentHeader { number, epoch: 0, bytes, lineage }, file };
+    let mut segment = Segment { header: SegmentHeader { number, epoch: 0, bytes, lineage, flags: 0 }, file };
     let mut block = [0; BLOCK_BYTES];
     for offset in (SEGMENT_HEADER_BYTES as u64..bytes).step_by(BLOCK_BYTES) {
         let peeked = segment.file.read_at(&mut block, offset).ok().and_then(|()| FrameHeader::peek(&block));

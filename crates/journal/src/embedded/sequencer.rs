@@ -24,7 +24,9 @@ use super::lookup::{Found, Lookup, SealedSegments};
 use super::pool::{BufferPool, Recent};
 use super::record::{Assigned, EncodedCommit};
 use super::registers::RegisterTable;
+use super::sealed::Held;
 use super::segment::{LogPlace, Segment};
+use super::upkeep::floor_of;
 use crate::commit::Commit;
 use crate::cursor::{Lineage, Position};
 use crate::error::AppendError;
@@ -43,9 +45,9 @@ pub(crate) enum Answer {
 }
 
 /// The place of a command record in the journal.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct StoredPlace {
-    pub(crate) segment: u64,
+    pub(crate) segment: Held,
     pub(crate) command: CommandRef,
 }
 
@@ -223,6 +225,8 @@ pub(crate) struct Sequencer {
     pub(crate) seal_waits: bool,
     /// A commit was refused for lack of room, and there has been none since.
     pub(crate) full_disk: bool,
+    /// The last position in front of the first event that is still there.
+    pub(crate) floor: Position,
     queue: VecDeque<Pending>,
     queue_bytes: usize,
     in_flight: VecDeque<InFlight>,
@@ -253,7 +257,7 @@ pub(crate) struct Start {
 
 impl Sequencer {
     pub(crate) fn new(start: Start) -> Self {
-        let durable = start.place.position - 1;
+        let (durable, floor) = (start.place.position - 1, floor_of(&start.sealed));
         Self {
             lineage: start.lineage,
             lookup: Arc::new(Lookup::new(Arc::clone(&start.sealed))),
@@ -279,6 +283,7 @@ impl Sequencer {
             sealing: false,
             seal_waits: false,
             full_disk: false,
+            floor,
             queue: VecDeque::new(),
             queue_bytes: 0,
             in_flight: VecDeque::new(),
@@ -511,6 +516,7 @@ impl Sequencer {
         self.full = Some(Arc::new(FullSegment { segment: active, index, first_position: self.active_first, end: self.place }));
         self.active_first = self.place.position;
         self.place.offset = super::limits::SEGMENT_HEADER_BYTES as u64;
+        self.full_disk = false;
         true
     }
 

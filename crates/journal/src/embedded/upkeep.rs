@@ -11,6 +11,7 @@ use super::seal::{self, SealSummary, SealedIndex};
 use super::sealed::SealedSegment;
 use super::segment::{self, Segment, SegmentHeader, seal_name};
 use super::sequencer::{FullSegment, Next, PlantedBug, Sequencer};
+use crate::cursor::Position;
 use crate::seams::Disk;
 use crate::time::Timestamp;
 
@@ -57,6 +58,12 @@ fn give_room_back<T>(disk: &Arc<dyn Disk>, outcome: &io::Result<T>, temporary: &
 
 /// Writes a seal: temporary name, sync, rename, directory.
 pub(crate) fn seal_segment(files: &Arc<OpenFiles>, full: &FullSegment, planted: PlantedBug) -> io::Result<SealedSegment> {
+    write_seal(&*files.disk, full, planted, TEMPORARY)?;
+    open_seal(files, &full.segment.header, TEMPORARY)
+}
+
+/// Writes a seal under a temporary name.
+pub(crate) fn write_seal(disk: &dyn Disk, full: &FullSegment, planted: PlantedBug, temporary: &str) -> io::Result<()> {
     let (first_time, last_time) = full.index.times.unwrap_or((Timestamp::from_micros(i64::MAX), Timestamp::from_micros(i64::MIN)));
     let summary = SealSummary {
         segment: full.segment.header.number,
@@ -68,16 +75,17 @@ pub(crate) fn seal_segment(files: &Arc<OpenFiles>, full: &FullSegment, planted: 
         first_time,
         last_time,
     };
-    let disk = &files.disk;
-    let file = disk.create(TEMPORARY)?;
+    let file = disk.create(temporary)?;
     file.write_at(&seal::encode(&summary, &full.index), 0)?;
-    file.sync()?;
-    drop(file);
-    let name = seal_name(summary.segment);
-    disk.rename(TEMPORARY, &name)?;
-    disk.sync_directory()?;
-    files.forget_seal(summary.segment);
-    let index = SealedIndex::open(files, summary.segment, Some(summary.epoch))?;
+    file.sync()
+}
+
+/// Gives a seal that was written its name, and opens it.
+pub(crate) fn open_seal(files: &Arc<OpenFiles>, segment: &SegmentHeader, temporary: &str) -> io::Result<SealedSegment> {
+    files.disk.rename(temporary, &seal_name(segment.number))?;
+    files.disk.sync_directory()?;
+    files.forget_seal(segment.number);
+    let index = SealedIndex::open(files, segment.number, Some(segment.epoch))?;
     Ok(SealedSegment::new(index, Arc::clone(files)))
 }
 
@@ -106,6 +114,7 @@ impl Sequencer {
             epoch: u64::from_le_bytes(epoch),
             bytes: bytes.max(*self.segment_bytes.start()),
             lineage: self.lineage.id,
+            flags: 0,
         }
     }
 
@@ -117,7 +126,7 @@ impl Sequencer {
         }
         match done {
             Done::Prepared(Ok(segment), _) => {
-                self.full_disk = self.seal_waits;
+                self.full_disk &= self.seal_waits;
                 self.next = Next::Ready(segment);
             }
             Done::Prepared(Err(error), header) if is_full(&error) => {
@@ -135,6 +144,18 @@ impl Sequencer {
         }
     }
 
+    /// A segment was compacted: this one stands for it from now on.
+    pub(crate) fn replace_sealed(&mut self, sealed: Arc<SealedSegment>) {
+        let number = sealed.number();
+        let mut all = Vec::clone(&self.sealed);
+        let Some(place) = all.iter_mut().find(|old| old.number() == number) else { return };
+        *place = sealed;
+        self.sealed = Arc::new(all);
+        self.lookup.set_sealed(Arc::clone(&self.sealed));
+        self.recent.forget(number);
+        self.floor = floor_of(&self.sealed).max(self.floor);
+    }
+
     fn take_seal(&mut self, sealed: Arc<SealedSegment>) {
         let mut all = Vec::clone(&self.sealed);
         all.push(sealed);
@@ -143,8 +164,22 @@ impl Sequencer {
         let full = self.full.take();
         self.let_go(full);
         self.sealing = false;
-        self.full_disk = matches!(self.next, Next::NoRoom(_));
+        self.full_disk &= matches!(self.next, Next::NoRoom(_));
     }
+}
+
+/// The last position in front of the first event that is still there, as far as segments are sealed.
+pub(crate) fn floor_of(sealed: &[Arc<SealedSegment>]) -> Position {
+    let mut floor = 0;
+    for segment in sealed {
+        match segment.first_frame() {
+            // What cannot be read is not gone.
+            Err(_) => return floor,
+            Ok(Some(first)) => return floor.max(first.first_position - 1),
+            Ok(None) => floor = segment.last_position(),
+        }
+    }
+    floor
 }
 
 /// A lack of room, of a quota or of descriptors: it passes, and nothing that was acknowledged depends on it. It counts only

@@ -8,9 +8,13 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::frame::{self, FrameFault, FrameHeader, PlacedCommit};
+use super::frame::{self, Contents, FrameFault, FrameHeader, PlacedCommit, PlacedRemains};
 use super::index::SegmentIndex;
+use super::leaf::leaves_of;
 use super::limits::{READ_BYTES, SEGMENT_HEADER_BYTES};
+use super::merkle::Hash;
+use super::record::StoredCommit;
+use super::remains::Remains;
 use super::segment::{LogPlace, Segment};
 use crate::cursor::Position;
 use crate::seams::BLOCK_BYTES;
@@ -20,8 +24,59 @@ pub(crate) struct WholeFrame {
     pub(crate) offset: u64,
     pub(crate) header: FrameHeader,
     pub(crate) commits: Vec<PlacedCommit>,
+    /// What is there of events that are gone.
+    pub(crate) remains: Vec<PlacedRemains>,
     /// It continues the frame before, by checksum and position.
     pub(crate) follows: bool,
+}
+
+/// A commit, or what remains of some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A commit.
+    Commit(StoredCommit),
+    /// What remains of events that compaction has dropped.
+    Gone(Remains),
+}
+
+impl Part {
+    /// The position of its last event; of a commit without events, the one before.
+    #[must_use]
+    pub fn last_position(&self) -> Position {
+        match self {
+            Self::Commit(commit) => commit.last_position(),
+            Self::Gone(remains) => remains.last_position(),
+        }
+    }
+}
+
+impl WholeFrame {
+    /// What it holds, in the order of the log.
+    pub(crate) fn into_parts(self) -> impl Iterator<Item = Part> {
+        let mut remains = self.remains.into_iter().peekable();
+        let mut commits = self.commits.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let commit_place = commits.peek().map(|placed| placed.place);
+            match remains.next_if(|gone| commit_place.is_none_or(|place| gone.place < place)) {
+                Some(gone) => Some(Part::Gone(gone.remains)),
+                None => commits.next().map(|placed| Part::Commit(placed.commit)),
+            }
+        })
+    }
+
+    /// The leaves of all its events, in order, whether the events are there or gone.
+    pub(crate) fn leaves(&self) -> Vec<Hash> {
+        let mut leaves = Vec::with_capacity(self.header.event_count as usize);
+        let mut remains = self.remains.iter().peekable();
+        for placed in &self.commits {
+            while let Some(gone) = remains.next_if(|gone| gone.place < placed.place) {
+                leaves.extend_from_slice(&gone.remains.leaves);
+            }
+            leaves.extend(leaves_of(&placed.commit));
+        }
+        remains.for_each(|gone| leaves.extend_from_slice(&gone.remains.leaves));
+        leaves
+    }
 }
 
 /// The walk, from a place on.
@@ -66,8 +121,8 @@ impl Walk {
         loop {
             if let Some((bytes, header)) = self.frame(segment, *at)? {
                 self.durable_upto = self.durable_upto.max(header.durable_upto);
-                match frame::commits(&bytes, segment.header.lineage) {
-                    Ok(commits) => return Ok(Some(self.give(at, header, commits))),
+                match frame::contents(&bytes, segment.header.lineage) {
+                    Ok(contents) => return Ok(Some(self.give(at, header, contents))),
                     Err(FrameFault::TooNew) => {
                         return Err(io::Error::new(io::ErrorKind::Unsupported, "a frame holds a section that a newer version wrote"));
                     }
@@ -81,16 +136,17 @@ impl Walk {
         }
     }
 
-    fn give(&mut self, at: &mut u64, header: FrameHeader, commits: Vec<PlacedCommit>) -> WholeFrame {
+    fn give(&mut self, at: &mut u64, header: FrameHeader, contents: Contents) -> WholeFrame {
         let (offset, place) = (*at, self.place);
         let follows = (header.previous == place.chain || self.chain_ignored) && header.first_position == place.position;
         *at += header.padded();
         self.used_upto = *at;
         if header.first_position >= place.position {
             let durable_upto = header.durable_upto.max(place.durable_upto);
-            self.place = LogPlace { offset: *at, chain: header.checksum, position: header.next_position(), durable_upto };
+            self.place = LogPlace { offset: *at, chain: header.chain(), position: header.next_position(), durable_upto };
         }
-        WholeFrame { offset, header, commits, follows }
+        let Contents { commits, remains } = contents;
+        WholeFrame { offset, header, commits, remains, follows }
     }
 
     fn frame(&mut self, segment: &Segment, at: u64) -> io::Result<Option<(Bytes, FrameHeader)>> {

@@ -276,11 +276,31 @@ impl Spawner for ThreadSpawner {
         std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
     }
 
+    fn patient_thread(&self, name: &str, work: Work) -> io::Result<()> {
+        self.thread(
+            name,
+            Box::new(|| {
+                be_patient();
+                work();
+            }),
+        )
+    }
+
     fn blocking(&self, work: Work) {
         // A send fails only when no thread could be started; then the work is dropped and its waiter told so.
         let _ = self.background.get_or_init(start_background).send(work);
     }
 }
+
+/// The calling thread runs in what others leave, from now on. One that the system does not let be patient is as quick as the others.
+#[cfg(target_os = "linux")]
+fn be_patient() {
+    const NICEST: i32 = 19;
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICEST);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn be_patient() {}
 
 fn start_background() -> Sender<Work> {
     let (sender, receiver) = channel::<Work>();

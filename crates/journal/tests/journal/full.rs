@@ -75,3 +75,27 @@ fn a_full_disk_does_not_keep_a_journal_from_opening() {
     let (journal, _) = open(&crashed, Arc::new(SimRandom::new(2)), PlantedBug::None).unwrap();
     assert_eq!(read_all(journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead)).unwrap().len(), count);
 }
+
+/// The segment after the next one finds no room, the seal that is written behind it does: nobody was refused, so nobody hears of it.
+#[test]
+fn a_disk_is_called_full_only_when_a_commit_was_refused() {
+    let disk = Arc::new(SimDisk::new(7));
+    let mut run = Run::new(7, PlantedBug::None);
+    let (journal, stepper) = open(&disk, Arc::new(SimRandom::new(7)), PlantedBug::None).unwrap();
+    stepper.settle();
+    disk.set_capacity(Some(used(&disk) + 24 * 1024));
+    let (mut taken, mut refused) = (0, 0);
+    while refused < 3 {
+        let (_, answer) = run.append(&journal);
+        stepper.settle();
+        match now(answer).unwrap() {
+            Ok(_) => taken += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), AppendErrorKind::Full, "{error}");
+                refused += 1;
+            }
+        }
+        assert_eq!(journal.is_full(), refused > 0, "after {taken} commits were taken and {refused} were refused");
+    }
+    assert!(taken > 5, "{taken}");
+}

@@ -6,6 +6,7 @@
 mod backup;
 mod broken;
 mod closing;
+mod compacted;
 mod crashes;
 mod damage;
 mod engines;

@@ -1,0 +1,198 @@
+//! What remains of events that compaction has dropped: the payload of a remains section.
+//!
+//! ```text
+//! remains  event count v | leaf [32]* | command count v | command*
+//! command  hash [16] | position v | sequence after v | event count v | time i64 | name text
+//! ```
+//!
+//! The events that it stands for follow each other; their leaves keep the tamper evidence whole, and the ids of their commands keep
+//! a command that is sent again from taking effect twice. `hash` is the command's in the index (of entity and id); `position`
+//! counts from the first event of the section to the command's last one. Commands stand in the order of the log.
+
+use bytes::Bytes;
+
+use super::merkle::Hash;
+use super::record::{StoredCommit, VARINT_BYTES_MAX, put_text, put_varint, take_varint};
+use crate::cursor::Position;
+use crate::key::KeyHash;
+use crate::time::Timestamp;
+
+/// Events that are gone, and follow each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// The position of the first of them.
+    pub(crate) first_position: Position,
+    pub(crate) leaves: Vec<Hash>,
+    pub(crate) commands: Vec<GoneCommand>,
+}
+
+/// A command whose record is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GoneCommand {
+    pub(crate) hash: KeyHash,
+    /// Of the last event of its commit.
+    pub(crate) position: Position,
+    /// The entity's version after it.
+    pub(crate) sequence: u64,
+    pub(crate) event_count: u32,
+    pub(crate) time: Timestamp,
+    pub(crate) name: Box<str>,
+}
+
+impl Remains {
+    /// Nothing yet; the first event will have this position.
+    pub(crate) fn from(first_position: Position) -> Self {
+        Self { first_position, leaves: Vec::new(), commands: Vec::new() }
+    }
+
+    /// How many events it stands for.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.leaves.len() as u64
+    }
+
+    /// Bytes of its payload, about; never less.
+    pub(crate) fn bytes(&self) -> usize {
+        2 * VARINT_BYTES_MAX + self.leaves.len() * 32 + self.commands.iter().map(|command| 61 + command.name.len()).sum::<usize>()
+    }
+
+    /// The position of the last of them.
+    #[must_use]
+    pub fn last_position(&self) -> Position {
+        self.first_position + self.event_count() - 1
+    }
+
+    /// Those of its events up to a position; `None` when that is none.
+    #[must_use]
+    pub fn upto(&self, position: Position) -> Option<Self> {
+        let count = (position + 1).checked_sub(self.first_position)?.min(self.event_count());
+        let leaves = self.leaves[..count as usize].to_vec();
+        let commands = self.commands.iter().filter(|command| command.position <= position).cloned().collect();
+        (count > 0).then_some(Self { first_position: self.first_position, leaves, commands })
+    }
+
+    /// The position of the last event of the commits in front of the first of this time or later; the one before its first when there is none.
+    #[must_use]
+    pub fn last_before(&self, time: Timestamp) -> Position {
+        let later = self.commands.iter().any(|command| command.time >= time);
+        let before = self.commands.iter().take_while(|command| command.time < time).last();
+        if later { before.map_or(self.first_position - 1, |command| command.position) } else { self.last_position() }
+    }
+
+    /// Takes the commit that follows.
+    pub(crate) fn add(&mut self, commit: &StoredCommit) {
+        self.leaves.extend(super::leaf::leaves_of(commit));
+        let (position, time) = (commit.last_position(), commit.time);
+        self.commands.extend(commit.commands.iter().map(|command| GoneCommand {
+            hash: command.record.id.on(command.record.entity.hash()),
+            position,
+            sequence: command.sequence_after(),
+            event_count: command.record.events.len() as u32,
+            time,
+            name: (&*command.record.name).into(),
+        }));
+    }
+
+    /// Takes the events of another one, which follow.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.leaves.extend(other.leaves);
+        self.commands.extend(other.commands);
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(16 + self.leaves.len() * 32 + self.commands.len() * 48);
+        put_varint(&mut bytes, self.event_count());
+        self.leaves.iter().for_each(|leaf| bytes.extend_from_slice(leaf));
+        put_varint(&mut bytes, self.commands.len() as u64);
+        for command in &self.commands {
+            bytes.extend_from_slice(&command.hash.0);
+            put_varint(&mut bytes, command.position - self.first_position);
+            put_varint(&mut bytes, command.sequence);
+            put_varint(&mut bytes, u64::from(command.event_count));
+            bytes.extend_from_slice(&command.time.as_micros().to_le_bytes());
+            put_text(&mut bytes, &command.name);
+        }
+        bytes
+    }
+
+    /// How many events a payload stands for.
+    pub(crate) fn count(bytes: &[u8]) -> Option<u64> {
+        Rest(bytes).varint().filter(|count| *count > 0)
+    }
+
+    /// `None`: the bytes are no such payload.
+    pub(crate) fn decode(bytes: &Bytes, first_position: Position) -> Option<Self> {
+        let mut rest = Rest(bytes);
+        let count = usize::try_from(rest.varint()?).ok().filter(|count| *count > 0)?;
+        let leaves = rest.take(count.checked_mul(32)?)?.chunks_exact(32).map(|leaf| leaf.try_into().expect("thirty-two bytes")).collect();
+        let count = rest.varint()?;
+        let mut commands = Vec::with_capacity(usize::try_from(count).ok()?.min(bytes.len()));
+        for _ in 0..count {
+            commands.push(rest.command(first_position)?);
+        }
+        rest.0.is_empty().then_some(Self { first_position, leaves, commands })
+    }
+}
+
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (front, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(front)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let (value, length) = take_varint(self.0)?;
+        self.0 = &self.0[length..];
+        Some(value)
+    }
+
+    fn command(&mut self, first_position: Position) -> Option<GoneCommand> {
+        let hash = KeyHash(self.array()?);
+        let position = first_position.checked_add(self.varint()?)?;
+        let (sequence, event_count) = (self.varint()?, u32::try_from(self.varint()?).ok()?);
+        let time = Timestamp::from_micros(i64::from_le_bytes(self.array()?));
+        let length = usize::try_from(self.varint()?).ok()?;
+        let name = std::str::from_utf8(self.take(length)?).ok()?.into();
+        Some(GoneCommand { hash, position, sequence, event_count, time, name })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remains() -> Remains {
+        let command = |number: u8| GoneCommand {
+            hash: KeyHash([number; 16]),
+            position: 40 + u64::from(number),
+            sequence: 300,
+            event_count: 2,
+            time: Timestamp::from_micros(-5),
+            name: "add-item".into(),
+        };
+        Remains { first_position: 41, leaves: vec![[1; 32], [2; 32], [3; 32]], commands: vec![command(1), command(3)] }
+    }
+
+    #[test]
+    fn remains_are_read_as_they_were_written() {
+        let bytes = Bytes::from(remains().encode());
+        assert_eq!(Remains::decode(&bytes, 41), Some(remains()));
+    }
+
+    #[test]
+    fn remains_that_are_cut_or_longer_are_none() {
+        let bytes = remains().encode();
+        for length in 0..bytes.len() {
+            assert_eq!(Remains::decode(&Bytes::copy_from_slice(&bytes[..length]), 41), None, "{length}");
+        }
+        assert_eq!(Remains::decode(&[&*bytes, &[0]].concat().into(), 41), None);
+        assert_eq!(Remains::decode(&Bytes::from_static(&[0, 0]), 41), None, "no event at all");
+    }
+}
