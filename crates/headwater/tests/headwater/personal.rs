@@ -117,7 +117,7 @@ impl Entity for Order {
 
 /// Labels an order for each customer, and cannot go on with some until it is mended.
 #[derive(Clone)]
-pub(crate) struct Labeller {
+struct Labeller {
     is_mended: Arc<AtomicBool>,
     /// Runs that have their event in their hands.
     begun: Arc<AtomicUsize>,
@@ -214,7 +214,7 @@ fn names() -> View {
         .query::<(), Row>("all", "SELECT id, name FROM name ORDER BY id")
 }
 
-pub(crate) fn service(labeller: &Labeller) -> Service {
+fn service(labeller: &Labeller) -> Service {
     Service::new("people")
         .entity::<Customer>()
         .entity::<Order>()
@@ -222,6 +222,11 @@ pub(crate) fn service(labeller: &Labeller) -> Service {
         .processor(Towns)
         .topic_of::<Letter>("letters")
         .view(names())
+}
+
+/// The same for a process of its own.
+pub(crate) fn plain_service() -> Service {
+    service(&Labeller::default())
 }
 
 fn name(name: &str) -> Personal<String> {

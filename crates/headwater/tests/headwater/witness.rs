@@ -14,7 +14,7 @@ use journal::seams::{Clock as _, Disk, RealDisk, SystemClock};
 use serde_json::{Value as Json, json};
 
 use crate::embedded::Directory;
-use crate::personal::{Labeller, get, look, post, service};
+use crate::personal::{get, look, plain_service, post};
 
 const DATA: &str = "HEADWATER_TEST_WITNESS_DATA";
 const PEOPLE: usize = 24;
@@ -24,7 +24,7 @@ const PEOPLE: usize = 24;
 async fn the_service_of_the_witness() {
     let Some(data) = std::env::var_os(DATA) else { return };
     let data = PathBuf::from(data);
-    let running = service(&Labeller::default()).listen("127.0.0.1:0").data(data.display().to_string()).start().await.unwrap();
+    let running = plain_service().listen("127.0.0.1:0").data(data.display().to_string()).start().await.unwrap();
     let told = data.with_extension("url.new");
     std::fs::write(&told, running.url()).unwrap();
     std::fs::rename(told, data.with_extension("url")).unwrap();
