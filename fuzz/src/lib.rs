@@ -11,10 +11,11 @@ mod http;
 pub type Target = fn(&[u8]);
 
 /// All of them, by name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("frame", journal::embedded::fuzzing::frame),
     ("segment", journal::embedded::fuzzing::segment),
     ("seal", journal::embedded::fuzzing::seal),
+    ("packed", journal::embedded::fuzzing::packed),
     ("registers", journal::embedded::fuzzing::registers),
     ("cursor", journal::embedded::fuzzing::cursor),
     ("roots", journal::embedded::fuzzing::roots),

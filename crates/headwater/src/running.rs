@@ -136,7 +136,9 @@ async fn open(config: &Config) -> Result<Engine, Failure> {
         engine::open(&directory, None)
     });
     let opened = opened.await;
-    opened.map_err(|_| Failure::plain(Exit::Failed, "opening the data directory panicked; its message stands above"))?
+    let engine = opened.map_err(|_| Failure::plain(Exit::Failed, "opening the data directory panicked; its message stands above"))??;
+    engine.journal.set_packing(config.pack_segments);
+    Ok(engine)
 }
 
 fn notes(engine: &Engine) -> impl Iterator<Item = String> {

@@ -21,4 +21,8 @@ pub struct ScrubStatus {
     pub damage: Vec<String>,
     /// Sealed segments whose root is kept, and how many sealed segments there are.
     pub roots: (u64, u64),
+    /// Sealed segments that are packed, and the bytes that this spares.
+    pub packed: (u64, u64),
+    /// Why the last segment that was to be packed was not, in words; it stays as it is, and the next pass tries again.
+    pub not_packed: Option<String>,
 }

@@ -15,7 +15,8 @@ const AT_ONCE: usize = 2;
 const FLAGS: &str = "--cfg fuzzing -Zsanitizer=address -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
      -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1";
-const TARGETS: [&str; 11] = ["frame", "segment", "seal", "registers", "roots", "proof", "backup", "export", "cursor", "snapshots", "http"];
+const TARGETS: [&str; 12] =
+    ["frame", "segment", "seal", "packed", "registers", "roots", "proof", "backup", "export", "cursor", "snapshots", "http"];
 
 /// Runs every target for some seconds.
 pub(crate) fn run(root: &Path, seconds: Option<&str>) -> Result<(), Failure> {

@@ -67,7 +67,10 @@ pub(super) fn open(directory: &std::path::Path) -> Result<Arc<EmbeddedJournal>, 
         segment_bytes: SEGMENT_BYTES,
         planted: PlantedBug::None,
     });
-    journal.map(Arc::new).map_err(|error| failed(&error))
+    let journal = journal.map_err(|error| failed(&error))?;
+    // A pass in the background would make the figures those of another journal.
+    journal.set_packing(false);
+    Ok(Arc::new(journal))
 }
 
 pub(super) fn close(journal: &EmbeddedJournal) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 //! Another process records it, once, so that its memory is not taken for what opening needs. All figures are of a warm page cache.
 
 mod appends;
+mod packed;
 mod recording;
 
 use std::path::{Path, PathBuf};
@@ -49,6 +50,9 @@ pub(crate) struct Arguments {
     /// Seconds of appends to each of both journals, over all rounds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+    /// Pack its segments behind all that, and scan and load it once more; a journal that is kept stays packed
+    #[arg(long)]
+    packed: bool,
     /// Only record the journal into `--journal`; what the bench starts itself for that
     #[arg(long, hide = true, requires = "journal")]
     record: bool,
@@ -72,10 +76,15 @@ pub(super) fn run(arguments: &Arguments, flags: &GlobalFlags, reporter: &mut Rep
     let replay = Replay { arguments, directory };
     replay.opening()?.iter().try_for_each(|figure| reporter.tell(figure))?;
     let journal = engine::open(&replay.directory)?;
-    reporter.tell(&replay.scan(&journal)?)?;
-    reporter.tell(&load(&journal)?)?;
+    reporter.tell(&replay.scan("replay scan", &journal)?)?;
+    reporter.tell(&load("replay load of 1000", &journal)?)?;
     reporter.tell(&replay.appends(&journal, &workspace)?)?;
     reporter.tell(&memory("replay memory after all", None)?)?;
+    if arguments.packed {
+        reporter.tell(&packed::pack(&journal, &replay.directory)?)?;
+        reporter.tell(&replay.scan("replay packed scan", &journal)?)?;
+        reporter.tell(&load("replay packed load of 1000", &journal)?)?;
+    }
     engine::close(&journal)
 }
 
@@ -118,7 +127,7 @@ impl Replay<'_> {
         Ok([opened, anonymous.expect("there is a first round")])
     }
 
-    fn scan(&self, journal: &EmbeddedJournal) -> Result<Figure, Failure> {
+    fn scan(&self, case: &str, journal: &EmbeddedJournal) -> Result<Figure, Failure> {
         let (mut rates, mut probes) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let begun = Instant::now();
@@ -134,7 +143,7 @@ impl Replay<'_> {
         let (value, probe) = (median(&rates), median(&probes));
         let unit = "events/s by reading the segments' bytes only";
         let bar = Some(Bar::AtLeast(SCAN_EVENTS_MIN));
-        Ok(Figure { probe: Some((probe, unit)), ratio: Some(value / probe), ..plain("replay scan", value, "events/s", bar) })
+        Ok(Figure { probe: Some((probe, unit)), ratio: Some(value / probe), ..plain(case, value, "events/s", bar) })
     }
 
     fn appends(&self, journal: &std::sync::Arc<EmbeddedJournal>, workspace: &Workspace) -> Result<Figure, Failure> {
@@ -163,7 +172,7 @@ impl Replay<'_> {
 }
 
 /// An entity with a thousand events, which lie all over the journal.
-fn load(journal: &EmbeddedJournal) -> Result<Figure, Failure> {
+fn load(case: &str, journal: &EmbeddedJournal) -> Result<Figure, Failure> {
     let entity = long_entity()?;
     let mut latencies = Latencies::new();
     for number in 0..=LOADS {
@@ -180,7 +189,7 @@ fn load(journal: &EmbeddedJournal) -> Result<Figure, Failure> {
     }
     let value = latencies.percentile_us(500) / 1e3;
     let bar = Some(Bar::Below(LOAD_MS_MAX));
-    Ok(Figure { latencies: Some(latencies), ..plain("replay load of 1000", value, "ms", bar) })
+    Ok(Figure { latencies: Some(latencies), ..plain(case, value, "ms", bar) })
 }
 
 async fn count(journal: &EmbeddedJournal, selection: Selection) -> Result<u64, Failure> {

@@ -14,6 +14,7 @@ use gateway::client::Connection;
 use headwater::client::command_headers;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value as Json;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::process::{Directory, Shop};
@@ -218,8 +219,8 @@ impl Witness {
     }
 }
 
-/// Commands of a shopper: a cart of its own, filled and checked out. Gives the carts whose checkout was acknowledged.
-async fn shop_until(url: String, round: u64, connection: u64, killed: Arc<AtomicBool>) -> Vec<String> {
+/// Commands of a shopper: a cart of its own, filled and checked out. Gives the carts whose checkout was acknowledged, and tells of each.
+async fn shop_until(url: String, round: u64, connection: u64, killed: Arc<AtomicBool>, told: mpsc::UnboundedSender<()>) -> Vec<String> {
     let mut client = Connection::new(&url).expect("the URL fits");
     let mut carts = Vec::new();
     for number in 0.. {
@@ -231,6 +232,8 @@ async fn shop_until(url: String, round: u64, connection: u64, killed: Arc<Atomic
             assert!(response.status.is_success(), "{}", String::from_utf8_lossy(&response.body));
         }
         carts.push(cart);
+        // Nobody hears of it once the first one has come.
+        let _ = told.send(());
         if killed.load(Ordering::Relaxed) {
             break;
         }
@@ -248,10 +251,13 @@ async fn every_checked_out_cart_gets_one_parcel() {
     for round in 0..rounds {
         let mut shop = Shop::start(&directory, &["--empty"]);
         let killed = Arc::new(AtomicBool::new(false));
+        let (told, mut first) = mpsc::unbounded_channel();
         let mut shoppers = JoinSet::new();
         for connection in 0..CONNECTIONS {
-            shoppers.spawn(shop_until(shop.url.clone(), round, connection, Arc::clone(&killed)));
+            shoppers.spawn(shop_until(shop.url.clone(), round, connection, Arc::clone(&killed), told.clone()));
         }
+        // On a slow machine the first one takes longer than all of this.
+        first.recv().await.expect("there are shoppers");
         tokio::time::sleep(Duration::from_millis(30 + dice.below(150))).await;
         shop.kill();
         killed.store(true, Ordering::Relaxed);
@@ -269,7 +275,7 @@ async fn every_checked_out_cart_gets_one_parcel() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(witness.violations(&acknowledged), [""; 0]);
-    assert!(acknowledged.len() as u64 > rounds, "only {} carts were checked out in {rounds} rounds", acknowledged.len());
+    assert!(acknowledged.len() as u64 >= rounds, "only {} carts were checked out in {rounds} rounds", acknowledged.len());
     eprintln!("{rounds} kills, {} carts checked out, each packed once", witness.checked_out.len());
 }
 

@@ -25,6 +25,8 @@ fn journal() -> Json {
             "segments_read": count("over all passes"), "bytes_read": count("over all passes"),
             "ended": { "type": ["string", "null"], "format": "date-time" },
             "roots": count("sealed segments whose root is kept"), "sealed": count("sealed segments"),
+            "packed": count("sealed segments that are packed"), "packed_bytes_saved": count("what this spares on the disk"),
+            "not_packed": { "type": ["string", "null"], "description": "why the last segment that was to be packed was not; it stays as it is" },
             "damage": { "type": "array", "items": { "type": "string" }, "description": "in words; what is whole is read all the same" },
         } },
     } })

@@ -35,5 +35,6 @@ fn scrub_json(status: &ScrubStatus) -> Json {
         "running": status.running, "passes": status.passes, "segments_done": status.progress.0, "segments": status.progress.1,
         "segments_read": status.segments_read, "bytes_read": status.bytes_read, "ended": status.ended.map(calendar::text),
         "roots": status.roots.0, "sealed": status.roots.1, "damage": status.damage,
+        "packed": status.packed.0, "packed_bytes_saved": status.packed.1, "not_packed": status.not_packed,
     })
 }

@@ -57,6 +57,9 @@ pub struct GlobalFlags {
     /// A snapshot of an entity is taken every so many events [default: 100]
     #[arg(long, global = true, value_name = "COUNT", help_heading = "Configuration", hide_short_help = true)]
     snapshot_every_events: Option<String>,
+    /// Whether the scrub compresses old segments of the journal, true or false [default: true]
+    #[arg(long, global = true, value_name = "SWITCH", help_heading = "Configuration", hide_short_help = true)]
+    pack_segments: Option<String>,
 }
 
 impl GlobalFlags {
@@ -84,6 +87,7 @@ impl GlobalFlags {
             ("cached_entities_max", &self.cached_entities_max),
             ("cached_bytes_max", &self.cached_bytes_max),
             ("snapshot_every_events", &self.snapshot_every_events),
+            ("pack_segments", &self.pack_segments),
         ];
         let values = all.into_iter().filter_map(|(name, value)| value.clone().map(|value| (name, value)));
         Flags { file: self.config.clone(), values: values.collect() }

@@ -22,7 +22,7 @@ pub enum Command {
     Root,
     /// Show how the scrub of the running service stands, and what it has found damaged
     Status,
-    /// Let the running service read everything sealed now, and wait for it; ends with 6 when something is damaged
+    /// Let the running service read everything sealed now, pack what is old, and wait for it; ends with 6 when something is damaged
     Scrub,
 }
 
@@ -82,6 +82,8 @@ fn show(journal: &Json, as_json: bool) -> Result<Exit, Failure> {
             "segments read {} of {}, roots kept {} of {}",
             scrub["segments_done"], scrub["segments"], scrub["roots"], scrub["sealed"]
         ))?;
+        output::data(format!("segments packed {} of {}, {} bytes spared", scrub["packed"], scrub["sealed"], scrub["packed_bytes_saved"]))?;
+        scrub["not_packed"].as_str().map_or(Ok(()), |why| output::data(format!("not packed: {why}")))?;
     }
     Ok(if damage.is_empty() { Exit::Done } else { Exit::Damaged })
 }

@@ -65,7 +65,7 @@ const fn setting(name: &'static str, environment: &'static str, default: Option<
 }
 
 /// Every setting there is. ADR 0001 has the table.
-pub(crate) const SETTINGS: [Setting; 14] = [
+pub(crate) const SETTINGS: [Setting; 15] = [
     setting("listen", "HEADWATER_LISTEN", Some("127.0.0.1:7430"), Kind::Address),
     setting("engine", "HEADWATER_ENGINE", Some("embedded:./data"), Kind::Text),
     setting("data", "HEADWATER_DATA", None, Kind::Text),
@@ -80,6 +80,7 @@ pub(crate) const SETTINGS: [Setting; 14] = [
     setting("cached_entities_max", "HEADWATER_CACHED_ENTITIES_MAX", Some("100000"), Kind::Count),
     setting("cached_bytes_max", "HEADWATER_CACHED_BYTES_MAX", Some("268435456"), Kind::Count),
     setting("snapshot_every_events", "HEADWATER_SNAPSHOT_EVERY_EVENTS", Some("100"), Kind::Count),
+    setting("pack_segments", "HEADWATER_PACK_SEGMENTS", Some("true"), Kind::Switch),
 ];
 
 /// Where a value came from, the strongest first.

@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) body_bytes_max: usize,
     /// Connections at a time, at most.
     pub(crate) connections_max: usize,
+    /// Whether old segments of the journal are packed.
+    pub(crate) pack_segments: bool,
     /// The runtime's bounds.
     pub(crate) limits: runtime::Limits,
 }
@@ -48,6 +50,7 @@ impl Config {
             drain: Duration::from_secs(count(settings, "drain_seconds")? as u64),
             body_bytes_max: count(settings, "body_bytes_max")?,
             connections_max: count(settings, "connections_max")?,
+            pack_segments: text(settings, "pack_segments") == "true",
             limits: limits(settings)?,
         })
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! backup.json              what it holds: history, head, root, which registers; written last
 //! lineage.backup           `lineage.json` of the source, under a name that no service starts on
-//! 0000000001.segment ...   segments, byte for byte up to the head, then zeros
+//! 0000000001.segment ...   segments, byte for byte up to the head, then zeros; those that are full are packed
 //! roots.log                roots of the segments that are full, made from the copy
 //! registers.{position}     `registers.log` of the source, read before the log was: never ahead of the head
 //! ```
@@ -30,6 +30,7 @@ use super::identity;
 use super::leaf::leaves_of;
 use super::limits::{LIVE_LOOKS_MAX, READ_BYTES, SEGMENT_HEADER_BYTES};
 use super::merkle::Leaves;
+use super::packing;
 use super::read_only::ReadOnlyJournal;
 use super::registers;
 use super::roots::{RootLog, RootRecord, Roots};
@@ -160,7 +161,7 @@ fn lock(target: &dyn Disk) -> Result<Box<dyn DiskLock>, BackupError> {
 fn begin(log: &DurableLog, target: &Arc<dyn Disk>) -> Result<Option<Position>, BackupError> {
     let names = target.list("").map_err(BackupError::Target)?;
     if !names.iter().any(|name| name == IDENTITY) {
-        if let Some(name) = names.iter().find(|name| *name != "lock" && *name != TEMPORARY) {
+        if let Some(name) = names.iter().find(|name| !["lock", TEMPORARY, packing::TEMPORARY].contains(&name.as_str())) {
             return Err(BackupError::Refused(format!("there is {name} and no backup; choose an empty directory")));
         }
         let bytes = identity::bytes(&*log.disk).map_err(|error| BackupError::Source(error.into()))?;
@@ -246,6 +247,11 @@ impl Copy<'_> {
             self.finish(true)?;
         }
         if self.file.is_none() {
+            // A commit that was too large for a segment has left it empty, and the log has it all the same.
+            for empty in self.roots.end.segment + 1..number {
+                self.file = Some(self.open(empty)?);
+                self.finish(true)?;
+            }
             self.file = Some(self.open(number)?);
         }
         let Some(file) = &mut self.file else { return Ok(()) };
@@ -259,7 +265,7 @@ impl Copy<'_> {
         let from = segment::open(self.source, number).map_err(|_| io::Error::other(format!("{} cannot be read", segment_name(number))))?;
         let to = self.target.create(TEMPORARY)?;
         to.set_len(from.header.bytes)?;
-        let copied = Copied { from, to, end: 0 };
+        let copied = Copied { from, to, end: self.place.position };
         copy_bytes(&copied, 0, SEGMENT_HEADER_BYTES as u64)?;
         Ok(copied)
     }
@@ -279,7 +285,8 @@ impl Copy<'_> {
         if let Some(kept) = kept {
             return Err(io::Error::new(io::ErrorKind::InvalidData, differs(kept, &leaves)));
         }
-        self.target.rename(TEMPORARY, &segment_name(number))?;
+        let name = if full { self.pack(&copy, &leaves)? } else { TEMPORARY };
+        self.target.rename(name, &segment_name(number))?;
         self.target.sync_directory()?;
         self.copied_upto = number;
         if !full {
@@ -290,6 +297,16 @@ impl Copy<'_> {
         Ok(None)
     }
 
+    /// Packs a full segment's copy, and reads it from there; gives its name. What was copied first goes with the next use of its name.
+    fn pack(&self, copy: &Segment, leaves: &Leaves) -> io::Result<&'static str> {
+        let packed = packing::write(&**self.target, copy, &mut |_| true).map_err(no_damage)?;
+        let read = packed.map(|packed| read_copy(&packed, self.place)).transpose().map_err(no_damage)?;
+        match read.is_some_and(|(read, _)| read == *leaves) {
+            true => Ok(packing::TEMPORARY),
+            false => Err(io::Error::other(format!("{} was not packed as it is; run the backup again", segment_name(copy.header.number)))),
+        }
+    }
+
     /// Whose fault an error of the copying is.
     fn blame(&self, error: OpenError) -> BackupError {
         match error {
@@ -297,6 +314,11 @@ impl Copy<'_> {
             error => BackupError::Source(error),
         }
     }
+}
+
+/// What the target does not give back as it was written is no damage of the source.
+fn no_damage(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::InvalidData { io::Error::other(error) } else { error }
 }
 
 fn copy_bytes(file: &Copied, offset: u64, length: u64) -> io::Result<()> {

@@ -166,6 +166,8 @@ impl<'a> Comparison<'a> {
     }
 
     fn event(&mut self, leaf: Hash) {
+        // A segment may be empty: a commit was too large for it.
+        self.close_segments();
         self.at += 1;
         for leaves in [&mut self.leaves, &mut self.run].into_iter().flatten() {
             leaves.push(leaf);

@@ -24,7 +24,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::record::{self, CommitPlace, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
+pub(crate) use super::crc::checksum;
+use super::crc::joined;
+use super::record::{self, CommitPlace, EncodedCommands, Names, StoredCommit, VARINT_BYTES_MAX, put_varint, take_varint};
 use super::remains::Remains;
 use crate::cursor::{LineageId, Position};
 use crate::read::Recorded;
@@ -34,17 +36,12 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 64;
 /// Kind, length and checksum, at most.
 pub(crate) const SECTION_HEADER_BYTES_MAX: usize = 2 * VARINT_BYTES_MAX + 4;
 const MAGIC: &[u8; 4] = b"HWFR";
-const POSITION_MAX: Position = Position::MAX / 2;
+pub(crate) const POSITION_MAX: Position = Position::MAX / 2;
 const KIND_COMMITS: u16 = 0;
 const KIND_MARKER: u16 = 1;
 const KIND_END: u16 = 2;
 const SECTION_COMMIT: u64 = 1;
 const SECTION_REMAINS: u64 = 16;
-
-/// CRC-32C, as in RFC 3720.
-pub(crate) fn checksum(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
-}
 
 /// What a frame's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +103,9 @@ pub(crate) struct FrameBuilder {
     buffer: AlignedBuffer,
     sections: u16,
     events: u32,
+    /// The checksum of what stands behind the frame's header, as far as it was made.
+    sum: u32,
+    summed_upto: usize,
     /// Of the section at hand; used again.
     header: Vec<u8>,
 }
@@ -114,7 +114,14 @@ impl FrameBuilder {
     pub(crate) fn new(mut buffer: AlignedBuffer) -> Self {
         buffer.clear();
         buffer.extend(&[0; FRAME_HEADER_BYTES]);
-        Self { buffer, sections: 0, events: 0, header: Vec::with_capacity(SECTION_HEADER_BYTES_MAX) }
+        Self {
+            buffer,
+            sections: 0,
+            events: 0,
+            sum: 0,
+            summed_upto: FRAME_HEADER_BYTES,
+            header: Vec::with_capacity(SECTION_HEADER_BYTES_MAX),
+        }
     }
 
     /// The buffer back: nothing came of the frame.
@@ -137,13 +144,13 @@ impl FrameBuilder {
     }
 
     /// Adds a commit in two parts; gives the place of its section header within the frame and the section's whole length.
-    pub(crate) fn commit(&mut self, head: &[u8], commands: &[u8], events: u32) -> (usize, usize) {
-        self.section(SECTION_COMMIT << 1, [head, commands], events)
+    pub(crate) fn commit(&mut self, head: &[u8], commands: &EncodedCommands, events: u32) -> (usize, usize) {
+        self.section(SECTION_COMMIT << 1, [head, &commands.bytes], commands.sum, events)
     }
 
     /// Adds what remains of events.
     pub(crate) fn remains(&mut self, remains: &Remains) {
-        self.section(SECTION_REMAINS << 1 | 1, [&remains.encode(), &[]], remains.event_count() as u32);
+        self.section(SECTION_REMAINS << 1 | 1, [&remains.encode(), &[]], None, remains.event_count() as u32);
     }
 
     /// Adds a section as it stood in another frame.
@@ -153,7 +160,8 @@ impl FrameBuilder {
         self.events += events;
     }
 
-    fn section(&mut self, kind: u64, payload: [&[u8]; 2], events: u32) -> (usize, usize) {
+    /// `sum`: the checksum of the second part, if somebody made it.
+    fn section(&mut self, kind: u64, payload: [&[u8]; 2], sum: Option<u32>, events: u32) -> (usize, usize) {
         let place = self.buffer.len();
         self.header.clear();
         put_varint(&mut self.header, kind);
@@ -161,11 +169,36 @@ impl FrameBuilder {
         let sum_place = place + self.header.len();
         self.header.extend_from_slice(&[0; 4]);
         [&*self.header, payload[0], payload[1]].into_iter().for_each(|part| self.buffer.extend(part));
-        let sum = checksum(&self.buffer[sum_place + 4..]);
-        self.buffer[sum_place..sum_place + 4].copy_from_slice(&sum.to_le_bytes());
+        let payload_place = sum_place + 4;
+        let whole = match sum {
+            Some(of_second) => joined(checksum(payload[0]), of_second, payload[1].len()),
+            None => checksum(&self.buffer[payload_place..]),
+        };
+        self.buffer[sum_place..payload_place].copy_from_slice(&whole.to_le_bytes());
+        if sum.is_some() {
+            self.sum_upto(payload_place);
+            self.sum = joined(self.sum, whole, self.buffer.len() - payload_place);
+            self.summed_upto = self.buffer.len();
+        }
         self.sections += 1;
         self.events += events;
         (place, self.buffer.len() - place)
+    }
+
+    fn sum_upto(&mut self, place: usize) {
+        let behind = &self.buffer[self.summed_upto..place];
+        self.sum = joined(self.sum, checksum(behind), behind.len());
+        self.summed_upto = place;
+    }
+
+    /// The checksum of the frame, whose header is there.
+    fn whole_sum(&mut self) -> u32 {
+        if self.summed_upto == FRAME_HEADER_BYTES {
+            return checksum(&self.buffer[8..]);
+        }
+        let length = self.buffer.len();
+        self.sum_upto(length);
+        joined(checksum(&self.buffer[8..FRAME_HEADER_BYTES]), self.sum, length - FRAME_HEADER_BYTES)
     }
 
     /// Writes the header, pads, and gives the frame with its checksum.
@@ -193,7 +226,7 @@ impl FrameBuilder {
         head[52..54].copy_from_slice(&self.sections.to_le_bytes());
         head[54..56].copy_from_slice(&kind.to_le_bytes());
         head[56..60].copy_from_slice(&link.to_le_bytes());
-        let sum = checksum(&self.buffer[8..]);
+        let sum = self.whole_sum();
         self.buffer[4..8].copy_from_slice(&sum.to_le_bytes());
         self.buffer.pad_to(BLOCK_BYTES);
         let header = FrameHeader::peek(&self.buffer).expect("a frame that was just made has its magic");
@@ -396,15 +429,15 @@ mod tests {
 
     const PLACE: CommitPlace = CommitPlace { lineage: LineageId([1; 16]), position: 7 };
 
-    /// A frame of two commits of one event each, whose builder was told that the second has `events`.
-    fn frame(events: u32) -> Bytes {
+    /// A commit of one event with so many bytes.
+    fn encoded(payload_bytes: usize) -> EncodedCommit {
         let event = EventData {
             name: "done".into(),
             version: 1,
             content: ContentType::Json,
             flags: EventFlags(0),
             tags: Vec::new(),
-            payload: Bytes::from_static(b"{}"),
+            payload: vec![b'x'; payload_bytes].into(),
         };
         let command = CommandRecord {
             entity: EntityKey::new("cart", "c1").unwrap(),
@@ -415,18 +448,44 @@ mod tests {
             reply: Bytes::new(),
             events: vec![event],
         };
-        let encoded = EncodedCommit::new(&Commit { commands: vec![command], ..Commit::default() });
+        EncodedCommit::new(&Commit { commands: vec![command], ..Commit::default() })
+    }
+
+    /// A frame of commits of one event each with so many bytes, whose builder was told that the last one has `events`.
+    fn frame_of(payloads: &[usize], events: u32) -> Bytes {
         let time = Timestamp::from_micros(5);
         let assigned = Assigned { id: None, time, position: PLACE.position, first_sequences: FirstSequences::of_one(1) };
-        let mut head = Vec::new();
-        encoded.put_head(&assigned, &mut head);
         let mut builder = FrameBuilder::new(AlignedBuffer::with_capacity(BLOCK_BYTES));
-        builder.commit(&head, encoded.commands(), 1);
-        builder.commit(&head, encoded.commands(), events);
+        for (number, payload_bytes) in payloads.iter().enumerate() {
+            let (encoded, mut head) = (encoded(*payload_bytes), Vec::new());
+            encoded.put_head(&assigned, &mut head);
+            builder.commit(&head, encoded.commands(), if number + 1 == payloads.len() { events } else { 1 });
+        }
         let chain = Chain { previous: 0, epoch: 3, first_position: PLACE.position, durable_upto: 0 };
         let (buffer, header) = builder.finish(chain, 512);
         assert_eq!(verify(&buffer, 3, 512), Ok(header));
         Bytes::copy_from_slice(&buffer[..header.length as usize])
+    }
+
+    fn frame(events: u32) -> Bytes {
+        frame_of(&[2, 2], events)
+    }
+
+    #[test]
+    fn large_commits_are_summed_by_those_who_append_them_and_the_sums_fit() {
+        assert!(encoded(100_000).commands().sum.is_some() && encoded(100).commands().sum.is_none());
+        for payloads in [&[100_000][..], &[2, 100_000], &[100_000, 2, 2], &[40_000, 100_000, 2, 70_000, 2]] {
+            let frame = frame_of(payloads, 1);
+            let placed = commits(&frame, PLACE.lineage).unwrap();
+            assert_eq!(placed.len(), payloads.len());
+            for PlacedCommit { commit, place, length } in placed {
+                let position = CommitPlace { position: commit.first_position, ..PLACE };
+                let Ok(Some(Section::Commit(alone))) = section(&frame.slice(place..place + length), position) else {
+                    panic!("its section is not whole")
+                };
+                assert_eq!(alone, commit);
+            }
+        }
     }
 
     #[test]

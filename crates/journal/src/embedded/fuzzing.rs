@@ -15,13 +15,14 @@ pub use evidence::{backup, proof, roots};
 
 use super::files::OpenFiles;
 use super::frame::{self, FRAME_HEADER_BYTES, checksum};
-use super::limits::SEGMENT_HEADER_BYTES;
+use super::limits::{PACKED_BLOCK_BYTES_MIN, SEGMENT_HEADER_BYTES};
+use super::packed;
 use super::paged::PageWriter;
 use super::read_only::ReadOnlyJournal;
 use super::record::take_varint;
 use super::registers::RegisterTable;
 use super::seal::SealedIndex;
-use super::segment::{SegmentHeader, seal_name, segment_name};
+use super::segment::{self, SegmentHeader, seal_name, segment_name};
 use super::{EmbeddedJournal, Options, PlantedBug, identity, verify};
 use crate::cursor::{Cursor, LineageId};
 use crate::key::KeyHash;
@@ -30,6 +31,8 @@ use crate::sim::{SimClock, SimDisk, SimRandom};
 
 /// Bytes of the segments that inputs become, at most.
 const SEGMENT_BYTES: usize = 64 * 1024;
+/// Bytes of an image that are read, at most.
+const IMAGE_BYTES: u64 = 1024 * 1024;
 
 /// The input without its first byte, and whether its checksums are to be mended.
 fn split(input: &[u8]) -> Option<(bool, Vec<u8>)> {
@@ -135,6 +138,59 @@ fn mend_chain(bytes: &mut [u8], epoch: u64) {
     }
 }
 
+/// A packed segment: opened, salvaged, and its image read in pieces and at once.
+pub fn packed(input: &[u8]) {
+    let Some((mend, mut bytes)) = split(input) else { return };
+    if mend {
+        mend_packed(&mut bytes);
+    }
+    let disk = disk(&segment_name(1), &bytes);
+    black_box((packed::saved(&*disk, 1).is_ok(), packed::copy_fault(&*disk, 1).is_ok()));
+    let opened = segment::open(&*disk, 1).map(|segment| segment.file);
+    for file in opened.into_iter().chain(segment::image(&*disk, 1)) {
+        let length = file.len().expect("a simulated disk has lengths");
+        // Blocks of zeros cost a file eight bytes each: what it says of itself may be large, and is not read whole here.
+        let mut all = vec![0; length.min(IMAGE_BYTES) as usize];
+        let whole = file.read_at(&mut all, 0).is_ok();
+        for (at, piece) in all.chunks(700).enumerate() {
+            let mut read = vec![0; piece.len()];
+            let given = file.read_at(&mut read, at as u64 * 700).is_ok();
+            assert!(!whole || given && read == piece, "the same bytes, however they are asked for");
+        }
+        assert!(file.read_at(&mut [0], length).is_err());
+    }
+}
+
+/// Makes a header, its table and the copy of both fit what follows.
+fn mend_packed(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().max(SEGMENT_HEADER_BYTES), 0);
+    let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    bytes[..8].copy_from_slice(b"HWPACKD\x01");
+    bytes[16..24].copy_from_slice(&1u64.to_le_bytes());
+    let count = (word(bytes, 60) as usize).min((bytes.len() - SEGMENT_HEADER_BYTES) / 8);
+    let block_bytes = if word(bytes, 56) == 0 { PACKED_BLOCK_BYTES_MIN as u32 } else { word(bytes, 56) };
+    let image = (count as u64 * u64::from(block_bytes)).saturating_sub(u64::from(bytes[32]));
+    bytes[32..40].copy_from_slice(&image.to_le_bytes());
+    bytes[56..60].copy_from_slice(&block_bytes.to_le_bytes());
+    bytes[60..64].copy_from_slice(&(count as u32).to_le_bytes());
+    let (table, mut at) = (SEGMENT_HEADER_BYTES..SEGMENT_HEADER_BYTES + 8 * count, SEGMENT_HEADER_BYTES + 8 * count);
+    for row in table.clone().step_by(8) {
+        let end = (at + word(bytes, row) as usize).min(bytes.len());
+        let sum = checksum(&bytes[at..end]);
+        bytes[row..row + 4].copy_from_slice(&((end - at) as u32).to_le_bytes());
+        bytes[row + 4..row + 8].copy_from_slice(&sum.to_le_bytes());
+        at = end;
+    }
+    bytes.truncate(at);
+    let sum = checksum(&bytes[table.clone()]);
+    bytes[64..68].copy_from_slice(&sum.to_le_bytes());
+    bytes[8..12].fill(0);
+    let sum = checksum(&bytes[..SEGMENT_HEADER_BYTES]);
+    bytes[8..12].copy_from_slice(&sum.to_le_bytes());
+    let (header, table) = (bytes[..SEGMENT_HEADER_BYTES].to_vec(), bytes[table].to_vec());
+    bytes.extend([table, header].concat());
+}
+
 /// A seal: the first 16 bytes are a hash that is looked up in it.
 pub fn seal(input: &[u8]) {
     let Some((mend, bytes)) = split(input) else { return };
@@ -182,6 +238,16 @@ pub fn cursor(input: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mended_packed_segment_opens() {
+        let mut bytes = vec![0; SEGMENT_HEADER_BYTES + 8 + 100];
+        bytes[60] = 1;
+        bytes[SEGMENT_HEADER_BYTES] = 100;
+        mend_packed(&mut bytes);
+        let disk = disk(&segment_name(1), &bytes);
+        assert!(segment::open(&*disk, 1).is_ok_and(|segment| segment.header.bytes == PACKED_BLOCK_BYTES_MIN));
+    }
 
     /// What a fuzzer begins with must reach the decoders' insides, or it would begin with nothing.
     #[test]

@@ -8,7 +8,7 @@ use std::io;
 
 use super::frame::{Chain, FrameBuilder, SECTION_HEADER_BYTES_MAX};
 use super::limits::{FRAME_BYTES_TARGET, REMAINS_BYTES_TARGET, SEGMENT_HEADER_BYTES};
-use super::record::StoredCommit;
+use super::record::{EncodedCommands, StoredCommit};
 use super::remains::Remains;
 use super::segment::{LogPlace, SegmentHeader};
 use crate::cursor::Position;
@@ -56,9 +56,9 @@ impl ImageWriter {
     }
 
     /// Takes a commit in two encoded parts.
-    pub(crate) fn commit(&mut self, head: &[u8], commands: &[u8], events: u64) -> io::Result<()> {
+    pub(crate) fn commit(&mut self, head: &[u8], commands: &EncodedCommands, events: u64) -> io::Result<()> {
         self.put_remains()?;
-        self.make_room(SECTION_HEADER_BYTES_MAX + head.len() + commands.len())?;
+        self.make_room(SECTION_HEADER_BYTES_MAX + head.len() + commands.bytes.len())?;
         self.frame.commit(head, commands, events as u32);
         self.position += events;
         Ok(())

@@ -29,6 +29,16 @@ pub const OPEN_FILES_MAX: usize = 128;
 pub const COLD_HEADS_MAX: usize = 262_144;
 /// Bytes that a reader takes from the disk at once.
 pub const READ_BYTES: usize = 1024 * 1024;
+/// Bytes of a block of a packed segment, at most: larger ones become little smaller, and cost a read of one event more.
+pub const PACKED_BLOCK_BYTES: u64 = 64 * 1024;
+/// Bytes of a block of a packed segment, at least.
+pub const PACKED_BLOCK_BYTES_MIN: u64 = 4 * 1024;
+/// Unpacked blocks that an open packed segment keeps for the reads to come.
+pub const PACKED_BLOCKS_KEPT: usize = 2;
+/// Sealed segments that are not packed yet, the last ones: what was written lately is read most.
+pub const PACK_BEHIND: usize = 2;
+/// The level of Zstandard that segments are packed with.
+pub const PACK_LEVEL: i32 = 3;
 /// Bytes of frames that a scan decodes at once: what fits a core's own cache, with the events made of it.
 pub const CHUNK_BYTES: usize = 256 * 1024;
 /// Keys that a listing takes at once.
@@ -64,3 +74,6 @@ const _: () = assert!(SEGMENT_BYTES_MAX < u32::MAX as u64, "offsets within a seg
 const _: () = assert!(FRAME_BYTES_TARGET as u64 <= SEGMENT_BYTES_MIN);
 const _: () = assert!((FRAME_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
 const _: () = assert!(SPLIT_BYTES_MIN < FRAME_BYTES_TARGET);
+const _: () = assert!((READ_BYTES as u64).is_multiple_of(PACKED_BLOCK_BYTES), "a read holds whole blocks");
+const _: () = assert!(PACKED_BLOCK_BYTES.is_power_of_two() && PACKED_BLOCK_BYTES_MIN.is_power_of_two());
+const _: () = assert!(PACKED_BLOCKS_KEPT > 0 && PACKED_BLOCK_BYTES as usize * PACKED_BLOCKS_KEPT * OPEN_FILES_MAX <= 16 * 1024 * 1024);

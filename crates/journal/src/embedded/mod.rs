@@ -9,7 +9,7 @@
 //! upkeep: next segment prepared, last one sealed                                                               readers <────┘
 //! ```
 //!
-//! Files: `lineage.json` (`identity`), `NNNNNNNNNN.segment` (`segment`, `frame`, `record`), `NNNNNNNNNN.seal` (`seal`),
+//! Files: `lineage.json` (`identity`), `NNNNNNNNNN.segment` (`segment`, `packed`, `frame`, `record`), `NNNNNNNNNN.seal` (`seal`),
 //! `registers.log` (`registers`), `*.aside` (tails of writes that were never acknowledged), `lock`. `docs/format.md` draws them.
 //!
 //! Limits: one segment is at most 64 MiB, a frame 12 MiB; a new journal takes 3 MiB.
@@ -21,6 +21,7 @@ mod backup;
 mod bulk;
 mod check;
 mod compact;
+mod crc;
 mod durable_log;
 mod evidence;
 mod files;
@@ -37,6 +38,8 @@ mod leaf;
 pub mod limits;
 mod lookup;
 mod merkle;
+mod packed;
+mod packing;
 mod paged;
 mod pipeline;
 mod pool;
@@ -247,6 +250,11 @@ impl EmbeddedJournal {
     /// How many bytes a second the scrub reads from now on; 0: it only runs when it is asked to.
     pub fn set_scrub_rate(&self, bytes_a_second: u64) {
         self.shared.scrub.set_rate(bytes_a_second);
+    }
+
+    /// Whether the scrub packs segments from now on; what is packed stays so.
+    pub fn set_packing(&self, packs: bool) {
+        self.shared.scrub.set_packing(packs);
     }
 
     /// Takes no more commits, writes what waits and the marker, and stops the threads. What is appended later is refused.

@@ -13,7 +13,7 @@ use super::frame::checksum;
 use crate::seams::DiskFile;
 
 const PAGE_BYTES: usize = 4096;
-const PAYLOAD_BYTES: usize = PAGE_BYTES - 4;
+pub(super) const PAYLOAD_BYTES: usize = PAGE_BYTES - 4;
 
 /// Collects bytes and cuts them into pages.
 #[derive(Default)]

@@ -211,9 +211,9 @@ impl Commits<'_> {
     fn load(&mut self) -> Result<(), ReadError> {
         let stretch = &self.journal.survey.stretches[self.stretch];
         if self.open.is_none() {
-            match self.journal.disk.open(&segment_name(stretch.header.number)) {
+            match segment::image(&*self.journal.disk, stretch.header.number) {
                 Ok(file) => {
-                    let segment = Segment { header: stretch.header, file: file.into() };
+                    let segment = Segment { header: stretch.header, file };
                     self.open = Some((segment, Walk::lenient(segment::LogPlace::BEGINNING), stretch.bytes.start));
                 }
                 Err(error) => return Err(self.changed(stretch.positions.end - 1, &error.to_string())),

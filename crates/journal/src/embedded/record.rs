@@ -22,6 +22,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
+use super::crc::checksum;
 use crate::commit::{CommandId, CommandRecord, Commit, CommitId, ContentType, Context, EventData, EventFlags, EventId, Fingerprint, Tag};
 use crate::cursor::{LineageId, Position};
 use crate::key::{EntityKey, short_hash};
@@ -89,24 +90,33 @@ impl FromIterator<u64> for FirstSequences {
     }
 }
 
+/// From so many bytes on, a commit's checksum is made by whoever appends it.
+const SUMMED_BYTES_MIN: usize = 32 * 1024;
+
 /// A commit's bytes but for its head, which only the sequencer knows.
 pub(crate) struct EncodedCommit {
-    commands: Vec<u8>,
+    commands: EncodedCommands,
     command_count: usize,
+}
+
+/// The commands of a commit.
+pub(crate) struct EncodedCommands {
+    pub(crate) bytes: Vec<u8>,
+    /// Their checksum, if they are many bytes.
+    pub(crate) sum: Option<u32>,
 }
 
 impl EncodedCommit {
     pub(crate) fn new(commit: &Commit) -> Self {
-        let mut encoder = Self { commands: Vec::with_capacity(estimate(commit)), command_count: commit.commands.len() };
-        for command in &commit.commands {
-            encoder.command(command);
-        }
-        encoder
+        let mut bytes = Vec::with_capacity(estimate(commit));
+        commit.commands.iter().for_each(|command| put_command(&mut bytes, command));
+        let sum = (bytes.len() >= SUMMED_BYTES_MIN).then(|| checksum(&bytes));
+        Self { commands: EncodedCommands { bytes, sum }, command_count: commit.commands.len() }
     }
 
     /// Bytes of the whole payload, at most.
     pub(crate) fn bytes_max(&self) -> usize {
-        HEAD_BYTES_MAX + self.command_count * VARINT_BYTES_MAX + self.commands.len()
+        HEAD_BYTES_MAX + self.command_count * VARINT_BYTES_MAX + self.commands.bytes.len()
     }
 
     /// Adds what goes in front of the commands.
@@ -120,29 +130,28 @@ impl EncodedCommit {
         assigned.first_sequences.iter().for_each(|sequence| put_varint(head, sequence));
     }
 
-    pub(crate) fn commands(&self) -> &[u8] {
+    pub(crate) fn commands(&self) -> &EncodedCommands {
         &self.commands
     }
+}
 
-    fn command(&mut self, command: &CommandRecord) {
-        // The body is written behind a gap for its own length, which then moves up against it: lengths are short.
-        let bytes = &mut self.commands;
-        let gap = bytes.len();
-        bytes.extend_from_slice(&[0; LENGTH_GAP]);
-        let body = bytes.len();
-        put_text(bytes, command.entity.tenant());
-        put_text(bytes, command.entity.kind());
-        put_text(bytes, command.entity.id());
-        bytes.extend_from_slice(&command.id.0);
-        put_text(bytes, &command.name);
-        put_context(bytes, command);
-        put_bytes(bytes, &command.reply);
-        put_varint(bytes, command.events.len() as u64);
-        for event in &command.events {
-            put_event(bytes, event);
-        }
-        close_gap(bytes, gap, body);
+fn put_command(bytes: &mut Vec<u8>, command: &CommandRecord) {
+    // The body is written behind a gap for its own length, which then moves up against it: lengths are short.
+    let gap = bytes.len();
+    bytes.extend_from_slice(&[0; LENGTH_GAP]);
+    let body = bytes.len();
+    put_text(bytes, command.entity.tenant());
+    put_text(bytes, command.entity.kind());
+    put_text(bytes, command.entity.id());
+    bytes.extend_from_slice(&command.id.0);
+    put_text(bytes, &command.name);
+    put_context(bytes, command);
+    put_bytes(bytes, &command.reply);
+    put_varint(bytes, command.events.len() as u64);
+    for event in &command.events {
+        put_event(bytes, event);
     }
+    close_gap(bytes, gap, body);
 }
 
 fn put_context(bytes: &mut Vec<u8>, command: &CommandRecord) {
@@ -598,7 +607,7 @@ mod tests {
         let encoded = EncodedCommit::new(&commit());
         let mut bytes = Vec::new();
         encoded.put_head(assigned, &mut bytes);
-        bytes.extend_from_slice(encoded.commands());
+        bytes.extend_from_slice(&encoded.commands().bytes);
         assert!(bytes.len() <= encoded.bytes_max());
         bytes
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::files::OpenFiles;
 use super::index::SegmentIndex;
 use super::limits::SEGMENT_HEADER_BYTES;
+use super::packed;
 use super::seal::SealedIndex;
 use super::sealed::SealedSegment;
 use super::segment::{self, FLAG_COMPACTED, HeaderFault, LogPlace, Segment, SegmentHeader, seal_name, segment_name};
@@ -166,7 +167,7 @@ impl Found {
             }
         }
         if self.durable_upto < self.end.position {
-            return Ok(());
+            return refuse_packed(&*files.disk, &rest[self.active..]);
         }
         let (number, end) = (rest[self.active].header.number, self.end);
         let place = format!(
@@ -216,6 +217,18 @@ fn open_all(disk: &Arc<dyn Disk>, numbers: &[u64], lineage: &Lineage) -> Result<
         segments.push(segment);
     }
     Ok(segments)
+}
+
+/// A segment is packed when the log goes on far behind it: a log that ends in one has lost what came after.
+fn refuse_packed(disk: &dyn Disk, rest: &[Segment]) -> Result<(), OpenError> {
+    for segment in rest {
+        let number = segment.header.number;
+        if packed::saved(disk, number)?.is_some() {
+            let place = format!("the log ends in {}, which is packed: segments behind it are missing or damaged", segment_name(number));
+            return Err(OpenError::Damaged { place });
+        }
+    }
+    Ok(())
 }
 
 /// The leading segments that have valid seals which follow each other, and where the log stands after them.

@@ -4,7 +4,7 @@
 //! Its own thread, at a bounded rate, away from the path of writes. Roots go first, in the order of the log. A pass reads every sealed
 //! segment frame by frame, makes its leaves again and compares them with what is kept, then reads its seal. What it finds it
 //! tells ([`ScrubStatus`]); it repairs nothing and fails no read. An error of the disk while a root is written is final, as
-//! every failed write is; a lack of room passes.
+//! every failed write is; a lack of room passes. What a pass has found whole, and is not among the last ones, it packs (`packing`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -16,10 +16,11 @@ use super::limits::{
     COMPACT_BYTES_A_SECOND, ROOTS_BYTES_A_SECOND, SCRUB_ASKED_BYTES_A_SECOND, SCRUB_BYTES_A_SECOND, SCRUB_DAMAGE_MAX, SCRUB_REST,
 };
 use super::merkle::Leaves;
+use super::packing::Pace;
 use super::pipeline::Shared;
 use super::roots::{RootLog, RootRecord, Roots};
 use super::sealed::SealedSegment;
-use super::segment::{LogPlace, seal_name};
+use super::segment::{LogPlace, Segment, seal_name};
 use super::upkeep::is_full;
 use super::walk::Walk;
 use crate::scrub::ScrubStatus;
@@ -37,6 +38,9 @@ struct State {
     status: ScrubStatus,
     /// By segment, so that a later pass says it anew.
     damage: BTreeMap<u64, String>,
+    /// What each packed segment spares.
+    packed: BTreeMap<u64, u64>,
+    packs: bool,
     asked: bool,
     compactions: VecDeque<Asked>,
     /// Something changed since the thread looked.
@@ -50,6 +54,8 @@ impl Scrub {
         let state = State {
             status: ScrubStatus::default(),
             damage: BTreeMap::new(),
+            packed: BTreeMap::new(),
+            packs: true,
             asked: false,
             compactions: VecDeque::new(),
             news: false,
@@ -61,7 +67,8 @@ impl Scrub {
 
     pub(crate) fn status(&self) -> ScrubStatus {
         let state = self.lock();
-        ScrubStatus { damage: state.damage.values().cloned().collect(), ..state.status.clone() }
+        let packed = (state.packed.len() as u64, state.packed.values().sum());
+        ScrubStatus { damage: state.damage.values().cloned().collect(), packed, ..state.status.clone() }
     }
 
     /// Wants a pass now.
@@ -101,6 +108,31 @@ impl Scrub {
         (state.bytes_a_second, state.news) = (bytes_a_second, true);
         drop(state);
         self.wake.notify_all();
+    }
+
+    /// Whether passes pack segments from now on.
+    pub(crate) fn set_packing(&self, packs: bool) {
+        self.lock().packs = packs;
+    }
+
+    /// A pass begins, with so many segments packed.
+    pub(super) fn begin_with(&self, packed: BTreeMap<u64, u64>) {
+        let mut state = self.lock();
+        (state.packed, state.status.not_packed) = (packed, None);
+    }
+
+    pub(super) fn wants_packed(&self, segment: u64) -> bool {
+        let state = self.lock();
+        state.packs && !state.packed.contains_key(&segment)
+    }
+
+    /// A segment was packed, which spares so many bytes, or could not be.
+    pub(super) fn packed(&self, segment: u64, outcome: Result<u64, String>) {
+        let mut state = self.lock();
+        match outcome {
+            Ok(saved) => drop(state.packed.insert(segment, saved)),
+            Err(why) => state.status.not_packed = Some(why),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -166,11 +198,13 @@ pub(crate) struct Scrubber {
     compaction: Option<Compaction>,
 }
 
-struct Pass {
+pub(super) struct Pass {
     /// In `sealed`.
-    next: usize,
-    kept: Vec<RootRecord>,
+    pub(super) next: usize,
+    pub(super) kept: Vec<RootRecord>,
     bytes_a_second: u64,
+    /// No room for a packed segment, or a disk that refuses it: the next pass tries again.
+    pub(super) packs_no_more: bool,
 }
 
 /// What a step was.
@@ -180,9 +214,6 @@ pub(crate) enum Step {
     Idle,
     Closed,
 }
-
-/// Hears of bytes that were read, and waits; false: stop.
-type Pace<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 impl Shared {
     pub(crate) fn scrub_loop(&self) {
@@ -292,10 +323,16 @@ impl Shared {
             (status.running, status.passes, status.ended) = (false, status.passes + 1, Some(ended));
             return Step::Worked;
         };
-        let rate = pass.bytes_a_second;
+        // Whoever asked for the next pass waits for this one too.
+        let rate = if self.scrub.lock().asked { SCRUB_ASKED_BYTES_A_SECOND } else { pass.bytes_a_second };
         let mut pace = |bytes| at_once || self.scrub.pace(bytes, rate);
         let Some(fault) = examine(sealed, pass.next, pass.kept.get(pass.next), &mut pace) else { return Step::Closed };
+        let fault = fault.or_else(|| self.packed_fault(segment.number()));
+        let whole = fault.is_none();
         self.scrub.found(segment.number(), fault);
+        if whole && !self.pack(pass, sealed, &mut pace) {
+            return Step::Closed;
+        }
         pass.next += 1;
         let status = &mut self.scrub.lock().status;
         status.segments_read += 1;
@@ -317,7 +354,9 @@ impl Shared {
         let asked = std::mem::take(&mut state.asked);
         (state.status.running, state.status.progress) = (true, (0, sealed.len() as u64));
         let bytes_a_second = if asked { SCRUB_ASKED_BYTES_A_SECOND } else { state.bytes_a_second };
-        scrubber.pass = Some(Pass { next: 0, kept, bytes_a_second });
+        scrubber.pass = Some(Pass { next: 0, kept, bytes_a_second, packs_no_more: false });
+        drop(state);
+        self.look_for_packed(sealed);
         Step::Worked
     }
 }
@@ -339,14 +378,19 @@ fn examine(sealed: &[Arc<SealedSegment>], nth: usize, kept: Option<&RootRecord>,
 /// # Errors
 /// `InvalidData` where the segment is not what its seal says; else the disk's.
 fn leaves_of_sealed(sealed: &[Arc<SealedSegment>], nth: usize, pace: Pace<'_>) -> io::Result<Option<Leaves>> {
+    leaves_in(&sealed[nth].open_anew()?, sealed, nth, pace)
+}
+
+/// The same of a file that is to be that segment.
+pub(super) fn leaves_in(segment: &Segment, sealed: &[Arc<SealedSegment>], nth: usize, pace: Pace<'_>) -> io::Result<Option<Leaves>> {
     let (summary, before) = (sealed[nth].summary(), nth.checked_sub(1).map(|before| sealed[before].summary()));
     let chain = before.map_or(0, |before| before.chain);
     let mut walk = Walk::strict(LogPlace { offset: 0, chain, position: summary.first_position, durable_upto: 0 });
-    let (segment, mut run) = (sealed[nth].open_anew()?, Leaves::from(summary.first_position - 1));
+    let mut run = Leaves::from(summary.first_position - 1);
     let mut at = walk.enter();
     while at < summary.end_offset {
         let from = at;
-        match walk.next(&segment, &mut at)? {
+        match walk.next(segment, &mut at)? {
             Some(frame) if frame.follows && frame.offset == from => {
                 frame.leaves().into_iter().for_each(|leaf| run.push(leaf));
             }

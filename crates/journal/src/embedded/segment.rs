@@ -7,7 +7,8 @@
 //! `checksum` is CRC-32C over all 512 bytes, itself as zeros; the last byte of the magic is the format's version; `epoch` is random, new
 //! with each preparation.
 //! A segment is written with zeros and synced under a temporary name, so that a later write into it needs no change of extents, then
-//! renamed, then its directory is synced: under its own name it is always whole. Names are `NNNNNNNNNN.segment`, from 1.
+//! renamed, then its directory is synced: under its own name it is always whole. Names are `NNNNNNNNNN.segment`, from 1. One that was sealed
+//! long ago may stand there packed (`packed`): whoever opens it reads the same bytes at the same offsets.
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 
 use super::frame::{self, FRAME_HEADER_BYTES, FrameFault, FrameHeader, checksum};
 use super::limits::{FRAME_BYTES_MAX, SEGMENT_HEADER_BYTES};
+use super::packed::{self, PackedFile};
 use super::sequencer::PlantedBug;
 use crate::cursor::{LineageId, Position};
 use crate::seams::{AlignedBuffer, BLOCK_BYTES, Disk, DiskFile};
@@ -158,6 +160,9 @@ pub(crate) fn open(disk: &dyn Disk, number: u64) -> Result<Segment, HeaderFault>
         io::ErrorKind::UnexpectedEof => HeaderFault::Damaged,
         _ => HeaderFault::Disk(error),
     })?;
+    if packed::is_packed(&bytes) {
+        return open_packed(PackedFile::open(file, &bytes)?, number);
+    }
     let header = SegmentHeader::decode(&bytes)?;
     if header.number != number {
         return Err(HeaderFault::Damaged);
@@ -169,13 +174,29 @@ pub(crate) fn open(disk: &dyn Disk, number: u64) -> Result<Segment, HeaderFault>
     Ok(Segment { header, file: file.into() })
 }
 
+fn open_packed(file: PackedFile, number: u64) -> Result<Segment, HeaderFault> {
+    let header = file.header();
+    if header.number == number { Ok(Segment { header, file: Arc::new(file) }) } else { Err(HeaderFault::Damaged) }
+}
+
+/// The bytes of a segment, packed or not, as far as they can be read: for those who know its header, or do without.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn image(disk: &dyn Disk, number: u64) -> io::Result<Arc<dyn DiskFile>> {
+    match PackedFile::salvage(disk.open(&segment_name(number))?) {
+        Ok(packed) => Ok(Arc::new(packed)),
+        Err(raw) => Ok(raw.into()),
+    }
+}
+
 /// Opens what can be read of a segment whose header is damaged or whose end is missing. The epoch is that of its first valid frame,
 /// because all frames of a file have one.
 ///
 /// # Errors
 /// The disk's. `None`: it has no valid frame.
 pub(crate) fn salvage(disk: &dyn Disk, number: u64, lineage: LineageId) -> io::Result<Option<Segment>> {
-    let file: Arc<dyn DiskFile> = disk.open(&segment_name(number))?.into();
+    let file = image(disk, number)?;
     let bytes = file.len()? / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
     let mut segment = Segment { header: SegmentHeader { number, epoch: 0, bytes, lineage, flags: 0 }, file };
     let mut block = [0; BLOCK_BYTES];

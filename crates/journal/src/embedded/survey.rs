@@ -17,6 +17,7 @@ use std::sync::Arc;
 use super::OpenError;
 use super::files::OpenFiles;
 use super::limits::SEGMENT_HEADER_BYTES;
+use super::packed;
 use super::seal::SealedIndex;
 use super::segment::{self, HeaderFault, LogPlace, Segment, SegmentHeader, segment_name};
 use super::walk::{Walk, WholeFrame};
@@ -165,7 +166,12 @@ impl Surveyor {
                 self.fault(number, 0..segment.header.bytes, "the file belongs to another journal");
                 Ok(None)
             }
-            Ok(segment) => Ok(Some(segment)),
+            Ok(segment) => {
+                if let Some(why) = packed::copy_fault(disk, number)? {
+                    self.fault(number, 0..0, why);
+                }
+                Ok(Some(segment))
+            }
             Err(HeaderFault::TooNew(version)) => Err(OpenError::TooNew { version }),
             Err(HeaderFault::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
                 self.fault(number, 0..0, "the file is missing");
@@ -174,7 +180,7 @@ impl Surveyor {
             Err(HeaderFault::Cut { header, bytes }) => {
                 self.fault(number, bytes..header.bytes, "the end of the file is missing");
                 let cut = SegmentHeader { bytes: bytes / BLOCK_BYTES as u64 * BLOCK_BYTES as u64, ..header };
-                let file = disk.open(&segment_name(number))?.into();
+                let file = segment::image(disk, number)?;
                 Ok((header.lineage == self.lineage).then_some(Segment { header: cut, file }))
             }
             Err(HeaderFault::Damaged) => {
@@ -219,7 +225,12 @@ impl Surveyor {
 
     fn take_unreadable(&mut self, number: u64) {
         for (at, error) in self.walk.unreadable.as_mut().map(std::mem::take).unwrap_or_default() {
-            self.fault(number, at..at + BLOCK_BYTES as u64, &format!("the disk does not give it: {error}"));
+            let why = match error.kind() {
+                // A packed block says itself what is wrong with it.
+                io::ErrorKind::InvalidData => error.to_string(),
+                _ => format!("the disk does not give it: {error}"),
+            };
+            self.fault(number, at..at + BLOCK_BYTES as u64, &why);
         }
     }
 

@@ -99,3 +99,24 @@ fn a_disk_is_called_full_only_when_a_commit_was_refused() {
     }
     assert!(taken > 5, "{taken}");
 }
+
+/// Whoever only asks, as a probe of health does, lets the journal look for room: nobody has to risk a command for it.
+#[test]
+fn a_disk_with_room_again_is_no_more_full_although_nobody_appends() {
+    let disk = Arc::new(SimDisk::new(5));
+    let mut run = Run::new(5, PlantedBug::None);
+    let (journal, stepper) = open(&disk, Arc::new(SimRandom::new(5)), PlantedBug::None).unwrap();
+    stepper.settle();
+    disk.set_capacity(Some(used(&disk)));
+    while !journal.is_full() {
+        let (_, answer) = run.append(&journal);
+        stepper.settle();
+        drop(now(answer).unwrap());
+    }
+    stepper.settle();
+    assert!(journal.is_full(), "it has looked, and there is none");
+    disk.set_capacity(None);
+    assert!(journal.is_full(), "who asks is told what was found last, and lets it look again");
+    stepper.settle();
+    assert!(!journal.is_full());
+}

@@ -15,6 +15,7 @@ mod flips;
 mod found;
 mod full;
 mod machine;
+mod packed;
 mod panics;
 mod planted;
 mod salvage;

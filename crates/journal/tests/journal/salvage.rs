@@ -12,6 +12,7 @@ use headwater_journal::{Cursor, Journal as _, ReadError, ReadMode, Recorded, Sel
 
 use crate::crashes::{self, Run, open};
 use crate::damage::{journal, stride};
+use crate::sim::raw;
 
 /// A frame as `docs/format.md` draws it, found without the engine.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub(crate) fn frames_of(disk: &SimDisk) -> Vec<Frame> {
     names.sort();
     let mut frames = Vec::new();
     for segment in names {
-        let bytes = content(disk, &segment);
+        let bytes = raw::image(&content(disk, &segment));
         let word = |at: usize| u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()));
         let mut at = 512;
         while bytes.get(at..at + 4) == Some(b"HWFR") {

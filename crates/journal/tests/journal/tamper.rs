@@ -1,6 +1,6 @@
 //! Tamper evidence against somebody who can write to the directory, knows the format and mends every checksum: what a reader gets
 //! changed in any way is found, by a root that was kept elsewhere; and by the roots beside the log, unless these are made anew too.
-//! `HEADWATER_TAMPER_ROUNDS` sets how many random changes are tried (10,000 unless it says otherwise).
+//! `HEADWATER_TAMPER_ROUNDS` sets how many random changes are tried (10,000 unless it says otherwise), `HEADWATER_SIM_SEED` which.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use headwater_journal::{
 
 use crate::crashes::{self, now};
 use crate::salvage::content;
+use crate::sim::setting;
 
 const ROOTS: &str = "roots.log";
 
@@ -53,10 +54,17 @@ fn options(disk: &Arc<SimDisk>) -> Options {
     }
 }
 
+/// What an attacker changes lies in the plain: a packed segment is unpacked, changed and packed again as easily.
+fn opened(disk: &Arc<SimDisk>) -> (EmbeddedJournal, Stepper) {
+    let (journal, stepper) = EmbeddedJournal::open_stepped(options(disk)).unwrap();
+    journal.set_packing(false);
+    (journal, stepper)
+}
+
 /// A journal with these commits, its marker written, its roots kept. The same seed makes the same history every time.
 fn journal_of(commits: impl IntoIterator<Item = Commit>) -> Arc<SimDisk> {
     let disk = Arc::new(SimDisk::new(7));
-    let (journal, stepper) = EmbeddedJournal::open_stepped(options(&disk)).unwrap();
+    let (journal, stepper) = opened(&disk);
     for commit in commits {
         let answer = journal.append(commit);
         stepper.settle();
@@ -242,8 +250,8 @@ fn every_byte_of_a_log_changed_with_fitting_checksums_is_found() {
 
 #[test]
 fn random_changes_with_fitting_checksums_are_found() {
-    let rounds = std::env::var("HEADWATER_TAMPER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(10_000);
-    let (target, dice, mut changed) = (Target::new(), SimRandom::new(41), 0u64);
+    let (seed, rounds) = (setting("HEADWATER_SIM_SEED", 41), setting("HEADWATER_TAMPER_ROUNDS", 10_000));
+    let (target, dice, mut changed) = (Target::new(), SimRandom::new(seed), 0u64);
     for round in 0..rounds {
         let mut segments = target.segments.clone();
         for _ in 0..1 + dice.below(4) {
@@ -260,8 +268,9 @@ fn random_changes_with_fitting_checksums_are_found() {
             segments[nth].truncate(target.segments[nth].len());
         }
         mend(&mut segments);
-        changed += u64::from(target.check(&segments, &format!("round {round}")));
+        changed += u64::from(target.check(&segments, &format!("seed {seed}, round {round}")));
     }
+    println!("seed {seed}: {rounds} changes, {changed} of them change what a reader gets, all found");
     assert!(changed > rounds / 2, "only {changed} of {rounds} changes meant anything");
 }
 
@@ -317,7 +326,7 @@ fn a_log_that_is_written_anew_otherwise_is_found() {
 #[test]
 fn a_root_is_found_again_after_the_log_has_gone_on() {
     let disk = Arc::new(SimDisk::new(7));
-    let (journal, stepper) = EmbeddedJournal::open_stepped(options(&disk)).unwrap();
+    let (journal, stepper) = opened(&disk);
     let mut taken = Vec::new();
     for number in 0..40 {
         let answer = journal.append(commit(number));
@@ -375,7 +384,7 @@ fn a_damaged_log_of_roots_is_said_and_made_again() {
         let copy = Arc::new(target.disk.crash());
         copy.rot(ROOTS, at, 2).unwrap();
         let torn = damage(&copy, None).is_empty();
-        let (journal, stepper) = EmbeddedJournal::open_stepped(options(&copy)).unwrap();
+        let (journal, stepper) = opened(&copy);
         stepper.scrub();
         let told = journal.scrub_status().unwrap().damage;
         assert!(torn || told.len() == 1 && told[0].contains("roots-1.aside"), "byte {at}: {told:?}");
@@ -385,13 +394,37 @@ fn a_damaged_log_of_roots_is_said_and_made_again() {
     }
 }
 
+/// Somebody who changes it and mends its checksums: each record follows from those before it, by its root and its link.
+#[test]
+fn a_log_of_roots_that_is_changed_with_fitting_checksums_is_said() {
+    let target = Target::new();
+    let log = content(&target.disk, ROOTS);
+    let (mut at, mut changed) = (8, 0);
+    while at < log.len() {
+        let end = at + 8 + u32::from_le_bytes(log[at + 4..at + 8].try_into().unwrap()) as usize;
+        // Behind the kind: a record of another kind is passed over.
+        for byte in at + 9..end {
+            let mut forged = log.clone();
+            forged[byte] ^= 1 << (byte % 8);
+            let right = crc(&forged[at + 4..end]);
+            forged[at..at + 4].copy_from_slice(&right.to_le_bytes());
+            let copy = Arc::new(target.disk.crash());
+            copy.create(ROOTS).unwrap().write_at(&forged, 0).unwrap();
+            assert!(!damage(&copy, None).is_empty(), "byte {byte}");
+            changed += 1;
+        }
+        at = end;
+    }
+    assert!(changed > 200, "{changed}");
+}
+
 #[test]
 fn segments_that_an_older_version_sealed_get_their_roots() {
     let target = Target::new();
     let copy = Arc::new(target.disk.crash());
     copy.remove(ROOTS).unwrap();
     assert_eq!(damage(&copy, Some(&target.root)), Vec::<String>::new());
-    let (journal, stepper) = EmbeddedJournal::open_stepped(options(&copy)).unwrap();
+    let (journal, stepper) = opened(&copy);
     stepper.scrub();
     let roots = journal.scrub_status().unwrap().roots;
     assert!(roots.0 > 1 && roots.0 == roots.1, "{roots:?}");
@@ -407,7 +440,7 @@ fn a_bit_that_rots_at_rest_is_found_in_one_pass_and_no_other_read_fails() {
     for nth in 0..target.segments.len() {
         for offset in (512..target.used(nth) as u64).step_by(97) {
             let copy = Arc::new(target.disk.crash());
-            let (journal, stepper) = EmbeddedJournal::open_stepped(options(&copy)).unwrap();
+            let (journal, stepper) = opened(&copy);
             stepper.scrub();
             assert_eq!(journal.scrub_status().unwrap().damage, Vec::<String>::new());
             copy.rot(&target.names[nth], offset, (offset % 8) as u8).unwrap();

@@ -33,6 +33,9 @@ pub struct ViewFolder {
 /// Bytes that a checksum reads at a time.
 const CHUNK_BYTES: usize = 1024 * 1024;
 const SUM: &str = ".sum";
+/// SQLite's own way to open files of one process: the index of the log is in memory, and not in a mapped file. A disk without room cannot
+/// give a mapped file its blocks, and the kernel ends whoever writes there (`SIGBUS`).
+const UNSHARED: &str = "unix-excl";
 /// What SQLite keeps beside a file, and what we do.
 const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", SUM];
 
@@ -111,7 +114,7 @@ impl Store {
     fn connect(&self, flags: OpenFlags) -> rusqlite::Result<Connection> {
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = match &self.folder {
-            Some(folder) => Connection::open_with_flags(folder.path.join(&self.name), flags)?,
+            Some(folder) => Connection::open_with_flags_and_vfs(folder.path.join(&self.name), flags, UNSHARED)?,
             // A database of SQLite's own `memdb`, which connections of one process share by name.
             None => Connection::open_with_flags(format!("file:/{}?vfs=memdb", self.name), flags | OpenFlags::SQLITE_OPEN_URI)?,
         };

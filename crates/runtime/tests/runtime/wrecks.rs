@@ -46,10 +46,7 @@ async fn trade(store: &Store, dice: &mut Dice) {
 fn crash(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
-        // The shared memory of the log does not outlive its processes.
-        if !path.to_str().unwrap().ends_with("-shm") {
-            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
-        }
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
     }
 }
 
@@ -134,6 +131,23 @@ async fn whatever_happens_to_its_file_a_view_has_the_rows_of_its_events() {
         store.end().await;
     }
     assert!(made_anew > 10, "damage is found, and told: {made_anew} times");
+}
+
+/// A disk without room cannot give a mapped file its blocks, and the kernel ends the process that writes there.
+#[tokio::test]
+async fn nothing_of_a_view_is_mapped_into_memory() {
+    let (journal, folder) = (journal(), Folder::new());
+    for round in 0..2 {
+        let store = begin(&journal, Some(&folder.0), vec![stock()]).await;
+        store.moved("mug", 1).await;
+        assert_eq!(store.rows("stock/sum").await, json!([round + 1]));
+        let mapped = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let ours: Vec<&str> = mapped.lines().filter(|line| line.contains(folder.0.to_str().unwrap())).collect();
+        assert_eq!(ours, [""; 0]);
+        let files = folder.files();
+        assert!(files.iter().any(|name| name.ends_with("-wal")) && !files.iter().any(|name| name.ends_with("-shm")), "{files:?}");
+        store.end().await;
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ pub(super) const WINDOW: usize = 4;
 const TRIES_AFTER_REFUSAL: u64 = 20;
 /// Every so many commits names the head that it expects.
 const EXPECTS_EVERY: u64 = 8;
+/// After every so many commits a pass of the scrub is asked for, which packs what is old.
+const SCRUBS_EVERY: u64 = 5;
 
 /// What a writer process is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -244,6 +246,9 @@ fn write(journal: &EmbeddedJournal, writer: u64, last: Option<Mark>, orders: &Or
         let mut commit = mark.commit();
         if number % EXPECTS_EVERY == 0 {
             commit.expect.push((own.clone(), Expect::Head(sequence)));
+        }
+        if number % SCRUBS_EVERY == 0 {
+            journal.scrub_now();
         }
         sequence += mark.own_events();
         flight.push_back((mark, journal.append(commit)));

@@ -11,7 +11,7 @@ use crate::commit::{CommandId, CommandRecord, Commit, ContentType, Context, Even
 use crate::contract_traits::Journal as _;
 use crate::cursor::{Cursor, LineageId};
 use crate::embedded::evidence::{Root, hex};
-use crate::embedded::frame::checksum;
+use crate::embedded::frame::{POSITION_MAX, checksum};
 use crate::embedded::merkle::{Leaves, root_from_path};
 use crate::embedded::roots::{ChainEnd, ROOTS_LOG, RootLog, Roots};
 use crate::embedded::{Backup, EmbeddedJournal, Options, PlantedBug, back_up};
@@ -62,7 +62,8 @@ fn mend_roots(bytes: &mut [u8]) {
 fn mend_record(body: &mut [u8], end: &mut ChainEnd) -> Option<()> {
     let count = u64::from_le_bytes(body.get(16..24)?.try_into().ok()?);
     let hashes: Vec<[u8; 32]> = body.get(92..)?.chunks_exact(32).map(|hash| hash.try_into().expect("thirty-two bytes")).collect();
-    let run = Leaves::of(end.leaves.next(), end.leaves.next().checked_add(count)?, &hashes)?;
+    let first = end.leaves.next();
+    let run = Leaves::of(first, first.checked_add(count).filter(|end| *end <= POSITION_MAX)?, &hashes)?;
     let record = end.next(run);
     body[..8].copy_from_slice(&record.segment.to_le_bytes());
     body[8..16].copy_from_slice(&record.first_position.to_le_bytes());

@@ -16,7 +16,7 @@ use headwater_journal::{Journal, RegisterExpect, Registers};
 use super::marks::Marks;
 use super::mix::Mix;
 use super::witness::Witness;
-use super::{load, look, run, setting};
+use super::{load, look, raw, run, setting};
 use crate::crashes::{Dice, now, poll};
 
 const IMAGES: u64 = 4_000;
@@ -160,7 +160,11 @@ impl Workload {
     fn upkeep(&mut self, stepper: &Stepper) -> Result<(), String> {
         let collected = collect(&self.disk, self.seed ^ self.images, self.subsets_max);
         stepper.upkeep();
+        if self.dice.one_in(2) {
+            stepper.scrub();
+        }
         self.disk.on_call(|_| {});
+        self.marks.add("segment packed", raw::packed_count(&self.disk));
         self.check_all(&collected, &self.witness.clone())
     }
 

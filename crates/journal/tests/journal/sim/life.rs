@@ -132,10 +132,22 @@ impl<'a> Life<'a> {
         if self.stepper.upkeep() && run.disk.fired().no_room > before {
             run.marks.count(if run.disk.refused().starts_with("seal") { "seal without room" } else { "segment without room" });
         }
+        if run.dice.one_in(8) {
+            self.scrub(run);
+        }
         if run.mix.no_room && run.dice.one_in(4) {
             // Whoever asks lets the journal look for room again.
             self.journal.is_full();
         }
+    }
+
+    /// A whole pass of the scrub, which packs what is old.
+    fn scrub(&mut self, run: &mut Run) {
+        let before = self.journal.scrub_status().expect("the engine has a scrub").packed.0;
+        self.stepper.scrub();
+        let status = self.journal.scrub_status().expect("the engine has a scrub");
+        run.marks.add("segment packed", status.packed.0.saturating_sub(before));
+        run.marks.add("segment not packed", u64::from(status.not_packed.is_some()));
     }
 
     fn read(&mut self, run: &mut Run) -> Result<(), String> {

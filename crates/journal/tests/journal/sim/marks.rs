@@ -22,6 +22,8 @@ pub(super) const WANTED: &[&str] = &[
     "stalled write",
     "segment without room",
     "seal without room",
+    "segment packed",
+    "segment not packed",
     "tail aside",
     "marker",
     "crash",

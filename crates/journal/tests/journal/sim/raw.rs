@@ -40,7 +40,41 @@ fn long(bytes: &[u8], at: usize) -> u64 {
 pub(crate) fn durable_upto(disk: &SimDisk) -> u64 {
     let names = disk.list("").expect("a disk without faults");
     let segments = names.iter().filter(|name| name.ends_with(".segment"));
-    segments.map(|name| in_segment(&content(disk, name))).max().unwrap_or(0)
+    segments.map(|name| in_segment(&image(&content(disk, name)))).max().unwrap_or(0)
+}
+
+/// How many segments are packed.
+pub(crate) fn packed_count(disk: &SimDisk) -> u64 {
+    let names = disk.list("").expect("a disk without faults");
+    names.iter().filter(|name| name.ends_with(".segment") && content(disk, name).starts_with(b"HWPACKD")).count() as u64
+}
+
+/// The bytes of a segment, packed or not. Blocks that do not fit their checksums are zeros; without a whole header there is nothing.
+pub(crate) fn image(file: &[u8]) -> Vec<u8> {
+    if !file.starts_with(b"HWPACKD") {
+        return file.to_vec();
+    }
+    let mut header = file[..BLOCK.min(file.len())].to_vec();
+    let sum = word(&header, 8);
+    header[8..12].fill(0);
+    if header.len() < BLOCK || crc32c(&header) != sum {
+        return Vec::new();
+    }
+    let (bytes, block_bytes, count) = (long(&header, 32) as usize, word(&header, 56) as usize, word(&header, 60) as usize);
+    let table = file.get(BLOCK..BLOCK + 8 * count).filter(|table| crc32c(table) == word(&header, 64));
+    let Some(table) = table else { return Vec::new() };
+    let (mut image, mut at) = (Vec::new(), BLOCK + 8 * count);
+    for row in table.chunks(8) {
+        let (stored, wanted) = (word(row, 0) as usize, block_bytes.min(bytes - image.len()));
+        let block = file.get(at..at + stored).filter(|block| crc32c(block) == word(row, 4));
+        match block {
+            Some(block) if stored == wanted => image.extend_from_slice(block),
+            Some(block) if stored > 0 => image.extend(zstd::bulk::decompress(block, wanted).expect("its checksum fits")),
+            _ => image.resize(image.len() + wanted, 0),
+        }
+        at += stored;
+    }
+    image
 }
 
 fn in_segment(bytes: &[u8]) -> u64 {
