@@ -7,8 +7,7 @@
 //! ```
 //!
 //! An import fills a directory beside the target (`DIR.importing`) and renames it when the last commit is in: a service never
-//! starts on half of an import. One that ended early, however it did, goes on where it was when the same export comes again: what is
-//! there is compared, and what is missing is appended. An export into a file that ended early goes on likewise. A directory that has data is never added to: it is compared, commit by
+//! starts on half of an import. Each run begins anew. A directory that has data is never added to: it is compared, commit by
 //! commit, and is either what the export says or the import is refused. `position` is that of the commit's first event, and
 //! `head` that of the last of all: a line that is missing, repeated or not in its place is refused. So is an export with gaps.
 
@@ -19,9 +18,9 @@ mod read;
 mod text;
 mod write;
 
-pub(crate) use read::{Step, read};
+pub(crate) use read::read;
 pub(crate) use text::{commit_id, hex, time};
-pub(crate) use write::{Begun, begun, write};
+pub(crate) use write::write;
 
 /// What lines say, as far as an import would take them: for the fuzz target.
 #[cfg(feature = "testkit")]
@@ -39,8 +38,6 @@ pub(crate) struct Exported {
     pub(crate) events: u64,
     /// Places where events are missing.
     pub(crate) gaps: u64,
-    /// Commits that were in the file already.
-    pub(crate) there: u64,
 }
 
 /// What an import found and added.

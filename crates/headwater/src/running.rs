@@ -18,7 +18,6 @@ use crate::config::Config;
 use crate::descriptors;
 use crate::engine::{self, Engine};
 use crate::exit::Exit;
-use crate::export::place::refuse_unfinished;
 use crate::failure::{COMPONENTS, DATA_DAMAGED, DATA_OPEN, Failure, KEYS, LISTEN};
 use crate::output;
 use crate::service::Service;
@@ -131,11 +130,7 @@ async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Failure> {
 /// Opening reads and writes the disk, so it runs off the async threads.
 async fn open(config: &Config) -> Result<Engine, Failure> {
     let directory = config.data.clone();
-    let opened = tokio::task::spawn_blocking(move || {
-        refuse_unfinished(&directory)?;
-        engine::open(&directory, None)
-    });
-    let opened = opened.await;
+    let opened = tokio::task::spawn_blocking(move || engine::open(&directory, None)).await;
     let engine = opened.map_err(|_| Failure::plain(Exit::Failed, "opening the data directory panicked; its message stands above"))??;
     engine.journal.set_packing(config.pack_segments);
     Ok(engine)

@@ -8,7 +8,6 @@ mod command_line;
 mod demo;
 mod disk;
 mod export;
-mod import;
 mod kill;
 mod process;
 mod restored;

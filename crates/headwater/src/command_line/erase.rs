@@ -7,7 +7,6 @@ use http::Method;
 use serde_json::{Value as Json, json};
 
 use super::entity::get;
-use super::verify::progress_bar;
 use crate::client::{accepted, command_headers, connection, failed, segment};
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -86,24 +85,17 @@ async fn erase(url: &str, arguments: &Arguments) -> Result<Json, Failure> {
     serde_json::from_slice(&response.body).map_err(|error| Failure::plain(Exit::Failed, format!("the answer is not JSON: {error}")))
 }
 
-/// Waits until a view is made again and the file with the old rows is gone: until then the service says that a rebuild is under way. Why
-/// the view is stopped, when it is.
+/// Waits until a view is made again; why it is stopped, when it is.
 async fn made_again(url: &str, view: &str) -> Result<Option<String>, Failure> {
     let path = format!("/v1/views/{}", segment(view));
-    let bar = progress_bar(&format!("view {view}: {{pos}} of {{len}} events [{{bar:30}}] {{rate}}"));
-    let status = loop {
+    loop {
         let status = get(url, &path).await?;
         if status["rebuild"].is_null() {
-            break status;
+            let is_stopped = status["state"] == "stopped";
+            return Ok(is_stopped.then(|| status["cause"].as_str().unwrap_or_default().to_owned()));
         }
-        let behind = status["rebuild"]["behind"].as_u64().unwrap_or(0);
-        bar.set_length(bar.length().unwrap_or(0).max(behind));
-        bar.set_position(bar.length().unwrap_or(0).saturating_sub(behind));
         tokio::time::sleep(REBUILD_LOOK).await;
-    };
-    bar.finish_and_clear();
-    let is_stopped = status["state"] == "stopped";
-    Ok(is_stopped.then(|| status["cause"].as_str().unwrap_or_default().to_owned()))
+    }
 }
 
 fn tell(erased: &Json, no_wait: bool, stopped: &[String]) -> Result<(), Failure> {

@@ -4,14 +4,13 @@
 //! holds what no stream shows (command records, fingerprints, the family key): the service must not run meanwhile. An export only reads.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use http::{HeaderMap, Method};
-use journal::embedded::ReadOnlyJournal;
 use serde_json::{Value as Json, json};
 
 use super::prove;
@@ -19,7 +18,7 @@ use super::verify::progress_bar;
 use crate::client::{connection, failed, refused, segment};
 use crate::config::{Settings, data_directory};
 use crate::exit::Exit;
-use crate::export::{self, Begun, Exported, Step};
+use crate::export::{self, Exported};
 use crate::failure::Failure;
 use crate::{engine, output, threads};
 
@@ -32,8 +31,6 @@ pub enum Command {
     Tail(Selection),
     /// Write the whole journal as NDJSON; the service must not run
     ///
-    /// One into a file that ended early goes on where it was with --resume.
-    ///
     /// The file holds every command and event, and the key of the fingerprints: keep it as safe as the data directory.
     Export {
         /// Where to; `-` is standard output
@@ -42,9 +39,6 @@ pub enum Command {
         /// Write what is whole of a damaged journal, with a line for each gap; no import takes such a file
         #[arg(long)]
         skip_damage: bool,
-        /// Go on with a file that an earlier export has left unfinished
-        #[arg(long)]
-        resume: bool,
     },
     /// Print the proof that one event is among those that the journal's root covers; the service may run
     ///
@@ -52,8 +46,7 @@ pub enum Command {
     Prove(prove::Arguments),
     /// Make a data directory from an export; one that has data is only compared with it
     ///
-    /// The new journal has a history of its own, with the exported one as its parent: ids, times and sequences stay. An import that ended
-    /// early goes on where it was when it is run again with the same export.
+    /// The new journal has a history of its own, with the exported one as its parent: ids, times and sequences stay.
     Import {
         /// Where from; `-` is standard input
         #[arg(default_value = "-")]
@@ -85,9 +78,7 @@ pub(super) fn run(command: &Command, service: &str, settings: &Settings, as_json
     match command {
         Command::Read(selection) => threads::call(stream(selection, service, &settings.url(), false, as_json))?,
         Command::Tail(selection) => threads::call(stream(selection, service, &settings.url(), true, as_json))?,
-        Command::Export { file, skip_damage, resume } => {
-            return export_to((file, *resume), &data_directory(settings)?, *skip_damage, as_json);
-        }
+        Command::Export { file, skip_damage } => return export_to(file, &data_directory(settings)?, *skip_damage, as_json),
         Command::Prove(arguments) => prove::run(arguments, settings)?,
         Command::Import { file } => import_from(file, &data_directory(settings)?, as_json)?,
     }
@@ -128,27 +119,19 @@ pub(super) fn event_line(event: &Json) -> String {
     format!("{} {}/{} #{} {name} {}", text("time"), text("entitytype"), text("subject"), text("sequence"), event["data"])
 }
 
-fn export_to((file, resume): (&Path, bool), directory: &Path, skip_damage: bool, as_json: bool) -> Result<Exit, Failure> {
+fn export_to(file: &Path, directory: &Path, skip_damage: bool, as_json: bool) -> Result<Exit, Failure> {
     // Read before the file is made: a journal that is refused leaves none.
     let journal = match skip_damage {
         true => engine::read_only(directory)?,
         false => engine::read_whole(directory, "run verify to see it all, or export what is whole with --skip-damage")?,
     };
-    let (mut target, begun): (Box<dyn Write>, _) = match file.to_str() {
-        Some("-") if resume => return Err(Failure::plain(Exit::Usage, "--resume goes on with a file; name it".to_owned())),
-        Some("-") => (Box::new(io::stdout().lock()), None),
-        _ if resume => go_on(&journal, file)?,
-        _ => (
-            Box::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(|error| unusable(file, &error))?),
-            None,
-        ),
+    let mut target: Box<dyn Write> = match file.to_str() {
+        Some("-") => Box::new(io::stdout().lock()),
+        _ => Box::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(|error| unusable(file, &error))?),
     };
-    let bar = progress_bar("exporting event {pos} of {len}, {percent} % [{bar:30}] {rate}");
+    let bar = progress_bar("exporting {pos} commits");
     let mut out = BufWriter::new(&mut target);
-    let exported = export::write(&journal, (&mut out, begun), skip_damage, &|position, head| {
-        bar.set_length(head);
-        bar.set_position(position);
-    })?;
+    let exported = export::write(&journal, &mut out, skip_damage, &|| bar.inc(1))?;
     out.flush().map_err(|error| output::stdout_failure(&error))?;
     bar.finish_and_clear();
     let found = journal.identity_fault().map(str::to_owned).into_iter().chain(journal.damage().iter().map(ToString::to_string));
@@ -157,21 +140,11 @@ fn export_to((file, resume): (&Path, bool), directory: &Path, skip_damage: bool,
     Ok(if found == 0 && exported.gaps == 0 { Exit::Done } else { Exit::Damaged })
 }
 
-/// Cuts the line off that an export was at when it ended, and goes on behind those that are whole.
-fn go_on(journal: &ReadOnlyJournal, file: &Path) -> Result<(Box<dyn Write>, Option<Begun>), Failure> {
-    let unusable = |error: io::Error| unusable(file, &error);
-    let mut target = OpenOptions::new().read(true).write(true).open(file).map_err(unusable)?;
-    let begun = export::begun(journal, BufReader::new(&mut target))?;
-    target.set_len(begun.bytes).and_then(|()| target.seek(SeekFrom::End(0))).map_err(unusable)?;
-    Ok((Box::new(target), Some(begun)))
-}
-
 fn tell_exported(exported: &Exported, as_json: bool) {
-    let Exported { commits, events, gaps, there } = exported;
+    let Exported { commits, events, gaps } = exported;
     // Standard output may be the export itself.
     match (as_json, gaps) {
-        (true, _) => output::talk(json!({ "commits": commits, "events": events, "gaps": gaps, "there": there }).to_string()),
-        (false, 0) if *there > 0 => output::talk(format!("exported {events} events in {commits} commits, {there} commits were there")),
+        (true, _) => output::talk(json!({ "commits": commits, "events": events, "gaps": gaps }).to_string()),
         (false, 0) => output::talk(format!("exported {events} events in {commits} commits")),
         (false, _) => output::talk(format!("exported {events} events in {commits} commits; gaps: {gaps}")),
     }
@@ -182,19 +155,9 @@ fn import_from(file: &Path, directory: &Path, as_json: bool) -> Result<(), Failu
         Some("-") => Box::new(io::stdin().lock()),
         _ => Box::new(std::fs::File::open(file).map_err(|error| unusable(file, &error))?),
     };
-    let shape = "event {pos} of {len}, {percent} % [{bar:30}] {rate}";
-    let (comparing, importing) = (progress_bar(&format!("comparing {shape}")), progress_bar(&format!("importing {shape}")));
-    let imported = threads::call(export::read(BufReader::new(source), directory, &|step| {
-        let (bar, position, head) = match step {
-            Step::Compared(position, head) => (&comparing, position, head),
-            Step::Appended(position, head) => (&importing, position, head),
-        };
-        bar.set_length(head);
-        bar.set_position(position);
-    }));
-    comparing.finish_and_clear();
-    importing.finish_and_clear();
-    let imported = imported?;
+    let bar = progress_bar("importing {pos} commits");
+    let imported = threads::call(export::read(BufReader::new(source), directory, &|| bar.inc(1)))?;
+    bar.finish_and_clear();
     let summary = json!({ "commits": imported.commits, "events": imported.events, "skipped": imported.skipped });
     if as_json {
         return output::json(&summary);

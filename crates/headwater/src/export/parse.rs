@@ -33,13 +33,6 @@ pub(super) struct Parsed {
     pub(super) sequences: Vec<Option<u64>>,
 }
 
-impl Parsed {
-    /// The position of its last event; the one before its own when it has none.
-    pub(super) fn last_position(&self) -> Position {
-        self.position + self.commit.event_count() as u64 - 1
-    }
-}
-
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(source: R) -> Self {
         Self { source, number: 0, next_position: 1, head: 0 }
@@ -66,11 +59,6 @@ impl<R: BufRead> Lines<R> {
             return Err(self.wrong(&format!("goes past position {}, where the header says that it ends", self.head)));
         }
         Ok(Some(parsed))
-    }
-
-    /// The number of the line that was read last.
-    pub(super) fn number(&self) -> u64 {
-        self.number
     }
 
     fn whole(&self) -> Result<(), Failure> {

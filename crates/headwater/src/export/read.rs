@@ -1,44 +1,30 @@
 //! Reading an export: a new journal that goes on where the old one was.
 //!
-//! A directory that has data is only compared with the export, never added to: a refused import changes nothing there. What an import
-//! left unfinished is compared likewise as far as it goes, and then gone on with.
-//!
-//! Crash points: whatever ends an import, what is durable in the unfinished directory is a beginning of the export, because commits are
-//! appended in its order.
+//! A directory that has data is only compared with the export, never added to: a refused import changes nothing there.
 
 use std::collections::VecDeque;
 use std::io::BufRead;
 use std::path::Path;
 
-use journal::embedded::{EmbeddedJournal, ReadOnlyJournal, StoredCommit};
-use journal::{AppendError, BoxFuture, Committed, Cursor, Journal as _, Lineage, Position};
+use journal::embedded::{EmbeddedJournal, StoredCommit};
+use journal::{AppendError, BoxFuture, Committed, Cursor, Journal as _, Lineage};
 
 use super::Imported;
 use super::parse::{Lines, Parsed};
-use super::place::{IMPORTING, New, Place, refused};
+use super::place::{New, Place, refused};
 use crate::engine;
 use crate::exit::Exit;
 use crate::failure::{Failure, IMPORT};
 use crate::limits::IMPORT_IN_FLIGHT_MAX;
-use crate::output;
-
-/// How far an import is: what was there and is compared, or what is new. Events, and how many there are in all.
-#[derive(Clone, Copy)]
-pub(crate) enum Step {
-    Compared(Position, Position),
-    Appended(Position, Position),
-}
-
-type Progress<'a> = &'a dyn Fn(Step);
 
 /// Reads an export into a data directory; `progress` hears of each commit.
 ///
 /// # Errors
 /// When the text is no whole export, the directory holds anything else than this export, or the engine refuses.
-pub(crate) async fn read(source: impl BufRead, directory: &Path, progress: Progress<'_>) -> Result<Imported, Failure> {
+pub(crate) async fn read(source: impl BufRead, directory: &Path, progress: &dyn Fn()) -> Result<Imported, Failure> {
     let mut lines = Lines::new(source);
     let (parent, head) = lines.header()?;
-    match Place::of(directory, IMPORTING)? {
+    match Place::of(directory, ".importing")? {
         Place::New(new) => fill(&new, parent, head, &mut lines, progress).await,
         Place::Taken => compare(directory, &parent, head, &mut lines, progress),
     }
@@ -49,17 +35,10 @@ async fn fill<R: BufRead>(
     parent: Lineage,
     head: Cursor,
     lines: &mut Lines<R>,
-    progress: Progress<'_>,
+    progress: &dyn Fn(),
 ) -> Result<Imported, Failure> {
-    let (engine, there) = match new.left(&parent, head.position())? {
-        Some(left) => {
-            let there = compare_left(new.path(), &left, (&mut *lines, head.position()), progress)?;
-            drop(left);
-            (new.go_on(parent, head.position())?, there)
-        }
-        None => (new.begin(parent, head.position())?, Imported::default()),
-    };
-    let imported = Import::new(&engine.journal, there).run(lines, head.position(), progress).await?;
+    let engine = new.begin(parent, head.position())?;
+    let imported = Import::new(&engine.journal).run(lines, progress).await?;
     let reached = position(&engine.journal).await?;
     engine.journal.close().await;
     if reached != head.position() {
@@ -76,35 +55,13 @@ async fn position(journal: &EmbeddedJournal) -> Result<u64, Failure> {
     Ok(head.position())
 }
 
-/// Finds that what an earlier run has left is the beginning of this export.
-fn compare_left<R: BufRead>(
-    filled: &Path,
-    left: &ReadOnlyJournal,
-    (lines, head): (&mut Lines<R>, Position),
-    progress: Progress<'_>,
-) -> Result<Imported, Failure> {
-    let mut there = Imported::default();
-    for stored in left.commits(Cursor::BEGINNING) {
-        let stored = stored.map_err(|error| Failure::plain(Exit::Damaged, error.to_string()))?;
-        let parsed = lines.commit()?.filter(|parsed| is_same(&stored, parsed));
-        if parsed.is_none() {
-            let what = format!("has another commit than line {} of the export; remove that directory and begin anew", lines.number());
-            return Err(refused(filled, &what));
-        }
-        there.skipped += 1;
-        progress(Step::Compared(stored.last_position(), head));
-    }
-    output::talk(format!("an earlier import has left {} commits; it goes on behind them", there.skipped));
-    Ok(there)
-}
-
 /// Finds that all of the export is there and nothing else. Appends nothing.
 fn compare<R: BufRead>(
     directory: &Path,
     parent: &Lineage,
     head: Cursor,
     lines: &mut Lines<R>,
-    progress: Progress<'_>,
+    progress: &dyn Fn(),
 ) -> Result<Imported, Failure> {
     let journal = engine::read_whole(directory, "run verify to see it all")?;
     let Some(lineage) = journal.lineage() else { unreachable!("a journal that is whole says what history it is") };
@@ -123,7 +80,7 @@ fn compare<R: BufRead>(
             return Err(refused(directory, &what));
         }
         imported.skipped += 1;
-        progress(Step::Compared(parsed.last_position(), head.position()));
+        progress();
     }
     Ok(imported)
 }
@@ -157,21 +114,19 @@ struct Import<'a> {
 }
 
 impl<'a> Import<'a> {
-    fn new(journal: &'a EmbeddedJournal, there: Imported) -> Self {
-        Self { journal, under_way: VecDeque::new(), imported: there }
+    fn new(journal: &'a EmbeddedJournal) -> Self {
+        Self { journal, under_way: VecDeque::new(), imported: Imported::default() }
     }
 
-    async fn run<R: BufRead>(mut self, lines: &mut Lines<R>, head: Position, progress: Progress<'_>) -> Result<Imported, Failure> {
-        while let Some(parsed) = lines.commit()? {
-            let reached = parsed.last_position();
-            let Parsed { line, commit, .. } = parsed;
+    async fn run<R: BufRead>(mut self, lines: &mut Lines<R>, progress: &dyn Fn()) -> Result<Imported, Failure> {
+        while let Some(Parsed { line, commit, .. }) = lines.commit()? {
             let events = commit.event_count() as u64;
             // The commit takes its place now; only the word that it is durable comes later.
             self.under_way.push_back((line, events, self.journal.append(commit)));
             if self.under_way.len() >= IMPORT_IN_FLIGHT_MAX {
                 self.settle().await?;
             }
-            progress(Step::Appended(reached, head));
+            progress();
         }
         while !self.under_way.is_empty() {
             self.settle().await?;
@@ -179,13 +134,10 @@ impl<'a> Import<'a> {
         Ok(self.imported)
     }
 
-    /// What was there is behind, so a duplicate is a command that is twice in the file: refused as everything else.
+    /// The journal was empty, so a duplicate is a command that is twice in the file: refused as everything else.
     async fn settle(&mut self) -> Result<(), Failure> {
         let Some((line, events, appending)) = self.under_way.pop_front() else { return Ok(()) };
-        let refused = |error| {
-            let remedy = if matches!(error, AppendError::Full) { "; make room, and run the import again: it goes on" } else { "" };
-            Failure::new(Exit::Failed, IMPORT, format!("line {line} of the export was refused: {error}{remedy}"))
-        };
+        let refused = |error| Failure::new(Exit::Failed, IMPORT, format!("line {line} of the export was refused: {error}"));
         appending.await.map_err(refused)?;
         self.imported.commits += 1;
         self.imported.events += events;

@@ -1,9 +1,9 @@
 //! Writing an export.
 
-use std::io::{BufRead, Write};
+use std::io::Write;
 
 use journal::embedded::{ReadOnlyJournal, StoredCommand, StoredCommit};
-use journal::{Cursor, EventData, Position, ReadError};
+use journal::{Cursor, EventData, ReadError};
 use serde::Serialize;
 
 use super::Exported;
@@ -12,87 +12,26 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
 
-/// What an export that ended early has left in its file: how many lines are whole, how long they are, and the last of them.
-pub(crate) struct Begun {
-    lines: u64,
-    pub(crate) bytes: u64,
-    last: Vec<u8>,
-}
-
-/// Finds how far a file goes. Its header must be the one that this journal has now.
-///
-/// # Errors
-/// When it cannot be read, or is another export's.
-pub(crate) fn begun(journal: &ReadOnlyJournal, file: impl BufRead) -> Result<Begun, Failure> {
-    let (mut begun, mut file) = (Begun { lines: 0, bytes: 0, last: Vec::new() }, file);
-    loop {
-        let mut line = Vec::new();
-        file.read_until(b'\n', &mut line).map_err(|error| Failure::plain(Exit::Failed, format!("the file cannot be read: {error}")))?;
-        // One without its end was cut.
-        if line.last() != Some(&b'\n') {
-            return Ok(begun);
-        }
-        if begun.lines == 0 && line != encoded(&header(journal))? {
-            let message =
-                "the file is no beginning of this export: the journal has another history, or more by now; export into a new file";
-            return Err(Failure::plain(Exit::Failed, message));
-        }
-        (begun.lines, begun.bytes, begun.last) = (begun.lines + 1, begun.bytes + line.len() as u64, line);
-    }
-}
-
-/// What is written, and what of it was there.
-struct Out<'a, W> {
-    target: &'a mut W,
-    begun: Option<Begun>,
-}
-
-impl<W: Write> Out<'_, W> {
-    /// Writes a line, unless it was there; says whether it was.
-    fn line(&mut self, value: &impl Serialize) -> Result<bool, Failure> {
-        if let Some(Begun { lines, last, .. }) = self.begun.as_mut().filter(|begun| begun.lines > 0) {
-            *lines -= 1;
-            if *lines == 0 && *last != encoded(value)? {
-                let message = "the last whole line of the file is not the journal's; export into a new file";
-                return Err(Failure::plain(Exit::Failed, message));
-            }
-            return Ok(true);
-        }
-        self.target.write_all(&encoded(value)?).map_err(|error| output::stdout_failure(&error))?;
-        Ok(false)
-    }
-}
-
-/// Writes a journal, behind what was there; `progress` hears of each commit. With `skip_damage`, a line stands for each range of events
-/// that is missing.
+/// Writes a journal; `progress` hears of each commit. With `skip_damage`, a line stands for each range of events that is missing.
 ///
 /// # Errors
 /// When the journal cannot be read, or the target does not take it.
-pub(crate) fn write(
-    journal: &ReadOnlyJournal,
-    (target, begun): (&mut impl Write, Option<Begun>),
-    skip_damage: bool,
-    progress: &dyn Fn(Position, Position),
-) -> Result<Exported, Failure> {
-    let mut out = Out { target, begun };
-    out.line(&header(journal))?;
+pub(crate) fn write(journal: &ReadOnlyJournal, out: &mut impl Write, skip_damage: bool, progress: &dyn Fn()) -> Result<Exported, Failure> {
+    line(out, &header(journal))?;
     let mut exported = Exported::default();
     let mut commits = journal.commits(Cursor::BEGINNING);
     let mut reached = 0;
     while let Some(commit) = commits.next() {
         match commit {
             Ok(commit) => {
-                if out.line(&commit_line(&commit)?)? {
-                    exported.there += 1;
-                } else {
-                    exported.commits += 1;
-                    exported.events += commit.event_count();
-                }
-                progress(commit.last_position(), journal.head().position());
+                line(out, &commit_line(&commit)?)?;
+                exported.commits += 1;
+                exported.events += commit.event_count();
+                progress();
             }
             Err(ReadError::Damaged { place, resume }) if skip_damage => {
                 let resume = resume.map(|resume| resume.to_string());
-                out.line(&GapLine { gap: Gap { first: reached + 1, last: commits.reached().position(), resume, place } })?;
+                line(out, &GapLine { gap: Gap { first: reached + 1, last: commits.reached().position(), resume, place } })?;
                 exported.gaps += 1;
             }
             Err(error) => return Err(Failure::plain(Exit::Damaged, format!("{error}; run verify to see what is whole"))),
@@ -102,11 +41,11 @@ pub(crate) fn write(
     Ok(exported)
 }
 
-fn encoded(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+fn line(out: &mut impl Write, value: &impl Serialize) -> Result<(), Failure> {
     let mut bytes =
         serde_json::to_vec(value).map_err(|error| Failure::plain(Exit::Failed, format!("cannot encode the export: {error}")))?;
     bytes.push(b'\n');
-    Ok(bytes)
+    out.write_all(&bytes).map_err(|error| output::stdout_failure(&error))
 }
 
 fn header(journal: &ReadOnlyJournal) -> Header {
