@@ -303,6 +303,8 @@ pub struct ActionDescription {
     pub entity: &'static str,
     /// The names of these events.
     pub events: &'static [&'static str],
+    /// Those of them that it reads with personal values.
+    pub personal: Vec<&'static str>,
     /// How it is delivered to.
     pub delivery: DeliveryPolicy,
 }
@@ -527,6 +529,8 @@ pub struct ProcessorDescription {
     pub name: &'static str,
     /// The entity types that it reads and the names of their events; [`TOPIC_TYPE`] with the names of topics.
     pub sources: Vec<(&'static str, Vec<&'static str>)>,
+    /// Those of them that it reads with personal values.
+    pub personal: Vec<(&'static str, Vec<&'static str>)>,
     /// Names the shape of its state: a state of another build is made anew.
     pub build: String,
     /// Which time it lives in.

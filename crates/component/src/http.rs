@@ -16,6 +16,7 @@ use bytes::Bytes;
 use crate::action::Keyed;
 use crate::hosted::{CallFailure, SentCall};
 use crate::limits::{CALL_BODY_BYTES_MAX, CALL_HEADERS_MAX};
+use crate::personal::mark::{is_marked, marking};
 use crate::value::{Value, encode};
 pub use failure::HttpFailure;
 pub use reply::HttpReply;
@@ -127,9 +128,24 @@ impl<'a> HttpCall<'a> {
         self
     }
 
-    /// Sends this as JSON.
+    /// Sends this as JSON. A body with personal values is refused: what leaves the service is out of reach of an erasure, so that who means
+    /// it says [`personal_json`](Self::personal_json).
     pub fn json(self, value: &impl Value) -> Self {
-        match encode(value) {
+        match marking(|| encode(value)) {
+            Ok(json) if is_marked(&json) => {
+                self.refuse("the body has a personal value, which would leave the service; say `.personal_json(..)` if it may".to_owned())
+            }
+            json => self.json_as_it_is(json),
+        }
+    }
+
+    /// Sends this as JSON, with its personal values plain. Whoever gets them has them, also when their subject is erased.
+    pub fn personal_json(self, value: &impl Value) -> Self {
+        self.json_as_it_is(encode(value))
+    }
+
+    fn json_as_it_is(self, json: Result<Vec<u8>, serde_json::Error>) -> Self {
+        match json {
             Ok(json) => self.with_type("application/json").body(json),
             Err(error) => self.refuse(format!("the body does not encode: {error}")),
         }

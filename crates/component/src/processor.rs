@@ -208,6 +208,9 @@ pub(crate) trait ErasedSource<P: Processor>: Send + Sync {
     /// The entity type and its events; `TOPIC_TYPE` and the topic.
     fn reads(&self) -> (&'static str, Vec<&'static str>);
 
+    /// Those of them that it reads with personal values.
+    fn personal(&self) -> Vec<&'static str>;
+
     /// Decodes an event, and says where it goes.
     fn read(&self, event: crate::hosted::DeliveredEvent) -> Result<(Route, Folding<P>), String>;
 }

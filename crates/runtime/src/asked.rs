@@ -23,16 +23,29 @@ pub(crate) struct Asked {
     /// `None` for ids that derive: code that has changed since the first run is no mismatch.
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) context: Context,
+    /// How many erasures there had been when it came: what it was made of, and what is made of it, is not younger.
+    stamp: u64,
 }
 
 /// Where a command's id comes from.
 pub(crate) enum AskedId {
     /// From its sender, or from nobody: then one is minted.
     Client(Option<String>),
-    /// From the platform: it has a control character, so that no client can send it.
-    Derived(String),
-    /// From its sender, when the command was accepted; the fingerprint is the one of the body as it was sent.
-    Accepted(String, Option<Fingerprint>),
+    /// From the platform: it has a control character, so that no client can send it. And how many erasures there had been when what it sends
+    /// was read.
+    Derived(String, u64),
+    /// From its sender, when the command was accepted; the fingerprint is the one of the body as it was sent. And how
+    /// many erasures there had been when it was read.
+    Accepted(String, Option<Fingerprint>, u64),
+}
+
+impl AskedId {
+    fn stamp(&self) -> u64 {
+        match self {
+            Self::Client(_) => u64::MAX,
+            Self::Derived(_, stamp) | Self::Accepted(_, _, stamp) => *stamp,
+        }
+    }
 }
 
 impl From<Option<String>> for AskedId {
@@ -49,6 +62,16 @@ pub(crate) struct Mint {
 }
 
 impl Mint {
+    /// How many erasures are seen through.
+    fn erasures(&self) -> u64 {
+        self.subjects.as_ref().map_or(0, |subjects| subjects.erasures())
+    }
+
+    /// How many have begun.
+    pub(crate) fn begun_erasures(&self) -> u64 {
+        self.subjects.as_ref().map_or(0, |subjects| subjects.begun_erasures())
+    }
+
     fn id(&self) -> String {
         let mut random = [0; 10];
         self.random.fill(&mut random);
@@ -65,16 +88,17 @@ impl Asked {
         mint: &Mint,
     ) -> Result<Self, CommandError> {
         let fingerprint = || Some(lineage.fingerprint(&name, &body));
+        let stamp = mint.erasures().min(id.stamp());
         let (text, given, fingerprint) = match id {
             AskedId::Client(Some(id)) => (checked(id)?, true, fingerprint()),
             AskedId::Client(None) => (mint.id(), false, fingerprint()),
-            AskedId::Derived(id) => (id, true, None),
-            AskedId::Accepted(id, fingerprint) => (id, true, fingerprint),
+            AskedId::Derived(id, _) => (id, true, None),
+            AskedId::Accepted(id, fingerprint, _) => (id, true, fingerprint),
         };
         if context.correlation_id.is_none() {
             context.correlation_id = Some(text.as_str().into());
         }
-        Ok(Self { id: CommandId::from_raw(text.as_bytes()), text, given, name, body, fingerprint, context })
+        Ok(Self { id: CommandId::from_raw(text.as_bytes()), text, given, name, body, fingerprint, context, stamp })
     }
 
     /// What a rule may know. `time` is the entity's last one: its clock never goes back.
@@ -86,7 +110,7 @@ impl Asked {
             principal: self.context.principal.as_deref().map(str::to_owned),
             correlation_id: self.context.correlation_id.as_deref().map(str::to_owned),
             sequence,
-            erasures: mint.subjects.as_ref().map_or(0, |subjects| subjects.erasures()),
+            erasures: self.stamp,
         }
     }
 
@@ -116,6 +140,12 @@ impl Asked {
             reply: Bytes::new(),
             events,
         }
+    }
+
+    /// Whether an erasure has begun since it came. What it records of the subject is kept as erased, so that a state after it, which has it
+    /// in the plain, must be forgotten and read again.
+    pub(crate) fn is_overtaken(&self, mint: &Mint) -> bool {
+        self.stamp < mint.begun_erasures()
     }
 
     /// Whether another command under this id is the same one.

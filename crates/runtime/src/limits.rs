@@ -86,6 +86,12 @@ pub const ORDERS_MAX: usize = 64;
 pub const FAILURES_KEPT_MAX: usize = 8;
 /// Bytes of one remembered cause, at most.
 pub const FAILURE_CAUSE_BYTES_MAX: usize = 1_024;
+/// Bytes of a remembered cause that may hold personal data, at most: it is encrypted, once for each subject.
+pub const PERSONAL_CAUSE_BYTES_MAX: usize = 480;
+/// Subjects whose values a remembered cause may hold; of more, it is not kept.
+pub const CAUSE_SUBJECTS_MAX: usize = 4;
+/// How long a key is left alone whose event cannot be opened, because the key store misses a key.
+pub const KEY_MISSING_WAIT: Duration = Duration::from_secs(30);
 /// Processes that one event may end before its key is parked.
 pub const DEATHS_MAX: u32 = 3;
 /// How far ahead of its cursor a consumer says that events may run, in positions: one durable write in so many.
@@ -209,5 +215,14 @@ const _: () = assert!(
     FAILURES_KEPT_MAX * FAILURE_CAUSE_BYTES_MAX * 6 + 8_192 <= journal::limits::REGISTER_BYTES_MAX,
     "a held key fits its register, with every byte of its causes escaped"
 );
+const _: () = assert!(
+    FAILURES_KEPT_MAX * sealed_bytes_max(PERSONAL_CAUSE_BYTES_MAX * 2, CAUSE_SUBJECTS_MAX) + 8_192 <= journal::limits::REGISTER_BYTES_MAX,
+    "so it does with causes that are encrypted, every quotation mark escaped"
+);
 const _: () = assert!(CACHE_SHARDS.is_power_of_two() && CACHE_SHARDS <= journal::limits::SLICES as usize);
 const _: () = assert!(DECIDE_ATTEMPTS_MAX > 1, "a race is lost at least once before it is given up");
+
+/// Bytes of a text that is sealed for so many subjects, one around the other: each adds its name, nonce and tag, and all of it is base64.
+const fn sealed_bytes_max(text: usize, subjects: usize) -> usize {
+    if subjects == 0 { text } else { (sealed_bytes_max(text, subjects - 1) + 256 + 128 + 40) * 4 / 3 + 48 }
+}

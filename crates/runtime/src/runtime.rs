@@ -28,6 +28,7 @@ use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
 use crate::operation::Operations;
 use crate::personal::erase::{EraseError, Erasure};
+use crate::personal::runs::{Runs, Whose};
 use crate::personal::veil::veiled;
 use crate::personal::{Form, Subjects};
 use crate::processor::{KeySight, Processors};
@@ -66,6 +67,7 @@ pub struct Runtime {
 /// What a service with personal data has besides.
 struct Personal {
     subjects: Arc<Subjects>,
+    runs: Arc<Runs>,
     /// A key store that is lost for good.
     lost: Option<String>,
     /// Up to here subjects were erased.
@@ -108,11 +110,13 @@ impl Runtime {
         let shown = veiled(&parts.journal, subjects.as_ref(), Form::Plain);
         let erased = Arc::new(AtomicU64::new(0));
         let lost = Lost::default();
+        let runs = Runs::new(&parts.journal, subjects.as_ref());
         let (policies, engine) = (parts.retention, parts.journal);
         // Snapshots are derived: without them loads take longer, and that is all.
         let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, journal.lineage().id, subjects.clone(), parts.planted).ok());
         let seams = Seams {
             journal: Arc::clone(&shown),
+            runs: Arc::clone(&runs),
             registers: parts.registers,
             clock: Arc::clone(&parts.clock),
             random: Arc::clone(&parts.random),
@@ -157,8 +161,9 @@ impl Runtime {
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
             shown,
             retention: Arc::new(retention),
-            personal: subjects
-                .map(|subjects| Arc::new(Personal { subjects, lost: parts.keys_lost, erased, erasing: tokio::sync::Mutex::default() })),
+            personal: subjects.map(|subjects| {
+                Arc::new(Personal { subjects, runs, lost: parts.keys_lost, erased, erasing: tokio::sync::Mutex::default() })
+            }),
         })
     }
 
@@ -429,24 +434,39 @@ impl Runtime {
         let bound = kind.bound(event.entity.id(), stored).map_err(|unreadable| unfit(unreadable.message))?;
         // An event of an older shape without personal values stays what the person wrote.
         if is_marked(&bound.payload) {
+            self.check_subjects(&held, (&event, &bound.payload)).await?;
             serde_json::from_slice(&bound.payload).map_err(|error| unfit(error.to_string()))
         } else {
             Ok(payload)
         }
     }
 
+    /// What a person writes must not be kept under the event's own entity when it was somebody else's: that one's erasure would miss it.
+    async fn check_subjects(&self, held: &HeldKey, (event, edit): (&Recorded, &[u8])) -> Result<(), OrderError> {
+        let Some(personal) = &self.personal else { return Ok(()) };
+        let marked = veiled(personal.runs.sealed(), Some(&personal.subjects), Form::Marked);
+        let kept = event_of(&*marked, held).await?;
+        let (kept, wanted) = (Whose::of_marks(&kept.payload, 0), Whose::of_marks(edit, 0));
+        let own = format!("{}/{}", event.entity.kind(), event.entity.id());
+        let is_mistaken = wanted.subjects.contains(&own) && !kept.subjects.is_empty() && !kept.subjects.contains(&own);
+        if !is_mistaken {
+            return Ok(());
+        }
+        let theirs = kept.subjects.join(", ");
+        let cause = format!(
+            "the event has personal values of {theirs}, and what you wrote would be kept as {own}'s; discard it, and send a command"
+        );
+        Err(OrderError::Unfit { cause })
+    }
+
     /// The event that holds a key.
     async fn holding(&self, held: &HeldKey) -> Result<Arc<Recorded>, OrderError> {
-        let failed = |cause: String| OrderError::Failed { cause };
-        let place: Cursor = held.cursor.parse().map_err(|error: CursorError| failed(error.to_string()))?;
-        let before = self.journal().lineage().cursor(place.position().saturating_sub(1));
-        let selection = Selection::Types(vec![held.event_type.as_str().into()]);
-        let event = self.journal().read(selection, before, ReadMode::ToHead).next_event().await.transpose();
-        event.map_err(|error| failed(error.to_string()))?.ok_or(OrderError::NotHeld)
+        event_of(&**self.journal(), held).await
     }
 
     /// Erases a subject: its keys are destroyed, and what was kept of its personal values cannot be read by anybody any more. Views that
-    /// may hold some are made again beside those that serve. Again is safe, and a caller that goes away does not undo it.
+    /// may hold some are made again beside those that serve. No run of a consumer that has seen some is under way any more when this returns.
+    /// Again is safe, and a caller that goes away does not undo it.
     ///
     /// # Errors
     /// See [`EraseError`].
@@ -459,11 +479,16 @@ impl Runtime {
         self.delivery.tasks().spawn(Box::pin(async move {
             let _one_at_a_time = personal.erasing.lock().await;
             let erased = personal.subjects.erase(&*journal, (&tenant, &subject), &why).await;
-            let _ = answer.send(erased.map(|(keys, position)| {
+            // Also after one that failed: some keys may be gone.
+            entities.cache.forget_all();
+            personal.subjects.saw_through();
+            let erased = erased.map(|(keys, position)| {
                 personal.erased.fetch_max(position, SeqCst);
-                entities.cache.forget_all();
                 Erasure { subject, keys, views: views.erase(position) }
-            }));
+            });
+            personal.runs.passed().await;
+            // Who asked may have gone away.
+            let _ = answer.send(erased);
         }));
         let stopped = || EraseError::Append(AppendError::Unavailable { cause: "the service stops".to_owned() });
         answered.await.unwrap_or_else(|_| Err(stopped()))
@@ -659,4 +684,14 @@ impl Runtime {
             .kind(entity.kind())
             .ok_or_else(|| StateError::UnknownTarget { name: entity.kind().to_owned(), known: self.entities.names().to_vec() })
     }
+}
+
+/// The event that holds a key.
+async fn event_of(journal: &dyn Journal, held: &HeldKey) -> Result<Arc<Recorded>, OrderError> {
+    let failed = |cause: String| OrderError::Failed { cause };
+    let place: Cursor = held.cursor.parse().map_err(|error: CursorError| failed(error.to_string()))?;
+    let before = journal.lineage().cursor(place.position().saturating_sub(1));
+    let selection = Selection::Types(vec![held.event_type.as_str().into()]);
+    let event = journal.read(selection, before, ReadMode::ToHead).next_event().await.transpose();
+    event.map_err(|error| failed(error.to_string()))?.ok_or(OrderError::NotHeld)
 }

@@ -121,10 +121,14 @@ pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
     let entities = emitted(parts);
     for action in parts.actions.iter().map(|action| action.description()) {
         check_source(parts, &entities, ("action", action.name), (action.entity, action.events))?;
+        check_sealed(parts, &entities, action.name, (action.entity, &action.personal))?;
     }
     for processor in parts.processors.iter().map(|processor| processor.description()) {
         for (entity, events) in &processor.sources {
             check_source(parts, &entities, ("processor", processor.name), (entity, events))?;
+        }
+        for (entity, events) in &processor.personal {
+            check_sealed(parts, &entities, processor.name, (entity, events))?;
         }
         check_processor(processor)?;
     }
@@ -227,6 +231,11 @@ fn check_source(
         Some(event) => Err(unknown(format!("{source}/{event}"), recorded)),
         None => Ok(()),
     }
+}
+
+/// What a component reads as personal is kept so.
+fn check_sealed(parts: &Parts, entities: &[EntityHandle], name: &'static str, reads: (&str, &[&'static str])) -> Result<(), StartError> {
+    whose::unsealed(reads, entities, &parts.topics).map_or(Ok(()), |problem| Err(StartError::Personal { name, problem }))
 }
 
 /// A processor reads something, each event once, and not what it emits itself.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::recording::personal_events;
 use crate::action::{Action, ActionContext, ActionError, Recorded, Verdict};
 use crate::hosted::{ActionDescription, ActionDoor, ActionHandle, ActionOutcome, BoxedFuture, DeliveredEvent, HostedAction, StoredEvent};
 use crate::limits::is_name;
@@ -12,7 +13,13 @@ use crate::variants::{Variants as _, decode_event};
 pub fn hosted_action<A: Action>(action: A) -> ActionHandle {
     const { assert!(is_name(A::NAME), "the name of an action must match [a-z][a-z0-9-]{{0,63}}") };
     const { assert!(is_name(A::ENTITY), "the name of an entity must match [a-z][a-z0-9-]{{0,63}}") };
-    let description = ActionDescription { name: A::NAME, entity: A::ENTITY, events: A::Event::NAMES, delivery: action.delivery() };
+    let description = ActionDescription {
+        name: A::NAME,
+        entity: A::ENTITY,
+        events: A::Event::NAMES,
+        personal: personal_events::<A::Event>(),
+        delivery: action.delivery(),
+    };
     Arc::new(ActionType { description, action: Arc::new(action) })
 }
 

@@ -14,6 +14,7 @@ use crate::limits::is_name;
 use crate::personal::Binding;
 use crate::personal::mark::{is_marked, marking};
 use crate::tag::checked_tags;
+use crate::value::Value as _;
 use crate::value::{Definitions, schema_of};
 use crate::variants::{Variants, decode_event, encode_payload};
 
@@ -151,7 +152,8 @@ impl<E: Entity> LiveEntity for Live<E> {
             E::Rejection::bind(&mut rejection, &binding);
             rejected(&rejection)
         })?;
-        let (mut events, reply) = decision.into_parts();
+        let (mut events, mut reply) = decision.into_parts();
+        E::Reply::bind(&mut reply, &binding);
         events.iter_mut().for_each(|event| E::Event::bind(event, &binding));
         let reply = encode_reply(&reply)?;
         let encoded: Result<Vec<_>, _> = events.iter().map(|event| encode_event(E::NAME, event)).collect();

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::recording::{decode_state, encode_event, encode_state, has_personal, state_build};
+use super::recording::{decode_state, encode_event, encode_state, has_personal, personal_events, state_build};
 use super::topic::message;
 use crate::action::Recorded;
 use crate::hosted::{
@@ -24,6 +24,7 @@ pub fn hosted_processor<P: Processor>(processor: P) -> ProcessorHandle {
     let description = ProcessorDescription {
         name: P::NAME,
         sources: sources.iter().map(|source| source.reads()).collect(),
+        personal: sources.iter().map(|source| (source.reads().0, source.personal())).collect(),
         build: state_build::<P::State>(P::State::VERSION),
         clock: processor.clock(),
         start: processor.start(),
@@ -106,7 +107,8 @@ impl<P: Processor> LiveKey for Live<P> {
 
 fn folded<P: Processor>(key: &str, ctx: ProcessorContext<P::Event>) -> Result<Folded, String> {
     let ProcessorContext { mut emitted, wakes, .. } = ctx;
-    let binding = Binding::of_entity(P::NAME, key, None);
+    // A processor is nobody: what it emits is of those that its inputs were of, or of whom a field names.
+    let binding = Binding::of_nobody(key, None);
     emitted.iter_mut().for_each(|event| P::Event::bind(event, &binding));
     let events = emitted.iter().map(|event| encode_event(P::NAME, event)).collect::<Result<_, _>>()?;
     Ok(Folded { events, wakes })
@@ -115,6 +117,10 @@ fn folded<P: Processor>(key: &str, ctx: ProcessorContext<P::Event>) -> Result<Fo
 impl<P: Processor, E: Event + Send> ErasedSource<P> for EventsOf<P, E> {
     fn reads(&self) -> (&'static str, Vec<&'static str>) {
         (self.entity, E::NAMES.to_vec())
+    }
+
+    fn personal(&self) -> Vec<&'static str> {
+        personal_events::<E>()
     }
 
     fn read(&self, event: DeliveredEvent) -> Result<(Route, Folding<P>), String> {
@@ -130,6 +136,10 @@ impl<P: Processor, E: Event + Send> ErasedSource<P> for EventsOf<P, E> {
 impl<P: Processor, T: Value + Send> ErasedSource<P> for TopicOf<P, T> {
     fn reads(&self) -> (&'static str, Vec<&'static str>) {
         (TOPIC_TYPE, vec![self.topic])
+    }
+
+    fn personal(&self) -> Vec<&'static str> {
+        if has_personal(&schema_of::<T>()) { vec![self.topic] } else { Vec::new() }
     }
 
     fn read(&self, event: DeliveredEvent) -> Result<(Route, Folding<P>), String> {
@@ -163,7 +173,7 @@ fn raise<P: Processor>(key: Option<&str>, event: StoredEvent<'_>) -> Result<Enco
     let message = |message: String| Unreadable { message: format!("{}: {message}", P::NAME) };
     let mut event: P::Event = decode_event(event).map_err(|error| message(error.message))?;
     if let Some(key) = key {
-        P::Event::bind(&mut event, &Binding::of_entity(P::NAME, key, None));
+        P::Event::bind(&mut event, &Binding::of_nobody(key, None));
     }
     encode_event(P::NAME, &event).map_err(message)
 }

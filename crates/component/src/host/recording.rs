@@ -56,6 +56,12 @@ pub(crate) fn has_personal(schema: &Json) -> bool {
     }
 }
 
+/// The names of the events that have personal values.
+pub(crate) fn personal_events<E: Event>() -> Vec<&'static str> {
+    let shapes = E::shapes(Definitions::default);
+    shapes.into_iter().filter(|shape| has_personal(&shape.schema)).map(|shape| shape.name).collect()
+}
+
 /// The shape of a state as a short text: its version, and a hash of its schema without descriptions.
 pub(crate) fn state_build<T: Value>(version: u16) -> String {
     let schema = Definitions::plain().document(T::schema);

@@ -83,7 +83,13 @@ impl<T: Value> HostedTopic for Typed<T> {
 pub fn hosted_topic_action<A: TopicAction>(action: A) -> ActionHandle {
     const { assert!(is_name(A::NAME), "the name of an action must match [a-z][a-z0-9-]{{0,63}}") };
     const { assert!(is_name(A::TOPIC), "the name of a topic must match [a-z][a-z0-9-]{{0,63}}") };
-    let description = ActionDescription { name: A::NAME, entity: TOPIC_TYPE, events: const { &[A::TOPIC] }, delivery: action.delivery() };
+    let description = ActionDescription {
+        name: A::NAME,
+        entity: TOPIC_TYPE,
+        events: const { &[A::TOPIC] },
+        personal: if has_personal(&schema_of::<A::Message>()) { vec![A::TOPIC] } else { Vec::new() },
+        delivery: action.delivery(),
+    };
     Arc::new(TopicActionType { description, action: Arc::new(action) })
 }
 

@@ -10,3 +10,4 @@ mod personal;
 mod processors;
 mod retention;
 mod testkit;
+mod witness;

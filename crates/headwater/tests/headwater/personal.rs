@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use headwater::prelude::*;
@@ -116,9 +116,19 @@ impl Entity for Order {
 }
 
 /// Labels an order for each customer, and cannot go on with some until it is mended.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Labeller {
     is_mended: Arc<AtomicBool>,
+    /// Runs that have their event in their hands.
+    begun: Arc<AtomicUsize>,
+    /// They go on when it is open.
+    gate: tokio::sync::watch::Sender<bool>,
+}
+
+impl Default for Labeller {
+    fn default() -> Self {
+        Self { is_mended: Arc::default(), begun: Arc::default(), gate: tokio::sync::watch::Sender::new(true) }
+    }
 }
 
 impl Action for Labeller {
@@ -128,6 +138,11 @@ impl Action for Labeller {
 
     async fn run(&self, event: Recorded<CustomerEvent>, ctx: &ActionContext) -> Result<(), ActionError> {
         let CustomerEvent::Registered { name, city } = event.event else { return Ok(()) };
+        self.begun.fetch_add(1, SeqCst);
+        drop(self.gate.subscribe().wait_for(|is_open| *is_open).await);
+        if city == "quoted" && !self.is_mended.load(SeqCst) {
+            return Err(ActionError::park(format!("nobody delivers to {}", name.into_inner().unwrap_or_default())));
+        }
         if city == "nowhere" && !self.is_mended.load(SeqCst) {
             return Err(ActionError::park(format!("nobody delivers to {name}")));
         }
@@ -209,6 +224,11 @@ fn service(labeller: &Labeller) -> Service {
         .view(names())
 }
 
+/// The same for a process of its own.
+pub(crate) fn plain_service() -> Service {
+    service(&Labeller::default())
+}
+
 fn name(name: &str) -> Personal<String> {
     Personal::new(format!("CANARY {name}"))
 }
@@ -256,7 +276,7 @@ impl Drop for House {
     }
 }
 
-fn look(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn look(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().is_dir() {
             look(&entry.path(), found);
@@ -271,7 +291,7 @@ fn has_canary(bytes: &[u8]) -> bool {
 }
 
 /// One request; its status and its body.
-fn post(url: &str, path: &str, content: &str, body: &str) -> (u16, Json) {
+pub(crate) fn post(url: &str, path: &str, content: &str, body: &str) -> (u16, Json) {
     let address = url.trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -372,7 +392,7 @@ async fn edit_parked(_: &House, running: &Running) {
     }
 }
 
-fn get(url: &str, path: &str) -> Json {
+pub(crate) fn get(url: &str, path: &str) -> Json {
     let address = url.trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
@@ -598,4 +618,167 @@ fn a_test_can_erase_and_every_fault_leaves_it_erased() {
         let erased: Vec<bool> = kit.remembered::<Towns>("here").names.iter().map(Personal::is_erased).collect();
         assert_eq!(erased, [true, false, false], "seed {seed}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_holds_a_name_while_its_subject_is_erased_leaves_it_nowhere_and_the_erasure_waits_for_it() {
+    let house = House::new();
+    let running = house.start().await;
+    house.labeller.gate.send_replace(false);
+    for who in ["ann", "bob"] {
+        running.client().send::<Customer>(who, register(who, "here")).await.unwrap();
+    }
+    until("the runs", async || house.labeller.begun.load(SeqCst) == 2).await;
+    let url = running.url().to_owned();
+    let erasing = tokio::task::spawn_blocking(move || post(&url, "/v1/admin/subjects/customer/ann/erase", "application/json", "{}"));
+    until("the erasure", async || running.client().state::<Customer>("ann").await.unwrap().unwrap().name.is_erased()).await;
+    assert!(!erasing.is_finished(), "a run has the name in its hands");
+    house.labeller.gate.send_replace(true);
+    let (status, answer) = erasing.await.unwrap();
+    assert_eq!((status, &answer["keys"]), (200, &json!(1)), "{answer}");
+    until("the orders", async || running.client().state::<Order>("bob").await.unwrap().is_some()).await;
+    // The run has ended before the erasure was answered.
+    let order = running.client().state::<Order>("ann").await.unwrap().unwrap();
+    assert_eq!(order.labels, [Personal::erased()]);
+    let again = erase(&running, "customer/ann").await;
+    assert_eq!(again["keys"], json!(0), "it made no new key");
+    erase(&running, "customer/bob").await;
+    running.stop().await;
+    assert_eq!(house.canaries(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cause_that_quotes_somebody_is_in_no_file_in_the_plain() {
+    let house = House::new();
+    let running = house.start().await;
+    running.client().send::<Customer>("ann", register("ann", "quoted")).await.unwrap();
+    let mut held = Json::Null;
+    until("the parked key", async || {
+        held = got(&running, "/v1/admin/consumers/labeller/held").await;
+        held["items"].as_array().is_some_and(|items| !items.is_empty())
+    })
+    .await;
+    assert_eq!(held["items"][0]["cause"], "nobody delivers to CANARY ann", "a person sees it");
+    running.stop().await;
+    let files = house.canaries();
+    assert!(files.iter().all(|file| file.starts_with("/views/")), "{files:?}");
+    let running = house.start().await;
+    assert_eq!(got(&running, "/v1/admin/consumers/labeller/held").await["items"][0]["cause"], "nobody delivers to CANARY ann");
+    erase(&running, "customer/ann").await;
+    let held = got(&running, "/v1/admin/consumers/labeller/held").await;
+    assert!(!has_canary(held.to_string().as_bytes()), "{held}");
+    running.stop().await;
+    assert_eq!(house.canaries(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_that_is_told_as_over_has_left_no_file_with_what_is_erased() {
+    let house = House::new();
+    let running = house.start().await;
+    for round in 0..5 {
+        let who = format!("ann-{round}");
+        running.client().send::<Customer>(&who, register(&who, "here")).await.unwrap();
+        rows(&running).await;
+        // One that may have read what is erased a moment later.
+        let (status, answer) = asked(&running, "/v1/admin/views/names/rebuild", json!({})).await;
+        assert!(status < 300, "{status}: {answer}");
+        erase(&running, &format!("customer/{who}")).await;
+        assert_eq!(house.canaries(), Vec::<String>::new(), "round {round}");
+    }
+    running.stop().await;
+}
+
+/// Puts into its state what it takes out of others' values.
+struct Gossip;
+
+#[derive(Debug, Default, State)]
+struct Heard {
+    last: Option<Personal<String>>,
+}
+
+#[derive(Debug, Event)]
+enum Told {
+    #[event("told")]
+    Told { what: Personal<String> },
+}
+
+impl Processor for Gossip {
+    const NAME: &'static str = "gossip";
+    type State = Heard;
+    type Event = Told;
+
+    fn inputs(inputs: Inputs<Self>) -> Inputs<Self> {
+        inputs.events("customer", |event: &Recorded<CustomerEvent>| Route::to(event.entity_id.clone()), Self::hear)
+    }
+}
+
+impl Gossip {
+    fn hear(&self, heard: &mut Heard, event: Recorded<CustomerEvent>, ctx: &mut ProcessorContext<Told>) {
+        let CustomerEvent::Registered { name, city } = event.event else { return };
+        match city.as_str() {
+            "kept" => heard.last = name.get().map(|name| Personal::new(format!("{name}, they say"))),
+            "told" => ctx.emit(Told::Told { what: Personal::new(name.into_inner().unwrap_or_default()) }),
+            _ => {
+                heard.last = Some(name.clone().map(|name| format!("{name}, they say")));
+                ctx.emit(Told::Told { what: name });
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_processor_that_makes_a_value_of_somebody_into_one_of_nobody_parks_the_key() {
+    let house = House::new();
+    let path = house.data.path().display().to_string();
+    let running = service(&house.labeller).processor(Gossip).listen("127.0.0.1:0").data(path).start().await.unwrap();
+    for (who, city) in [("ann", "kept"), ("bob", "told"), ("cat", "here")] {
+        running.client().send::<Customer>(who, register(who, city)).await.unwrap();
+    }
+    let mut held = Json::Null;
+    until("the parked keys", async || {
+        held = got(&running, "/v1/admin/consumers/gossip/held").await;
+        held["items"].as_array().is_some_and(|items| items.len() == 2)
+    })
+    .await;
+    for (item, who) in held["items"].as_array().unwrap().iter().zip(["ann", "bob"]) {
+        assert_eq!(item["id"], who);
+        assert!(item["cause"].as_str().unwrap().contains("has no subject: make it of another one with `Personal::map`"), "{item}");
+    }
+    until("the other key", async || got(&running, "/v1/admin/consumers/gossip/keys/cat").await["state"]["last"] == "CANARY cat, they say")
+        .await;
+    for who in ["ann", "bob", "cat"] {
+        erase(&running, &format!("customer/{who}")).await;
+    }
+    running.stop().await;
+    assert_eq!(house.canaries(), Vec::<String>::new());
+}
+
+/// Reads letters as if they were personal.
+struct Reader;
+
+impl Processor for Reader {
+    const NAME: &'static str = "reader";
+    type State = Citizens;
+    type Event = Told;
+
+    fn inputs(inputs: Inputs<Self>) -> Inputs<Self> {
+        inputs.topic("open-letters", |_: &Message<Letter>| "letters".to_owned(), Self::read)
+    }
+}
+
+impl Reader {
+    fn read(&self, citizens: &mut Citizens, letter: Message<Letter>, _: &mut ProcessorContext<Told>) {
+        citizens.said.push(letter.data.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_as_personal_what_a_topic_keeps_in_the_plain_is_refused_at_the_start() {
+    let house = House::new();
+    let path = house.data.path().display().to_string();
+    let open = Service::new("people").topic("open-letters").processor(Reader).listen("127.0.0.1:0").data(path.clone()).start().await;
+    let refused = open.expect_err("the topic would keep it in the plain");
+    assert!(refused.message().contains("`reader`: it reads `$topic/open-letters` with a personal value"), "{refused}");
+    let typed = Service::new("people").topic_of::<Letter>("open-letters").processor(Reader).listen("127.0.0.1:0").data(path).start().await;
+    typed.unwrap().stop().await;
 }

@@ -44,7 +44,7 @@ pub(crate) struct Reach {
 
 /// The consumer of an action.
 pub(crate) fn consumer(action: &ActionHandle, reach: &Reach) -> Consumer {
-    let ActionDescription { name, entity, events, delivery } = action.description();
+    let ActionDescription { name, entity, events, delivery, .. } = action.description();
     let DeliveryPolicy { attempts_max, backoff_min, backoff_max, run_timeout, runs_max, start } = *delivery;
     Consumer {
         name: (*name).to_owned(),
@@ -68,12 +68,23 @@ struct Runner {
 
 impl Handler for Runner {
     fn run(&self, delivery: Delivery) -> BoxFuture<'static, Result<(), Failure>> {
-        let Delivery { event, attempt } = delivery;
-        let ActionDescription { name, delivery, .. } = self.action.description();
+        let attempt = delivery.attempt;
+        let event = match delivery.open() {
+            Ok(event) => event,
+            Err(failure) => return Box::pin(std::future::ready(Err(failure))),
+        };
+        let ActionDescription { name, delivery: policy, .. } = self.action.description();
         // What the run does ends a little before the run is cut, so that it may still say what became of it.
-        let time = delivery.run_timeout - delivery.run_timeout / RUN_MARGIN_DIVISOR;
+        let time = policy.run_timeout - policy.run_timeout / RUN_MARGIN_DIVISOR;
         let deadline = self.reach.tasks.elapsed().saturating_add(time);
-        let door = Door { consumer: name, reach: self.reach.clone(), event: Arc::clone(&event), attempt, deadline };
+        let door = Door {
+            consumer: name,
+            reach: self.reach.clone(),
+            event: Arc::clone(&event),
+            stamp: delivery.event.whose().at,
+            attempt,
+            deadline,
+        };
         let run = self.action.run(delivered(&event), Arc::new(door), attempt);
         Box::pin(async move {
             match run.await {
@@ -106,6 +117,8 @@ struct Door {
     consumer: &'static str,
     reach: Reach,
     event: Arc<Recorded>,
+    /// How many erasures there had been when the event was opened: what the run sends is as old.
+    stamp: u64,
     attempt: u32,
     /// When the run has no time left, as [`Tasks::elapsed`] tells time.
     deadline: Duration,
@@ -151,7 +164,7 @@ impl Door {
 
     async fn run(&self, command: SentCommand) -> Result<CommandOutcome, CommandError> {
         let SentCommand { target, body, key } = command;
-        let id = AskedId::Derived(self.id(&key));
+        let id = AskedId::Derived(self.id(&key), self.stamp);
         let context = Context { causation_id: Some(self.event.id.to_string().into()), ..(*self.event.context).clone() };
         let tenant = self.event.entity.tenant();
         match target {

@@ -91,14 +91,14 @@ impl Accepted {
         }
     }
 
-    /// The body as it is decided, and where the id that it is known by comes from.
-    pub(super) fn sent(&self) -> (Bytes, AskedId) {
+    /// The body as it is decided, and where the id that it is known by comes from. It was read when there had been so many erasures.
+    pub(super) fn sent(&self, stamp: u64) -> (Bytes, AskedId) {
         match &self.personal {
             None => (self.body.clone().into(), Some(self.key.clone()).into()),
             Some(personal) => {
                 let body = revealed(personal.body.get().as_bytes()).into_owned();
                 let fingerprint = personal.fingerprint.as_deref().and_then(from_hex).map(Fingerprint);
-                (body.into(), AskedId::Accepted(self.key.clone(), fingerprint))
+                (body.into(), AskedId::Accepted(self.key.clone(), fingerprint, stamp))
             }
         }
     }

@@ -24,23 +24,23 @@ impl Handler for Settler {
     fn run(&self, delivery: Delivery) -> BoxFuture<'static, Result<(), Failure>> {
         let (entities, waiting) = (Arc::clone(&self.entities), Arc::clone(&self.waiting));
         Box::pin(async move {
-            let event = delivery.event;
+            let event = delivery.open()?;
             let not_ours = |error| Failure::Park { cause: format!("not an accepted command: {error}") };
             let accepted = Accepted::decode(&event.payload).map_err(not_ours)?;
-            settle(&entities, &event, &accepted).await?;
+            settle(&entities, (&event, delivery.event.whose().at), &accepted).await?;
             waiting.decided(&event.entity, &accepted.key);
             Ok(())
         })
     }
 }
 
-async fn settle(entities: &Entities, event: &Recorded, accepted: &Accepted) -> Result<(), Failure> {
+async fn settle(entities: &Entities, (event, stamp): (&Recorded, u64), accepted: &Accepted) -> Result<(), Failure> {
     let retry = |cause: String| Failure::Retry { cause };
     let done = entities.journal.find_command(&event.entity, settled_id(&accepted.key)).await;
     if done.map_err(|error| retry(error.to_string()))?.is_some() {
         return Ok(());
     }
-    let (body, id) = accepted.sent();
+    let (body, id) = accepted.sent(stamp);
     let settled = match entities.command_under(id, request(event, accepted, body)?).await {
         Ok(outcome) if outcome.recorded => return Ok(()),
         Ok(outcome) => Settled::Done { reply: outcome.reply, sequence: outcome.sequence },

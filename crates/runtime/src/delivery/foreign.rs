@@ -33,7 +33,7 @@ pub(super) async fn lose(seams: &Seams) -> Result<(), DeliveryError> {
     let mut lost = Vec::new();
     for (consumer, foreign) in find(seams).await? {
         let Some(register) = mark(&consumer, seams).await? else { continue };
-        let held = HeldRegisters::new(&seams.registers, &consumer);
+        let held = HeldRegisters::new(seams, &consumer);
         for (key, revision) in foreign.held {
             held.delete(&key, revision).await?;
         }

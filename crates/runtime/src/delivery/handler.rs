@@ -5,13 +5,23 @@ use std::time::Duration;
 
 use journal::{BoxFuture, Recorded};
 
+use crate::limits::KEY_MISSING_WAIT;
+use crate::personal::runs::Waiting;
+
 /// One event on its way to a handler.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
-    /// The event.
-    pub(crate) event: Arc<Recorded>,
+    /// The event; what is personal in it is sealed until it is opened.
+    pub(crate) event: Waiting,
     /// Which run of it this is, from 1.
     pub(crate) attempt: u32,
+}
+
+impl Delivery {
+    /// The event as of now, with its personal values plain. A key that is not there holds the event's own key, and nothing is counted.
+    pub(crate) fn open(&self) -> Result<Arc<Recorded>, Failure> {
+        self.event.open().map_err(|missing| Failure::Later { cause: missing.to_string(), wait: KEY_MISSING_WAIT })
+    }
 }
 
 /// Why a run did not succeed.

@@ -7,15 +7,23 @@
 //! The register is written before the consumer's cursor passes the event. The key's later events are not copied: they wait
 //! in the journal, where the key's own reader finds them. While retries are due the key is *held*; after the last one it is
 //! *parked* and waits for a person. A run is recorded before it begins, so that an event that ends its process counts too.
+//!
+//! Why a run failed may quote whom its event is about. So the cause of one that has seen personal values is sealed under their subjects,
+//! and gone with any of them.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use component::hosted::personal_mark::NAME;
 use journal::{Cursor, EntityKey, Lineage, Recorded, Register, RegisterError, RegisterExpect, Registers, Revision, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value as Json, json};
 
+use super::Seams;
 use super::handler::Failure;
-use crate::limits::{FAILURE_CAUSE_BYTES_MAX, FAILURES_KEPT_MAX};
+use crate::limits::{CAUSE_SUBJECTS_MAX, FAILURE_CAUSE_BYTES_MAX, FAILURES_KEPT_MAX, PERSONAL_CAUSE_BYTES_MAX};
+use crate::personal::runs::Whose;
+use crate::personal::{Form, Place, SealError, Subjects};
 
 /// What the names of all these registers begin with.
 pub(super) const PREFIX: &str = "held/";
@@ -68,6 +76,7 @@ pub struct HeldKey {
 
 /// One failed run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
 pub struct FailedRun {
     /// When, in microseconds since 1970.
     pub at_micros: i64,
@@ -75,6 +84,8 @@ pub struct FailedRun {
     pub attempt: u32,
     /// Why it failed.
     pub cause: String,
+    /// Whose personal values the run had seen.
+    whose: Whose,
 }
 
 impl HeldKey {
@@ -145,8 +156,8 @@ impl HeldKey {
     }
 
     /// Remembers why a run failed.
-    pub(crate) fn note(&mut self, failure: &Failure, now: Timestamp) {
-        let cause = shortened(failure.cause());
+    pub(crate) fn note(&mut self, failure: &Failure, whose: Whose, now: Timestamp) {
+        let (cause, whose) = kept(failure.cause(), whose);
         // What waits for somebody outside says the same again and again: it must not push out what happened before.
         if matches!(failure, Failure::Later { .. })
             && let Some(last) = self.failures.last_mut().filter(|last| last.cause == cause)
@@ -157,7 +168,7 @@ impl HeldKey {
         if self.failures.len() == FAILURES_KEPT_MAX {
             self.failures.remove(0);
         }
-        self.failures.push(FailedRun { at_micros: now.as_micros(), attempt: self.attempts, cause });
+        self.failures.push(FailedRun { at_micros: now.as_micros(), attempt: self.attempts, cause, whose });
     }
 
     /// The key.
@@ -178,6 +189,12 @@ impl HeldKey {
         if self.recorded_micros == 0 { self.since_micros } else { self.recorded_micros }
     }
 
+    /// Why the last run failed, and whose values it had seen.
+    pub(crate) fn last(&self) -> (&str, &Whose) {
+        static NOBODY: Whose = Whose { subjects: Vec::new(), at: 0 };
+        (self.cause(), self.failures.last().map_or(&NOBODY, |failed| &failed.whose))
+    }
+
     /// Why the last run failed.
     #[must_use]
     pub fn cause(&self) -> &str {
@@ -185,37 +202,114 @@ impl HeldKey {
     }
 }
 
-/// A cause within its bound, cut at a character.
-fn shortened(cause: &str) -> String {
-    let mut end = cause.len().min(FAILURE_CAUSE_BYTES_MAX);
-    while !cause.is_char_boundary(end) {
+/// A failed run as its register has it: a cause that may quote somebody is a mark, which the seal turns into what nobody can read.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    at_micros: i64,
+    attempt: u32,
+    cause: String,
+    /// `null` once a subject is erased.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    personal: Option<Json>,
+}
+
+/// What is told instead of a cause that cannot be told.
+const ERASED: &str = "(it was about somebody who is erased)";
+const UNREADABLE: &str = "(personal, and its key is not there: HW0092)";
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
+}
+
+impl From<FailedRun> for Stored {
+    fn from(FailedRun { at_micros, attempt, cause, whose }: FailedRun) -> Self {
+        if whose.subjects.is_empty() {
+            return Self { at_micros, attempt, cause, personal: None };
+        }
+        let around = |value, subject| json!({ NAME: { "subject": subject, "at": whose.at, "value": value } });
+        let personal = whose.subjects.iter().fold(Json::from(cause), around);
+        Self { at_micros, attempt, cause: "(personal)".to_owned(), personal: Some(personal) }
+    }
+}
+
+impl From<Stored> for FailedRun {
+    fn from(Stored { at_micros, attempt, cause, personal }: Stored) -> Self {
+        let Some(mut inside) = personal else { return Self { at_micros, attempt, cause, whose: Whose::default() } };
+        let mut whose = Whose::default();
+        while let Some(mark) = inside.get_mut(NAME).map(Json::take) {
+            whose.subjects.insert(0, mark["subject"].as_str().unwrap_or_default().to_owned());
+            whose.at = mark["at"].as_u64().unwrap_or_default();
+            inside = mark["value"].clone();
+        }
+        match inside {
+            Json::String(cause) => Self { at_micros, attempt, cause, whose },
+            Json::Null => Self { at_micros, attempt, cause: ERASED.to_owned(), whose: Whose::default() },
+            _ => Self { at_micros, attempt, cause: UNREADABLE.to_owned(), whose: Whose::default() },
+        }
+    }
+}
+
+/// A cause within its bound, and whose it is. One that may be about many is not kept.
+fn kept(cause: &str, whose: Whose) -> (String, Whose) {
+    match whose.subjects.len() {
+        0 => (shortened(cause, FAILURE_CAUSE_BYTES_MAX), whose),
+        1..=CAUSE_SUBJECTS_MAX => (shortened(&cause.replace(char::is_control, " "), PERSONAL_CAUSE_BYTES_MAX), whose),
+        many => (format!("(not kept: it may quote any of {many} subjects)"), Whose::default()),
+    }
+}
+
+/// A text within a bound, cut at a character.
+fn shortened(text: &str, bytes_max: usize) -> String {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    cause[..end].to_owned()
+    text[..end].to_owned()
 }
 
 /// The registers of one consumer's held keys.
 #[derive(Clone)]
 pub(super) struct HeldRegisters {
     registers: Arc<dyn Registers>,
+    subjects: Option<Arc<Subjects>>,
     prefix: String,
 }
 
 impl HeldRegisters {
-    pub(super) fn new(registers: &Arc<dyn Registers>, consumer: &str) -> Self {
-        Self { registers: Arc::clone(registers), prefix: format!("{PREFIX}{consumer}/") }
+    pub(super) fn new(seams: &Seams, consumer: &str) -> Self {
+        Self::over(&seams.registers, seams.runs.subjects().cloned(), consumer)
+    }
+
+    pub(super) fn over(registers: &Arc<dyn Registers>, subjects: Option<Arc<Subjects>>, consumer: &str) -> Self {
+        Self { registers: Arc::clone(registers), subjects, prefix: format!("{PREFIX}{consumer}/") }
     }
 
     /// All of them.
     pub(super) async fn list(&self) -> Result<Vec<(Revision, HeldKey)>, RegisterError> {
-        self.registers.list(&self.prefix).await?.iter().map(read).collect()
+        self.registers.list(&self.prefix).await?.iter().map(|register| self.opened(register)).collect()
     }
 
     /// Writes a record; `None` for a key that is not held yet.
     pub(super) async fn put(&self, key: &EntityKey, revision: Option<Revision>, held: &HeldKey) -> Result<Revision, RegisterError> {
         let expect = revision.map_or(RegisterExpect::Absent, RegisterExpect::Revision);
-        let value = serde_json::to_vec(held).expect("texts and numbers always encode");
+        let value = self.sealed(key, serde_json::to_vec(held).expect("texts and numbers always encode"))?;
         self.registers.put(&self.name(key), expect, Bytes::from(value)).await
+    }
+
+    fn sealed(&self, key: &EntityKey, value: Vec<u8>) -> Result<Vec<u8>, RegisterError> {
+        let Some(subjects) = &self.subjects else { return Ok(value) };
+        let failed = |error: SealError| RegisterError::Unavailable { cause: error.to_string() };
+        Ok(subjects.seal(&Place::Held(key), &value).map_err(failed)?.unwrap_or(value))
+    }
+
+    /// A cause whose key is not there stays sealed, and is told as such: what the key waits for does not depend on it.
+    fn opened(&self, register: &Register) -> Result<(Revision, HeldKey), RegisterError> {
+        let (revision, held) = read(register)?;
+        let Some(subjects) = &self.subjects else { return Ok((revision, held)) };
+        let Ok(Some(value)) = subjects.opened(&Place::Held(&held.key()?), &register.value, Form::Marked) else {
+            return Ok((revision, held));
+        };
+        read(&Register { value: value.into(), ..register.clone() })
     }
 
     pub(super) async fn delete(&self, key: &EntityKey, revision: Revision) -> Result<(), RegisterError> {
@@ -241,6 +335,7 @@ mod tests {
 
     #[test]
     fn a_cause_is_cut_at_a_character() {
+        let shortened = |text: &str| shortened(text, FAILURE_CAUSE_BYTES_MAX);
         assert_eq!(shortened("short"), "short");
         let long = "é".repeat(FAILURE_CAUSE_BYTES_MAX);
         assert_eq!(shortened(&long).len(), FAILURE_CAUSE_BYTES_MAX / 2 * 2);

@@ -223,7 +223,7 @@ impl Watch {
     }
 
     async fn held(&self) -> Result<HashSet<EntityKey>, DeliveryError> {
-        let held = HeldRegisters::new(&self.seams.registers, &self.watched.name).list().await?;
+        let held = HeldRegisters::new(&self.seams, &self.watched.name).list().await?;
         Ok(held.iter().map(|(_, record)| record.key()).collect::<Result<_, _>>()?)
     }
 }

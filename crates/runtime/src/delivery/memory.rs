@@ -6,9 +6,11 @@
 //!                    event-edited { event, payload, reason } · event-discarded { event, reason }
 //! ```
 
+use std::sync::Arc;
+
 use journal::{
     AppendError, CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EntityType, EventData, EventFlags, Journal,
-    ReadError, ReadMode, Selection,
+    ReadError, ReadMode, Recorded, Selection,
 };
 use serde_json::{Value as Json, json};
 
@@ -99,12 +101,10 @@ impl<'a> Memory<'a> {
         Ok(found.map_or(sequence + 1, |found| found.sequence))
     }
 
-    /// The payload that a person put beside the event's own.
-    pub(super) async fn edit(&self, sequence: u64) -> Result<Option<Vec<u8>>, DeliveryError> {
+    /// The event that remembers the payload that a person put beside an event's own; [`edited_payload`] takes it out.
+    pub(super) async fn edit(&self, sequence: u64) -> Result<Option<Arc<Recorded>>, DeliveryError> {
         let selection = Selection::Entity { entity: self.entity.clone(), from_sequence: sequence };
-        let event = self.journal.read(selection, Cursor::BEGINNING, ReadMode::ToHead).next_event().await.transpose()?;
-        let edited = event.and_then(|event| serde_json::from_slice::<Json>(&event.payload).ok());
-        Ok(edited.and_then(|edited| edited.get("payload").map(|payload| payload.to_string().into_bytes())))
+        Ok(self.journal.read(selection, Cursor::BEGINNING, ReadMode::ToHead).next_event().await.transpose()?)
     }
 
     async fn append(&self, id: CommandId, name: &str, payload: &Json, context: &Context) -> Result<(), DeliveryError> {
@@ -130,6 +130,12 @@ impl<'a> Memory<'a> {
             Err(error) => Err(ReadError::Unavailable { cause: error.to_string() }.into()),
         }
     }
+}
+
+/// What a person put beside an event's own payload.
+pub(crate) fn edited_payload(remembered: &[u8]) -> Option<Vec<u8>> {
+    let remembered: Json = serde_json::from_slice(remembered).ok()?;
+    remembered.get("payload").map(|payload| payload.to_string().into_bytes())
 }
 
 /// Why a person decided so, and who.

@@ -38,6 +38,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Notices;
 use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX};
+use crate::personal::runs::Runs;
 use crate::seams::Tasks;
 pub use backoff::RetryPolicy;
 pub(crate) use handler::{Delivery, Failure, Handler};
@@ -46,7 +47,7 @@ pub use held::{FailedRun, HeldKey};
 use lease::Lease;
 pub(crate) use look::{Watched, watch as watch_progress};
 pub use memory::Decision;
-pub(crate) use memory::Memory;
+pub(crate) use memory::{Memory, edited_payload};
 pub use orders::{HeldSelection, OrderError, cause_group};
 pub(crate) use orders::{Order, What};
 pub use session::DeliveryError;
@@ -93,6 +94,8 @@ impl Consumer {
 #[derive(Clone)]
 pub(crate) struct Seams {
     pub(crate) journal: Arc<dyn Journal>,
+    /// The same for what runs over personal values.
+    pub(crate) runs: Arc<Runs>,
     pub(crate) registers: Arc<dyn Registers>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -181,7 +184,7 @@ impl DeliveryRoom {
 
     /// Gives a consumer that does not work another place, and forgets the keys that it held; without a place, forgets it.
     pub(crate) async fn replace(&self, consumer: &str, place: Option<Cursor>) -> Result<(), DeliveryError> {
-        let (registers, held) = (&self.seams.registers, HeldRegisters::new(&self.seams.registers, consumer));
+        let (registers, held) = (&self.seams.registers, HeldRegisters::new(&self.seams, consumer));
         for (revision, record) in held.list().await? {
             held.delete(&record.key()?, revision).await?;
         }
@@ -237,7 +240,7 @@ impl DeliveryRoom {
     /// The held and parked keys of a consumer, ordered by key.
     pub(crate) async fn held(&self, consumer: &str) -> Result<Vec<HeldKey>, OrderError> {
         self.orders_of(consumer)?;
-        let held = HeldRegisters::new(&self.seams.registers, consumer).list().await.map_err(DeliveryError::from)?;
+        let held = HeldRegisters::new(&self.seams, consumer).list().await.map_err(DeliveryError::from)?;
         let mut held: Vec<HeldKey> = held.into_iter().map(|(_, held)| held).collect();
         held.sort_by(|one, other| (&one.kind, &one.id).cmp(&(&other.kind, &other.id)));
         Ok(held)

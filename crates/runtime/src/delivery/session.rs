@@ -1,5 +1,7 @@
 //! A consumer at work: from taking its lease to giving it up.
 //!
+//! What waits is as it lies on the disk: a run opens what is personal in its event.
+//!
 //! One task owns everything here. Events come in position order; each key has a lane, whose events run one after the other,
 //! and lanes run side by side. A failed event holds its key: the register is written, the lane's other events are let go
 //! (the journal has them), and the cursor moves on. An error of the engine ends the session; the next one begins from what is
@@ -35,6 +37,7 @@ use crate::entity::baseline::is_passed_over;
 use crate::limits::{
     CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX, WINDOW_EVENTS_MAX,
 };
+use crate::personal::runs::{Waiting, Whose};
 
 /// Why consumers cannot go on: the engine failed them.
 #[derive(Clone, Debug)]
@@ -79,7 +82,7 @@ struct Held {
 
 /// What a task tells its session.
 enum Ended {
-    Run { event: Arc<Recorded>, result: Result<(), Failure> },
+    Run { event: Waiting, result: Result<(), Failure> },
     Errand { key: EntityKey, end: Box<Result<ErrandEnd, DeliveryError>> },
 }
 
@@ -135,7 +138,7 @@ impl Session {
         let done = lineage.resolve(lease.place().cursor, head, 0).map_err(diverged)?;
         let ceiling = lease.place().ceiling;
         let reached = if ceiling.lineage() == lineage.id { ceiling.position().min(head) } else { done };
-        let registers = HeldRegisters::new(&seams.registers, &consumer.name);
+        let registers = HeldRegisters::new(&seams, &consumer.name);
         let (tell, ended) = mpsc::unbounded_channel();
         let mut session = Self {
             window: Window::new(done),
@@ -172,7 +175,7 @@ impl Session {
                 record.deaths += 1;
                 if record.deaths >= DEATHS_MAX {
                     record.parked = true;
-                    record.note(&fatal(record.deaths), self.seams.clock.now());
+                    record.note(&fatal(record.deaths), Whose::default(), self.seams.clock.now());
                 }
                 revision = self.registers.put(&key, Some(revision), &record).await?;
             }
@@ -211,7 +214,7 @@ impl Session {
     /// Works until it is told to stop or to go elsewhere, or the engine fails. Every run has ended when this returns.
     pub(super) async fn work(mut self, stop: &mut watch::Receiver<bool>) -> Result<(), DeliveryError> {
         let from = self.seams.journal.lineage().cursor(self.window.done());
-        let mut events = self.seams.journal.read(self.consumer.selection.clone(), from, ReadMode::Live);
+        let mut events = self.seams.runs.sealed().read(self.consumer.selection.clone(), from, ReadMode::Live);
         let worked = self.turn(&mut events, stop).await;
         let drained = self.drain().await;
         self.tell_status();
@@ -314,7 +317,7 @@ impl Session {
         // The first time it ran among others, without a record of its own.
         if runs + 1 >= DEATHS_MAX {
             let failure = fatal(DEATHS_MAX);
-            self.fail(event, DEATHS_MAX, &failure).await?;
+            self.fail(&self.seams.runs.waiting(Arc::clone(event), None), DEATHS_MAX, &failure).await?;
             return Ok(true);
         }
         let suspect = Some(Suspect { place, runs: runs + 1 });
@@ -348,9 +351,9 @@ impl Session {
 
     fn spawn_run(&self, event: Arc<Recorded>) {
         let (consumer, seams, tell) = (Arc::clone(&self.consumer), Arc::clone(&self.seams), self.tell.clone());
+        let event = seams.runs.waiting(event, None);
         self.seams.tasks.spawn(Box::pin(async move {
-            let delivery = Delivery { event: Arc::clone(&event), attempt: 1 };
-            let result = run(&consumer, &seams.tasks, delivery).await;
+            let result = run(&consumer, &seams, Delivery { event: event.clone(), attempt: 1 }).await;
             // The session waits for every run that it started.
             drop(tell.send(Ended::Run { event, result }));
         }));
@@ -392,7 +395,7 @@ impl Session {
             Ended::Run { event, result } => {
                 self.running -= 1;
                 match result {
-                    Ok(()) => self.succeed(&event),
+                    Ok(()) => self.succeed(event.sealed()),
                     // The session is ending, and the cursor stays before the event.
                     Err(Failure::Withdrawn) => {}
                     Err(failure) => self.fail(&event, 1, &failure).await?,
@@ -415,9 +418,10 @@ impl Session {
     }
 
     /// Holds the key of an event that failed. The register is durable before the cursor may pass.
-    async fn fail(&mut self, event: &Recorded, attempts: u32, failure: &Failure) -> Result<(), DeliveryError> {
+    async fn fail(&mut self, event: &Waiting, attempts: u32, failure: &Failure) -> Result<(), DeliveryError> {
+        let (whose, event) = (event.whose(), event.sealed());
         let mut record = HeldKey::new(event, self.seams.journal.lineage(), failure.attempts(attempts), self.seams.clock.now());
-        self.consumer.settle_failure(&mut record, failure, &self.seams);
+        self.consumer.settle_failure(&mut record, failure, whose, &self.seams);
         let revision = self.registers.put(&event.entity, None, &record).await?;
         let waiting = self.lanes.remove(&event.entity).unwrap_or_default().waiting;
         // An errand goes as far as was read by then, which is past all of them.

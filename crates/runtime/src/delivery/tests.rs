@@ -4,6 +4,7 @@
 mod decisions;
 mod errands;
 mod later;
+mod sealed;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -17,6 +18,8 @@ use bytes::Bytes;
 use journal::{CommandId, CommandRecord, Commit, ContentType, Context, EventData, EventFlags};
 
 use super::*;
+use crate::personal::veil::veiled;
+use crate::personal::{Form, Subjects};
 use crate::seams::sim::SimTasks;
 
 mod look;
@@ -42,7 +45,10 @@ struct Scripted {
 
 impl Handler for Scripted {
     fn run(&self, delivery: Delivery) -> Verdict {
-        let event = delivery.event;
+        let event = match delivery.open() {
+            Ok(event) => event,
+            Err(failure) => return Box::pin(std::future::ready(Err(failure))),
+        };
         let run = (event.entity.id().to_owned(), event.sequence);
         let mut log = self.log.lock().unwrap();
         let before = log.iter().filter(|other| **other == run).count();
@@ -70,7 +76,11 @@ impl World {
     }
 
     fn append_to(&self, tasks: &SimTasks, kind: &str, key: &str) {
-        let payload = Bytes::from_static(b"{}");
+        self.append_over(tasks, &*self.journal, (kind, key), "{}");
+    }
+
+    fn append_over(&self, tasks: &SimTasks, journal: &dyn Journal, (kind, key): (&str, &str), payload: &str) {
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
         let event = EventData {
             name: "happened".into(),
             version: 1,
@@ -91,7 +101,7 @@ impl World {
             reply: Bytes::new(),
             events: vec![event],
         };
-        tasks.block_on(self.journal.append(Commit { commands: vec![command], ..Commit::default() })).unwrap();
+        tasks.block_on(journal.append(Commit { commands: vec![command], ..Commit::default() })).unwrap();
     }
 
     fn process(&self, seed: u64, log: &Log, script: Script) -> Process {
@@ -107,10 +117,22 @@ impl World {
     }
 
     fn process_over(&self, seed: u64, journal: Arc<dyn Journal>, handler: Arc<dyn Handler>, attempts_max: u32) -> Process {
+        self.process_sealing(seed, (journal, None), handler, attempts_max)
+    }
+
+    /// One whose events may be sealed.
+    fn process_sealing(
+        &self,
+        seed: u64,
+        (journal, subjects): (Arc<dyn Journal>, Option<Arc<Subjects>>),
+        handler: Arc<dyn Handler>,
+        attempts_max: u32,
+    ) -> Process {
         let tasks = Arc::new(SimTasks::new(Arc::clone(&self.clock), seed));
         let told = Arc::clone(&self.told);
         let room = DeliveryRoom::new(Seams {
-            journal,
+            runs: Runs::new(&journal, subjects.as_ref()),
+            journal: veiled(&journal, subjects.as_ref(), Form::Plain),
             registers: Arc::clone(&self.journal) as Arc<dyn Registers>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             random: Arc::new(SimRandom::new(seed)),
@@ -238,7 +260,7 @@ fn the_last_attempt_parks_the_key_for_good() {
     }
     process.seconds(600);
     assert_eq!((runs_of(&log, "bad").len(), runs_of(&log, "good")), (3, vec![1, 2]), "a parked key stays parked over a restart");
-    let held = process.tasks.block_on(HeldRegisters::new(&process.room.seams.registers, "watcher").list()).unwrap();
+    let held = process.tasks.block_on(HeldRegisters::new(&process.room.seams, "watcher").list()).unwrap();
     let (_, held) = &held[0];
     assert_eq!((held.attempts, held.parked, held.sequence, held.cause()), (3, true, 1, "never"));
     assert_eq!(held.failures.iter().map(|failed| failed.attempt).collect::<Vec<_>>(), [1, 2, 3]);
@@ -641,6 +663,7 @@ impl Handler for Elsewhere {
     fn run(&self, delivery: Delivery) -> Verdict {
         let (answer, answered) = oneshot::channel();
         let Delivery { event, attempt } = delivery;
+        let event = event.sealed();
         self.0.lock().unwrap().push((event.entity.id().to_owned(), event.sequence, attempt, answer));
         Box::pin(async move { answered.await.unwrap_or(Err(Failure::Withdrawn)) })
     }

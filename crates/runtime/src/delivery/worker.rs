@@ -14,6 +14,7 @@ use super::run::run;
 use super::session::DeliveryError;
 use super::{Consumer, Seams};
 use crate::entity::baseline::is_passed_over;
+use crate::personal::runs::Whose;
 
 /// Where a held key starts, and how far it may go.
 pub(super) struct Errand {
@@ -43,7 +44,7 @@ pub(super) async fn work(
 ) -> Result<ErrandEnd, DeliveryError> {
     let Errand { key, mut held, mut revision, from, upto } = errand;
     let selection = Selection::Entity { entity: key.clone(), from_sequence: from };
-    let mut events = seams.journal.read(selection, Cursor::BEGINNING, ReadMode::ToHead);
+    let mut events = seams.runs.sealed().read(selection, Cursor::BEGINNING, ReadMode::ToHead);
     let mut sequence = from.saturating_sub(1);
     while let Some(event) = events.next_event().await {
         let event = event.map_err(DeliveryError::Read)?;
@@ -67,13 +68,13 @@ pub(super) async fn work(
         if is_here || goes_on {
             revision = registers.put(&key, Some(revision), &held).await?;
         }
-        let event = with_edit(consumer, seams, &held, event).await?;
-        if let Err(failure) = run(consumer, &seams.tasks, Delivery { event, attempt }).await {
+        let event = seams.runs.waiting(event, edit(consumer, seams, &held).await?);
+        if let Err(failure) = run(consumer, seams, Delivery { event: event.clone(), attempt }).await {
             if failure == Failure::Withdrawn {
                 return Ok(ErrandEnd::Failed { held, revision });
             }
             held.attempts = failure.attempts(attempt);
-            consumer.settle_failure(&mut held, &failure, seams);
+            consumer.settle_failure(&mut held, &failure, event.whose(), seams);
             revision = registers.put(&key, Some(revision), &held).await?;
             return Ok(ErrandEnd::Failed { held, revision });
         }
@@ -81,11 +82,10 @@ pub(super) async fn work(
     Ok(ErrandEnd::Drained { held, revision, sequence })
 }
 
-/// The event, with the payload that a person has put beside its own.
-async fn with_edit(consumer: &Consumer, seams: &Seams, held: &HeldKey, event: Arc<Recorded>) -> Result<Arc<Recorded>, DeliveryError> {
-    let Some(sequence) = held.edited else { return Ok(event) };
-    let edited = Memory::new(&*seams.journal, &consumer.name).edit(sequence).await?;
-    Ok(edited.map_or_else(|| Arc::clone(&event), |payload| Arc::new(Recorded { payload: payload.into(), ..(*event).clone() })))
+/// What remembers the payload that a person has put beside the event's own.
+async fn edit(consumer: &Consumer, seams: &Seams, held: &HeldKey) -> Result<Option<Arc<Recorded>>, DeliveryError> {
+    let Some(sequence) = held.edited else { return Ok(None) };
+    Memory::new(&**seams.runs.sealed(), &consumer.name).edit(sequence).await
 }
 
 impl Consumer {
@@ -95,9 +95,9 @@ impl Consumer {
     }
 
     /// What becomes of a key after a failed run: the next one is due after a wait, or none is.
-    pub(super) fn settle_failure(&self, held: &mut HeldKey, failure: &Failure, seams: &Seams) {
+    pub(super) fn settle_failure(&self, held: &mut HeldKey, failure: &Failure, whose: Whose, seams: &Seams) {
         let now = seams.clock.now();
-        held.note(failure, now);
+        held.note(failure, whose, now);
         held.running = false;
         held.parked = match failure {
             Failure::Park { .. } => true,

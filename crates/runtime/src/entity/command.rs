@@ -87,6 +87,9 @@ impl Entities {
                 live.take_undurable_draft().into_iter().for_each(|draft| snapshots.put(&slot.key, slot.kind.state_build(), draft));
             }
         }
+        if asked.is_overtaken(&self.mint) {
+            state.reset();
+        }
         Step::Taken(taken)
     }
 }

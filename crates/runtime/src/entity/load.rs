@@ -23,10 +23,17 @@ impl Entities {
             // Either way it has ended: what it left, if anything, is in the journal now.
             let _ended = flight.landed().await.is_ok();
         }
-        let live = self.load(slot).await?;
-        let weight = slot.install(live);
-        self.cache.weigh(slot, weight);
-        Ok(())
+        loop {
+            let erasures = self.mint.begun_erasures();
+            let live = self.load(slot).await?;
+            let weight = slot.install(live);
+            self.cache.weigh(slot, weight);
+            // An erasure that began meanwhile may have forgotten all states before this one was there.
+            if self.mint.begun_erasures() == erasures {
+                return Ok(());
+            }
+            slot.lock().reset();
+        }
     }
 
     async fn load(&self, slot: &Slot) -> Result<Live, StateError> {

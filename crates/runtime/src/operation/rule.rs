@@ -205,6 +205,9 @@ impl Run<'_> {
         if self.entities.snapshots.is_some() {
             live.draft_snapshot(self.entities.limits.snapshot_every_events, &flight);
         }
+        if self.asked.is_overtaken(&self.entities.mint) {
+            state.reset();
+        }
         Ok(Some((flight, sequence)))
     }
 

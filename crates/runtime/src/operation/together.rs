@@ -63,7 +63,13 @@ impl Run<'_> {
         let sequence = lives[0].sequence();
         match self.run_rule(seats, &mut lives) {
             Ok((events, reply)) if events.iter().all(Vec::is_empty) => Step::Answer { answer: Ok(Quiet { reply, sequence }), seen },
-            Ok((events, reply)) => Step::Taken(self.launch(seats, &mut lives, &seen, events, reply)),
+            Ok((events, reply)) => {
+                let taken = self.launch(seats, &mut lives, &seen, events, reply);
+                if self.asked.is_overtaken(&self.entities.mint) {
+                    locked.iter_mut().for_each(|(_, state)| state.reset());
+                }
+                Step::Taken(taken)
+            }
             Err(stopped) => {
                 if stopped.changed {
                     locked.iter_mut().for_each(|(_, state)| state.reset());

@@ -130,6 +130,8 @@ impl Subjects {
             self.carry_out(&event).map_err(KeysUnfit::Store)?;
             last = event.position;
         }
+        // Nothing has been read yet.
+        self.saw_through();
         Ok(last)
     }
 

@@ -213,6 +213,11 @@ impl Keys {
         self.erasures
     }
 
+    /// Whether this process has ended keys of the subject.
+    pub(super) fn was_erased(&self, subject: SubjectHash) -> bool {
+        self.erased.contains_key(&subject)
+    }
+
     /// The key that seals for a subject, made when there is none; `None` for a value that is older than the subject's erasure.
     pub(super) fn sealing(&mut self, subject: SubjectHash, at: Option<u64>, now: &Now<'_>) -> Result<Option<Key>, KeyStoreError> {
         let erased = self.erased.get(&subject).copied().unwrap_or(0);

@@ -16,6 +16,7 @@
 //! id, the snapshot), and the how-manieth sealed value there it is. A ciphertext that is moved anywhere else does not open.
 //!
 //! - [`keys`] is the key store, a file of its own apart from the journal. A key is durable before anything is sealed with it.
+//! - [`runs`] keeps what waits for a run sealed until it begins.
 //! - [`erase`] makes a decision of a person into an event, destroys the keys, and sees it through after a crash.
 //!
 //! What it is not: protection from who can read the key store too, or the memory of the process.
@@ -23,12 +24,13 @@
 mod cipher;
 pub(crate) mod erase;
 mod keys;
+pub(crate) mod runs;
 pub(crate) mod veil;
 pub(crate) mod whose;
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use component::hosted::personal_mark::{Marked, SEALED, is_sealed, replace, replace_marks};
@@ -36,11 +38,17 @@ use component::hosted::{EntityHandle, OperationHandle, ProcessorHandle, TopicHan
 use journal::seams::{Clock, Disk, Random};
 use journal::{CommandId, EntityKey, ReadError};
 use serde_json::Value as Json;
-use serde_json::value::RawValue;
 
 use crate::Notices;
 pub use keys::KeyStoreError;
 use keys::{Keys, Now, Opening, SubjectHash};
+
+/// How a mark and what is sealed begin.
+const MARK: &str = "{\"$personal\":";
+const SEALED_TEXT: &str = "{\"$sealed\":";
+/// What is wrong with a value that was made of nobody's.
+pub(crate) const NOBODY: &str =
+    "has no subject: make it of another one with `Personal::map`, or say `#[personal(subject = \"..\")]` where it stands";
 
 /// Whether any of these components has a personal value: such a service needs a key store.
 #[must_use]
@@ -81,6 +89,8 @@ pub(crate) enum Place<'a> {
     Reply(&'a EntityKey, CommandId),
     /// The snapshot of an entity.
     Snapshot(&'a EntityKey),
+    /// What a consumer remembers of a key that it holds.
+    Held(&'a EntityKey),
 }
 
 /// What a reader wants to see.
@@ -101,6 +111,15 @@ pub(crate) enum SealError {
     Keys(KeyStoreError),
 }
 
+impl fmt::Display for SealError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(problem) => write!(formatter, "a personal value {problem}"),
+            Self::Keys(error) => error.fmt(formatter),
+        }
+    }
+}
+
 /// The subjects of a service: seals and opens what is theirs.
 pub(crate) struct Subjects {
     keys: Mutex<Keys>,
@@ -109,6 +128,8 @@ pub(crate) struct Subjects {
     notices: Notices,
     /// Whether a key was not there, and the operator was told.
     misses_keys: AtomicBool,
+    /// Erasures that are seen through: no state in memory has anything of theirs any more.
+    settled: AtomicU64,
     /// Whether a person has said that keys are lost for good: what is under one that is not there reads as erased.
     is_lossy: AtomicBool,
 }
@@ -149,7 +170,15 @@ impl Subjects {
         for note in keys.notes() {
             notices(note);
         }
-        Ok(Self { keys: Mutex::new(keys), random, clock, notices, misses_keys: AtomicBool::new(false), is_lossy: AtomicBool::new(false) })
+        Ok(Self {
+            keys: Mutex::new(keys),
+            random,
+            clock,
+            notices,
+            misses_keys: AtomicBool::new(false),
+            settled: AtomicU64::new(0),
+            is_lossy: AtomicBool::new(false),
+        })
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys> {
@@ -161,9 +190,19 @@ impl Subjects {
         self.keys().release();
     }
 
-    /// How many erasures this process has seen: what was read before its subject's is not sealed any more.
+    /// How many erasures this process has seen through: what was read before its subject's is not sealed any more.
     pub(crate) fn erasures(&self) -> u64 {
+        self.settled.load(SeqCst)
+    }
+
+    /// How many have begun: from then on what is opened is without their subjects.
+    pub(crate) fn begun_erasures(&self) -> u64 {
         self.keys().erasures()
+    }
+
+    /// Every state that was read before is forgotten. One erasure after the other is seen through.
+    pub(crate) fn saw_through(&self) {
+        self.settled.store(self.begun_erasures(), SeqCst);
     }
 
     /// The text with its marks sealed; `None` when it has none. What looks sealed already is none of ours, and would be counted as such
@@ -178,16 +217,43 @@ impl Subjects {
     }
 
     fn seal_one(&self, place: &Place<'_>, ordinal: &mut u32, mark: &Marked<'_>) -> Result<Vec<u8>, SealError> {
+        let sealed = self.seal_mark(place, *ordinal, mark)?;
+        *ordinal += u32::from(sealed != b"null");
+        Ok(sealed)
+    }
+
+    /// A mark in a mark is sealed first: it is gone once either subject is.
+    fn seal_mark(&self, place: &Place<'_>, ordinal: u32, mark: &Marked<'_>) -> Result<Vec<u8>, SealError> {
+        let broken = || SealError::Invalid("a personal value is not whole".to_owned());
+        let inner = match mark.value.get() {
+            value if value.starts_with(MARK) => replace_marks(value.as_bytes(), broken, |inner| self.seal_mark(place, ordinal, &inner))?,
+            _ => None,
+        };
+        let value = inner.map_or_else(|| mark.value.get().to_owned(), |inner| String::from_utf8_lossy(&inner).into_owned());
         let entity = place.entity();
-        let subject = mark.subject.as_deref().map_or_else(|| format!("{}/{}", entity.kind(), entity.id()), str::to_owned);
+        let subject = self.subject_of(place, mark)?;
         erase::subject_key(entity.tenant(), &subject)
             .map_err(|problem| SealError::Invalid(format!("is of the subject `{subject}`, which {problem}")))?;
         let now = Now { random: &*self.random, micros: self.clock.now().as_micros() };
         let key = self.keys().sealing(SubjectHash::of(entity.tenant(), &subject), mark.at, &now).map_err(SealError::Keys)?;
-        let Some(key) = key else { return Ok(b"null".to_vec()) };
-        let sealed = cipher::seal(&key, &place.bound(*ordinal), &cipher::content(&subject, mark.value.get()), &*self.random);
-        *ordinal += 1;
-        Ok(sealed)
+        let Some(key) = key.filter(|_| value != "null") else { return Ok(b"null".to_vec()) };
+        Ok(cipher::seal(&key, &place.bound(ordinal), &cipher::content(&subject, &value), &*self.random))
+    }
+
+    /// Whose a value is. One that says nothing is the entity's that it stands in; the platform's own entities are nobody.
+    fn subject_of(&self, place: &Place<'_>, mark: &Marked<'_>) -> Result<String, SealError> {
+        let entity = place.entity();
+        let subject = match mark.subject.as_deref() {
+            Some(subject) => return Ok(subject.to_owned()),
+            None if entity.kind().starts_with('$') => return Err(SealError::Invalid(NOBODY.to_owned())),
+            None => format!("{}/{}", entity.kind(), entity.id()),
+        };
+        // Nobody knows how old a value is that a state has made of others.
+        let is_erased = || self.keys().was_erased(SubjectHash::of(entity.tenant(), &subject));
+        if matches!(place, Place::Snapshot(_)) && mark.at.is_none() && is_erased() {
+            return Err(SealError::Invalid("is as old as its state, which nobody knows".to_owned()));
+        }
+        Ok(subject)
     }
 
     /// The text with what is sealed in it opened; `None` when there is nothing.
@@ -215,9 +281,17 @@ impl Subjects {
         };
         let Some(content) = cipher::open(&key, &place.bound(ordinal), &sealed) else { return Ok(None) };
         let Ok(cipher::Content { subject, value }) = serde_json::from_slice(&content) else { return Ok(None) };
-        Ok(Some(match form {
-            Form::Plain => value.get().as_bytes().to_vec(),
-            Form::Marked => marked(&subject, erasures, value),
+        // One that was sealed for two subjects: the other's layer.
+        let inner = match value.get().strip_prefix(SEALED_TEXT).and_then(|inside| inside.strip_suffix('}')) {
+            Some(inside) => self.open_one(place, ordinal, inside, form)?,
+            None => None,
+        };
+        Ok(Some(match (inner, form) {
+            (Some(inner), _) if inner == b"null" => inner,
+            (Some(inner), Form::Plain) => inner,
+            (None, Form::Plain) => value.get().as_bytes().to_vec(),
+            (Some(inner), Form::Marked) => marked(&subject, erasures, &String::from_utf8_lossy(&inner)),
+            (None, Form::Marked) => marked(&subject, erasures, value.get()),
         }))
     }
 
@@ -231,7 +305,7 @@ impl Subjects {
     }
 }
 
-fn marked(subject: &str, erasures: u64, value: &RawValue) -> Vec<u8> {
+fn marked(subject: &str, erasures: u64, value: &str) -> Vec<u8> {
     let subject = Json::from(subject);
     format!("{{\"$personal\":{{\"subject\":{subject},\"at\":{erasures},\"value\":{value}}}}}").into_bytes()
 }
@@ -239,7 +313,7 @@ fn marked(subject: &str, erasures: u64, value: &RawValue) -> Vec<u8> {
 impl<'a> Place<'a> {
     fn entity(&self) -> &'a EntityKey {
         match self {
-            Self::Event(entity, _) | Self::Reply(entity, _) | Self::Snapshot(entity) => entity,
+            Self::Event(entity, _) | Self::Reply(entity, _) | Self::Snapshot(entity) | Self::Held(entity) => entity,
         }
     }
 
@@ -250,6 +324,7 @@ impl<'a> Place<'a> {
             Self::Event(_, name) => format!("event\0{name}"),
             Self::Reply(_, id) => format!("reply\0{id}"),
             Self::Snapshot(_) => "snapshot".to_owned(),
+            Self::Held(_) => "held".to_owned(),
         };
         format!("headwater personal 1\0{}\0{}\0{}\0{what}\0{ordinal}", entity.tenant(), entity.kind(), entity.id()).into_bytes()
     }

@@ -160,10 +160,10 @@ fn a_destroyed_key_is_nowhere_in_the_file_and_stays_destroyed() {
 fn what_was_read_before_an_erasure_is_not_sealed_again_and_what_comes_after_it_is() {
     let subjects = Machine::new(4).open();
     sealed(&subjects, "c1", 0);
-    let before = subjects.erasures();
+    let before = subjects.begun_erasures();
     destroy(&subjects, "c1");
     assert_eq!(sealed(&subjects, "c1", before), br#"{"name":null}"#);
-    let json = sealed(&subjects, "c1", subjects.erasures());
+    let json = sealed(&subjects, "c1", subjects.begun_erasures());
     assert_eq!(plain(&subjects, "c1", &json), ANN);
     // Another subject's erasure is none of its business.
     let json = sealed(&subjects, "c2", before);
@@ -283,7 +283,7 @@ fn an_erasure_that_a_kill_left_behind_its_event_is_carried_out_before_anybody_is
     let between = machine.disk.crash();
     assert_eq!(at_once(subjects.erase(&journal, ("", "customer/c1"), &crate::Decision::default())).unwrap().0, 1);
     // Data that come after it stay.
-    let again = sealed(&subjects, "c1", subjects.erasures());
+    let again = sealed(&subjects, "c1", subjects.begun_erasures());
     let later = machine.disk.crash();
     drop(subjects);
     machine.disk = between;

@@ -6,8 +6,31 @@
 use std::collections::HashSet;
 
 use component::hosted::personal_mark::{SCHEMA, SCHEMA_SUBJECT};
-use component::hosted::{EntityHandle, TopicHandle};
+use component::hosted::{EntityHandle, TOPIC_TYPE, TopicHandle};
 use serde_json::Value as Json;
+
+use super::is_personal;
+
+/// A reader that takes for personal what is kept in the plain: a value says that it is personal where it is recorded, and not where it is
+/// read. The problem with its remedy.
+pub(crate) fn unsealed((source, personal): (&str, &[&'static str]), entities: &[EntityHandle], topics: &[TopicHandle]) -> Option<String> {
+    let is_sealed = |name: &str| match source {
+        TOPIC_TYPE => topics
+            .iter()
+            .filter(|topic| topic.description().name == name)
+            .any(|topic| topic.description().schema.as_ref().is_some_and(is_personal)),
+        kind => {
+            let of_kind = entities.iter().filter(|entity| entity.name() == kind);
+            of_kind.flat_map(|entity| &entity.description().events).any(|event| event.name == name && is_personal(&event.schema))
+        }
+    };
+    let name = personal.iter().find(|name| !is_sealed(name))?;
+    let remedy = match source {
+        TOPIC_TYPE => "give the topic the type, with `topic_of`",
+        _ => "say `Personal` in the event of the entity, too",
+    };
+    Some(format!("it reads `{source}/{name}` with a personal value, and what records that keeps it in the plain; {remedy}"))
+}
 
 /// What is not clear: the component's name, and the problem with its remedy.
 pub(crate) fn unclear(entities: &[EntityHandle], topics: &[TopicHandle]) -> Option<(&'static str, String)> {

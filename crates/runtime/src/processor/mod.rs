@@ -5,7 +5,8 @@
 //!
 //! `session` is a processor at work, `wake` its time, `step` its commits, `draft` what the next of them will hold, `keys` what it
 //! knows of its keys, `record` what it leaves in the journal. `park` is what waits for a person, `obey` what people decide about it,
-//! `preview` what would come of that. `silence` is what a new generation does not say again, `guard` what tells an input that ends
+//! `preview` what would come of that, `why` what is
+//! remembered of a failure and whom it may quote. `silence` is what a new generation does not say again, `guard` what tells an input that ends
 //! its process.
 //!
 //! What it is not: a consumer of `delivery`. It has no lease and no cursor in a register, takes no retries (a fold is pure: it would
@@ -22,6 +23,7 @@ mod session;
 mod silence;
 mod step;
 mod wake;
+mod why;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use super::draft::Cause;
 use super::park::waits_from;
 use super::session::{End, Session};
+use super::why::Why;
 use crate::delivery::{Decision, Failure, HeldKey, HeldSelection, Memory, Order, OrderError, What, cause_group};
 
 /// What becomes of the event that parked a key.
@@ -197,7 +198,7 @@ impl Session<'_> {
         let (routed, input) = match self.route(event) {
             Ok(Some(routed)) => routed,
             Ok(None) => return Ok(()),
-            Err(cause) if is_source => return self.park_key_again(key, before, event, &cause).await,
+            Err(cause) if is_source => return self.park_key_again(key, before, event, cause.into()).await,
             // Its entity is parked for it.
             Err(_) => return Ok(()),
         };
@@ -216,14 +217,14 @@ impl Session<'_> {
             }
         }
         if let Some(cause) = self.lessons.refused.remove(&Cause::Event(event.position)) {
-            return self.park_key_again(key, before, event, &cause).await;
+            return self.park_key_again(key, before, event, cause).await;
         }
         self.fold(&routed, event, input, *now).await
     }
 
     /// What becomes durable from here on says that the rest begins with this event.
     async fn split_before(&mut self, key: &EntityKey, before: &HeldKey, event: &Recorded) -> Result<(), End> {
-        self.going_on = Some((key.clone(), self.parked(event, key, before.cause())));
+        self.going_on = Some((key.clone(), self.parked(event, key, before.last().into())));
         if self.is_step_full() {
             self.hand_over().await?;
             self.land_all().await?;
@@ -232,12 +233,13 @@ impl Session<'_> {
     }
 
     /// The same event again is one more run of it.
-    async fn park_key_again(&mut self, key: &EntityKey, before: &HeldKey, event: &Recorded, cause: &str) -> Result<(), End> {
-        let mut parked = self.parked(event, key, cause);
+    async fn park_key_again(&mut self, key: &EntityKey, before: &HeldKey, event: &Recorded, why: Why) -> Result<(), End> {
+        let mut parked = self.parked(event, key, why.clone());
         if before.event == parked.event {
             let mut again = before.clone();
             again.attempts += 1;
-            again.note(&Failure::Park { cause: cause.to_owned() }, self.shared.seams.clock.now());
+            let Why { text, whose } = why.over(event, self.stamp);
+            again.note(&Failure::Park { cause: text }, whose, self.shared.seams.clock.now());
             parked = again;
         }
         self.park(key, parked).await

@@ -3,20 +3,21 @@
 use journal::{Cursor, EntityKey, Position, Recorded};
 
 use super::session::{End, Session};
+use super::why::Why;
 use crate::delivery::{Failure, HeldKey};
 
 impl Session<'_> {
-    pub(super) async fn park_source(&mut self, event: &Recorded, cause: &str) -> Result<(), End> {
-        let parked = self.parked(event, &event.entity, cause);
+    pub(super) async fn park_source(&mut self, event: &Recorded, why: Why) -> Result<(), End> {
+        let parked = self.parked(event, &event.entity, why);
         self.park(&event.entity, parked).await
     }
 
-    pub(super) async fn park_key(&mut self, key: &EntityKey, event: &Recorded, cause: &str) -> Result<(), End> {
-        let parked = self.parked(event, key, cause);
+    pub(super) async fn park_key(&mut self, key: &EntityKey, event: &Recorded, why: Why) -> Result<(), End> {
+        let parked = self.parked(event, key, why);
         self.park(key, parked).await
     }
 
-    pub(super) async fn park_woken(&mut self, key: &EntityKey, due: i64, why: &str) -> Result<(), End> {
+    pub(super) async fn park_woken(&mut self, key: &EntityKey, due: i64, why: Why) -> Result<(), End> {
         let now = self.shared.seams.clock.now();
         // All before it is folded, and all behind it waits.
         let folded = match &self.going_on {
@@ -25,7 +26,7 @@ impl Session<'_> {
         };
         let place = self.shared.seams.journal.lineage().cursor(folded);
         let mut parked = HeldKey::woken(key, due, place, now);
-        parked.note(&Failure::Park { cause: why.to_owned() }, now);
+        parked.note(&Failure::Park { cause: why.text }, why.whose, now);
         let (journal, processor) = (&*self.shared.seams.journal, &*self.shared.processor);
         // What it was woken for is kept: it is due when the key goes on.
         self.keys.load(journal, processor, self.progress.generation, key).await?.wakes.insert(due);
@@ -41,10 +42,11 @@ impl Session<'_> {
     }
 
     /// The record of a key that an event parks: a processor's own, or the event's entity.
-    pub(super) fn parked(&self, event: &Recorded, key: &EntityKey, cause: &str) -> HeldKey {
+    pub(super) fn parked(&self, event: &Recorded, key: &EntityKey, why: Why) -> HeldKey {
         let now = self.shared.seams.clock.now();
         let mut parked = HeldKey::new(event, self.shared.seams.journal.lineage(), 1, now);
-        parked.note(&Failure::Park { cause: cause.to_owned() }, now);
+        let Why { text, whose } = why.over(event, self.stamp);
+        parked.note(&Failure::Park { cause: text }, whose, now);
         (parked.kind, parked.id, parked.parked) = (key.kind().to_owned(), key.id().to_owned(), true);
         parked
     }

@@ -1,5 +1,6 @@
 //! A dry run: what a processor would emit for the event that parked a key, without a trace.
 
+use component::hosted::personal_mark::revealed;
 use component::hosted::{Folded, ProcessorMoment};
 use journal::{EntityKey, ReadMode, Recorded};
 use serde_json::Value as Json;
@@ -66,7 +67,7 @@ fn told(shared: &Shared, key: &EntityKey, folded: Result<Folded, String>) -> Dry
         Ok(folded) => {
             let send = |event: &component::hosted::EncodedEvent| DrySend {
                 to: format!("{}/{} {}", shared.name(), key.id(), event.name),
-                body: serde_json::from_slice(&event.payload).unwrap_or_default(),
+                body: serde_json::from_slice(&revealed(&event.payload)).unwrap_or_default(),
             };
             DryRun { sends: folded.events.iter().map(send).collect(), outcome: "done", cause: None }
         }

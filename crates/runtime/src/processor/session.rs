@@ -25,6 +25,7 @@ use super::keys::Keys;
 use super::record::{self, Progress};
 use super::silence::unsaid;
 use super::step::written;
+use super::why::{Why, of_somebody, quoting};
 use crate::action::delivered;
 use crate::delivery::{HeldKey, Order, Sight, next_order, stopped};
 use crate::flight::Flight;
@@ -67,7 +68,7 @@ impl From<RegisterError> for End {
 /// What sessions tell the next one.
 pub(super) struct Lessons {
     /// Folds that failed, and why.
-    pub(super) refused: HashMap<Cause, String>,
+    pub(super) refused: HashMap<Cause, Why>,
     /// Inputs in one step, at most: fewer after a step that was too large for a commit.
     pub(super) step_inputs_max: Option<usize>,
     /// Whether inputs run alone.
@@ -111,6 +112,9 @@ pub(super) struct Session<'a> {
     pub(super) unsaid: HashMap<EntityKey, Position>,
     /// The sequence of the last step.
     pub(super) step: u64,
+    /// How many erasures there had been, seen through and begun: what is in memory is as old.
+    pub(super) stamp: u64,
+    begun_erasures: u64,
     pub(super) under_way: VecDeque<UnderWay>,
     /// What was read, and not only taken in.
     pub(super) read: Position,
@@ -137,6 +141,7 @@ impl<'a> Session<'a> {
     /// Begins from what is durable.
     pub(super) async fn begin(shared: &'a Arc<Shared>, lessons: &'a mut Lessons) -> Result<Self, End> {
         let (journal, name) = (&*shared.seams.journal, shared.name());
+        let (stamp, begun_erasures) = (shared.seams.runs.stamp(), shared.seams.runs.begun_erasures());
         let placed = record::read_progress(journal, name).await?;
         let (mut progress, step) = placed.ok_or_else(|| End::Failed("it has no place yet".into()))?;
         let mut is_new = false;
@@ -157,6 +162,8 @@ impl<'a> Session<'a> {
             progress,
             unsaid,
             step,
+            stamp,
+            begun_erasures,
             under_way: VecDeque::new(),
             read,
             wake_behind: None,
@@ -291,12 +298,12 @@ impl<'a> Session<'a> {
             && !self.lessons.guard.is_suspect(&fold_of(event))
             && !self.may_run(format!("route {}", event.position)).await?
         {
-            return self.park_source(event, &fatal()).await;
+            return self.park_source(event, fatal().into()).await;
         }
         let (key, mut input) = match self.route(event) {
             Ok(Some(routed)) => routed,
             Ok(None) => return self.reach_recorded(event).await,
-            Err(cause) => return self.park_source(event, &cause).await,
+            Err(cause) => return self.park_source(event, cause.into()).await,
         };
         self.reach(input.time_micros).await?;
         if self.shared.processor.description().clock == EventClock::Recorded {
@@ -308,10 +315,10 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         if let Some(cause) = self.lessons.refused.remove(&Cause::Event(event.position)) {
-            return self.park_key(&key, event, &cause).await;
+            return self.park_key(&key, event, cause).await;
         }
         if self.lessons.guard.is_careful(self.read) && !self.may_run(fold_of(event)).await? {
-            return self.park_key(&key, event, &fatal()).await;
+            return self.park_key(&key, event, fatal().into()).await;
         }
         self.fold(&key, event, input, self.progress.now).await
     }
@@ -347,14 +354,18 @@ impl<'a> Session<'a> {
         cause: &Cause,
         fold: impl FnOnce(&mut dyn LiveKey) -> Result<Folded, String>,
     ) -> Result<Folded, End> {
-        let (journal, processor) = (&*self.shared.seams.journal, &*self.shared.processor);
+        if self.shared.seams.runs.begun_erasures() != self.begun_erasures {
+            // What is in memory may be somebody's who is erased: the next session reads it again.
+            return Err(End::Refused);
+        }
+        let (journal, processor, stamp) = (&*self.shared.seams.journal, &*self.shared.processor, self.stamp);
         let known = self.keys.load(journal, processor, self.progress.generation, key).await?;
         known.step = self.step + 1;
         let live = &mut *known.live;
         let folded = isolated(|| fold(live)).map_err(|panic| panic.during("the processor")).and_then(|folded| folded);
-        let folded = folded.and_then(|folded| check_emitted(&folded.events).map(|()| folded));
+        let folded = folded.and_then(|folded| check_emitted(&folded.events).map(|()| folded)).and_then(|folded| of_somebody(folded, stamp));
         let folded = match folded {
-            Ok(folded) if self.lessons.measures => written(&*known.live).map(|_| folded),
+            Ok(folded) if self.lessons.measures => written(&*known.live, stamp).map(|_| folded),
             folded => folded,
         };
         match folded {
@@ -362,12 +373,15 @@ impl<'a> Session<'a> {
                 self.draft.touch(key);
                 Ok(folded)
             }
-            Err(why) => Err(self.refuse(cause.clone(), why)),
+            Err(why) => {
+                let why = self.shared.seams.runs.subjects().map_or(Why::from(why.clone()), |_| quoting(&*known.live, why, stamp));
+                Err(self.refuse(cause.clone(), why))
+            }
         }
     }
 
-    pub(super) fn refuse(&mut self, cause: Cause, why: String) -> End {
-        self.lessons.refused.insert(cause, why);
+    pub(super) fn refuse(&mut self, cause: Cause, why: impl Into<Why>) -> End {
+        self.lessons.refused.insert(cause, why.into());
         End::Refused
     }
 

@@ -11,6 +11,7 @@ use super::session::{End, Session, UnderWay};
 use crate::flight::Flight;
 use crate::isolation::isolated;
 use crate::limits::{CHECKPOINT_POSITIONS, PROCESSOR_STATE_BYTES_MAX, PROCESSOR_STEP_INPUTS, PROCESSOR_STEPS_UNDER_WAY_MAX};
+use crate::personal::runs::aged;
 
 impl Session<'_> {
     pub(super) async fn hand_over_if_any(&mut self) -> Result<(), End> {
@@ -70,7 +71,7 @@ impl Session<'_> {
         let going_on = self.going_on.as_ref().filter(|(going, _)| going == key).map(|(_, next)| next);
         let parked = self.keys.parked().get(key).or(going_on).cloned();
         let Some(known) = self.keys.get(key) else { return Ok(Kept { tenant, parked, ..Kept::default() }) };
-        let state = written(&*known.live)?;
+        let state = written(&*known.live, self.stamp)?;
         Ok(Kept { tenant, key: Some(key.id().to_owned()), state: Some(state), wakes: known.wakes.clone(), parked })
     }
 
@@ -108,9 +109,10 @@ impl Session<'_> {
     }
 }
 
-/// A state as it is kept.
-pub(super) fn written(live: &dyn LiveKey) -> Result<Box<RawValue>, String> {
+/// A state as it is kept. What is personal in it is somebody's, and as old as what it was made of, if it does not say it.
+pub(super) fn written(live: &dyn LiveKey, stamp: u64) -> Result<Box<RawValue>, String> {
     let state = isolated(|| live.state()).map_err(|panic| panic.during("writing the state"))??;
+    let state = aged(&state, stamp).map_err(|problem| format!("the state has a personal value that {problem}"))?.unwrap_or(state);
     if state.len() > PROCESSOR_STATE_BYTES_MAX {
         let bytes = state.len();
         return Err(format!("the state of its key would be {bytes} bytes; at most {PROCESSOR_STATE_BYTES_MAX} are allowed"));

@@ -48,10 +48,10 @@ impl Session<'_> {
     pub(super) async fn wake(&mut self, due: i64, key: EntityKey, now: i64) -> Result<(), End> {
         let cause = Cause::Wake(key.clone(), due);
         if let Some(why) = self.lessons.refused.remove(&cause) {
-            return self.park_woken(&key, due, &why).await;
+            return self.park_woken(&key, due, why).await;
         }
         if self.is_careful_with(due) && !self.may_run(format!("wake {due} {key}")).await? {
-            return self.park_woken(&key, due, &fatal()).await;
+            return self.park_woken(&key, due, fatal().into()).await;
         }
         let moment = ProcessorMoment { time_micros: due, now_micros: now };
         let folded = self.run(&key, &cause, |live| live.wake(key.id(), moment)).await?;

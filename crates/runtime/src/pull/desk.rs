@@ -43,8 +43,8 @@ enum Phase {
 }
 
 struct Offer {
-    event: Arc<Recorded>,
-    attempt: u32,
+    /// Sealed until somebody comes for it.
+    delivery: Delivery,
     phase: watch::Sender<Phase>,
 }
 
@@ -107,11 +107,19 @@ impl Desk {
         let mut state = self.lock();
         while taken.len() < max && state.out.len() < self.in_flight_max {
             let Some(offer) = state.waiting.front() else { break };
-            bytes += offer.event.payload.len();
+            bytes += offer.delivery.event.sealed().payload.len();
             if bytes > PULL_BYTES_MAX && !taken.is_empty() {
                 break;
             }
-            let Some(Offer { event, attempt, phase }) = state.waiting.pop_front() else { break };
+            let Some(Offer { delivery, phase }) = state.waiting.pop_front() else { break };
+            let attempt = delivery.attempt;
+            let event = match delivery.open() {
+                Ok(event) => event,
+                Err(failure) => {
+                    phase.send_replace(Phase::Ended(Err(failure)));
+                    continue;
+                }
+            };
             let (delivery, until) = (self.mint(), self.tasks.elapsed() + self.ack);
             phase.send_replace(Phase::Out { delivery: delivery.clone(), until });
             state.out.insert(delivery.clone(), phase);
@@ -160,7 +168,7 @@ impl Desk {
         if !state.is_open {
             return None;
         }
-        state.waiting.push_back(Offer { event: delivery.event, attempt: delivery.attempt, phase });
+        state.waiting.push_back(Offer { delivery, phase });
         drop(state);
         self.tell();
         Some(ended)

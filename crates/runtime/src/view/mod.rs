@@ -290,18 +290,16 @@ impl Views {
         let old_is_unclean = old.erased.load(SeqCst) < fill.erased.load(SeqCst);
         let replaces = complete || ((old_is_stopped || old_is_unclean) && !fill.progress.borrow().ended);
         let gone = if replaces { old } else { &fill };
-        {
-            let mut next = host.next.lock().unwrap_or_else(PoisonError::into_inner);
-            if replaces {
-                host.serving.send_replace(Some(Arc::clone(&fill)));
-            }
-            *next = None;
+        if replaces {
+            host.serving.send_replace(Some(Arc::clone(&fill)));
         }
         if replaces || !fill.progress.borrow().ended {
             gone.stop();
             gone.ended().await;
             let _ = gone.store.remove();
         }
+        // Only now is it over: whoever waits for it wants the old file gone.
+        *host.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// What all views do, in a word each.
@@ -392,6 +390,10 @@ impl Host {
             let Progress { state, cursor, .. } = next.progress.borrow().clone();
             Rebuild { state, cursor, behind: head.saturating_sub(cursor.position()), stalled: next.stalled() }
         });
+        // Between a rebuild that read too early and the next one, too.
+        let is_owed = self.plan.is_personal() && !self.has_ended() && fill.erased.load(SeqCst) < fill.around.erased.load(SeqCst);
+        let owed = Rebuild { state: ViewState::Idle, cursor: Cursor::BEGINNING, behind: head, stalled: None };
+        let rebuild = rebuild.or_else(|| is_owed.then_some(owed));
         let Progress { state, cursor, .. } = fill.progress.borrow().clone();
         let notes = fill.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let file = fill.store.file().map(str::to_owned);

@@ -260,7 +260,7 @@ fn a_held_key_beyond_the_head_loses_the_place_and_no_event_is_skipped() {
     tasks.block_on(Lease::create(&registers, "watcher", world.journal.lineage().cursor(5))).unwrap();
     let (_, mut record) = held::read(&held).unwrap();
     record.cursor = world.journal.lineage().cursor(7).to_string();
-    tasks.block_on(HeldRegisters::new(&registers, "watcher").put(&thing("x"), None, &record)).unwrap();
+    tasks.block_on(HeldRegisters::over(&registers, None, "watcher").put(&thing("x"), None, &record)).unwrap();
     log.lock().unwrap().clear();
     let process = world.process(2, &log, always_ok());
     (0..3).for_each(|_| world.append(&process.tasks, "x"));
