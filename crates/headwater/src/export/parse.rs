@@ -98,6 +98,13 @@ fn header<R: BufRead>(lines: &mut Lines<R>) -> Result<(Lineage, Cursor), Failure
     if header.version != VERSION {
         return Err(lines.wrong(&format!("has version {}, but this build reads {VERSION}; use a newer one", header.version)));
     }
+    if header.gone > 0 {
+        let what = format!(
+            "says that {} events were dropped by compaction: an import needs them all; take a backup and restore it instead",
+            header.gone
+        );
+        return Err(lines.wrong(&what));
+    }
     if header.gaps > 0 {
         // Positions, sequences and the memory of commands would be wrong behind the first gap: no journal could keep its promises on it.
         let what = format!("says that {} ranges of events are missing: an import takes whole exports only", header.gaps);

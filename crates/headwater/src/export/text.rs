@@ -20,6 +20,9 @@ pub(super) struct Header {
     pub(super) family_key: Option<String>,
     /// The cursor behind the last commit.
     pub(super) head: String,
+    /// Events that compaction has dropped: lines of [`GoneLine`] stand for them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) gone: u64,
     /// How many lines of the file are gaps.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) gaps: u64,
@@ -46,6 +49,18 @@ pub(super) struct Gap {
     pub(super) resume: Option<String>,
     /// Where, in words.
     pub(super) place: String,
+}
+
+/// Stands for events that compaction has dropped.
+#[derive(Serialize)]
+pub(super) struct GoneLine {
+    pub(super) gone: Gone,
+}
+
+#[derive(Serialize)]
+pub(super) struct Gone {
+    pub(super) first: u64,
+    pub(super) last: u64,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -2,12 +2,14 @@
 
 use std::io::Write;
 
-use journal::embedded::{ReadOnlyJournal, StoredCommand, StoredCommit};
+use journal::embedded::{Part, ReadOnlyJournal, StoredCommand, StoredCommit};
 use journal::{Cursor, EventData, ReadError};
 use serde::Serialize;
 
 use super::Exported;
-use super::text::{CommandText, CommitLine, EventText, FORMAT, Gap, GapLine, Header, Parent, VERSION, hex, stored, time_text};
+use super::text::{
+    CommandText, CommitLine, EventText, FORMAT, Gap, GapLine, Gone, GoneLine, Header, Parent, VERSION, hex, stored, time_text,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
@@ -21,9 +23,12 @@ pub(crate) fn write(journal: &ReadOnlyJournal, out: &mut impl Write, skip_damage
     let mut exported = Exported::default();
     let mut commits = journal.commits(Cursor::BEGINNING);
     let mut reached = 0;
-    while let Some(commit) = commits.next() {
-        match commit {
-            Ok(commit) => {
+    while let Some(part) = commits.next_part() {
+        match part {
+            Ok(Part::Gone(remains)) => {
+                line(out, &GoneLine { gone: Gone { first: remains.first_position(), last: remains.last_position() } })?;
+            }
+            Ok(Part::Commit(commit)) => {
                 line(out, &commit_line(&commit)?)?;
                 exported.commits += 1;
                 exported.events += commit.event_count();
@@ -61,6 +66,7 @@ fn header(journal: &ReadOnlyJournal) -> Header {
         parents: lineage.map(|lineage| lineage.parents.iter().map(parent).collect()).unwrap_or_default(),
         family_key: lineage.map(|lineage| hex(&lineage.family_key)),
         head: journal.head().to_string(),
+        gone: journal.gone_count(),
         gaps: journal.damage().iter().filter(|range| !range.lost.is_empty()).count() as u64,
     }
 }

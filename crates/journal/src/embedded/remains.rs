@@ -56,6 +56,12 @@ impl Remains {
         2 * VARINT_BYTES_MAX + self.leaves.len() * 32 + self.commands.iter().map(|command| 61 + command.name.len()).sum::<usize>()
     }
 
+    /// The position of the first of them.
+    #[must_use]
+    pub fn first_position(&self) -> Position {
+        self.first_position
+    }
+
     /// The position of the last of them.
     #[must_use]
     pub fn last_position(&self) -> Position {
