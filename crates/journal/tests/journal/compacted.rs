@@ -302,6 +302,28 @@ fn readers_under_way_see_each_event_once_and_lose_none_that_stays() {
     }
 }
 
+/// It knows places in a segment that is another one by the time that it reads them.
+#[test]
+fn a_reader_that_is_in_the_middle_of_a_segment_goes_on_in_the_one_it_found() {
+    let mut house = House::new(21);
+    let key = EntityKey::new("cart", "only").unwrap();
+    for number in 0..400u64 {
+        let mut command = house.command(number, 0, Some(if number == 330 { BASELINE } else { "added" }));
+        command.entity = key.clone();
+        let answer = house.journal.append(Commit { commands: vec![command], ..Commit::default() });
+        house.stepper.settle();
+        now(answer).unwrap().unwrap();
+    }
+    house.stepper.scrub();
+    let mut reader = house.journal.read(Selection::Entity { entity: key, from_sequence: 1 }, Cursor::BEGINNING, ReadMode::ToHead);
+    let Some(Ok(Read::Event(first))) = now(reader.next()).unwrap() else { panic!("the first event is there") };
+    let kind = EntityType::new("cart").unwrap();
+    let rules = CompactRules { upto: 300, kinds: vec![KeepRule { kind, since: Timestamp::from_micros(i64::MAX), last: 0 }] };
+    assert!(house.compact(&rules).unwrap().events > 200);
+    let rest = read_all(reader).unwrap();
+    assert_eq!((first.sequence, rest.len()), (1, 399));
+}
+
 /// The power goes, or a call fails, at every call that a compaction makes.
 #[test]
 fn an_end_at_any_call_leaves_each_segment_as_it_was_or_compacted() {
