@@ -477,7 +477,7 @@ impl Runtime {
         let (answer, answered) = oneshot::channel();
         // In a task of its own: a caller that goes away would leave an event behind whose keys are still there.
         self.delivery.tasks().spawn(Box::pin(async move {
-            let _one_at_a_time = personal.erasing.lock().await;
+            let one_at_a_time = personal.erasing.lock().await;
             let erased = personal.subjects.erase(&*journal, (&tenant, &subject), &why).await;
             // Also after one that failed: some keys may be gone.
             entities.cache.forget_all();
@@ -486,6 +486,8 @@ impl Runtime {
                 personal.erased.fetch_max(position, SeqCst);
                 Erasure { subject, keys, views: views.erase(position) }
             });
+            // The next one need not wait for these runs, which may be waiting for it.
+            drop(one_at_a_time);
             personal.runs.passed().await;
             // Who asked may have gone away.
             let _ = answer.send(erased);

@@ -19,11 +19,12 @@ impl Entities {
         if slot.is_live() {
             return Ok(());
         }
-        for flight in slot.awaited_by_load().unwrap_or_default() {
-            // Either way it has ended: what it left, if anything, is in the journal now.
-            let _ended = flight.landed().await.is_ok();
-        }
         loop {
+            // A round that an erasure has overtaken may leave commits behind that began on its state.
+            for flight in slot.awaited_by_load().unwrap_or_default() {
+                // Either way it has ended: what it left, if anything, is in the journal now.
+                let _ended = flight.landed().await.is_ok();
+            }
             let erasures = self.mint.begun_erasures();
             let live = self.load(slot).await?;
             let weight = slot.install(live);

@@ -76,7 +76,22 @@ pub(crate) struct Runs {
     sealed: Arc<dyn Journal>,
     subjects: Option<Arc<Subjects>>,
     /// Every run that is under way has the sender; the receiver tells when none has it any more.
-    under_way: Mutex<(watch::Sender<()>, watch::Receiver<()>)>,
+    under_way: Mutex<Generations>,
+}
+
+/// The runs that begin now, and those that somebody waits for.
+struct Generations {
+    now: watch::Sender<()>,
+    ended: watch::Receiver<()>,
+    /// Of older ones, as long as some of them are under way.
+    older: Vec<watch::Receiver<()>>,
+}
+
+impl Generations {
+    fn new() -> Self {
+        let (now, ended) = watch::channel(());
+        Self { now, ended, older: Vec::new() }
+    }
 }
 
 /// A run that is under way, as long as this is there.
@@ -84,7 +99,7 @@ pub(crate) struct UnderWay(#[expect(dead_code, reason = "its end is what is told
 
 impl Runs {
     pub(crate) fn new(journal: &Arc<dyn Journal>, subjects: Option<&Arc<Subjects>>) -> Arc<Self> {
-        Arc::new(Self { sealed: Arc::clone(journal), subjects: subjects.cloned(), under_way: Mutex::new(watch::channel(())) })
+        Arc::new(Self { sealed: Arc::clone(journal), subjects: subjects.cloned(), under_way: Mutex::new(Generations::new()) })
     }
 
     /// The journal as it lies on the disk: for what waits.
@@ -107,13 +122,24 @@ impl Runs {
 
     /// A run begins: before it opens anything.
     pub(crate) fn enter(&self) -> UnderWay {
-        UnderWay(self.lock().0.clone())
+        UnderWay(self.lock().now.clone())
     }
 
     /// Returns when every run has ended that had begun before.
     pub(crate) async fn passed(&self) {
-        let (_, mut ended) = std::mem::replace(&mut *self.lock(), watch::channel(()));
-        while ended.changed().await.is_ok() {}
+        for mut ended in self.begun() {
+            while ended.changed().await.is_ok() {}
+        }
+    }
+
+    /// What tells the end of all runs that have begun; who begins from now on is none of them.
+    fn begun(&self) -> Vec<watch::Receiver<()>> {
+        let mut generations = self.lock();
+        let Generations { ended, mut older, .. } = std::mem::replace(&mut *generations, Generations::new());
+        older.retain(|ended| ended.has_changed().is_ok());
+        older.push(ended);
+        generations.older.clone_from(&older);
+        older
     }
 
     /// An event of the sealed journal, on its way to a run, and what remembers the payload that a person put beside its own.
@@ -121,7 +147,7 @@ impl Runs {
         Waiting { event, edit, runs: Arc::clone(self), whose: Arc::default() }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (watch::Sender<()>, watch::Receiver<()>)> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -81,6 +81,11 @@ impl Keys {
         Ok(self.known.get_mut(key).expect("it was put there"))
     }
 
+    /// All that was folded is durable: states are read from there again.
+    pub(super) fn forget_states(&mut self) {
+        self.known.clear();
+    }
+
     pub(super) fn get(&self, key: &EntityKey) -> Option<&Known> {
         self.known.get(key)
     }

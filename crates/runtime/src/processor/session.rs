@@ -137,11 +137,26 @@ enum Signal {
     Read(Option<Result<Read, ReadError>>),
 }
 
+/// How many erasures there have been, once the last one that has begun is seen through.
+async fn seen_through(shared: &Shared) -> (u64, u64) {
+    loop {
+        let begun = shared.seams.runs.begun_erasures();
+        let stamp = shared.seams.runs.stamp();
+        if stamp == begun {
+            return (stamp, begun);
+        }
+        shared.seams.tasks.sleep(SEEN_THROUGH_WAIT).await;
+    }
+}
+
+/// An erasure is seen through within milliseconds.
+const SEEN_THROUGH_WAIT: Duration = Duration::from_millis(1);
+
 impl<'a> Session<'a> {
     /// Begins from what is durable.
     pub(super) async fn begin(shared: &'a Arc<Shared>, lessons: &'a mut Lessons) -> Result<Self, End> {
         let (journal, name) = (&*shared.seams.journal, shared.name());
-        let (stamp, begun_erasures) = (shared.seams.runs.stamp(), shared.seams.runs.begun_erasures());
+        let (stamp, begun_erasures) = seen_through(shared).await;
         let placed = record::read_progress(journal, name).await?;
         let (mut progress, step) = placed.ok_or_else(|| End::Failed("it has no place yet".into()))?;
         let mut is_new = false;
@@ -198,6 +213,11 @@ impl<'a> Session<'a> {
         let journal = Arc::clone(&self.shared.seams.journal);
         let mut events = journal.read(self.shared.selection.clone(), journal.lineage().cursor(self.read), ReadMode::Live);
         loop {
+            if self.is_overtaken() {
+                self.forget_states().await?;
+                // What was read ahead was opened before.
+                events = journal.read(self.shared.selection.clone(), journal.lineage().cursor(self.read), ReadMode::Live);
+            }
             self.tell_status();
             match self.signal(&mut events, stop).await {
                 Signal::Stop | Signal::Read(None) => return Ok(()),
@@ -214,6 +234,20 @@ impl<'a> Session<'a> {
                 Signal::Read(Some(read)) => self.take_all(read?, &mut events).await?,
             }
         }
+    }
+
+    /// An erasure has begun: what is in memory may be somebody's who is erased.
+    fn is_overtaken(&self) -> bool {
+        self.shared.seams.runs.begun_erasures() != self.begun_erasures
+    }
+
+    /// Makes durable what was folded, as old as it is, and reads states again from there.
+    async fn forget_states(&mut self) -> Result<(), End> {
+        self.hand_over_if_any().await?;
+        self.land_all().await?;
+        self.keys.forget_states();
+        (self.stamp, self.begun_erasures) = seen_through(self.shared).await;
+        Ok(())
     }
 
     async fn signal(&mut self, events: &mut Events, stop: &mut watch::Receiver<bool>) -> Signal {
@@ -239,7 +273,8 @@ impl<'a> Session<'a> {
     /// Takes what was read, and all that is there without waiting, within a step; then hands it to the journal.
     async fn take_all(&mut self, first: Read, events: &mut Events) -> Result<(), End> {
         let mut next = Some(first);
-        while let Some(read) = next {
+        // The turn begins anew where an erasure has overtaken it, with events as they are from then on.
+        while let Some(read) = next.take_if(|_| !self.is_overtaken()) {
             match read {
                 Read::Event(event) => {
                     self.take(&event).await?;
@@ -354,7 +389,7 @@ impl<'a> Session<'a> {
         cause: &Cause,
         fold: impl FnOnce(&mut dyn LiveKey) -> Result<Folded, String>,
     ) -> Result<Folded, End> {
-        if self.shared.seams.runs.begun_erasures() != self.begun_erasures {
+        if self.is_overtaken() {
             // What is in memory may be somebody's who is erased: the next session reads it again.
             return Err(End::Refused);
         }
