@@ -8,10 +8,11 @@
 //!
 //! What it is not: a way back for the directory that the backup is of. Both go on apart, and cursors behind the fork tell them apart.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use journal::embedded::{Backup, BulkWriter, Part, RunningRoot, root};
-use journal::{Cursor, Lineage, LineageId, Position, RegisterExpect, Registers as _, Timestamp};
+use journal::{BASELINE, Cursor, EntityKey, Lineage, LineageId, Position, RegisterExpect, Registers as _, Timestamp};
 
 use crate::engine;
 use crate::exit::Exit;
@@ -102,9 +103,13 @@ fn parts(backup: &Backup) -> impl Iterator<Item = Result<Part, Failure>> + '_ {
 /// written, and the root of the new journal.
 fn fill(backup: &Backup, mut writer: BulkWriter, fork: Position, progress: &dyn Fn(Position)) -> Result<(u64, [u8; 32]), Failure> {
     let (mut count, mut all, mut written) = (0, RunningRoot::default(), RunningRoot::default());
+    let (mut histories, is_cut) = (Histories::default(), fork < backup.head.position() && backup.journal.gone_count() > 0);
     for part in parts(backup) {
         let part = part?;
         all.add(&part);
+        if is_cut {
+            histories.add(&part, fork);
+        }
         if let Some(part) = in_front_of(&part, fork) {
             writer.put(&part).map_err(|error| refused(format!("position {}: {error}", part.last_position())))?;
             written.add(&part);
@@ -116,8 +121,72 @@ fn fill(backup: &Backup, mut writer: BulkWriter, fork: Position, progress: &dyn 
         let message = "the events of the backup are not those that its root was made of; run verify on it".to_owned();
         return Err(Failure::new(Exit::Damaged, DATA_DAMAGED, message));
     }
+    histories.check(&|position| Cursor::from_parts(backup.journal.lineage_id(), position))?;
     writer.finish().map_err(|error| refused(format!("the restored journal: {error}")))?;
     Ok((count, written.hash()))
+}
+
+/// Whether a cut leaves each entity with a history to load it from: what compaction has dropped in front of the cut may be stood for by a
+/// `$baseline` behind it only.
+#[derive(Default)]
+struct Histories {
+    is_compacted: bool,
+    /// The last sequence of each entity in front of the cut; `None` where some before it is gone and nothing stands for it.
+    in_front: HashMap<EntityKey, Option<u64>>,
+    behind: HashSet<EntityKey>,
+    /// Entities that would be without, and the place of the last event that stands for one.
+    without: u64,
+    safe: Position,
+}
+
+impl Histories {
+    fn add(&mut self, part: &Part, fork: Position) {
+        let commit = match part {
+            Part::Gone(remains) => {
+                self.is_compacted |= remains.first_position() <= fork;
+                return;
+            }
+            Part::Commit(commit) => commit,
+        };
+        for event in commit.events() {
+            let stands = matches!(&*event.name, BASELINE | "$deleted");
+            if event.position > fork {
+                self.behind(&event.entity, event.sequence, event.position, stands);
+                continue;
+            }
+            self.in_front(event.entity, event.sequence, stands);
+        }
+    }
+
+    fn in_front(&mut self, entity: EntityKey, sequence: u64, stands: bool) {
+        let before = self.in_front.get(&entity).copied().unwrap_or(Some(0));
+        let follows = stands || before == Some(sequence - 1);
+        self.in_front.insert(entity, follows.then_some(sequence));
+    }
+
+    /// The first event behind the cut follows those in front of it, or some between are gone: nobody knows on which side they were.
+    fn behind(&mut self, entity: &EntityKey, sequence: u64, position: Position, stands: bool) {
+        if !self.behind.insert(entity.clone()) {
+            return;
+        }
+        let before = self.in_front.get(entity).copied().unwrap_or(Some(0));
+        if stands && before != Some(sequence - 1) {
+            self.without += 1;
+            self.safe = self.safe.max(position);
+        }
+    }
+
+    fn check(&self, cursor: &dyn Fn(Position) -> Cursor) -> Result<(), Failure> {
+        if !self.is_compacted || self.without == 0 {
+            return Ok(());
+        }
+        Err(refused(format!(
+            "compaction has dropped events that baselines behind this place stand for: {} entities may be without their history there; \
+             restore --to {} or later, all of it, or an older backup",
+            self.without,
+            cursor(self.safe)
+        )))
+    }
 }
 
 /// What of a part lies in front of the fork, which never parts a commit.
@@ -150,4 +219,36 @@ fn check_root(new: &New, expected: [u8; 32]) -> Result<(), Failure> {
 
 fn refused(what: String) -> Failure {
     Failure::new(Exit::Failed, BACKUP, what)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+    use super::*;
+
+    fn key(id: &str) -> EntityKey {
+        EntityKey::new("cart", id).unwrap()
+    }
+
+    /// Histories cut behind the event before 100, of entities with (sequence, stands for others) in front of it and behind it.
+    fn without(in_front: &[(&str, u64, bool)], behind: &[(&str, u64, bool)]) -> u64 {
+        let mut histories = Histories { is_compacted: true, ..Histories::default() };
+        in_front.iter().for_each(|(id, sequence, stands)| histories.in_front(key(id), *sequence, *stands));
+        behind.iter().zip(100..).for_each(|((id, sequence, stands), position)| histories.behind(&key(id), *sequence, position, *stands));
+        histories.without
+    }
+
+    #[test]
+    fn an_entity_whose_baseline_lies_behind_the_cut_would_be_without_its_history() {
+        assert_eq!(without(&[], &[("a", 51, true)]), 1);
+        assert_eq!(without(&[("a", 7, false)], &[("a", 51, true)]), 1, "what stays in front of a gap is no history");
+        assert_eq!(without(&[("a", 1, false), ("a", 2, false)], &[("a", 3, true), ("a", 60, true)]), 0, "it is dense up to its baseline");
+        assert_eq!(
+            without(&[("a", 50, true), ("a", 51, false)], &[("a", 52, false), ("a", 53, true)]),
+            0,
+            "an older baseline stands for it"
+        );
+        assert_eq!(without(&[], &[("a", 1, false)]), 0, "it begins behind the cut");
+    }
 }

@@ -20,7 +20,7 @@ use crate::admission::Admission;
 use crate::asked::{Mint, checked};
 use crate::asynchronous::Asynchronous;
 use crate::delivery::{
-    ConsumerStatus, Decision, DeliveryError, DeliveryRoom, HeldKey, HeldSelection, OrderError, Seams, What, kept_places,
+    ConsumerState, ConsumerStatus, Decision, DeliveryError, DeliveryRoom, HeldKey, HeldSelection, OrderError, Seams, What, kept_places,
 };
 use crate::destination::{DestinationStatus, Destinations, Machine};
 use crate::entity::Entities;
@@ -311,8 +311,11 @@ impl Runtime {
     /// Everybody who has still to read.
     async fn pins(&self) -> Result<Vec<Pin>, String> {
         self.delivery.checkpoint().await;
-        let known: Vec<String> = self.delivery.statuses().into_iter().map(|status| status.name).collect();
+        let statuses = self.delivery.statuses();
+        let known: Vec<String> = statuses.iter().map(|status| status.name.clone()).collect();
         let mut pins = of_registers(&self.delivery.seams().registers, &known).await?;
+        let unplaced = statuses.iter().filter(|status| status.state == ConsumerState::Unplaced);
+        pins.extend(unplaced.map(|status| Pin::of_unplaced(&status.name)));
         pins.extend(self.processors.pins().await.map_err(|error| error.to_string())?);
         pins.extend(self.views.pins().await?);
         Ok(pins)

@@ -24,6 +24,8 @@ use super::image::ImageWriter;
 use super::index::{EntityRef, SegmentIndex, type_hash};
 use super::limits::COMPACT_GAIN_DIVISOR;
 use super::merkle::Leaves;
+use super::packed;
+use super::packing;
 use super::pipeline::Shared;
 use super::record::{CommitPlace, StoredCommand, StoredCommit};
 use super::roots::{RootRecord, Roots};
@@ -133,10 +135,27 @@ impl Rewrite<'_> {
         }
         let Some(written) = self.write(&plan, pace).map_err(|error| self.give_up(error))? else { return Ok(Looked::Closing) };
         let before = self.size().map_err(|error| self.give_up(error))?;
+        let Some((name, after)) = self.packed(&written, pace).map_err(|error| self.give_up(error))? else { return Ok(Looked::Closing) };
+        if after >= before {
+            self.clear();
+            return Ok(Looked::Kept);
+        }
         self.segment.keep_files().map_err(|error| self.give_up(error))?;
-        self.swap(written).map_err(Stop::Swapping)?;
-        let bytes = before.saturating_sub(self.size().map_err(Stop::Before)?);
-        Ok(Looked::Rewritten { events: plan.events, bytes })
+        self.swap(name, &written).map_err(Stop::Swapping)?;
+        Ok(Looked::Rewritten { events: plan.events, bytes: before - after })
+    }
+
+    /// The file that is to take the name, and its size: of a packed segment it is a packed one. `None`: told to stop.
+    fn packed(&self, written: &FullSegment, pace: &mut dyn FnMut(u64) -> bool) -> io::Result<Option<(&'static str, u64)>> {
+        let disk = &*self.shared.files.disk;
+        let name = match packed::saved(disk, self.segment.number())? {
+            None => TEMPORARY,
+            Some(_) => match packing::write(disk, &written.segment, pace)? {
+                Some(_) => packing::TEMPORARY,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some((name, disk.open(name)?.len()?)))
     }
 
     fn size(&self) -> io::Result<u64> {
@@ -145,9 +164,13 @@ impl Rewrite<'_> {
 
     /// What was begun must not keep the room of it.
     fn give_up(&self, error: io::Error) -> Stop {
-        // Whether it goes or not: the next compaction begins it anew.
-        [TEMPORARY, SEAL_TEMPORARY].iter().for_each(|name| drop(self.shared.files.disk.remove(name)));
+        self.clear();
         Stop::Before(error)
+    }
+
+    fn clear(&self) {
+        // Whether it goes or not: the next compaction begins it anew.
+        [TEMPORARY, SEAL_TEMPORARY, packing::TEMPORARY].iter().for_each(|name| drop(self.shared.files.disk.remove(name)));
     }
 
     /// Decides for every commit.
@@ -219,13 +242,16 @@ impl Rewrite<'_> {
     }
 
     /// The new segment takes the name, then comes its seal; whoever looks from now on finds it.
-    fn swap(&self, written: FullSegment) -> io::Result<()> {
+    fn swap(&self, name: &str, written: &FullSegment) -> io::Result<()> {
         let (files, number) = (&self.shared.files, self.segment.number());
-        files.disk.rename(TEMPORARY, &segment_name(number))?;
+        files.disk.rename(name, &segment_name(number))?;
         files.disk.sync_directory()?;
         let sealed = Arc::new(open_seal(files, &written.segment.header, SEAL_TEMPORARY)?);
         self.shared.drive(|sequencer| sequencer.replace_sealed(sealed));
         files.forget_segment(number);
+        if name != TEMPORARY {
+            drop(files.disk.remove(TEMPORARY));
+        }
         Ok(())
     }
 }

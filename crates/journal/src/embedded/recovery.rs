@@ -257,6 +257,10 @@ fn seal_compacted(files: &Arc<OpenFiles>, segment: &Segment, start: LogPlace) ->
         return Err(io::ErrorKind::InvalidData.into());
     }
     let Scanned { index, end, .. } = walk::scan(segment, start)?;
+    if end.offset != segment.header.bytes {
+        // It is as long as what it holds: what is missing is damage, and no end.
+        return Err(io::ErrorKind::InvalidData.into());
+    }
     let full = FullSegment { segment: segment.clone(), index: Arc::new(index), first_position: start.position, end };
     seal_segment(files, &full, PlantedBug::None)?;
     SealedIndex::open(files, segment.header.number, Some(segment.header.epoch))

@@ -324,6 +324,39 @@ fn a_reader_that_is_in_the_middle_of_a_segment_goes_on_in_the_one_it_found() {
     assert_eq!((first.sequence, rest.len()), (1, 399));
 }
 
+/// Written anew as it stands, it would take more room than before.
+#[test]
+fn a_packed_segment_stays_packed_and_grows_by_no_byte() {
+    let mut house = House::new(31);
+    house.grow(300);
+    house.stepper.scrub();
+    house.stepper.scrub();
+    let packed = |house: &House| {
+        let names = house.disk.list("").unwrap().into_iter().filter(|name| name.ends_with(".segment"));
+        let length = |name: String| {
+            let file = house.disk.open(&name).unwrap();
+            let mut magic = [0; 7];
+            file.read_at(&mut magic, 0).unwrap();
+            (name, (magic == *b"HWPACKD").then(|| file.len().unwrap()))
+        };
+        names.map(length).collect::<BTreeMap<String, Option<u64>>>()
+    };
+    let (before, root, head) = (packed(&house), house.root(), house.events().count() as u64);
+    assert!(before.values().flatten().count() > 3, "{before:?}");
+    let kind = EntityType::new("cart").unwrap();
+    let rules = CompactRules { upto: head, kinds: vec![KeepRule { kind, since: Timestamp::from_micros(i64::MAX), last: 0 }] };
+    let done = house.compact(&rules).unwrap();
+    assert!(done.rewritten > 1 && done.bytes > 0, "{done:?}");
+    for (name, bytes) in packed(&house) {
+        if let Some(Some(was)) = before.get(&name) {
+            assert!(bytes.is_some_and(|bytes| bytes <= *was), "{name}: {bytes:?} behind {was}");
+        }
+    }
+    house.check(std::slice::from_ref(&rules));
+    house.check_evidence(&root);
+    assert!(!house.disk.list("").unwrap().iter().any(|name| name.ends_with(".tmp")));
+}
+
 /// The power goes, or a call fails, at every call that a compaction makes.
 #[test]
 fn an_end_at_any_call_leaves_each_segment_as_it_was_or_compacted() {

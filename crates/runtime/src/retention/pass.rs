@@ -151,10 +151,12 @@ impl Retention {
         let pin = lowest(pins().await?).filter(|pin| pin.read < head);
         let rules = self.rules(walk, pin.as_ref().map_or(head, |pin| pin.read))?;
         let kinds: Vec<String> = rules.kinds.iter().map(|rule| rule.kind.to_string()).collect();
-        let compacted = self.around.journal.compact(rules).await.map_err(|error| error.to_string())?;
-        if compacted.as_ref().is_some_and(|compacted| compacted.events > 0) {
+        let compacted = self.around.journal.compact(rules).await;
+        // One that fails or ends with the service may have come some way.
+        if !matches!(&compacted, Ok(Some(compacted)) if compacted.events == 0) && !matches!(&compacted, Ok(None)) {
             self.lost().extend(kinds);
         }
+        let compacted = compacted.map_err(|error| error.to_string())?;
         let builds = self.builds(|kind| !walk.is_held_back(kind));
         let ended = self.around.clock.now();
         let lost: Vec<String> = self.lost().iter().cloned().collect();

@@ -30,6 +30,11 @@ impl Pin {
         Self { who, read: cursor.position().saturating_sub(1) }
     }
 
+    /// A consumer whose place is lost may be given any.
+    pub(crate) fn of_unplaced(consumer: &str) -> Self {
+        Self { who: format!("consumer {consumer}, whose place is lost"), read: 0 }
+    }
+
     pub(super) fn wait(&self, lineage: &Lineage) -> RetentionWait {
         let cursor = if self.read == 0 { Cursor::BEGINNING } else { lineage.cursor(self.read) };
         RetentionWait { who: self.who.clone(), cursor }
