@@ -203,7 +203,7 @@ impl SegmentIndex {
     /// Takes a frame in that was found on the disk.
     pub(crate) fn add_frame(&mut self, frame: WholeFrame) {
         let WholeFrame { offset, header, commits, remains, .. } = frame;
-        if !commits.is_empty() {
+        if commits.iter().any(|placed| placed.commit.event_count() > 0) {
             self.frames.push(FrameRef { first_position: header.first_position, offset: offset as u32, length: header.length });
         }
         for placed in commits {

@@ -228,7 +228,8 @@ impl FrameReader {
     pub(crate) async fn next(&mut self, limit: Position) -> Result<Vec<Read>, ReadError> {
         if self.plan.is_none() {
             let plan = self.make_plan(limit).await?;
-            self.wanted.upto = plan.upto;
+            // A frame of a compacted segment may begin in front of what was given, and go on behind the limit.
+            (self.wanted.after, self.wanted.upto) = (self.wanted.after.max(self.at), plan.upto);
             self.plan = Some(plan);
         }
         let loaded = self.load().await;
@@ -238,7 +239,7 @@ impl FrameReader {
             Err(error) => return Err(resumed(error, self.shared.lineage, plan.behind_damage(&self.shared).await?)),
         };
         plan.frames.drain(..batch.frames);
-        self.at = batch.last.max(self.at);
+        self.at = batch.last.min(plan.upto).max(self.at);
         if plan.frames.is_empty() {
             self.at = self.at.max(plan.upto);
             self.plan = None;

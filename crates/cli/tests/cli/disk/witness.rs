@@ -116,7 +116,14 @@ fn lost(found: &[Mark], acknowledged: &[Mark]) -> Vec<String> {
 
 /// What a live reader saw is a beginning of what is there: no gap, nothing moved, nothing seen that is gone.
 fn not_as_seen(found: &[Mark], seen: &[Mark]) -> Option<String> {
-    let (_, mark) = seen.iter().enumerate().find(|(index, mark)| found.get(*index) != Some(mark))?;
+    let (at, mark) = seen.iter().enumerate().find(|(index, mark)| found.get(*index) != Some(mark))?;
+    eprintln!(
+        "of {} seen and {} found, number {at}: seen {mark:?} behind {:?}, found {:?}",
+        seen.len(),
+        found.len(),
+        at.checked_sub(1).map(|before| &seen[before]),
+        found.get(at)
+    );
     Some(format!("a reader saw event {} of commit {} of writer {}, which is not there or not next", mark.index, mark.number, mark.writer))
 }
 
