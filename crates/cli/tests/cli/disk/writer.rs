@@ -86,7 +86,10 @@ impl Writer {
         std::thread::spawn(move || {
             // What the test harness prints is no word, and neither is a line that the kill has cut.
             let lines = output.split(b'\n').map_while(Result::ok);
-            lines.filter_map(|line| serde_json::from_slice(line.strip_prefix(b"@")?).ok()).try_for_each(|word| sender.send(word))
+            // The harness may have begun the line in which a word stands.
+            let word =
+                |line: Vec<u8>| line.iter().position(|byte| *byte == b'@').and_then(|at| serde_json::from_slice(&line[at + 1..]).ok());
+            lines.filter_map(word).try_for_each(|word| sender.send(word))
         });
         Self { child, words }
     }
