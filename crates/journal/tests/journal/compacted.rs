@@ -79,7 +79,7 @@ impl House {
             content: ContentType::Other(9),
             flags: EventFlags(0),
             tags: if reset.is_some() { Vec::new() } else { tags.clone() },
-            payload: Bytes::from([format!("{number}.{index}.{nth}:").into_bytes(), vec![number as u8; size as usize]].concat()),
+            payload: Bytes::from([format!("{number}.{index}.{nth}:").into_bytes(), noise(number * 10 + nth, size)].concat()),
         };
         let count = if reset.is_some() { 1 } else { 1 + self.dice.roll(3) };
         let entity = (self.dice.roll(ENTITIES) + index) % ENTITIES;
@@ -239,6 +239,12 @@ impl House {
     }
 }
 
+/// Bytes that do not pack well, as most payloads do not next to hashes.
+fn noise(seed: u64, bytes: u64) -> Vec<u8> {
+    let mut dice = Dice(seed);
+    (0..bytes).map(|_| dice.roll(256) as u8).collect()
+}
+
 fn stands_for_others(event: &Recorded) -> bool {
     matches!(&*event.name, BASELINE | "$deleted")
 }
@@ -342,7 +348,7 @@ fn a_packed_segment_stays_packed_and_grows_by_no_byte() {
         names.map(length).collect::<BTreeMap<String, Option<u64>>>()
     };
     let (before, root, head) = (packed(&house), house.root(), house.events().count() as u64);
-    assert!(before.values().flatten().count() > 3, "{before:?}");
+    assert!(before.values().flatten().count() > 2, "{before:?}");
     let kind = EntityType::new("cart").unwrap();
     let rules = CompactRules { upto: head, kinds: vec![KeepRule { kind, since: Timestamp::from_micros(i64::MAX), last: 0 }] };
     let done = house.compact(&rules).unwrap();
