@@ -145,13 +145,14 @@ pub(crate) fn encode(summary: &SealSummary, index: &SegmentIndex) -> Vec<u8> {
 }
 
 /// The entries of a map, ordered by their hash.
-fn by_hash<V>(map: &HashMap<KeyHash, V, KeyHashing>) -> Vec<(&KeyHash, &V)> {
-    let mut entries: Vec<_> = map.iter().collect();
-    entries.sort_unstable_by_key(|(hash, _)| **hash);
+fn by_hash<V>(map: &HashMap<KeyHash, V, KeyHashing>) -> Vec<(KeyHash, &V)> {
+    // Hashes by value and compared as numbers: a look into the map's memory for each comparison was most of a seal.
+    let mut entries: Vec<_> = map.iter().map(|(hash, value)| (*hash, value)).collect();
+    entries.sort_unstable_by_key(|(hash, _)| u128::from_be_bytes(hash.0));
     entries
 }
 
-fn put_entities(writer: &mut PageWriter, entities: &[(&KeyHash, &EntityEntry)]) {
+fn put_entities(writer: &mut PageWriter, entities: &[(KeyHash, &EntityEntry)]) {
     let mut first_ref = 0u32;
     for (hash, entry) in entities {
         let count = entry.refs.len() as u32;
