@@ -20,28 +20,28 @@ use crate::crashes::{Dice, now, open, read_all};
 const ENTITIES: u64 = 7;
 const KINDS: [&str; 2] = ["cart", "account"];
 
-fn dynamic(disk: &Arc<SimDisk>) -> Arc<dyn Disk> {
+pub(crate) fn dynamic(disk: &Arc<SimDisk>) -> Arc<dyn Disk> {
     Arc::clone(disk) as _
 }
 
 /// A journal whose every event a witness knows.
-struct House {
-    disk: Arc<SimDisk>,
+pub(crate) struct House {
+    pub(crate) disk: Arc<SimDisk>,
     dice: Dice,
     journal: EmbeddedJournal,
-    stepper: Stepper,
+    pub(crate) stepper: Stepper,
     /// All commits, with the events of each.
     commits: Vec<(Commit, Vec<Arc<Recorded>>)>,
 }
 
 impl House {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let disk = Arc::new(SimDisk::new(seed));
         let (journal, stepper) = open(&disk, Arc::new(SimRandom::new(seed)), PlantedBug::None).unwrap();
         Self { disk, dice: Dice(seed), journal, stepper, commits: Vec::new() }
     }
 
-    fn grow(&mut self, commits: usize) {
+    pub(crate) fn grow(&mut self, commits: usize) {
         for _ in 0..commits {
             let commit = self.commit();
             let answer = self.journal.append(commit.clone());
@@ -111,7 +111,7 @@ impl House {
     }
 
     /// Compacts with the journal's own thread of work.
-    fn compact(&self, rules: &CompactRules) -> Result<Compacted, ReadError> {
+    pub(crate) fn compact(&self, rules: &CompactRules) -> Result<Compacted, ReadError> {
         let compacting = self.journal.compact(rules.clone());
         self.stepper.scrub();
         now(compacting).unwrap().map(Option::unwrap)
