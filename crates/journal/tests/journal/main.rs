@@ -8,6 +8,7 @@ mod backup_kills;
 mod broken;
 mod closing;
 mod compacted;
+mod compacted_lacks;
 mod crashes;
 mod damage;
 mod engines;
