@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod backup;
+mod backup_kills;
 mod broken;
 mod closing;
 mod compacted;
+mod compacted_lacks;
 mod crashes;
 mod damage;
 mod engines;
