@@ -15,6 +15,8 @@ mod pass;
 pub(crate) mod pins;
 mod place;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
