@@ -5,6 +5,7 @@
 
 mod backup;
 mod broken;
+mod bulk;
 mod closing;
 mod compacted;
 mod crashes;
