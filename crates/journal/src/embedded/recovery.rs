@@ -267,7 +267,7 @@ fn seal_compacted(files: &Arc<OpenFiles>, segment: &Segment, start: LogPlace) ->
 fn seal_if_there_is_room(files: &Arc<OpenFiles>, full: &FullSegment, planted: PlantedBug) -> io::Result<SealedSegment> {
     match seal_segment(files, full, planted) {
         Err(error) if is_full(&error) => {
-            drop(files.disk.remove(upkeep::TEMPORARY));
+            drop(files.disk.remove(upkeep::SEAL_TEMPORARY));
             upkeep::seal_in_memory(files, full)
         }
         sealed => sealed,

@@ -39,7 +39,7 @@ impl Job {
             }
             Self::Seal(full, planted) => {
                 let sealed = seal_segment(files, &full, planted).map(Arc::new);
-                give_room_back(disk, &sealed, TEMPORARY);
+                give_room_back(disk, &sealed, SEAL_TEMPORARY);
                 Done::Sealed(sealed)
             }
         }
@@ -47,7 +47,7 @@ impl Job {
 }
 
 /// A seal that is being written.
-pub(crate) const TEMPORARY: &str = "seal.tmp";
+pub(crate) const SEAL_TEMPORARY: &str = "seal.tmp";
 
 /// What was begun on a disk without room must not keep the rest of it.
 fn give_room_back<T>(disk: &Arc<dyn Disk>, outcome: &io::Result<T>, temporary: &str) {
@@ -59,8 +59,8 @@ fn give_room_back<T>(disk: &Arc<dyn Disk>, outcome: &io::Result<T>, temporary: &
 
 /// Writes a seal: temporary name, sync, rename, directory.
 pub(crate) fn seal_segment(files: &Arc<OpenFiles>, full: &FullSegment, planted: PlantedBug) -> io::Result<SealedSegment> {
-    write_seal(&*files.disk, full, planted, TEMPORARY)?;
-    open_seal(files, &full.segment.header, TEMPORARY)
+    write_seal(&*files.disk, full, planted, SEAL_TEMPORARY)?;
+    open_seal(files, &full.segment.header, SEAL_TEMPORARY)
 }
 
 /// Writes a seal under a temporary name.

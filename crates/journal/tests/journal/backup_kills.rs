@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use headwater_journal::embedded::{Backup, BackupDisk, BulkWriter, Part, RunningRoot, back_up, verify_against};
+use headwater_journal::embedded::limits::SEGMENT_BYTES;
+use headwater_journal::embedded::{Backup, BackupDisk, BulkOptions, BulkWriter, Part, RunningRoot, back_up, verify_against};
 use headwater_journal::seams::Disk;
 use headwater_journal::sim::{SimDisk, SimRandom};
 use headwater_journal::{CompactRules, Cursor, EntityType, KeepRule, Timestamp};
@@ -57,8 +58,9 @@ fn held(target: &Arc<SimDisk>) -> Result<Held, String> {
 fn restore(backup: &Backup, parts: &[Part]) -> Result<(), String> {
     let (disk, random) = (Arc::new(SimDisk::new(1)), Arc::new(SimRandom::new(2)));
     let parent = backup.journal.lineage().expect("its identity is whole");
-    let mut writer = BulkWriter::begin(dynamic(&disk), random, parent, backup.head.position()).map_err(|error| error.to_string())?;
-    parts.iter().try_for_each(|part| writer.put(part)).map_err(|error| error.to_string())?;
+    let options = BulkOptions { disk: dynamic(&disk), random, parent: (parent.clone(), backup.head.position()), segment_bytes: SEGMENT_BYTES };
+    let mut writer = BulkWriter::begin(options).map_err(|error| error.to_string())?;
+    parts.iter().try_for_each(|part| writer.put(part.clone())).map_err(|error| error.to_string())?;
     match writer.finish().map_err(|error| error.to_string())? == backup.head.position() {
         true => Ok(()),
         false => Err("what is restored ends elsewhere".to_owned()),

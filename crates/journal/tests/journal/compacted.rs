@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use headwater_journal::embedded::limits::SEGMENT_BYTES;
 use headwater_journal::embedded::{
-    Backup, BulkWriter, EmbeddedJournal, Part, PlantedBug, ReadOnlyJournal, Stepper, WantedEvent, back_up, prove, root, verify_against,
+    Backup, BulkOptions, BulkWriter, EmbeddedJournal, Part, PlantedBug, ReadOnlyJournal, Stepper, WantedEvent, back_up, prove, root,
+    verify_against,
 };
 use headwater_journal::seams::Disk;
 use headwater_journal::sim::{SimDisk, SimRandom};
@@ -447,12 +449,14 @@ fn a_backup_of_a_compacted_journal_is_restored_as_it_is() {
         let restored = Arc::new(SimDisk::new(seed + 50));
         let parent = backup.journal.lineage().unwrap();
         let fork = backup.head.position();
-        let mut writer = BulkWriter::begin(dynamic(&restored), Arc::new(SimRandom::new(seed + 99)), parent, fork).unwrap();
+        let random = Arc::new(SimRandom::new(seed + 99));
+        let options = BulkOptions { disk: dynamic(&restored), random, parent: (parent.clone(), fork), segment_bytes: SEGMENT_BYTES };
+        let mut writer = BulkWriter::begin(options).unwrap();
         let mut parts = backup.journal.commits(Cursor::BEGINNING);
         while let Some(part) = parts.next_part() {
             let part = part.unwrap();
             assert!(matches!(&part, Part::Commit(_) | Part::Gone(_)));
-            writer.put(&part).unwrap();
+            writer.put(part).unwrap();
         }
         assert_eq!(writer.finish().unwrap(), fork);
         assert_eq!(root(&dynamic(&restored), &mut || {}).unwrap().hash, backup.root.hash);

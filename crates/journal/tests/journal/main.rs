@@ -6,6 +6,7 @@
 mod backup;
 mod backup_kills;
 mod broken;
+mod bulk;
 mod closing;
 mod compacted;
 mod compacted_lacks;
