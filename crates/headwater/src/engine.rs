@@ -72,7 +72,11 @@ pub(crate) fn read_whole(directory: &Path, remedy: &str) -> Result<ReadOnlyJourn
 /// As [`directory_to_read`].
 pub(crate) fn disk_to_read(directory: &Path) -> Result<Arc<dyn Disk>, Failure> {
     let disk = directory_to_read(directory)?;
-    Ok(if Backup::is_there(&*disk) { Arc::new(BackupDisk(disk)) } else { disk })
+    if !Backup::is_there(&*disk) {
+        return Ok(disk);
+    }
+    let shown = BackupDisk::open(disk).map_err(|error| not_opened(directory, &OpenError::from(error)))?;
+    Ok(Arc::new(shown))
 }
 
 /// A directory that is there, as a disk that is never written to.

@@ -8,6 +8,8 @@ mod embedded;
 mod parked;
 mod personal;
 mod processors;
+mod quoted;
 mod retention;
+mod rewound;
 mod testkit;
 mod witness;

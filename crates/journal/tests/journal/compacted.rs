@@ -22,28 +22,28 @@ use crate::crashes::{Dice, now, open, read_all};
 const ENTITIES: u64 = 7;
 const KINDS: [&str; 2] = ["cart", "account"];
 
-fn dynamic(disk: &Arc<SimDisk>) -> Arc<dyn Disk> {
+pub(crate) fn dynamic(disk: &Arc<SimDisk>) -> Arc<dyn Disk> {
     Arc::clone(disk) as _
 }
 
 /// A journal whose every event a witness knows.
-struct House {
-    disk: Arc<SimDisk>,
+pub(crate) struct House {
+    pub(crate) disk: Arc<SimDisk>,
     dice: Dice,
-    journal: EmbeddedJournal,
-    stepper: Stepper,
+    pub(crate) journal: EmbeddedJournal,
+    pub(crate) stepper: Stepper,
     /// All commits, with the events of each.
     commits: Vec<(Commit, Vec<Arc<Recorded>>)>,
 }
 
 impl House {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let disk = Arc::new(SimDisk::new(seed));
         let (journal, stepper) = open(&disk, Arc::new(SimRandom::new(seed)), PlantedBug::None).unwrap();
         Self { disk, dice: Dice(seed), journal, stepper, commits: Vec::new() }
     }
 
-    fn grow(&mut self, commits: usize) {
+    pub(crate) fn grow(&mut self, commits: usize) {
         for _ in 0..commits {
             let commit = self.commit();
             let answer = self.journal.append(commit.clone());
@@ -96,7 +96,7 @@ impl House {
         }
     }
 
-    fn events(&self) -> impl Iterator<Item = &Arc<Recorded>> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Arc<Recorded>> {
         self.commits.iter().flat_map(|(_, events)| events)
     }
 
@@ -113,13 +113,13 @@ impl House {
     }
 
     /// Compacts with the journal's own thread of work.
-    fn compact(&self, rules: &CompactRules) -> Result<Compacted, ReadError> {
+    pub(crate) fn compact(&self, rules: &CompactRules) -> Result<Compacted, ReadError> {
         let compacting = self.journal.compact(rules.clone());
         self.stepper.scrub();
         now(compacting).unwrap().map(Option::unwrap)
     }
 
-    fn open_again(&mut self, disk: Arc<SimDisk>, random: u64) {
+    pub(crate) fn open_again(&mut self, disk: Arc<SimDisk>, random: u64) {
         let (journal, stepper) = open(&disk, Arc::new(SimRandom::new(random)), PlantedBug::None).unwrap();
         (self.disk, self.journal, self.stepper) = (disk, journal, stepper);
     }
@@ -146,7 +146,7 @@ impl House {
     }
 
     /// Everything that a compacted journal promises; gives how many events are gone.
-    fn check(&self, rules: &[CompactRules]) -> usize {
+    pub(crate) fn check(&self, rules: &[CompactRules]) -> usize {
         let there = read_all(self.journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead)).unwrap();
         let by_position: BTreeMap<Position, &Arc<Recorded>> = there.iter().map(|event| (event.position, event)).collect();
         assert_eq!(by_position.len(), there.len(), "no event comes twice");
@@ -221,7 +221,7 @@ impl House {
     }
 
     /// What reads the files says the same: no damage, and the root of before.
-    fn check_evidence(&self, root: &headwater_journal::embedded::Root) {
+    pub(crate) fn check_evidence(&self, root: &headwater_journal::embedded::Root) {
         let copy = dynamic(&Arc::new(self.disk.crash()));
         let verified = verify_against(&copy, Some(root), |_| {}).unwrap();
         assert_eq!((verified.damage, verified.found), (Vec::new(), root.cursor));
@@ -236,7 +236,7 @@ impl House {
         }
     }
 
-    fn root(&self) -> headwater_journal::embedded::Root {
+    pub(crate) fn root(&self) -> headwater_journal::embedded::Root {
         root(&dynamic(&Arc::new(self.disk.crash())), &mut || {}).unwrap()
     }
 }
