@@ -3,6 +3,7 @@
 //! ```text
 //! {"format":"headwater-export","version":1,"lineage":..,"parents":[..],"family_key":..,"head":"<cursor>"}
 //! {"commit":"<uuid>","time":"<RFC 3339>","position":1,"commands":[{..,"events":[{..,"payload":<JSON>}]}]}      one a commit, in order
+//! {"gone":{"first":2,"last":5,"leaves":["<hex>",..],"commands":[{..}]}}                       what compaction has left of events (ADR 15)
 //! {"gap":{"first":2,"last":5,"resume":"<cursor>","place":".."}}                                where damage was skipped (ADR 4)
 //! ```
 //!
@@ -25,11 +26,11 @@ pub(crate) use write::write;
 
 /// What lines say, as far as an import would take them: for the fuzz target.
 #[cfg(feature = "testkit")]
-pub(crate) fn commits(source: &[u8]) -> Option<(journal::Lineage, u64, Vec<journal::embedded::ImportedCommit>)> {
+pub(crate) fn parts(source: &[u8]) -> Option<(journal::Lineage, u64, Vec<journal::embedded::ImportedPart>)> {
     let mut lines = parse::Lines::new(source);
     let (lineage, head) = lines.header().ok()?;
-    let commits = std::iter::from_fn(|| lines.commit().ok().flatten()).map(|parsed| parsed.commit).collect();
-    Some((lineage, head.position(), commits))
+    let parts = std::iter::from_fn(|| lines.part().ok().flatten()).map(|parsed| parsed.part).collect();
+    Some((lineage, head.position(), parts))
 }
 
 /// What an export wrote.
@@ -37,6 +38,8 @@ pub(crate) fn commits(source: &[u8]) -> Option<(journal::Lineage, u64, Vec<journ
 pub(crate) struct Exported {
     pub(crate) commits: u64,
     pub(crate) events: u64,
+    /// Events that compaction has dropped, of which only what remains was written.
+    pub(crate) gone: u64,
     /// Places where events are missing.
     pub(crate) gaps: u64,
 }
@@ -46,5 +49,7 @@ pub(crate) struct Exported {
 pub(crate) struct Imported {
     pub(crate) commits: u64,
     pub(crate) events: u64,
+    /// Events that are gone, as the export says.
+    pub(crate) gone: u64,
     pub(crate) skipped: u64,
 }

@@ -159,3 +159,12 @@ fn what_is_left_of_another_file_is_refused_with_the_line_and_begun_anew_only_whe
     check_code(&import(&directory, "import.ndjson", &[]), 0);
     check_whole(&directory, &whole);
 }
+
+#[test]
+fn an_export_without_events_is_a_journal_without_events() {
+    let (directory, whole) = (Directory::new(), lines(0));
+    write(&directory, "import.ndjson", &whole);
+    check_code(&import(&directory, "import.ndjson", &[]), 0);
+    check_whole(&directory, &whole);
+    check_code(&import(&directory, "import.ndjson", &[]), 0);
+}

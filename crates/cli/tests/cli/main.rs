@@ -5,6 +5,7 @@ mod board;
 mod browser;
 mod cards;
 mod command_line;
+mod compacted;
 mod demo;
 mod disk;
 mod export;

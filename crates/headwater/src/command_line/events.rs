@@ -133,9 +133,10 @@ fn export_to(file: &Path, directory: &Path, skip_damage: bool, as_json: bool) ->
         Some("-") => Box::new(io::stdout().lock()),
         _ => Box::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(|error| unusable(file, &error))?),
     };
-    let bar = progress_bar("exporting {pos} commits");
+    let bar = progress_bar("exporting: event {pos} of {len} [{bar:30}] {rate}");
+    bar.set_length(journal.head().position());
     let mut out = BufWriter::new(&mut target);
-    let exported = export::write(&journal, &mut out, skip_damage, &|| bar.inc(1))?;
+    let exported = export::write(&journal, &mut out, skip_damage, &|reached| bar.set_position(reached))?;
     out.flush().map_err(|error| output::stdout_failure(&error))?;
     bar.finish_and_clear();
     let found = journal.identity_fault().map(str::to_owned).into_iter().chain(journal.damage().iter().map(ToString::to_string));
@@ -145,13 +146,14 @@ fn export_to(file: &Path, directory: &Path, skip_damage: bool, as_json: bool) ->
 }
 
 fn tell_exported(exported: &Exported, as_json: bool) {
-    let Exported { commits, events, gaps } = exported;
+    let Exported { commits, events, gone, gaps } = exported;
     // Standard output may be the export itself.
-    match (as_json, gaps) {
-        (true, _) => output::talk(json!({ "commits": commits, "events": events, "gaps": gaps }).to_string()),
-        (false, 0) => output::talk(format!("exported {events} events in {commits} commits")),
-        (false, _) => output::talk(format!("exported {events} events in {commits} commits; gaps: {gaps}")),
+    if as_json {
+        return output::talk(json!({ "commits": commits, "events": events, "gone": gone, "gaps": gaps }).to_string());
     }
+    let others = [(gone, "gone"), (gaps, "gaps")].into_iter().filter(|(count, _)| **count > 0);
+    let others: String = others.map(|(count, what)| format!("; {what}: {count}")).collect();
+    output::talk(format!("exported {events} events in {commits} commits{others}"));
 }
 
 fn import_from(file: &Path, directory: &Path, anew: bool, as_json: bool) -> Result<(), Failure> {
@@ -173,7 +175,9 @@ fn import_from(file: &Path, directory: &Path, anew: bool, as_json: bool) -> Resu
     compared.finish_and_clear();
     written.finish_and_clear();
     let imported = imported?;
-    let summary = json!({ "commits": imported.commits, "events": imported.events, "skipped": imported.skipped });
+    let summary = json!({
+        "commits": imported.commits, "events": imported.events, "gone": imported.gone, "skipped": imported.skipped,
+    });
     if as_json {
         return output::json(&summary);
     }

@@ -9,10 +9,10 @@ use crate::exit::Exit;
 use crate::failure::{Failure, SYSTEM};
 use crate::limits::{IMPORT_BATCH_BYTES, IMPORT_BATCHES_AHEAD};
 
-/// Some commits that follow each other; none when all of them were there, or why there are no more.
+/// Some parts that follow each other; none when all of them were there, or why there are no more.
 type Batch = Result<Vec<Parsed>, Failure>;
 
-/// The commits of an export, in order.
+/// The parts of an export, in order.
 pub(super) struct Ahead {
     batches: Receiver<Batch>,
     batch: Vec<Parsed>,
@@ -33,8 +33,8 @@ impl Ahead {
         Ok(Self { batches, batch: Vec::new(), at: 0, spent })
     }
 
-    /// The next commit; `None` at the end, which comes only when all events were there.
-    pub(super) fn commit(&mut self) -> Result<Option<&Parsed>, Failure> {
+    /// The next part; `None` at the end, which comes only when all events were there.
+    pub(super) fn part(&mut self) -> Result<Option<&Parsed>, Failure> {
         if self.at == self.batch.len() {
             let panicked = |_| Failure::plain(Exit::Failed, "reading the export panicked; its message stands above");
             let next = self.batches.recv().map_err(panicked)??;
@@ -47,11 +47,11 @@ impl Ahead {
     }
 }
 
-/// Gives all commits, and then that there are no more, or why.
+/// Gives all parts, and then that there are no more, or why.
 fn give<R: Read>(lines: &mut Lines<R>, to: &SyncSender<Batch>, spent: &Receiver<Vec<Parsed>>) -> Result<(), SendError<Batch>> {
     let (mut batch, mut begun) = (Vec::new(), lines.bytes());
     loop {
-        match lines.commit() {
+        match lines.part() {
             Ok(Some(parsed)) => batch.push(parsed),
             end => {
                 if !batch.is_empty() {

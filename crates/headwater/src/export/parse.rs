@@ -5,13 +5,15 @@ use std::io::{self, BufRead as _, Read};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use journal::embedded::{ImportedCommand, ImportedCommit};
+use journal::embedded::{GoneCommand, ImportedCommand, ImportedCommit, ImportedPart, Remains};
 use journal::{
-    CommandId, CommandRecord, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Fingerprint, Lineage, LineageId,
+    CommandId, CommandRecord, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Fingerprint, KeyHash, Lineage, LineageId,
     ParentLineage, Position, Tag,
 };
 
-use super::text::{CommandText, CommitLine, EventText, FORMAT, Header, Parent, Text, VERSION, commit_id, restored, time, unhex};
+use super::text::{
+    CommandText, CommitLine, EventText, FORMAT, GONE, GoneLine, GoneText, Header, Parent, Text, VERSION, commit_id, restored, time, unhex,
+};
 use crate::exit::Exit;
 use crate::failure::{Failure, IMPORT};
 use crate::limits::{IMPORT_LINE_BYTES_MAX, IMPORT_NAMES_MAX, IMPORT_READ_BYTES};
@@ -28,40 +30,45 @@ pub(super) struct Lines<R> {
     next_position: Position,
     /// The position of the last event of the export, once the header is read.
     head: Position,
+    /// How many events that are gone must come, as the header says.
+    gone: u64,
 }
 
-/// A commit of the export, and the line that it stands in.
+/// A commit of the export, or what remains of some, and the line that it stands in.
 pub(super) struct Parsed {
     pub(super) line: u64,
-    pub(super) commit: ImportedCommit,
+    pub(super) part: ImportedPart,
 }
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(source: R) -> Self {
-        Self { source, block: BytesMut::new(), number: 0, bytes: 0, names: Names::default(), next_position: 1, head: 0 }
+        Self { source, block: BytesMut::new(), number: 0, bytes: 0, names: Names::default(), next_position: 1, head: 0, gone: 0 }
     }
 
     /// The history that the export was written from, and the place of its last commit.
     pub(super) fn header(&mut self) -> Result<(Lineage, Cursor), Failure> {
-        let (lineage, head) = header(self)?;
-        self.head = head.position();
+        let (lineage, head, gone) = header(self)?;
+        (self.head, self.gone) = (head.position(), gone);
         Ok((lineage, head))
     }
 
-    /// The next commit; `None` at the end, which comes only when all events were there.
-    pub(super) fn commit(&mut self) -> Result<Option<Parsed>, Failure> {
+    /// The next part; `None` at the end, which comes only when all events were there.
+    pub(super) fn part(&mut self) -> Result<Option<Parsed>, Failure> {
         let Some(line) = self.next()? else { return self.whole().map(|()| None) };
-        let commit = commit(&line, self)?;
-        if commit.first_position() != self.next_position {
-            let (found, next) = (commit.first_position(), self.next_position);
+        let part = match line.starts_with(GONE) {
+            true => ImportedPart::Gone(gone(&line, self)?),
+            false => ImportedPart::Commit(commit(&line, self)?),
+        };
+        if part.first_position() != self.next_position {
+            let (found, next) = (part.first_position(), self.next_position);
             let what = format!("has position {found}, but {next} comes next: a line is missing, repeated or not in its place");
             return Err(self.wrong(&what));
         }
-        self.next_position += commit.event_count();
+        self.next_position += part.event_count();
         if self.next_position - 1 > self.head {
             return Err(self.wrong(&format!("goes past position {}, where the header says that it ends", self.head)));
         }
-        Ok(Some(Parsed { line: self.number, commit }))
+        Ok(Some(Parsed { line: self.number, part }))
     }
 
     /// How much was read.
@@ -71,8 +78,11 @@ impl<R: Read> Lines<R> {
 
     fn whole(&self) -> Result<(), Failure> {
         let total = self.next_position - 1;
-        if total == self.head {
+        if total == self.head && self.gone == 0 {
             return Ok(());
+        }
+        if total == self.head {
+            return Err(self.wrong("ends it, and not all the events are gone that the header says"));
         }
         let message = format!("the export ends early: it has {total} events of {}; run import again with the whole file", self.head);
         Err(Failure::new(Exit::Failed, IMPORT, message))
@@ -114,24 +124,17 @@ impl<R: Read> Lines<R> {
     }
 
     /// Whatever does not come out of a line makes the whole line wrong.
-    fn part<T>(&self, part: Option<T>, name: &str) -> Result<T, Failure> {
+    fn valid<T>(&self, part: Option<T>, name: &str) -> Result<T, Failure> {
         part.ok_or_else(|| self.wrong(&format!("has no valid {name}")))
     }
 }
 
-fn header<R: Read>(lines: &mut Lines<R>) -> Result<(Lineage, Cursor), Failure> {
+fn header<R: Read>(lines: &mut Lines<R>) -> Result<(Lineage, Cursor, u64), Failure> {
     let line = lines.next()?.unwrap_or_default();
     let header: Option<Header> = serde_json::from_slice(&line).ok();
     let header = header.filter(|header| header.format == FORMAT).ok_or_else(|| lines.wrong("is not the header of an export"))?;
     if header.version != VERSION {
         return Err(lines.wrong(&format!("has version {}, but this build reads {VERSION}; use a newer one", header.version)));
-    }
-    if header.gone > 0 {
-        let what = format!(
-            "says that {} events were dropped by compaction: an import needs them all; take a backup and restore it instead",
-            header.gone
-        );
-        return Err(lines.wrong(&what));
     }
     if header.gaps > 0 {
         // Positions, sequences and the memory of commands would be wrong behind the first gap: no journal could keep its promises on it.
@@ -140,12 +143,12 @@ fn header<R: Read>(lines: &mut Lines<R>) -> Result<(Lineage, Cursor), Failure> {
     }
     let parents = header.parents.iter().map(parent).collect::<Option<Vec<_>>>();
     let lineage = Lineage {
-        id: LineageId(lines.part(unhex(&header.lineage), "lineage")?),
-        parents: lines.part(parents, "parents")?,
-        family_key: lines.part(header.family_key.as_deref().and_then(unhex), "family_key")?,
+        id: LineageId(lines.valid(unhex(&header.lineage), "lineage")?),
+        parents: lines.valid(parents, "parents")?,
+        family_key: lines.valid(header.family_key.as_deref().and_then(unhex), "family_key")?,
     };
-    let head = lines.part(header.head.parse().ok(), "head")?;
-    Ok((lineage, head))
+    let head = lines.valid(header.head.parse().ok(), "head")?;
+    Ok((lineage, head, header.gone))
 }
 
 fn parent(parent: &Parent) -> Option<ParentLineage> {
@@ -153,15 +156,36 @@ fn parent(parent: &Parent) -> Option<ParentLineage> {
     Some(ParentLineage { id: LineageId(unhex(&parent.lineage)?), fork: fork.position() })
 }
 
+fn gone<R: Read>(bytes: &Bytes, lines: &mut Lines<R>) -> Result<Remains, Failure> {
+    let GoneLine { gone } =
+        serde_json::from_slice(bytes).map_err(|error| lines.wrong(&format!("is no line of events that are gone: {error}")))?;
+    if gone.leaves.is_empty() {
+        return Err(
+            lines.wrong("does not say what remains of events that are gone, as older versions do not; export them again, or take a backup")
+        );
+    }
+    let leaves = lines.valid(gone.leaves.iter().map(|leaf| unhex(leaf)).collect::<Option<Vec<_>>>(), "leaves")?;
+    let command = |text: &GoneText<'_>| {
+        let GoneText { position, sequence, events: event_count, .. } = *text;
+        let (hash, time) = (KeyHash(unhex(&text.hash)?), time(&text.time)?);
+        Some(GoneCommand { hash, position, sequence, event_count, time, name: (&*text.command).into() })
+    };
+    let commands = lines.valid(gone.commands.iter().map(command).collect::<Option<Vec<_>>>(), "commands")?;
+    let remains = lines.valid(Remains::of_file(gone.first, leaves, commands), "remains")?;
+    lines.valid((remains.last_position() == gone.last).then_some(()), "last")?;
+    lines.gone = lines.valid(lines.gone.checked_sub(remains.event_count()), "place, for more events are gone than the header says")?;
+    Ok(remains)
+}
+
 fn commit<R: Read>(bytes: &Bytes, lines: &mut Lines<R>) -> Result<ImportedCommit, Failure> {
     let line: CommitLine<'_> = serde_json::from_slice(bytes).map_err(|error| lines.wrong(&format!("is no commit: {error}")))?;
-    let id = lines.part(commit_id(&line.commit), "commit")?;
-    let time = lines.part(time(&line.time), "time")?;
+    let id = lines.valid(commit_id(&line.commit), "commit")?;
+    let time = lines.valid(time(&line.time), "time")?;
     let mut commands = Vec::with_capacity(line.commands.len());
     for command in &line.commands {
         let entity = EntityKey::with_tenant(&command.tenant, &command.kind, &command.id)
             .map_err(|error| lines.wrong(&format!("has a wrong key: {error}")))?;
-        let first_sequence = lines.part(first_sequence(&command.events), "sequence")?;
+        let first_sequence = lines.valid(first_sequence(&command.events), "sequence")?.or(command.next_sequence);
         commands.push(ImportedCommand { record: record(bytes, entity, command, lines)?, first_sequence });
     }
     ImportedCommit::new(id, time, line.position, commands).map_err(|error| lines.wrong(&format!("was refused: {error}")))
@@ -176,11 +200,11 @@ fn first_sequence(events: &[EventText<'_>]) -> Option<Option<u64>> {
 }
 
 fn record<R: Read>(line: &Bytes, entity: EntityKey, command: &CommandText<'_>, lines: &mut Lines<R>) -> Result<CommandRecord, Failure> {
-    let fingerprint = command.fingerprint.as_deref().map(|text| lines.part(unhex(text), "fingerprint")).transpose()?;
+    let fingerprint = command.fingerprint.as_deref().map(|text| lines.valid(unhex(text), "fingerprint")).transpose()?;
     let text = |text: &Option<Text<'_>>| text.as_deref().map(Arc::from);
     Ok(CommandRecord {
         entity,
-        id: CommandId(lines.part(unhex(&command.command_id), "command_id")?),
+        id: CommandId(lines.valid(unhex(&command.command_id), "command_id")?),
         name: lines.names.of(&command.command),
         fingerprint: fingerprint.map(Fingerprint),
         context: Context {
@@ -189,7 +213,7 @@ fn record<R: Read>(line: &Bytes, entity: EntityKey, command: &CommandText<'_>, l
             traceparent: text(&command.traceparent),
             principal: text(&command.principal),
         },
-        reply: lines.part(restored(line, command.reply, command.reply_base64.as_deref()), "reply")?,
+        reply: lines.valid(restored(line, command.reply, command.reply_base64.as_deref()), "reply")?,
         events: command.events.iter().map(|event| data(line, event, lines)).collect::<Result<_, _>>()?,
     })
 }
@@ -201,8 +225,8 @@ fn data<R: Read>(line: &Bytes, event: &EventText<'_>, lines: &mut Lines<R>) -> R
         version: event.version,
         content: ContentType::from_code(event.content),
         flags: EventFlags(event.flags),
-        tags: lines.part(tags.ok(), "tags")?,
-        payload: lines.part(restored(line, event.payload, event.payload_base64.as_deref()), "payload")?,
+        tags: lines.valid(tags.ok(), "tags")?,
+        payload: lines.valid(restored(line, event.payload, event.payload_base64.as_deref()), "payload")?,
     })
 }
 

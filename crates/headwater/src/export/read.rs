@@ -9,7 +9,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use journal::embedded::{BulkWriter, Left, Part, Unfit};
+use journal::embedded::{BulkWriter, ImportedPart, Left, Part, Remains, StoredCommit, Unfit};
 use journal::{Cursor, Lineage, Position};
 
 use super::Imported;
@@ -54,7 +54,7 @@ where
     let mut lines = Lines::new(source);
     let (parent, head) = lines.header()?;
     let place = Place::of(directory, UNFINISHED)?;
-    let mut import = Import { head, lines: Ahead::begin(lines)?, progress, told: 0, imported: Imported::default() };
+    let mut import = Import { head, lines: Ahead::begin(lines)?, progress, line: 1, gone: None, told: 0, imported: Imported::default() };
     match place {
         Place::New(new) => import.fill(&new, &parent, anew)?,
         Place::Taken => import.compare(directory, &parent)?,
@@ -67,6 +67,10 @@ struct Import<'a> {
     head: Cursor,
     lines: Ahead,
     progress: Progress<'a>,
+    /// The line that was compared last.
+    line: u64,
+    /// What is still to come of a line of events that are gone.
+    gone: Option<Remains>,
     /// The position that was told last.
     told: Position,
     imported: Imported,
@@ -96,20 +100,26 @@ impl Import<'_> {
     fn go_on(&mut self, new: &New, mut left: Left) -> Result<BulkWriter, Failure> {
         (self.progress)(Step::Left, self.head.position());
         while let Some(part) = left.next_part().map_err(|error| new.not_left(&error))? {
-            check_same(new.path(), Some(&part), self.lines.commit()?, BEGIN_ANEW)?;
-            self.imported.skipped += 1;
-            self.tell(Step::Compared, part.last_position());
+            self.meet(new.path(), &part, BEGIN_ANEW)?;
         }
         left.go_on().map_err(|error| self.not_written(new, &error))
     }
 
     fn write(&mut self, writer: &mut BulkWriter) -> Result<(), Failure> {
-        while let Some(Parsed { line, commit }) = self.lines.commit()? {
-            let (events, last) = (commit.event_count(), commit.last_position());
-            writer.append(commit).map_err(|unfit| not_taken(*line, &unfit))?;
-            self.imported.commits += 1;
-            self.imported.events += events;
-            self.tell(Step::Written, last);
+        if let Some(gone) = self.gone.take() {
+            writer.append(&ImportedPart::Gone(gone)).map_err(|unfit| not_taken(self.line, &unfit))?;
+        }
+        while let Some(Parsed { line, part }) = self.lines.part()? {
+            let events = part.event_count();
+            writer.append(part).map_err(|unfit| not_taken(*line, &unfit))?;
+            match part {
+                ImportedPart::Commit(_) => {
+                    self.imported.commits += 1;
+                    self.imported.events += events;
+                }
+                ImportedPart::Gone(_) => self.imported.gone += events,
+            }
+            self.tell(Step::Written, writer.next_position() - 1);
         }
         Ok(())
     }
@@ -125,14 +135,57 @@ impl Import<'_> {
             return Err(refused(directory, &format!("has {found} events and the export {head}; {REMEDY}")));
         }
         let mut stored = journal.commits(Cursor::BEGINNING);
-        while let Some(parsed) = self.lines.commit()? {
-            let there = stored.next_part().transpose().map_err(|error| Failure::plain(Exit::Damaged, error.to_string()))?;
-            let last = parsed.commit.last_position();
-            check_same(directory, there.as_ref(), Some(parsed), REMEDY)?;
-            self.imported.skipped += 1;
-            self.tell(Step::Compared, last);
+        while let Some(part) = stored.next_part() {
+            let part = part.map_err(|error| Failure::plain(Exit::Damaged, error.to_string()))?;
+            self.meet(directory, &part, REMEDY)?;
         }
+        // Both end at the same position: what is read here is that there is no more.
+        self.lines.part().map(|_| ())
+    }
+
+    /// Finds that what is stored comes next in the export.
+    fn meet(&mut self, directory: &Path, stored: &Part, remedy: &str) -> Result<(), Failure> {
+        let same = match stored {
+            Part::Commit(stored) => self.meet_commit(stored)?,
+            Part::Gone(stored) => self.meet_remains(stored.clone())?,
+        };
+        if !same {
+            let (line, position) = (self.line, stored.first_position());
+            let what = format!("has another commit than line {line} of the export, at position {position}; {remedy}");
+            return Err(refused(directory, &what));
+        }
+        self.tell(Step::Compared, stored.last_position());
         Ok(())
+    }
+
+    fn meet_commit(&mut self, stored: &StoredCommit) -> Result<bool, Failure> {
+        let Some(Parsed { line, part }) = self.lines.part()? else { return Ok(false) };
+        self.line = *line;
+        self.imported.skipped += 1;
+        Ok(self.gone.is_none() && matches!(part, ImportedPart::Commit(commit) if commit.is_stored_as(stored)))
+    }
+
+    /// A segment puts together what remains, so that it stands for some lines and a part of the next one.
+    fn meet_remains(&mut self, mut stored: Remains) -> Result<bool, Failure> {
+        loop {
+            let said = match self.gone.take() {
+                None => self.lines.part()?.map(|parsed| {
+                    self.line = parsed.line;
+                    &parsed.part
+                }),
+                Some(gone) => Some(&ImportedPart::Gone(gone)),
+            };
+            let Some(ImportedPart::Gone(said)) = said else { return Ok(false) };
+            let mut said = said.clone();
+            let upto = said.last_position().min(stored.last_position());
+            let behind = stored.split_off(upto);
+            self.gone = said.split_off(upto);
+            if said != stored {
+                return Ok(false);
+            }
+            let Some(behind) = behind else { return Ok(true) };
+            stored = behind;
+        }
     }
 
     fn not_written(&self, new: &New, error: &std::io::Error) -> Failure {
@@ -146,17 +199,6 @@ impl Import<'_> {
             (self.progress)(step(reached), head);
             self.told = reached;
         }
-    }
-}
-
-fn check_same(directory: &Path, there: Option<&Part>, parsed: Option<&Parsed>, remedy: &str) -> Result<(), Failure> {
-    match (there, parsed) {
-        (Some(Part::Commit(stored)), Some(parsed)) if parsed.commit.is_stored_as(stored) => Ok(()),
-        (there, Some(Parsed { line, commit })) => {
-            let position = there.map_or(commit.first_position(), Part::first_position);
-            Err(refused(directory, &format!("has another commit than line {line} of the export, at position {position}; {remedy}")))
-        }
-        (_, None) => Err(refused(directory, &format!("has more than the export; {remedy}"))),
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Header {
     pub(super) family_key: Option<String>,
     /// The cursor behind the last commit.
     pub(super) head: String,
-    /// Events that compaction has dropped: lines of [`GoneLine`] stand for them.
+    /// Events that compaction has dropped: lines of [`GoneLine`] stand for them, and say what remains.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) gone: u64,
     /// How many lines of the file are gaps.
@@ -58,15 +58,39 @@ pub(super) struct Gap {
 }
 
 /// Stands for events that compaction has dropped.
-#[derive(Serialize)]
-pub(super) struct GoneLine {
-    pub(super) gone: Gone,
+#[derive(Serialize, Deserialize)]
+pub(super) struct GoneLine<'a> {
+    #[serde(borrow)]
+    pub(super) gone: Gone<'a>,
 }
 
-#[derive(Serialize)]
-pub(super) struct Gone {
+/// How a line begins that is one of these.
+pub(super) const GONE: &[u8] = b"{\"gone\"";
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Gone<'a> {
     pub(super) first: u64,
     pub(super) last: u64,
+    /// Of each event; exports of older versions have none.
+    #[serde(borrow, default)]
+    pub(super) leaves: Vec<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) commands: Vec<GoneText<'a>>,
+}
+
+/// What remains of a command.
+#[derive(Serialize, Deserialize)]
+pub(super) struct GoneText<'a> {
+    /// Of its entity and its id.
+    #[serde(borrow)]
+    pub(super) hash: Text<'a>,
+    pub(super) command: Text<'a>,
+    pub(super) time: Text<'a>,
+    /// Of the last event of its commit.
+    pub(super) position: u64,
+    /// The entity's version after it.
+    pub(super) sequence: u64,
+    pub(super) events: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -157,6 +181,9 @@ pub(super) struct CommandText<'a> {
     pub(super) reply: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reply_base64: Option<Text<'a>>,
+    /// Of a command without events: the sequence that the entity's next event will have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) next_sequence: Option<u64>,
     pub(super) events: Vec<EventText<'a>>,
 }
 

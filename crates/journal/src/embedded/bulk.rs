@@ -24,6 +24,7 @@ use super::image::ImageWriter;
 use super::index::{CommandHashes, Placed};
 use super::lookup::Lookup;
 use super::record::{Assigned, CommitPlace, EncodedCommit, StoredCommit};
+use super::remains::Remains;
 use super::sealed::SealedSegment;
 use super::segment::{self, HeaderFault, LogPlace, SegmentHeader, segment_name};
 use super::sequencer::{FullSegment, PlantedBug};
@@ -33,7 +34,7 @@ use crate::commit::Commit;
 use crate::cursor::{Lineage, Position};
 use crate::seams::{Disk, DiskLock, Random};
 
-pub use imported::{ImportedCommand, ImportedCommit, Unfit};
+pub use imported::{ImportedCommand, ImportedCommit, ImportedPart, Unfit};
 pub use left::{Left, LeftBehind};
 
 /// A segment that is being written.
@@ -136,12 +137,14 @@ impl BulkWriter {
                 let id = Some(id).filter(|id| *id != own);
                 self.write(&commit, &hashes, &EncodedCommit::new(&commit), Assigned { id, time, position: first_position, first_sequences })
             }
-            Part::Gone(remains) => {
-                self.is_compacted = true;
-                let taken = self.image().and_then(|image| image.remains(remains)).and_then(|()| self.end_full_segment());
-                self.settle(taken)
-            }
+            Part::Gone(remains) => self.write_remains(remains),
         }
+    }
+
+    fn write_remains(&mut self, remains: Remains) -> io::Result<()> {
+        self.is_compacted = true;
+        let taken = self.image().and_then(|image| image.remains(remains)).and_then(|()| self.end_full_segment());
+        self.settle(taken)
     }
 
     fn write(&mut self, commit: &Commit, hashes: &[CommandHashes], encoded: &EncodedCommit, assigned: Assigned) -> io::Result<()> {

@@ -13,6 +13,7 @@ use super::record::{EncodedCommands, StoredCommit};
 use super::remains::Remains;
 use super::segment::{LogPlace, SegmentHeader};
 use crate::cursor::Position;
+use crate::key::KeyHash;
 use crate::seams::{AlignedBuffer, DiskFile};
 
 /// See the module.
@@ -49,6 +50,12 @@ impl ImageWriter {
     /// The index so far, when one is made.
     pub(crate) fn index(&self) -> Option<&SegmentIndex> {
         self.index.as_ref()
+    }
+
+    /// Whether it has taken a command, or what remains of one: only where an index is made.
+    pub(crate) fn has_command(&self, command: KeyHash) -> bool {
+        self.index.as_ref().is_some_and(|index| index.commands.contains_key(&command))
+            || self.remains.commands.iter().any(|gone| gone.hash == command)
     }
 
     pub(crate) fn index_mut(&mut self) -> Option<&mut SegmentIndex> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_journal::embedded::{
-    BulkOptions, BulkWriter, ImportedCommand, ImportedCommit, Left, LeftBehind, OpenError, Part, PlantedBug, ReadOnlyJournal, StoredCommit,
-    Unfit, root,
+    BulkOptions, BulkWriter, ImportedCommand, ImportedCommit, ImportedPart, Left, LeftBehind, OpenError, Part, PlantedBug, ReadOnlyJournal,
+    StoredCommit, Unfit, root,
 };
 use headwater_journal::seams::Disk;
 use headwater_journal::sim::{SimDisk, SimRandom, Survival};
@@ -45,6 +45,10 @@ struct Line {
 impl Line {
     fn imported(&self) -> ImportedCommit {
         ImportedCommit::new(self.id, self.time, self.first_position, self.commands.clone()).unwrap()
+    }
+
+    fn part(&self) -> ImportedPart {
+        ImportedPart::Commit(self.imported())
     }
 }
 
@@ -108,7 +112,7 @@ fn run(disk: &Arc<SimDisk>, random: u64, file: &[Line]) -> Result<usize, String>
         LeftBehind::Other => panic!("it is of this file"),
     };
     for commit in &file[there..] {
-        writer.append(&commit.imported()).map_err(|unfit| unfit.to_string())?;
+        writer.append(&commit.part()).map_err(|unfit| unfit.to_string())?;
     }
     writer.finish().map_err(|error| error.to_string())?;
     Ok(there)
@@ -117,7 +121,7 @@ fn run(disk: &Arc<SimDisk>, random: u64, file: &[Line]) -> Result<usize, String>
 /// Takes so many commits and ends.
 fn begin(disk: &Arc<SimDisk>, file: &[Line], count: usize) {
     let mut writer = BulkWriter::begin(options(disk, 1, fork(file))).unwrap();
-    file[..count].iter().for_each(|commit| writer.append(&commit.imported()).unwrap());
+    file[..count].iter().for_each(|commit| writer.append(&commit.part()).unwrap());
     writer.finish().unwrap();
 }
 
@@ -242,11 +246,11 @@ fn a_commit_that_could_not_have_been_appended_is_refused_and_leaves_nothing() {
     let mut repeated = 0;
     for commit in &file {
         for (wrong, is_it) in wrong(commit, &file) {
-            let said = writer.append(&wrong.imported()).expect_err("it is wrong");
+            let said = writer.append(&wrong.part()).expect_err("it is wrong");
             assert!(is_it(&said), "{said}");
             repeated += u32::from(matches!(said, Unfit::Repeated { .. }));
         }
-        writer.append(&commit.imported()).unwrap();
+        writer.append(&commit.part()).unwrap();
     }
     assert!(repeated > 100, "commands of every segment before were tried");
     writer.finish().unwrap();
@@ -317,8 +321,12 @@ fn what_is_left_of_another_history_or_is_not_whole_is_not_gone_on_with() {
     stepper.settle();
     now(answer).unwrap().unwrap();
     drop((journal, stepper));
-    let Ok(left) = find(&disk, fork(&file)) else { panic!("its identity is the same") };
-    assert!(matches!(read(left, &file), Err(OpenError::Damaged { .. })));
+    let Ok(LeftBehind::Beginning(mut left)) = find(&disk, fork(&file)) else { panic!("its identity is the same") };
+    for line in &file[..40] {
+        assert!(matches!(left.next_part().unwrap(), Some(Part::Commit(stored)) if line.imported().is_stored_as(&stored)));
+    }
+    assert!(matches!(left.next_part().unwrap(), Some(Part::Commit(stored)) if !file[40].imported().is_stored_as(&stored)));
+    assert!(matches!(left.next_part(), Err(OpenError::Damaged { .. })), "there is room behind it");
 }
 
 /// Reads what is left; how many commits it is.
@@ -330,4 +338,22 @@ fn read(left: LeftBehind, file: &[Line]) -> Result<usize, OpenError> {
         there += 1;
     }
     Ok(there)
+}
+
+#[test]
+fn a_disk_without_room_keeps_no_half_of_a_segment_and_the_next_writer_goes_on() {
+    let file = file(8, 120);
+    let whole = Arc::new(SimDisk::new(1));
+    run(&whole, 1, &file).unwrap();
+    let mut gone_on = 0;
+    for percent in (5..100).step_by(5) {
+        let disk = Arc::new(SimDisk::new(percent));
+        disk.set_capacity(Some(whole.used() * percent / 100));
+        run(&disk, 1, &file).unwrap_err();
+        assert!(!disk.list("").unwrap().iter().any(|name| name == "segment.tmp" || name == "seal.tmp"), "{percent}%");
+        disk.set_capacity(None);
+        gone_on += u32::from(run(&disk, 2, &file).unwrap() > 0);
+        check(&disk, &file);
+    }
+    assert!(gone_on > 10, "{gone_on}");
 }

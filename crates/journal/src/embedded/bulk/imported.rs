@@ -4,15 +4,16 @@
 //! nothing is larger than its bound. A file promises nothing, so that all of it is looked at: in the index of the segment at hand, in
 //! that of the last whole one, and in the seals of those before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::{fmt, io};
 
 use super::BulkWriter;
 use crate::commit::{CommandRecord, Commit, CommitId};
 use crate::cursor::Position;
 use crate::embedded::index::CommandHashes;
-use crate::embedded::lookup::Found;
+use crate::embedded::lookup::{Found, command_in};
 use crate::embedded::record::{Assigned, CommitPlace, EncodedCommit, FirstSequences, SEQUENCE_MAX, StoredCommit};
+use crate::embedded::remains::Remains;
 use crate::error::AppendError;
 use crate::key::{EntityKey, KeyHash};
 use crate::read::Head;
@@ -83,7 +84,36 @@ impl ImportedCommit {
     }
 }
 
-/// Why a commit cannot come next.
+/// What a file has of a place in the log.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are commits")]
+pub enum ImportedPart {
+    /// A commit.
+    Commit(ImportedCommit),
+    /// What remains of events that compaction has dropped.
+    Gone(Remains),
+}
+
+impl ImportedPart {
+    /// The position of its first event.
+    #[must_use]
+    pub fn first_position(&self) -> Position {
+        match self {
+            Self::Commit(commit) => commit.first_position,
+            Self::Gone(remains) => remains.first_position(),
+        }
+    }
+
+    /// How many events it has, or stands for.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        match self {
+            Self::Commit(commit) => commit.event_count(),
+            Self::Gone(remains) => remains.event_count(),
+        }
+    }
+}
+
+/// Why a commit, or what remains of some, cannot come next.
 #[derive(Debug)]
 pub enum Unfit {
     /// Another position comes next.
@@ -133,20 +163,39 @@ impl From<io::Error> for Unfit {
 }
 
 impl BulkWriter {
-    /// Takes the next commit of a file.
+    /// Takes what comes next in a file.
     ///
     /// # Errors
     /// Why it cannot be that; then nothing of it is written. After an error of the disk the writer is of no use any more.
-    pub fn append(&mut self, imported: &ImportedCommit) -> Result<(), Unfit> {
+    pub fn append(&mut self, part: &ImportedPart) -> Result<(), Unfit> {
         let next = self.next_position();
-        if imported.first_position != next {
+        if part.first_position() != next {
             return Err(Unfit::Position { next });
         }
+        match part {
+            ImportedPart::Commit(commit) => self.append_commit(commit, next),
+            ImportedPart::Gone(remains) => self.append_remains(remains),
+        }
+    }
+
+    fn append_commit(&mut self, imported: &ImportedCommit, next: Position) -> Result<(), Unfit> {
         let first_sequences = self.check(imported)?;
         let ImportedCommit { id, time, commit, hashes, encoded, .. } = imported;
         let own = CommitPlace { lineage: self.lineage.id, position: next }.id(*time);
         let id = Some(*id).filter(|id| *id != own);
         Ok(self.write(commit, hashes, encoded, Assigned { id, time: *time, position: next, first_sequences })?)
+    }
+
+    /// Nobody can say whether leaves are those of the events that were there: a root that was kept does (`verify_against`).
+    fn append_remains(&mut self, remains: &Remains) -> Result<(), Unfit> {
+        let (sealed, mut met) = (self.lookup.sealed(), HashSet::new());
+        for (nth, command) in remains.commands().iter().enumerate() {
+            let hash = command.hash;
+            if !met.insert(hash) || self.is_in_memory(hash) || command_in(&sealed, hash, 0)?.is_some() {
+                return Err(Unfit::Repeated { command: nth + 1 });
+            }
+        }
+        Ok(self.write_remains(remains.clone())?)
     }
 
     /// Gives the sequence of each command's first event.
@@ -203,7 +252,7 @@ impl BulkWriter {
     }
 
     fn is_in_memory(&self, command: KeyHash) -> bool {
-        let at_hand = self.image.as_ref().and_then(|image| image.index());
-        at_hand.into_iter().chain(self.full.iter().map(|full| &*full.index)).any(|index| index.commands.contains_key(&command))
+        self.image.as_ref().is_some_and(|image| image.has_command(command))
+            || self.full.as_ref().is_some_and(|full| full.index.commands.contains_key(&command))
     }
 }
