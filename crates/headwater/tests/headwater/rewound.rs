@@ -207,9 +207,9 @@ async fn a_consumer_is_not_placed_in_front_of_what_is_gone_and_goes_on_as_if_nob
     let data = || directory.path().display().to_string();
     // Without a consumer, so that the first events of the log are such as may go.
     let running = notes().data(data()).start().await.unwrap();
-    let early = write(&running, 300).await;
+    let early = write(&running, 800).await;
     compact(&running).await;
-    // The baseline is in the segment that is being written: what is filled behind it seals it.
+    // The first segment is full of what may go, and the second one has the baseline: what is filled behind it seals it.
     write(&running, 1_300).await;
     let compacted = compact(&running).await;
     assert!(compacted["total"]["events"].as_u64() > Some(0), "{compacted}");
