@@ -8,6 +8,7 @@ mod command_line;
 mod demo;
 mod disk;
 mod export;
+mod import;
 mod kill;
 mod process;
 mod restored;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Exported;
 use super::text::{
-    CommandText, CommitLine, EventText, FORMAT, Gap, GapLine, Gone, GoneLine, Header, Parent, VERSION, hex, stored, time_text,
+    CommandText, CommitLine, EventText, FORMAT, Gap, GapLine, Gone, GoneLine, Header, Parent, Text, VERSION, hex, stored, time_text,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -71,43 +71,42 @@ fn header(journal: &ReadOnlyJournal) -> Header {
     }
 }
 
-fn commit_line(commit: &StoredCommit) -> Result<CommitLine, Failure> {
+fn commit_line(commit: &StoredCommit) -> Result<CommitLine<'_>, Failure> {
     let time = time_text(commit.time)
         .ok_or_else(|| Failure::plain(Exit::Damaged, format!("commit {} has a time beyond the calendar", commit.id)))?;
     let commands = commit.commands.iter().map(command_text).collect();
-    Ok(CommitLine { commit: commit.id.to_string(), time, position: commit.first_position, commands })
+    Ok(CommitLine { commit: commit.id.to_string().into(), time: time.into(), position: commit.first_position, commands })
 }
 
-fn command_text(command: &StoredCommand) -> CommandText {
+fn command_text(command: &StoredCommand) -> CommandText<'_> {
     let record = &command.record;
-    let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
     let (reply, reply_base64) = stored(&record.reply);
     CommandText {
-        tenant: record.entity.tenant().to_owned(),
-        kind: record.entity.kind().to_owned(),
-        id: record.entity.id().to_owned(),
-        command_id: record.id.to_string(),
-        command: record.name.to_string(),
-        fingerprint: record.fingerprint.map(|fingerprint| hex(&fingerprint.0)),
-        correlation_id: text(&record.context.correlation_id),
-        causation_id: text(&record.context.causation_id),
-        traceparent: text(&record.context.traceparent),
-        principal: text(&record.context.principal),
+        tenant: record.entity.tenant().into(),
+        kind: record.entity.kind().into(),
+        id: record.entity.id().into(),
+        command_id: record.id.to_string().into(),
+        command: (&*record.name).into(),
+        fingerprint: record.fingerprint.map(|fingerprint| hex(&fingerprint.0).into()),
+        correlation_id: record.context.correlation_id.as_deref().map(Text::from),
+        causation_id: record.context.causation_id.as_deref().map(Text::from),
+        traceparent: record.context.traceparent.as_deref().map(Text::from),
+        principal: record.context.principal.as_deref().map(Text::from),
         reply,
         reply_base64,
         events: (command.first_sequence..).zip(&record.events).map(|(sequence, event)| event_text(sequence, event)).collect(),
     }
 }
 
-fn event_text(sequence: u64, event: &EventData) -> EventText {
+fn event_text(sequence: u64, event: &EventData) -> EventText<'_> {
     let (payload, payload_base64) = stored(&event.payload);
     EventText {
         sequence,
-        name: event.name.to_string(),
+        name: (&*event.name).into(),
         version: event.version,
         content: event.content.code(),
         flags: event.flags.0,
-        tags: event.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
+        tags: event.tags.iter().map(|tag| tag.as_str().into()).collect(),
         payload,
         payload_base64,
     }

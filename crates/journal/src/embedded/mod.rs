@@ -93,7 +93,7 @@ use scrub::Scrub;
 use sequencer::{Answer, Content, Heard, Pending, Sequencer, Start, StoredPlace};
 
 pub use backup::{BackedUp, Backup, BackupDisk, BackupError, Pace, RunningRoot, back_up};
-pub use bulk::BulkWriter;
+pub use bulk::{BulkOptions, BulkWriter, ImportedCommand, ImportedCommit, Left, LeftBehind, Unfit};
 pub use evidence::{Root, root};
 #[cfg(any(test, feature = "testing"))]
 pub use pipeline::{HeldWrite, Stepper};
