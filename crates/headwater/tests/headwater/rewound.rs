@@ -186,10 +186,10 @@ impl Action for Reader {
     }
 }
 
-/// More than a segment holds; gives the place behind the first one.
-async fn write_many(running: &Running) -> String {
+/// So many notes; gives the place behind the first one.
+async fn write(running: &Running, count: usize) -> String {
     let mut first = None;
-    for _ in 0..1_300 {
+    for _ in 0..count {
         let sent = running.client().send::<Note>("n", NoteCommand::Write { text: "x".repeat(2_000) }).await.unwrap();
         first.get_or_insert(sent.cursor);
     }
@@ -207,9 +207,10 @@ async fn a_consumer_is_not_placed_in_front_of_what_is_gone_and_goes_on_as_if_nob
     let data = || directory.path().display().to_string();
     // Without a consumer, so that the first events of the log are such as may go.
     let running = notes().data(data()).start().await.unwrap();
-    let early = write_many(&running).await;
+    let early = write(&running, 800).await;
     compact(&running).await;
-    write_many(&running).await;
+    // The first segment is full of what may go, and the second one has the baseline: what is filled behind it seals it.
+    write(&running, 1_300).await;
     let compacted = compact(&running).await;
     assert!(compacted["total"]["events"].as_u64() > Some(0), "{compacted}");
     running.stop().await;
