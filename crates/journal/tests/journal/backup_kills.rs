@@ -58,7 +58,8 @@ fn held(target: &Arc<SimDisk>) -> Result<Held, String> {
 fn restore(backup: &Backup, parts: &[Part]) -> Result<(), String> {
     let (disk, random) = (Arc::new(SimDisk::new(1)), Arc::new(SimRandom::new(2)));
     let parent = backup.journal.lineage().expect("its identity is whole");
-    let options = BulkOptions { disk: dynamic(&disk), random, parent: (parent.clone(), backup.head.position()), segment_bytes: SEGMENT_BYTES };
+    let options =
+        BulkOptions { disk: dynamic(&disk), random, parent: (parent.clone(), backup.head.position()), segment_bytes: SEGMENT_BYTES };
     let mut writer = BulkWriter::begin(options).map_err(|error| error.to_string())?;
     parts.iter().try_for_each(|part| writer.put(part.clone())).map_err(|error| error.to_string())?;
     match writer.finish().map_err(|error| error.to_string())? == backup.head.position() {
