@@ -31,7 +31,6 @@ pub(super) const WANTED: &[&str] = &[
     "compaction refused",
     "damage passed by in a compaction",
     "gone event passed by",
-    "cursor before what is there",
     "tail aside",
     "marker",
     "crash",
