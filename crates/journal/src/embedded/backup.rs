@@ -45,7 +45,7 @@ use manifest::{LogFiles, Manifest, REGISTERS, TAIL, Told, replace};
 
 pub use shown::BackupDisk;
 
-const IDENTITY: &str = "lineage.backup";
+const IDENTITY: &str = identity::BACKUP_FILE;
 const TEMPORARY: &str = "backup.tmp";
 
 /// Why a backup could not be taken or read.

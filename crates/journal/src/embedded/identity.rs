@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `checksum` is CRC-32C of the same JSON with an empty checksum. A directory that holds segments but no identity is damaged,
-//! never new.
+//! never new, and neither is a backup.
 
 use std::io;
 
@@ -18,6 +18,8 @@ use crate::cursor::{Lineage, LineageId, ParentLineage};
 use crate::seams::{Disk, Random};
 
 pub(crate) const FILE: &str = "lineage.json";
+/// The same of a backup's source, in the backup: no service starts on it, whatever else lies beside it.
+pub(crate) const BACKUP_FILE: &str = "lineage.backup";
 const TEMPORARY: &str = "lineage.tmp";
 
 #[derive(Serialize, Deserialize)]
@@ -52,10 +54,16 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<Lineage>, OpenError> {
             decode(&bytes).map(Some)
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-        Err(_) if disk.list("")?.iter().any(|name| number_of(name).is_some() || sealed_number_of(name).is_some()) => {
-            Err(OpenError::Damaged { place: format!("{FILE} is missing beside segments") })
+        Err(_) => {
+            let names = disk.list("")?;
+            if names.iter().any(|name| name == BACKUP_FILE) {
+                return Err(OpenError::Damaged { place: "it is a backup: restore makes a journal of it".into() });
+            }
+            match names.iter().any(|name| number_of(name).is_some() || sealed_number_of(name).is_some()) {
+                true => Err(OpenError::Damaged { place: format!("{FILE} is missing beside segments") }),
+                false => Ok(None),
+            }
         }
-        Err(_) => Ok(None),
     }
 }
 

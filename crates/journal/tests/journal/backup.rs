@@ -163,17 +163,22 @@ fn a_write_that_lands_elsewhere_in_the_target_is_found() {
 }
 
 #[test]
-fn a_backup_is_no_data_directory() {
-    let mut source = Source::new(3);
-    source.grow(20);
-    let target = Arc::new(SimDisk::new(4));
-    source.back_up(&target).unwrap();
-    assert!(open(&target, Arc::new(SimRandom::new(1)), PlantedBug::None).is_err(), "a service must not start on it");
-    let read = ReadOnlyJournal::open(dynamic(&target), |_, _| {}).unwrap();
-    assert!(read.identity_fault().is_some(), "read as a data directory, its identity is missing");
+fn a_backup_is_no_data_directory_however_little_is_in_it() {
+    for commits in [1, 40] {
+        let mut source = Source::new(3);
+        source.grow(commits);
+        let target = Arc::new(SimDisk::new(4));
+        source.back_up(&target).unwrap_or_else(|error| panic!("{error}"));
+        let random = Arc::new(SimRandom::new(5));
+        let refused = open(&target, random, PlantedBug::None).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("it is a backup"), "a service must not start on it: {commits} commits: {refused}");
+        // Without a full segment there is nothing of a journal in it.
+        let read = ReadOnlyJournal::open(dynamic(&target), |_, _| {});
+        assert!(read.map_or(commits == 1, |read| read.identity_fault().is_some()), "read as a data directory, its identity is missing");
+        check(&source, &target);
+    }
 }
 
-/// The target loses power at every call, in the first backup and in a later one: what was whole before is whole, and the next run completes.
 #[test]
 fn a_backup_that_is_killed_at_any_call_is_the_one_before_or_the_new_one() {
     let mut source = Source::new(5);
