@@ -102,7 +102,7 @@ impl Shared {
             if *durable.borrow_and_update() >= position {
                 return Ok(());
             }
-            if let Some(cause) = self.lock().poisoned.clone() {
+            if let Some(cause) = self.over() {
                 return Err(ReadError::Unavailable { cause });
             }
             if durable.changed().await.is_err() {
@@ -134,11 +134,25 @@ impl Shared {
         self.release();
     }
 
+    /// Why nothing more becomes durable, once that is so.
+    pub(crate) fn over(&self) -> Option<String> {
+        if let Some(cause) = self.lock().poisoned.clone() {
+            return Some(cause);
+        }
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner).is_none().then(|| "the journal was closed".into())
+    }
+
     /// Gives the directory back once no thread works on it.
     fn release(&self) {
         if *self.running.borrow() == 0 {
-            drop(self.directory.lock().unwrap_or_else(PoisonError::into_inner).take());
+            self.give_back();
         }
+    }
+
+    /// Gives the directory back. Readers that wait for the head hear of it.
+    fn give_back(&self) {
+        drop(self.directory.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.told.send_modify(|_| {});
     }
 
     pub(crate) async fn close(&self) {
@@ -220,7 +234,7 @@ impl Shared {
             shared.running.send_modify(|count| {
                 *count -= 1;
                 if *count == 0 {
-                    drop(shared.directory.lock().unwrap_or_else(PoisonError::into_inner).take());
+                    shared.give_back();
                 }
             });
         })

@@ -100,7 +100,7 @@ impl Tail {
             if self.end.is_some() {
                 return AtTail::Finished;
             }
-            if let Some(cause) = shared.lock().poisoned.clone() {
+            if let Some(cause) = shared.over() {
                 return AtTail::Failed(ReadError::Unavailable { cause });
             }
             if self.durable.changed().await.is_err() {

@@ -1,9 +1,9 @@
-//! A journal that is closed while commits are on their way: each of them is answered, and nobody hangs.
+//! A journal that is closed while commits are on their way: each of them is answered, and nobody hangs, readers neither.
 
 use std::sync::Arc;
 
-use headwater_journal::Journal;
 use headwater_journal::sim::{SimClock, SimDisk};
+use headwater_journal::{Cursor, Journal, Read, ReadError, ReadMode, Selection};
 
 use crate::engines::{TINY_SEGMENTS, open};
 use crate::size;
@@ -24,4 +24,24 @@ async fn a_commit_that_needs_another_segment_is_answered_although_the_journal_is
         answer.await.expect("it was taken before the close");
         small.await.expect("it was taken before the close");
     }
+}
+
+#[tokio::test]
+async fn a_live_reader_at_the_head_hears_that_the_journal_is_closed() {
+    let journal = open(&SimDisk::new(1), 1, Arc::new(SimClock::new()), TINY_SEGMENTS);
+    journal.append(size::commit(1, 1, None)).await.expect("there is room");
+    let mut events = journal.read(Selection::All, Cursor::BEGINNING, ReadMode::Live);
+    let reader = tokio::spawn(async move {
+        loop {
+            match events.next().await {
+                Some(Ok(Read::Event(_) | Read::Progress(_))) => {}
+                end => return end,
+            }
+        }
+    });
+    // It waits at the head by now, or comes there behind the close: both must end.
+    tokio::task::yield_now().await;
+    journal.close().await;
+    let end = reader.await.expect("the reader does not panic");
+    assert!(matches!(end, Some(Err(ReadError::Unavailable { .. }))), "{end:?}");
 }
