@@ -398,6 +398,57 @@ pub enum ActionTarget {
         /// Its name.
         name: &'static str,
     },
+    /// An entity, when a timer is due; the reply is nothing.
+    Timer {
+        /// The timer's name.
+        name: String,
+        /// When it is due.
+        due: TimerDue,
+        /// The entity's type.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+        /// The command's name.
+        command: &'static str,
+    },
+    /// A timer, to cancel it; the reply is whether that was in time.
+    TimerEnd {
+        /// The timer's name.
+        name: String,
+    },
+}
+
+/// When a timer of an action is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerDue {
+    /// At this time: microseconds since 1970, UTC.
+    At(i64),
+    /// So long after the action's event.
+    After(Duration),
+}
+
+impl ActionTarget {
+    /// In words: `stock/mug reserve`, `operation transfer`, `timer expire-c1 after 3600 seconds: cart/c1 expire`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Entity { kind, id, command } => format!("{kind}/{id} {command}"),
+            Self::Operation { name } => format!("operation {name}"),
+            Self::Timer { name, due: TimerDue::At(micros), kind, id, command } => {
+                format!("timer {name} at {micros}: {kind}/{id} {command}")
+            }
+            Self::Timer { name, due: TimerDue::After(time), kind, id, command } => {
+                format!("timer {name} after {} seconds: {kind}/{id} {command}", time.as_secs_f64())
+            }
+            Self::TimerEnd { name } => format!("cancel timer {name}"),
+        }
+    }
+
+    /// What is replied where nobody decides: nothing, and yes to who cancels a timer.
+    #[must_use]
+    pub fn untold_reply(&self) -> Vec<u8> {
+        if matches!(self, Self::TimerEnd { .. }) { b"true".to_vec() } else { b"null".to_vec() }
+    }
 }
 
 /// Why a command of an action was not accepted.

@@ -301,6 +301,7 @@ impl Runtime {
             entities: Arc::clone(&self.entities),
             operations: Arc::clone(&self.operations),
             destinations: Arc::clone(&self.destinations),
+            timers: Arc::clone(&self.timers),
             tasks: Arc::clone(self.delivery.tasks()),
         };
         for action in &self.actions {

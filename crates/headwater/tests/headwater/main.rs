@@ -10,4 +10,5 @@ mod personal;
 mod processors;
 mod retention;
 mod testkit;
+mod timers;
 mod witness;

@@ -45,6 +45,7 @@ impl Alarm {
     }
 
     /// Whether something was told since.
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn is_rung(&self) -> bool {
         self.lock().due.is_some()
     }

@@ -50,9 +50,9 @@ impl Timers {
     pub(crate) async fn set_under(&self, id: AskedId, wish: SetTimer) -> Result<TimerChange, TimerError> {
         let SetTimer { name, when, target, context, .. } = wish;
         let entity = key(&name)?;
-        let TimerWhen::At(due) = when;
+        let due = when.due(self.now());
         // What tells another wish under the same id.
-        let said = json!({ "due": due.as_micros(), "type": target.kind, "id": target.id, "command": target.command,
+        let said = json!({ "due": when.said(), "type": target.kind, "id": target.id, "command": target.command,
             "body": String::from_utf8_lossy(&target.body) });
         let asked = self.asked(SET, said.to_string(), id, context)?;
         let set = self.checked(&name, due, target, &asked)?;
@@ -70,8 +70,8 @@ impl Timers {
     pub(crate) async fn reschedule(&self, wish: ChangeTimer, when: TimerWhen) -> Result<TimerChange, TimerError> {
         let ChangeTimer { name, id, context } = wish;
         let entity = key(&name)?;
-        let TimerWhen::At(due) = when;
-        let asked = self.asked("reschedule", json!({ "due": due.as_micros() }).to_string(), id.into(), context)?;
+        let due = when.due(self.now());
+        let asked = self.asked("reschedule", when.said().to_string(), id.into(), context)?;
         let decide: Decide = Box::new(move |known, asked| {
             let known = known.ok_or_else(|| not_found(&name))?;
             match known.state {

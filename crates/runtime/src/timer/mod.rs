@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use journal::seams::{Clock, Random};
-use journal::{EntityType, Position, ReadError};
+use journal::{EntityType, Position, ReadError, Timestamp};
 use tokio::sync::{Semaphore, watch};
 
 pub use request::{
@@ -127,6 +127,10 @@ impl Timers {
         // The sender is ours: it is there as long as this waits.
         let _ended = working.wait_for(|working| *working == 0).await.is_ok();
         self.room.index.end().await;
+    }
+
+    fn now(&self) -> Timestamp {
+        self.room.clock.now()
     }
 
     /// How timers stand.

@@ -1,10 +1,12 @@
 //! What the doors may ask of timers, and what they get.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use component::hosted::Refusal;
 use journal::{Context, Cursor, Timestamp};
+use serde_json::{Value as Json, json};
 
 use crate::request::CommandError;
 use crate::view::QueryError;
@@ -23,6 +25,29 @@ pub struct TimerName {
 pub enum TimerWhen {
     /// Once, at this time; at once when it is over.
     At(Timestamp),
+    /// Once, so long after the wish was taken.
+    After(Duration),
+}
+
+impl TimerWhen {
+    /// The first time that it is due.
+    pub(super) fn due(&self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(time) => *time,
+            Self::After(time) => {
+                let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+                Timestamp::from_micros(now.as_micros().saturating_add(micros))
+            }
+        }
+    }
+
+    /// As the wish says it: what tells another one under the same id.
+    pub(super) fn said(&self) -> Json {
+        match self {
+            Self::At(time) => json!({ "at": time.as_micros() }),
+            Self::After(time) => json!({ "after": u64::try_from(time.as_micros()).unwrap_or(u64::MAX) }),
+        }
+    }
 }
 
 /// The command that a timer sends when it is due.

@@ -5,7 +5,7 @@
 //! again before each firing and every few seconds, so that one that is set forth or back fires nothing early and forgets nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -144,9 +144,10 @@ impl Room {
     }
 
     /// Whether nothing is due, and nothing is under way but what waits for another attempt.
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn is_at_rest(&self) -> bool {
         let quiet = *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-        let under_way = self.working.borrow().saturating_sub(1 + self.waiting.load(SeqCst));
+        let under_way = self.working.borrow().saturating_sub(1 + self.waiting.load(std::sync::atomic::Ordering::SeqCst));
         under_way == 0 && !self.alarm.is_rung() && quiet.is_some_and(|until| until > self.clock.now().as_micros())
     }
 
