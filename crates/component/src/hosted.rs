@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -112,8 +113,8 @@ pub enum Refusal {
     },
 }
 
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rejected(rejected) => formatter.write_str(&rejected.message),
             Self::UnknownCommand { known } => write!(formatter, "no such command; there are: {}", known.join(", ")),
@@ -131,8 +132,8 @@ pub struct Unreadable {
     pub message: String,
 }
 
-impl std::fmt::Display for Unreadable {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message)
     }
 }
@@ -419,12 +420,32 @@ pub enum ActionTarget {
 }
 
 /// When a timer of an action is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimerDue {
     /// At this time: microseconds since 1970, UTC.
     At(i64),
     /// So long after the action's event.
     After(Duration),
+    /// After this time, and each time that it has passed again.
+    Every(Duration),
+    /// By the wall clock of a time zone, again and again.
+    Cron {
+        /// The cron line.
+        line: String,
+        /// The zone.
+        zone: String,
+    },
+}
+
+impl fmt::Display for TimerDue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(micros) => write!(formatter, "at {micros}"),
+            Self::After(time) => write!(formatter, "after {} seconds", time.as_secs_f64()),
+            Self::Every(period) => write!(formatter, "every {} seconds", period.as_secs_f64()),
+            Self::Cron { line, zone } => write!(formatter, "at `{line}` in {zone}"),
+        }
+    }
 }
 
 impl ActionTarget {
@@ -434,12 +455,7 @@ impl ActionTarget {
         match self {
             Self::Entity { kind, id, command } => format!("{kind}/{id} {command}"),
             Self::Operation { name } => format!("operation {name}"),
-            Self::Timer { name, due: TimerDue::At(micros), kind, id, command } => {
-                format!("timer {name} at {micros}: {kind}/{id} {command}")
-            }
-            Self::Timer { name, due: TimerDue::After(time), kind, id, command } => {
-                format!("timer {name} after {} seconds: {kind}/{id} {command}", time.as_secs_f64())
-            }
+            Self::Timer { name, due, kind, id, command } => format!("timer {name} {due}: {kind}/{id} {command}"),
             Self::TimerEnd { name } => format!("cancel timer {name}"),
         }
     }

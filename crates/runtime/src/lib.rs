@@ -61,8 +61,8 @@ pub use runtime::{Health, Runtime};
 pub use stall::Stall;
 pub use start::StartError;
 pub use timer::{
-    ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSelection, TimerSight, TimerState, TimerTarget,
-    TimerWhen, TimersStatus,
+    ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSchedule, TimerSelection, TimerSight,
+    TimerState, TimerTarget, TimerWhen, TimersStatus,
 };
 pub use topic::{MessageData, PublishAnswer, Published, TopicMessage};
 #[cfg(feature = "probe")]

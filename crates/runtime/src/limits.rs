@@ -179,6 +179,8 @@ pub const TIMER_BATCH: u32 = 256;
 pub const TIMERS_RESTING_MAX: usize = 4_096;
 /// How often a timer is tried whose command meets a fault of its component, before it is parked.
 pub const TIMER_ATTEMPTS_MAX: u32 = 12;
+/// The shortest time between two firings of a schedule that goes by a period.
+pub const TIMER_EVERY_MIN: Duration = Duration::from_secs(1);
 /// How long timers sleep before they look at the clock again: it may have been set.
 pub const TIMER_CLOCK_LOOK: Duration = Duration::from_secs(10);
 /// How long the index of timers may take to see what was recorded, before that counts as trouble.

@@ -82,7 +82,11 @@ async fn timers_that_are_due_while_the_process_is_killed_take_effect_once_each()
     for at in 0..count {
         let cart = ask(&mut client, Method::GET, &format!("/v1/entities/cart/c{at}"), &Json::Null).await;
         let timer = ask(&mut client, Method::GET, &format!("/v1/timers/t{at}"), &Json::Null).await;
-        assert_eq!((&cart["sequence"], &timer["state"], &timer["last"]["outcome"]), (&json!(1), &json!("fired"), &json!("accepted")), "{at}");
+        assert_eq!(
+            (&cart["sequence"], &timer["state"], &timer["last"]["outcome"]),
+            (&json!(1), &json!("fired"), &json!("accepted")),
+            "{at}"
+        );
         // Both are RFC 3339 in UTC with microseconds, which sort as texts.
         assert!(cart["time"].as_str() >= timer["due"].as_str(), "timer {at} was early: {cart} {timer}");
     }
@@ -104,6 +108,9 @@ fn the_command_line_sets_shows_lists_moves_and_cancels_timers() {
     check_code(&timer(&["reschedule", "tidy-c1", "--due", "2099-01-01T00:00:00Z"]), 0);
     let shown = stdout(&timer(&["show", "tidy-c1"]));
     assert_eq!(shown, "tidy-c1 pending, due 2099-01-01T00:00:00.000000Z\nsends cart/c1 check-out {}\n");
+    check_code(&timer(&["set", "nightly", "cart", "c1", "check-out", "--cron", "30 2 * * *", "--zone", "Europe/Berlin"]), 0);
+    assert!(stdout(&timer(&["show", "nightly"])).contains("by the schedule 30 2 * * * in Europe/Berlin\n"));
+    check_code(&timer(&["cancel", "nightly"]), 0);
     check_code(&timer(&["redrive", "tidy-c1"]), 1);
     check_code(&timer(&["cancel", "tidy-c1"]), 0);
     check_code(&timer(&["show", "none"]), 4);

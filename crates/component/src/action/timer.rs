@@ -10,7 +10,7 @@ use crate::hosted::{ActionTarget, TimerDue};
 use crate::variants::{Variants as _, encode_payload};
 
 /// A timer that an action sets, known by its name.
-#[must_use = "say when it is due: `.after(..)` or `.at_micros(..)`"]
+#[must_use = "say when it is due: `.after(..)`, `.at_micros(..)`, `.every(..)` or `.cron(..)`"]
 pub struct Timer<'a> {
     keyed: Keyed<'a>,
     name: String,
@@ -96,6 +96,17 @@ impl<'a> Timer<'a> {
     /// At this time: microseconds since 1970, UTC.
     pub fn at_micros(self, time_micros: i64) -> DueTimer<'a> {
         DueTimer { timer: self, due: TimerDue::At(time_micros) }
+    }
+
+    /// Again and again: after this time, and each time that it has passed once more. At least a second. Set again as it is, it goes on.
+    pub fn every(self, period: Duration) -> DueTimer<'a> {
+        DueTimer { timer: self, due: TimerDue::Every(period) }
+    }
+
+    /// Again and again: when the wall clock of a time zone of the IANA database is as the cron line says (five fields, or six with seconds in
+    /// front). Set again as it is, it goes on.
+    pub fn cron(self, line: impl Into<String>, zone: impl Into<String>) -> DueTimer<'a> {
+        DueTimer { timer: self, due: TimerDue::Cron { line: line.into(), zone: zone.into() } }
     }
 }
 

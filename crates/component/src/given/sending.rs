@@ -54,6 +54,20 @@ pub fn timer_at<E: Entity>(name: &str, time_micros: i64, id: &str, command: E::C
     timer::<E>(name, TimerDue::At(time_micros), id, &command)
 }
 
+/// A timer that is due again and again, each time that this has passed.
+#[track_caller]
+#[must_use]
+pub fn timer_every<E: Entity>(name: &str, period: Duration, id: &str, command: E::Command) -> Sending {
+    timer::<E>(name, TimerDue::Every(period), id, &command)
+}
+
+/// A timer that is due again and again, by the wall clock of a time zone.
+#[track_caller]
+#[must_use]
+pub fn timer_cron<E: Entity>(name: &str, line: &str, zone: &str, id: &str, command: E::Command) -> Sending {
+    timer::<E>(name, TimerDue::Cron { line: line.to_owned(), zone: zone.to_owned() }, id, &command)
+}
+
 /// The end of a timer.
 #[must_use]
 pub fn timer_cancelled(name: &str) -> Sending {

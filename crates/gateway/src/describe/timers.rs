@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::general::{get, page, parameters, query, reference, refusals};
 use super::schemas::Schemas;
-use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, TIMER_AFTER_MS_MAX};
+use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, TIMER_SPAN_MS_MAX};
 
 pub(super) fn paths(schemas: &mut Schemas, paths: &mut Map<String, Json>) {
     schemas.add("Timer", &timer());
@@ -15,8 +15,11 @@ pub(super) fn paths(schemas: &mut Schemas, paths: &mut Map<String, Json>) {
     let show = get("A timer, also one that has fired or was cancelled", "timers", "timer", &[], &[400, 404], shown);
     let when = || {
         json!({
-            "due": { "type": "string", "format": "date-time", "description": "when it is due; this or `after_ms`" },
-            "after_ms": { "type": "integer", "minimum": 0, "maximum": TIMER_AFTER_MS_MAX },
+            "due": { "type": "string", "format": "date-time", "description": "when it is due; this, `after_ms`, `every_ms` or `cron`" },
+            "after_ms": { "type": "integer", "minimum": 0, "maximum": TIMER_SPAN_MS_MAX },
+            "every_ms": { "type": "integer", "minimum": 1_000, "maximum": TIMER_SPAN_MS_MAX, "description": "again and again" },
+            "cron": { "type": "string", "description": "again and again, by the wall clock: five fields, or six with the second in front" },
+            "zone": { "type": "string", "default": "UTC", "description": "the time zone of `cron`, of the IANA database" },
         })
     };
     let mut wish = when();
@@ -96,6 +99,7 @@ fn timer() -> Json {
     let time = || json!({ "type": "string", "format": "date-time" });
     json!({ "type": "object", "required": ["name", "state", "due", "set_at", "sequence", "send"], "properties": {
         "name": { "type": "string" }, "state": { "enum": ["pending", "parked", "fired", "cancelled"] }, "due": time(), "set_at": time(),
+        "every_ms": { "type": "integer" }, "cron": { "type": "string" }, "zone": { "type": "string" },
         "sequence": reference("schemas", "Sequence"), "send": send(),
         "cause": { "type": "string", "description": "why it is parked" }, "attempts": { "type": "integer" },
         "last": { "type": "object", "description": "how it fired at last", "properties": {

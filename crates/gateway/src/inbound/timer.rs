@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, header};
 use runtime::{
-    ChangeTimer, SetTimer, TimerChange, TimerError, TimerItem, TimerName, TimerSelection, TimerSight, TimerState, TimerTarget, TimerWhen,
+    ChangeTimer, SetTimer, TimerChange, TimerError, TimerItem, TimerName, TimerSchedule, TimerSelection, TimerSight, TimerState,
+    TimerTarget, TimerWhen,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -25,7 +26,7 @@ use super::headers::{self, CommandHeaders};
 use super::path::encode;
 use super::query::{self, Parameters, once};
 use super::refusal::{self, invalid_field};
-use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, TIMER_AFTER_MS_MAX};
+use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, TIMER_SPAN_MS_MAX};
 use crate::problem::{INVALID_PATH, MALFORMED_JSON, Problem, TIMER_NOT_FOUND, TIMER_NOT_WAITING};
 use crate::{calendar, json};
 
@@ -42,6 +43,9 @@ pub(super) enum Act {
 struct Wish {
     due: Option<String>,
     after_ms: Option<u64>,
+    every_ms: Option<u64>,
+    cron: Option<String>,
+    zone: Option<String>,
     send: Option<Send>,
 }
 
@@ -228,13 +232,24 @@ async fn read(gateway: &Gateway, parts: &Parts, body: &mut RequestBody) -> Resul
     })
 }
 
-/// When it is due: at a time, or so long from now, as the service's clock has it.
+/// When it is due: at a time, so long from now as the service's clock has it, or again and again.
 fn when(wish: &Wish) -> Result<TimerWhen, Problem> {
-    match (&wish.due, wish.after_ms) {
-        (Some(due), None) => calendar::parse(due).map(TimerWhen::At).map_err(|problem| invalid_field("/due", &problem)),
-        (None, Some(millis)) if millis <= TIMER_AFTER_MS_MAX => Ok(TimerWhen::After(Duration::from_millis(millis))),
-        (None, Some(_)) => Err(invalid_field("/after_ms", &format!("must be at most {TIMER_AFTER_MS_MAX}"))),
-        _ => Err(invalid_field("/due", "or after_ms is needed, one of them: say when the timer is due")),
+    let span = |name: &str, millis: u64| match millis {
+        0..=TIMER_SPAN_MS_MAX => Ok(Duration::from_millis(millis)),
+        _ => Err(invalid_field(&format!("/{name}"), &format!("must be at most {TIMER_SPAN_MS_MAX}"))),
+    };
+    if wish.zone.is_some() && wish.cron.is_none() {
+        return Err(invalid_field("/zone", "is the time zone of a cron line, and there is none"));
+    }
+    match (&wish.due, wish.after_ms, wish.every_ms, &wish.cron) {
+        (Some(due), None, None, None) => calendar::parse(due).map(TimerWhen::At).map_err(|problem| invalid_field("/due", &problem)),
+        (None, Some(millis), None, None) => span("after_ms", millis).map(TimerWhen::After),
+        (None, None, Some(millis), None) => Ok(TimerWhen::Schedule(TimerSchedule::Every(span("every_ms", millis)?))),
+        (None, None, None, Some(line)) => {
+            let zone = wish.zone.clone().unwrap_or_else(|| "UTC".to_owned());
+            Ok(TimerWhen::Schedule(TimerSchedule::Cron { line: line.clone(), zone }))
+        }
+        _ => Err(invalid_field("/due", "after_ms, every_ms or cron is needed, one of them: say when the timer is due")),
     }
 }
 
@@ -242,7 +257,7 @@ fn refused(gateway: &Gateway, error: TimerError) -> Problem {
     match error {
         TimerError::Name { .. } => Problem::new(INVALID_PATH, error),
         TimerError::Unfit { what: "target", problem } => invalid_field("/send/id", &problem),
-        TimerError::Unfit { problem, .. } => invalid_field("/due", &problem),
+        TimerError::Unfit { problem, .. } => invalid_field("", &format!("the schedule {problem}")),
         TimerError::NotFound { .. } => Problem::new(TIMER_NOT_FOUND, error),
         TimerError::NotNow { state, .. } => Problem::new(TIMER_NOT_WAITING, error).member("state", state),
         TimerError::Command(error) => refusal::timer_command(error),
@@ -257,6 +272,11 @@ fn sight_json(timer: &TimerSight) -> Json {
         "sequence": timer.sequence,
         "send": { "type": kind, "id": id, "command": command, "body": serde_json::from_slice::<Json>(body).unwrap_or_default() },
     });
+    match &timer.schedule {
+        None => {}
+        Some(TimerSchedule::Every(period)) => shown["every_ms"] = json!(u64::try_from(period.as_millis()).unwrap_or(u64::MAX)),
+        Some(TimerSchedule::Cron { line, zone }) => (shown["cron"], shown["zone"]) = (json!(line), json!(zone)),
+    }
     if let TimerState::Parked { cause, attempts } = &timer.state {
         shown["cause"] = json!(cause);
         shown["attempts"] = json!(attempts);

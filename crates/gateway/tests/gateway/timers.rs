@@ -74,6 +74,20 @@ async fn a_timer_is_listed_moved_and_cancelled() {
 }
 
 #[tokio::test]
+async fn a_schedule_is_set_shown_and_set_again() {
+    let shop = Shop::open().await;
+    let nightly = json!({ "cron": "30 2 * * *", "zone": "Europe/Berlin", "send": { "type": "cart", "id": "c1", "command": "look" } });
+    for expected in [true, false] {
+        let answer = put(&shop, "nightly", &[], &nightly).await;
+        assert_eq!((answer.status, &answer.json["set"]), (200, &json!(expected)), "{:?}", answer.json);
+    }
+    let timer = shop.get("/v1/timers/nightly").await.json;
+    assert_eq!((&timer["cron"], &timer["zone"], &timer["state"]), (&json!("30 2 * * *"), &json!("Europe/Berlin"), &json!("pending")));
+    let often = shop.post("/v1/timers/nightly/reschedule", &[], r#"{"every_ms":60000}"#).await.json;
+    assert_eq!((&often["timer"]["every_ms"], often["timer"].get("cron")), (&json!(60_000), None));
+}
+
+#[tokio::test]
 async fn a_wish_that_does_not_fit_is_refused_with_its_place() {
     let shop = Shop::open().await;
     let with_body = |body: Json| json!({ "due": FAR, "send": { "type": "cart", "id": "c1", "command": "add-item", "body": body } });
@@ -82,6 +96,14 @@ async fn a_wish_that_does_not_fit_is_refused_with_its_place() {
         (json!({ "send": { "type": "cart", "id": "c1", "command": "pay" } }), 400, "invalid-field", "/due"),
         (wish("tomorrow", "c1", "pay"), 400, "invalid-field", "/due"),
         (json!({ "due": FAR, "after_ms": 1, "send": { "type": "cart", "id": "c1", "command": "pay" } }), 400, "invalid-field", "/due"),
+        (json!({ "cron": "0 9 * *", "send": { "type": "cart", "id": "c1", "command": "pay" } }), 400, "invalid-field", "0 9 * *"),
+        (
+            json!({ "cron": "0 9 * * *", "zone": "Mars", "send": { "type": "cart", "id": "c1", "command": "pay" } }),
+            400,
+            "invalid-field",
+            "Mars",
+        ),
+        (json!({ "every_ms": 10, "send": { "type": "cart", "id": "c1", "command": "pay" } }), 400, "invalid-field", "at least 1"),
         (wish(FAR, "", "pay"), 400, "invalid-field", "/send/id"),
         (wish(FAR, "c1", "sing"), 404, "unknown-command", ""),
         (json!({ "due": FAR, "send": { "type": "gong", "id": "c1", "command": "pay" } }), 404, "unknown-entity-type", ""),

@@ -13,7 +13,7 @@ use super::{Client, SendError, command_headers, minted_key, problem_of, segment,
 
 /// A timer of a service, by its name.
 #[derive(Clone, Debug)]
-#[must_use = "say when it is due: `.after(..)` or `.at_micros(..)`"]
+#[must_use = "say when it is due: `.after(..)`, `.at_micros(..)`, `.every(..)` or `.cron(..)`"]
 pub struct NamedTimer<'a> {
     client: &'a Client,
     name: String,
@@ -110,8 +110,18 @@ impl Client {
 impl<'a> NamedTimer<'a> {
     /// So long after the service has taken the wish, to the millisecond.
     pub fn after(self, time: Duration) -> DueTimer<'a> {
-        let millis = u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        DueTimer { timer: self, due: json!({ "after_ms": millis }) }
+        DueTimer { timer: self, due: json!({ "after_ms": millis(time) }) }
+    }
+
+    /// Again and again: after this time, and each time that it has passed once more. At least a second. Set again as it is, it goes on.
+    pub fn every(self, period: Duration) -> DueTimer<'a> {
+        DueTimer { timer: self, due: json!({ "every_ms": millis(period) }) }
+    }
+
+    /// Again and again: when the wall clock of a time zone of the IANA database is as the cron line says (five fields, or six with seconds in
+    /// front). Set again as it is, it goes on.
+    pub fn cron(self, line: &str, zone: &str) -> DueTimer<'a> {
+        DueTimer { timer: self, due: json!({ "cron": line, "zone": zone }) }
     }
 
     /// At this time: microseconds since 1970, UTC.
@@ -167,6 +177,11 @@ impl DueTimer<'_> {
         let path = format!("{}/reschedule", timer.path());
         timer.client.change(Method::POST, &path, due.to_string().into()).await.map(|changed| changed.rescheduled)
     }
+}
+
+/// Never too short.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 /// What lies beyond the calendar is as far as it goes.

@@ -36,7 +36,7 @@ pub enum Command {
         #[command(flatten)]
         change: Change,
         #[command(flatten)]
-        when: When,
+        due: Due,
     },
     /// Have a parked timer fired again, at once
     Redrive(Change),
@@ -77,6 +77,22 @@ pub struct When {
     /// So many milliseconds from now
     #[arg(long, value_name = "MILLISECONDS")]
     after_ms: Option<u64>,
+    /// Again and again: each time that so many milliseconds have passed
+    #[arg(long, value_name = "MILLISECONDS")]
+    every_ms: Option<u64>,
+    /// Again and again: when the wall clock is so, such as `30 9 * * MON-FRI`
+    #[arg(long, value_name = "LINE")]
+    cron: Option<String>,
+}
+
+/// When a timer is due, and where.
+#[derive(Args)]
+pub struct Due {
+    #[command(flatten)]
+    when: When,
+    /// The time zone of --cron, such as Europe/Berlin [default: UTC]
+    #[arg(long, requires = "cron")]
+    zone: Option<String>,
 }
 
 /// Which timer is changed.
@@ -95,7 +111,7 @@ pub struct Set {
     #[command(flatten)]
     change: Change,
     #[command(flatten)]
-    when: When,
+    due: Due,
     /// The entity's type, such as cart
     #[arg(value_name = "TYPE")]
     kind: String,
@@ -116,8 +132,8 @@ pub(super) fn run(command: &Command, settings: &Settings, as_json: bool) -> Resu
             Command::Show { name } => show(&url, name, as_json).await.map(|()| Exit::Done),
             Command::Set(set) => self::set(&url, set, as_json).await,
             Command::Cancel(change) => self::change(&url, change, (Method::DELETE, "", "cancelled"), Json::Null, as_json).await,
-            Command::Reschedule { change, when } => {
-                self::change(&url, change, (Method::POST, "/reschedule", "rescheduled"), when.json(), as_json).await
+            Command::Reschedule { change, due } => {
+                self::change(&url, change, (Method::POST, "/reschedule", "rescheduled"), due.json(), as_json).await
             }
             Command::Redrive(change) => self::change(&url, change, (Method::POST, "/redrive", "redriven"), Json::Null, as_json).await,
             Command::Status => status(&url, as_json).await.map(|()| Exit::Done),
@@ -125,11 +141,14 @@ pub(super) fn run(command: &Command, settings: &Settings, as_json: bool) -> Resu
     })
 }
 
-impl When {
+impl Due {
     fn json(&self) -> Json {
-        match (&self.due, self.after_ms) {
-            (Some(due), _) => json!({ "due": due }),
-            (None, millis) => json!({ "after_ms": millis }),
+        let Self { when: When { due, after_ms, every_ms, cron }, zone } = self;
+        match (due, after_ms, every_ms) {
+            (Some(due), ..) => json!({ "due": due }),
+            (None, Some(millis), _) => json!({ "after_ms": millis }),
+            (None, None, Some(millis)) => json!({ "every_ms": millis }),
+            (None, None, None) => json!({ "cron": cron, "zone": zone }),
         }
     }
 }
@@ -161,12 +180,18 @@ fn print(timer: &Json) -> Result<(), Failure> {
     let send = &timer["send"];
     output::data(format!("{} {}, due {}", cell(&timer["name"]), cell(&timer["state"]), cell(&timer["due"])))?;
     output::data(format!("sends {}/{} {} {}", cell(&send["type"]), cell(&send["id"]), cell(&send["command"]), send["body"]))?;
+    if let Some(period) = timer["every_ms"].as_u64() {
+        output::data(format!("every {period} milliseconds"))?;
+    }
+    if let Some(line) = timer["cron"].as_str() {
+        output::data(format!("by the schedule {line} in {}", cell(&timer["zone"])))?;
+    }
     if let Some(cause) = timer["cause"].as_str() {
         output::data(format!("parked after {} attempts: {cause}", timer["attempts"]))?;
     }
     if let Some(outcome) = timer["last"]["outcome"].as_str() {
         let rejection = timer["last"]["rejection"].as_str().map(|code| format!(" ({code})")).unwrap_or_default();
-        output::data(format!("its command was {outcome}{rejection}"))?;
+        output::data(format!("its command was {outcome}{rejection} when it was due {}", cell(&timer["last"]["due"])))?;
     }
     Ok(())
 }
@@ -179,7 +204,7 @@ async fn set(url: &str, set: &Set, as_json: bool) -> Result<Exit, Failure> {
         serde_json::from_slice(&fields)
             .map_err(|error| Failure::plain(Exit::Usage, format!("the command's fields are not JSON: {error}")))?
     };
-    let mut wish = set.when.json();
+    let mut wish = set.due.json();
     wish["send"] = json!({ "type": set.kind, "id": set.id, "command": set.command });
     if !fields.is_null() {
         wish["send"]["body"] = fields;

@@ -5,7 +5,7 @@ use journal::{Context, Timestamp};
 
 use super::{Door, failure};
 use crate::asked::AskedId;
-use crate::timer::{ChangeTimer, SetTimer, TimerError, TimerName, TimerTarget, TimerWhen};
+use crate::timer::{ChangeTimer, SetTimer, TimerError, TimerName, TimerSchedule, TimerTarget, TimerWhen};
 
 impl Door {
     /// Under an id that is the same at every run, so that a run that comes again changes nothing: also when the timer has fired meanwhile.
@@ -15,8 +15,7 @@ impl Door {
         match target {
             ActionTarget::Timer { name, due, kind, id: entity, command } => {
                 let target = TimerTarget { kind: kind.to_owned(), id: entity, command: command.to_owned(), body: body.into() };
-                let wish =
-                    SetTimer { name: self.named(name), when: TimerWhen::At(self.time(due)), target, id: None, context: self.context() };
+                let wish = SetTimer { name: self.named(name), when: self.when(due), target, id: None, context: self.context() };
                 timers.set_under(id, wish).await.map(|_| b"null".to_vec()).map_err(refused)
             }
             ActionTarget::TimerEnd { name } => {
@@ -35,13 +34,16 @@ impl Door {
         TimerName { tenant: self.event.entity.tenant().to_owned(), name }
     }
 
-    fn time(&self, due: TimerDue) -> Timestamp {
+    /// What counts from a moment counts from the event: the same at every run.
+    fn when(&self, due: TimerDue) -> TimerWhen {
         match due {
-            TimerDue::At(micros) => Timestamp::from_micros(micros),
+            TimerDue::At(micros) => TimerWhen::At(Timestamp::from_micros(micros)),
             TimerDue::After(time) => {
                 let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-                Timestamp::from_micros(self.event.time.as_micros().saturating_add(micros))
+                TimerWhen::At(Timestamp::from_micros(self.event.time.as_micros().saturating_add(micros)))
             }
+            TimerDue::Every(period) => TimerWhen::Schedule(TimerSchedule::Every(period)),
+            TimerDue::Cron { line, zone } => TimerWhen::Schedule(TimerSchedule::Cron { line, zone }),
         }
     }
 

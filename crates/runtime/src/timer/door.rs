@@ -50,12 +50,12 @@ impl Timers {
     pub(crate) async fn set_under(&self, id: AskedId, wish: SetTimer) -> Result<TimerChange, TimerError> {
         let SetTimer { name, when, target, context, .. } = wish;
         let entity = key(&name)?;
-        let due = when.due(self.now());
+        let due = when.due(self.now())?;
         // What tells another wish under the same id.
         let said = json!({ "due": when.said(), "type": target.kind, "id": target.id, "command": target.command,
             "body": String::from_utf8_lossy(&target.body) });
         let asked = self.asked(SET, said.to_string(), id, context)?;
-        let set = self.checked(&name, due, target, &asked)?;
+        let set = self.checked(&name, target, &asked)?.at(due, when.schedule());
         let decide: Decide = Box::new(move |known, asked| {
             let waits = known.filter(|known| matches!(known.state, State::Pending(_)));
             if waits.is_some_and(|known| known.set.is_same(&set)) {
@@ -70,16 +70,16 @@ impl Timers {
     pub(crate) async fn reschedule(&self, wish: ChangeTimer, when: TimerWhen) -> Result<TimerChange, TimerError> {
         let ChangeTimer { name, id, context } = wish;
         let entity = key(&name)?;
-        let due = when.due(self.now());
+        let due = when.due(self.now())?;
         let asked = self.asked("reschedule", when.said().to_string(), id.into(), context)?;
         let decide: Decide = Box::new(move |known, asked| {
             let known = known.ok_or_else(|| not_found(&name))?;
+            let set = known.set.clone().at(due, when.schedule());
             match known.state {
-                State::Pending(_) if known.set.due == due.as_micros() && known.due == known.set.due => return Ok(Wanted::Nothing),
+                State::Pending(_) if known.set.is_same(&set) => return Ok(Wanted::Nothing),
                 State::Pending(_) | State::Parked(_) => {}
                 State::Fired(_) | State::Cancelled => return Err(not_now(&name, known, "pending or parked")),
             }
-            let set = Set { due: due.as_micros(), ..known.set.clone() };
             Ok(Wanted::Record(wished(&entity_of(&name)?, asked, SET, &set)))
         });
         self.change(entity, asked, decide).await
@@ -147,7 +147,7 @@ impl Timers {
     }
 
     /// What the timer will send, checked as if it were sent now; its personal values have marks.
-    fn checked(&self, name: &TimerName, due: Timestamp, target: TimerTarget, asked: &Asked) -> Result<Set, TimerError> {
+    fn checked(&self, name: &TimerName, target: TimerTarget, asked: &Asked) -> Result<Set, TimerError> {
         let TimerTarget { kind, id, command, body } = target;
         let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
         let hosted = self.room.entities.known_kind(&kind)?;
@@ -165,7 +165,7 @@ impl Timers {
             None => body.to_vec(),
         };
         let body: Box<RawValue> = serde_json::from_slice(&marked).map_err(|error| Refusal::Syntax { message: error.to_string() })?;
-        Ok(Set { due: due.as_micros(), kind, id, command, body })
+        Ok(Set { due: 0, every: None, cron: None, zone: None, kind, id, command, body })
     }
 
     /// In a task of its own: a caller that goes away would leave a record behind that nobody is told of.
@@ -237,7 +237,8 @@ impl Room {
         if !waits || self.find(&target, id, true).await?.is_none() {
             return Ok(Some(known));
         }
-        let fired = Fired { generation: known.generation, due: known.due, outcome: FiredOutcome::Accepted, code: None, next: None };
+        let next = known.set.schedule().and_then(|schedule| schedule.next(known.due, self.clock.now().as_micros()));
+        let fired = Fired { generation: known.generation, due: known.due, outcome: FiredOutcome::Accepted, code: None, next };
         let id = own_id(FIRED, known.generation, known.due);
         let record = record(entity, (id, None), (*known.set_event.context).clone(), (FIRED, &fired));
         match self.append(record, Expect::Head(known.sequence)).await {
@@ -327,6 +328,7 @@ fn sight(name: &str, known: &Known) -> TimerSight {
         name: name.to_owned(),
         state: state(known),
         due: Timestamp::from_micros(known.due),
+        schedule: known.set.schedule(),
         target: TimerTarget { kind, id, command, body: known.set.plain_body() },
         set_at: known.set_event.time,
         sequence: known.sequence,

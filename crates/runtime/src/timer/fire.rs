@@ -41,7 +41,8 @@ pub(super) struct Firing {
 
 /// How an attempt ended.
 enum Attempt {
-    Fired(FiredOutcome, Option<String>),
+    /// With the rule's code, and when it is due again.
+    Fired(FiredOutcome, Option<String>, Option<i64>),
     /// Not the command's fault.
     Later(Duration),
     /// Maybe the component's fault.
@@ -64,7 +65,12 @@ impl Firing {
             attempts += 1;
             let wait = match self.attempt(&room).await {
                 Attempt::Stale => return,
-                Attempt::Fired(outcome, code) => return self.fired(&room, outcome, code).await,
+                Attempt::Fired(outcome, code, next) => {
+                    self.fired(&room, (outcome, code, next)).await;
+                    drop(turn);
+                    next.into_iter().for_each(|next| room.alarm.ring(next));
+                    return;
+                }
                 Attempt::Failed(cause) => return self.park(&room, cause, attempts).await,
                 Attempt::Later(least) => RETRY.wait(attempts, &*room.random).max(least),
                 Attempt::Again(cause) => {
@@ -121,9 +127,17 @@ impl Firing {
             Err(attempt) => return attempt,
         };
         match self.send(room, &set, stamp).await {
-            Ok(()) => Attempt::Fired(FiredOutcome::Accepted, None),
-            Err(error) => judged(error, set.is_personal()),
+            Ok(()) => Attempt::Fired(FiredOutcome::Accepted, None, self.next(room, &set)),
+            Err(error) => match judged(error, set.is_personal()) {
+                Attempt::Fired(outcome, code, _) => Attempt::Fired(outcome, code, self.next(room, &set)),
+                other => other,
+            },
         }
+    }
+
+    /// When its schedule is due again: what was missed meanwhile is missed.
+    fn next(&self, room: &Room, set: &Set) -> Option<i64> {
+        set.schedule()?.next(self.row.due, room.clock.now().as_micros())
     }
 
     /// What it sends, its personal values with their marks.
@@ -162,8 +176,8 @@ impl Firing {
         }
     }
 
-    async fn fired(&self, room: &Room, outcome: FiredOutcome, code: Option<String>) {
-        let fired = Fired { generation: self.row.generation, due: self.row.due, outcome, code, next: None };
+    async fn fired(&self, room: &Room, (outcome, code, next): (FiredOutcome, Option<String>, Option<i64>)) {
+        let fired = Fired { generation: self.row.generation, due: self.row.due, outcome, code, next };
         let id = own_id(FIRED, self.row.generation, self.row.due);
         let entry = record(&self.entity, (id, None), self.context(), (FIRED, &fired));
         self.write(room, entry).await;
@@ -192,7 +206,9 @@ impl Firing {
 /// Whether a command that was not accepted is an outcome, may pass, or will not.
 fn judged(error: CommandError, is_personal: bool) -> Attempt {
     match error {
-        CommandError::Refused(Refusal::Rejected(rejected)) => Attempt::Fired(FiredOutcome::Rejected, Some(rejected.code.into_owned())),
+        CommandError::Refused(Refusal::Rejected(rejected)) => {
+            Attempt::Fired(FiredOutcome::Rejected, Some(rejected.code.into_owned()), None)
+        }
         CommandError::Refused(Refusal::Broken { .. }) if is_personal => Attempt::Again("the component broke its contract".to_owned()),
         CommandError::Refused(Refusal::Broken { message }) => Attempt::Again(format!("the component broke its contract: {message}")),
         CommandError::Unreadable { message } | CommandError::BaselineUnfit { message } => Attempt::Again(message),
@@ -206,7 +222,7 @@ fn judged(error: CommandError, is_personal: bool) -> Attempt {
         | CommandError::Mismatch
         | CommandError::InvalidId { .. }) => Attempt::Failed(error.to_string()),
         // Its command took effect; only its reply is gone.
-        CommandError::ReplyGone => Attempt::Fired(FiredOutcome::Accepted, None),
+        CommandError::ReplyGone => Attempt::Fired(FiredOutcome::Accepted, None, None),
         CommandError::Damaged { place } => Attempt::Again(format!("the journal is damaged: {place}")),
         CommandError::PreconditionFailed { .. }
         | CommandError::Contended { .. }

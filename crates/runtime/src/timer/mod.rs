@@ -3,7 +3,7 @@
 //! A timer is an entity of the platform's (`record`): that it was set, has fired, is parked or was cancelled are events. Which timers are
 //! due is an index in SQLite, made of these events as views are (`index`), so that memory does not grow with their number. `room` goes
 //! through it as time does, `fire` is one firing, `recorder` writes what came of many at once, `door` is who sets and cancels. `names`
-//! keeps these apart, `alarm` tells the one of the other. It promises:
+//! keeps these apart, `alarm` tells the one of the other, `schedule` says when a timer is due again. It promises:
 //! - none is fired before the clock says that it is due, and none is forgotten, whenever the process ends;
 //! - a firing is one command under one id, however often it is tried, so that it takes effect once;
 //! - a timer was cancelled or has fired, and whoever cancels is told which;
@@ -20,6 +20,7 @@ mod record;
 mod recorder;
 mod request;
 mod room;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
@@ -31,8 +32,8 @@ use journal::{EntityType, Position, ReadError, Timestamp};
 use tokio::sync::{Semaphore, watch};
 
 pub use request::{
-    ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSelection, TimerSight, TimerState, TimerTarget,
-    TimerWhen, TimersStatus,
+    ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSchedule, TimerSelection, TimerSight,
+    TimerState, TimerTarget, TimerWhen, TimersStatus,
 };
 
 use crate::entity::Entities;

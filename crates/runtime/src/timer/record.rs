@@ -1,7 +1,7 @@
 //! What a timer leaves in the journal, and how it is read again.
 //!
 //! ```text
-//! $timer/{name}   set       { due, type, id, command, body }
+//! $timer/{name}   set       { due, every?, cron?, zone?, type, id, command, body }
 //!                 fired     { generation, due, outcome, code?, next? }
 //!                 parked    { generation, due, cause, attempts }
 //!                 redriven  { generation, due }
@@ -13,15 +13,19 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use component::hosted::personal_mark::{is_marked, revealed};
 use journal::{
     CommandId, CommandRecord, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Fingerprint, Journal, ReadError, ReadMode,
-    Recorded, Selection,
+    Recorded, Selection, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use super::request::TimerSchedule;
+use super::schedule::micros;
 
 /// The platform's entity type for timers.
 pub(super) const TIMER: &str = "$timer";
@@ -36,6 +40,13 @@ pub(super) const CANCELLED: &str = "cancelled";
 pub(super) struct Set {
     /// Of its schedule, the first time.
     pub(super) due: i64,
+    /// Between two firings, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) every: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cron: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) zone: Option<String>,
     #[serde(rename = "type")]
     pub(super) kind: String,
     pub(super) id: String,
@@ -113,7 +124,29 @@ impl Set {
     /// Whether both say the same, personal values in the plain.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let target = |set: &Self| (set.kind.clone(), set.id.clone(), set.command.clone());
-        self.due == other.due && target(self) == target(other) && self.plain_body() == other.plain_body()
+        let schedule = self.schedule();
+        // When a schedule is due first depends on when it was set.
+        let is_due_so = schedule == other.schedule() && (schedule.is_some() || self.due == other.due);
+        is_due_so && target(self) == target(other) && self.plain_body() == other.plain_body()
+    }
+
+    /// When it is due again and again.
+    pub(super) fn schedule(&self) -> Option<TimerSchedule> {
+        match (self.every, &self.cron) {
+            (Some(every), _) => Some(TimerSchedule::Every(Duration::from_micros(every.unsigned_abs()))),
+            (None, Some(line)) => Some(TimerSchedule::Cron { line: line.clone(), zone: self.zone.clone().unwrap_or_default() }),
+            (None, None) => None,
+        }
+    }
+
+    /// The same, due then and by this schedule.
+    pub(super) fn at(self, due: Timestamp, schedule: Option<TimerSchedule>) -> Self {
+        let (every, cron, zone) = match schedule {
+            None => (None, None, None),
+            Some(TimerSchedule::Every(period)) => (Some(micros(period)), None, None),
+            Some(TimerSchedule::Cron { line, zone }) => (None, Some(line), Some(zone)),
+        };
+        Self { due: due.as_micros(), every, cron, zone, ..self }
     }
 
     /// Whether the body has personal values, in a form with marks.

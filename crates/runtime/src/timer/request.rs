@@ -8,6 +8,7 @@ use component::hosted::Refusal;
 use journal::{Context, Cursor, Timestamp};
 use serde_json::{Value as Json, json};
 
+use super::schedule::micros;
 use crate::request::CommandError;
 use crate::view::QueryError;
 
@@ -27,17 +28,42 @@ pub enum TimerWhen {
     At(Timestamp),
     /// Once, so long after the wish was taken.
     After(Duration),
+    /// Again and again.
+    Schedule(TimerSchedule),
+}
+
+/// When a timer is due that fires again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimerSchedule {
+    /// After this time, and each time that it has passed again.
+    Every(Duration),
+    /// By the wall clock of a time zone.
+    Cron {
+        /// Five fields, minute to weekday, or six with the second in front.
+        line: String,
+        /// A zone of the IANA database, such as `Europe/Berlin`.
+        zone: String,
+    },
 }
 
 impl TimerWhen {
     /// The first time that it is due.
-    pub(super) fn due(&self, now: Timestamp) -> Timestamp {
+    pub(super) fn due(&self, now: Timestamp) -> Result<Timestamp, TimerError> {
         match self {
-            Self::At(time) => *time,
-            Self::After(time) => {
-                let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-                Timestamp::from_micros(now.as_micros().saturating_add(micros))
+            Self::At(time) => Ok(*time),
+            Self::After(time) => Ok(Timestamp::from_micros(now.as_micros().saturating_add(micros(*time)))),
+            Self::Schedule(schedule) => {
+                schedule.check()?;
+                let never = || TimerError::Unfit { what: "schedule", problem: "never comes".to_owned() };
+                schedule.first(now.as_micros()).map(Timestamp::from_micros).ok_or_else(never)
             }
+        }
+    }
+
+    pub(super) fn schedule(&self) -> Option<TimerSchedule> {
+        match self {
+            Self::At(_) | Self::After(_) => None,
+            Self::Schedule(schedule) => Some(schedule.clone()),
         }
     }
 
@@ -45,7 +71,9 @@ impl TimerWhen {
     pub(super) fn said(&self) -> Json {
         match self {
             Self::At(time) => json!({ "at": time.as_micros() }),
-            Self::After(time) => json!({ "after": u64::try_from(time.as_micros()).unwrap_or(u64::MAX) }),
+            Self::After(time) => json!({ "after": micros(*time) }),
+            Self::Schedule(TimerSchedule::Every(period)) => json!({ "every": micros(*period) }),
+            Self::Schedule(TimerSchedule::Cron { line, zone }) => json!({ "cron": line, "zone": zone }),
         }
     }
 }
@@ -138,6 +166,8 @@ pub struct TimerSight {
     pub state: TimerState,
     /// When it is due, or was at last.
     pub due: Timestamp,
+    /// When it is due again and again.
+    pub schedule: Option<TimerSchedule>,
     /// What it sends.
     pub target: TimerTarget,
     /// When it was set.

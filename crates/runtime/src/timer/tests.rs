@@ -318,6 +318,51 @@ fn a_list_is_by_name_and_takes_what_is_asked_for() {
     assert_eq!(listed(&tower, &TimerSelection { id: Some("y".into()), ..all }), ["cart/3", "order/1"]);
 }
 
+fn scheduled(name: &str, schedule: TimerSchedule) -> SetTimer {
+    SetTimer { when: TimerWhen::Schedule(schedule), id: None, ..wish(name, 0, "b", "ring") }
+}
+
+/// In which minutes of the test's first hours a bell rang.
+fn minutes(tower: &Simulation, begun: i64) -> Vec<i64> {
+    rings(tower, "b").iter().map(|event| (event.time.as_micros() - begun) / SECOND / 60).collect()
+}
+
+#[test]
+fn a_schedule_fires_again_and_again_and_what_was_missed_once() {
+    let tower = tower(9, Faults::default());
+    let begun = now(&tower);
+    let hourly = || scheduled("t", TimerSchedule::Cron { line: "15 * * * *".into(), zone: "Asia/Kolkata".into() });
+    assert!(set(&tower, hourly()).changed);
+    tower.advance(Duration::from_secs(2 * 3_600));
+    assert!(!set(&tower, hourly()).changed, "the same again goes on");
+    assert_eq!(minutes(&tower, begun), [45, 105], "a quarter past, half an hour apart from UTC");
+    // The machine sleeps for five hours.
+    tower.clock().advance(5 * 3_600 * SECOND);
+    tower.crash();
+    tower.advance(Duration::from_secs(3_600));
+    tower.settle().unwrap();
+    assert_eq!(minutes(&tower, begun), [45, 105, 420, 465], "once for all that was missed");
+    assert_eq!(show(&tower, "t").state, TimerState::Pending);
+    assert!(cancel(&tower, "t").changed);
+    tower.advance(Duration::from_secs(7_200));
+    assert_eq!(minutes(&tower, begun).len(), 4);
+}
+
+#[test]
+fn a_schedule_doubles_and_loses_nothing_wherever_the_process_ends() {
+    for seed in 0..20 {
+        let tower = tower(seed, Faults { crashes: 0.01, delays: true, ..Faults::default() });
+        let begun = now(&tower);
+        let wish = SetTimer { id: Some("beat".into()), ..scheduled("t", TimerSchedule::Every(Duration::from_secs(600))) };
+        let first = set(&tower, wish).timer.due.as_micros();
+        tower.advance(Duration::from_secs(3_600 * 3));
+        tower.settle().unwrap();
+        let beats: Vec<i64> = rings(&tower, "b").iter().map(|event| (event.time.as_micros() - first) / (600 * SECOND)).collect();
+        let expected = (now(&tower) - first) / (600 * SECOND) + 1;
+        assert_eq!(beats, (0..expected).collect::<Vec<_>>(), "seed {seed}, {} crashes since {begun}", tower.crashes());
+    }
+}
+
 #[test]
 fn ten_thousand_that_are_due_at_once_are_fired_once_each() {
     let (tower, count) = (tower(7, Faults::default()), 10_000);
