@@ -196,15 +196,22 @@ pub enum CommandFailure<R> {
     Rejected(R),
     /// The service does not take such a command: it would not take it later either.
     Unfit(String),
+    /// It took effect in an earlier run of the event, and retention has let go of its reply. Who can do without it goes on; a reply that says
+    /// nothing, `()`, is given again all the same.
+    ReplyGone,
     /// It could not be decided now.
     Failed(String),
 }
+
+/// What a run says that cannot go on without a reply that is gone.
+const REPLY_GONE: &str = "the command took effect in an earlier run, and its reply is gone by retention; match `CommandFailure::ReplyGone` to go on without it, or discard the event";
 
 impl<R: Rejection> From<CommandFailure<R>> for ActionError {
     fn from(failure: CommandFailure<R>) -> Self {
         match failure {
             CommandFailure::Rejected(rejection) => Self::park(format!("rejected: {} ({})", rejection.message(), rejection.name())),
             CommandFailure::Unfit(message) => Self::park(message),
+            CommandFailure::ReplyGone => Self::park(REPLY_GONE),
             CommandFailure::Failed(message) => Self::retry(message),
         }
     }
@@ -320,6 +327,9 @@ impl<'a> Keyed<'a> {
         let reply = self.door.send(SentCommand { target, body, key: self.key }).await;
         match reply {
             Ok(reply) => decode(&reply).map_err(|error| CommandFailure::Unfit(format!("the reply does not decode: {error}"))),
+            // A type without a size has one value.
+            Err(SendFailure::ReplyGone) if size_of::<T>() == 0 => decode(b"null").map_err(|_| CommandFailure::ReplyGone),
+            Err(SendFailure::ReplyGone) => Err(CommandFailure::ReplyGone),
             Err(SendFailure::Failed { message }) => Err(CommandFailure::Failed(message)),
             Err(SendFailure::Refused(Refusal::Rejected(rejected))) => {
                 let data = rejected.data.to_string();

@@ -472,6 +472,8 @@ impl ActionTarget {
 pub enum SendFailure {
     /// The component refused it.
     Refused(Refusal),
+    /// It took effect in an earlier run, and its reply is no longer kept.
+    ReplyGone,
     /// It could not be decided now.
     Failed {
         /// Why.

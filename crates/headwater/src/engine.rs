@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use journal::embedded::limits::SEGMENT_BYTES;
-use journal::embedded::{Backup, BackupDisk, BulkWriter, EmbeddedJournal, OpenError, Options, PlantedBug, ReadOnlyJournal};
+use journal::embedded::{
+    Backup, BackupDisk, BulkOptions, BulkWriter, EmbeddedJournal, Left, LeftBehind, OpenError, Options, PlantedBug, ReadOnlyJournal,
+};
 use journal::seams::{Disk, RealDisk, SystemClock, SystemRandom, ThreadSpawner};
 use journal::{Lineage, Position};
 
@@ -70,7 +72,11 @@ pub(crate) fn read_whole(directory: &Path, remedy: &str) -> Result<ReadOnlyJourn
 /// As [`directory_to_read`].
 pub(crate) fn disk_to_read(directory: &Path) -> Result<Arc<dyn Disk>, Failure> {
     let disk = directory_to_read(directory)?;
-    Ok(if Backup::is_there(&*disk) { Arc::new(BackupDisk(disk)) } else { disk })
+    if !Backup::is_there(&*disk) {
+        return Ok(disk);
+    }
+    let shown = BackupDisk::open(disk).map_err(|error| not_opened(directory, &OpenError::from(error)))?;
+    Ok(Arc::new(shown))
 }
 
 /// A directory that is there, as a disk that is never written to.
@@ -116,8 +122,21 @@ fn randomness() -> Result<Arc<SystemRandom>, Failure> {
 /// # Errors
 /// As [`open`].
 pub(crate) fn fill(directory: &Path, parent: &Lineage, fork: Position) -> Result<BulkWriter, Failure> {
-    let writer = BulkWriter::begin(disk(directory)?, randomness()?, parent, fork);
+    let writer = BulkWriter::begin(filling(directory, parent, fork)?);
     writer.map_err(|error| not_opened(directory, &error))
+}
+
+/// Looks at what an earlier one has left of filling a directory with a history that grows out of another one.
+///
+/// # Errors
+/// As [`open`]; what is damaged is so with its place.
+pub(crate) fn left(directory: &Path, parent: &Lineage, fork: Position) -> Result<Result<LeftBehind, OpenError>, Failure> {
+    Ok(Left::find(filling(directory, parent, fork)?))
+}
+
+fn filling(directory: &Path, parent: &Lineage, fork: Position) -> Result<BulkOptions, Failure> {
+    let (disk, random) = (disk(directory)?, randomness()?);
+    Ok(BulkOptions { disk, random, parent: (parent.clone(), fork), segment_bytes: SEGMENT_BYTES })
 }
 
 /// What a refusal of the engine means to the person at the terminal.

@@ -14,8 +14,14 @@ pub(crate) const IMPORT_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a process may still wait for background threads once everything is answered.
 pub(crate) const THREADS_TIMEOUT: Duration = Duration::from_secs(2);
-/// Commits of an import on their way to the disk at once.
-pub(crate) const IMPORT_IN_FLIGHT_MAX: usize = 256;
+/// How many bytes of an import are read at once.
+pub(crate) const IMPORT_READ_BYTES: usize = 256 * 1024;
+/// Names of commands and events that an import remembers.
+pub(crate) const IMPORT_NAMES_MAX: usize = 1_024;
+/// Lines of an import go from the thread that takes them apart to the one that writes them once they have this many bytes.
+pub(crate) const IMPORT_BATCH_BYTES: u64 = 256 * 1024;
+/// How many times as much may wait to be written.
+pub(crate) const IMPORT_BATCHES_AHEAD: usize = 4;
 /// How long a running service is left alone before its journal is looked at again for the marker of an idle log.
 pub(crate) const MARKER_LOOK: Duration = Duration::from_millis(20);
 /// How long a rebuild is left alone between two looks at how far it is.

@@ -110,12 +110,14 @@ fn fill(backup: &Backup, mut writer: BulkWriter, fork: Position, progress: &dyn 
         if is_cut {
             histories.add(&part, fork);
         }
-        if let Some(part) = in_front_of(&part, fork) {
-            writer.put(&part).map_err(|error| refused(format!("position {}: {error}", part.last_position())))?;
+        let reached = part.last_position();
+        if let Some(part) = in_front_of(part, fork) {
             written.add(&part);
             count += u64::from(matches!(part, Part::Commit(_)));
+            let last = part.last_position();
+            writer.put(part).map_err(|error| refused(format!("position {last}: {error}")))?;
         }
-        progress(part.last_position());
+        progress(reached);
     }
     if all.hash() != backup.root.hash {
         let message = "the events of the backup are not those that its root was made of; run verify on it".to_owned();
@@ -190,10 +192,10 @@ impl Histories {
 }
 
 /// What of a part lies in front of the fork, which never parts a commit.
-fn in_front_of(part: &Part, fork: Position) -> Option<Part> {
+fn in_front_of(part: Part, fork: Position) -> Option<Part> {
     match part {
         Part::Gone(remains) => remains.upto(fork).map(Part::Gone),
-        Part::Commit(commit) => (commit.last_position() <= fork).then(|| part.clone()),
+        Part::Commit(commit) => (commit.last_position() <= fork).then_some(Part::Commit(commit)),
     }
 }
 

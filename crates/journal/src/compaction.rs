@@ -42,6 +42,8 @@ pub struct Compacted {
     pub segments: u64,
     /// Of them, those that were written anew.
     pub rewritten: u64,
+    /// Of them, those that were passed by because they are damaged: the scrub's status says what and where.
+    pub damaged: u64,
     /// Events that are gone by it.
     pub events: u64,
     /// Bytes of the directory that were given back.

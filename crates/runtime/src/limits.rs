@@ -90,8 +90,10 @@ pub const FAILURE_CAUSE_BYTES_MAX: usize = 1_024;
 pub const PERSONAL_CAUSE_BYTES_MAX: usize = 480;
 /// Subjects whose values a remembered cause may hold; of more, it is not kept.
 pub const CAUSE_SUBJECTS_MAX: usize = 4;
-/// How long a key is left alone whose event cannot be opened, because the key store misses a key.
+/// How long a key is left alone whose event cannot be opened, because the key store misses a key: at first, and at most.
 pub const KEY_MISSING_WAIT: Duration = Duration::from_secs(30);
+/// See [`KEY_MISSING_WAIT`].
+pub const KEY_MISSING_WAIT_MAX: Duration = Duration::from_secs(600);
 /// Processes that one event may end before its key is parked.
 pub const DEATHS_MAX: u32 = 3;
 /// How far ahead of its cursor a consumer says that events may run, in positions: one durable write in so many.

@@ -209,6 +209,12 @@ impl Simulation {
         std::iter::from_fn(next).map(|event| event.expect("the model reads what it holds")).collect()
     }
 
+    /// What stays beside the journal when a process ends.
+    #[cfg(test)]
+    pub(crate) fn registers(&self) -> Arc<dyn Registers> {
+        Arc::clone(&self.model) as Arc<dyn Registers>
+    }
+
     /// The wall clock.
     #[must_use]
     pub fn clock(&self) -> &Arc<SimClock> {

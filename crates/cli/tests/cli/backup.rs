@@ -292,3 +292,32 @@ fn a_log_that_was_changed_is_found_by_a_root_from_elsewhere() {
     check_code(&found, 6);
     assert!(stdout(&found).contains("are not those that the root"), "{}", stdout(&found));
 }
+
+#[test]
+fn a_backup_whose_events_are_not_those_of_its_root_is_not_restored() {
+    let directory = Directory::new();
+    a_day(&directory);
+    back_up(&directory, "copy");
+    // Another root, and the checksum mended: as if somebody had changed the events, and the checksums with them.
+    let file = directory.path().join("copy/backup.json");
+    let manifest = std::fs::read_to_string(&file).expect("it is there");
+    let of = |name: &str| json_lines(&manifest)[0][name].as_str().expect("it is a text").to_owned();
+    let (root, sum) = (of("root"), of("checksum"));
+    let other = format!("{}{}", if root.starts_with('0') { '1' } else { '0' }, &root[1..]);
+    let unsummed = manifest.trim_end().replace(&root, &other).replace(&format!("\"checksum\":\"{sum}\""), "\"checksum\":\"\"");
+    let sum = format!("{:08x}", crc_32c(unsummed.as_bytes()));
+    std::fs::write(&file, unsummed.replace("\"checksum\":\"\"", &format!("\"checksum\":\"{sum}\""))).expect("it can be written");
+    for cut in [&[][..], &["--at", "2100-01-01T00:00:00Z"]] {
+        let refused = restore(&directory, "anew", cut);
+        check_code(&refused, 6);
+        assert!(stderr(&refused).contains("not those that its root was made of"), "{}", stderr(&refused));
+        assert!(!directory.path().join("anew").exists());
+    }
+}
+
+/// CRC-32C, as the format page has it.
+fn crc_32c(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 })
+    })
+}

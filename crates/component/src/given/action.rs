@@ -58,6 +58,13 @@ impl<A: Action> GivenAction<A> {
         self
     }
 
+    /// The next thing that it sends took effect in an earlier run, and its reply is gone by retention.
+    #[must_use = "give it an event: `.when(id, event)`"]
+    pub fn has_no_reply_any_more(mut self) -> Self {
+        self.answers.push(Answer::reply_gone());
+        self
+    }
+
     /// The next thing that it sends cannot be decided now.
     #[must_use = "give it an event: `.when(id, event)`"]
     pub fn fails(mut self, cause: impl Into<String>) -> Self {

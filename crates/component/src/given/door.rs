@@ -25,6 +25,10 @@ impl Answer {
         Self::Command(Err(SendFailure::Refused(rejected(rejection))))
     }
 
+    pub(super) fn reply_gone() -> Self {
+        Self::Command(Err(SendFailure::ReplyGone))
+    }
+
     pub(super) fn failure(cause: impl Into<String>) -> Self {
         Self::Command(Err(SendFailure::Failed { message: cause.into() }))
     }

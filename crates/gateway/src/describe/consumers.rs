@@ -34,7 +34,7 @@ pub(super) fn paths(schemas: &mut Schemas, paths: &mut Map<String, Json>) {
     for (act, summary, needed, fields) in ACTS {
         let properties: Map<String, Json> = fields.iter().map(|field| ((*field).to_owned(), field_schema(field))).collect();
         let schema = json!({ "type": "object", "required": needed, "properties": properties, "additionalProperties": false });
-        let mut responses = refusals(&[400, 404, 409, 413, 415]);
+        let mut responses = refusals(if act == "place" { &[400, 404, 409, 410, 413, 415] } else { &[400, 404, 409, 413, 415] });
         responses.insert(
             "200".to_owned(),
             json!({ "description": "done", "content": { "application/json": { "schema": { "type": "object" } } } }),

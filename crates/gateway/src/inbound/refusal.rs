@@ -128,6 +128,7 @@ pub(super) fn order(error: OrderError, consumer: &str) -> Problem {
         }
         OrderError::Running => Problem::new(DECISION_STALE, error),
         OrderError::Unfit { .. } => Problem::new(DECISION_UNFIT, error),
+        OrderError::Place(error) => cursor(&error),
         OrderError::NotWorking { .. } | OrderError::Failed { .. } => Problem::new(CONSUMER_NOT_WORKING, error),
     }
 }

@@ -4,7 +4,7 @@
 //! holds what no stream shows (command records, fingerprints, the family key): the service must not run meanwhile. An export only reads.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use super::verify::progress_bar;
 use crate::client::{connection, failed, refused, segment};
 use crate::config::{Settings, data_directory};
 use crate::exit::Exit;
-use crate::export::{self, Exported};
+use crate::export::{self, Exported, Step};
 use crate::failure::Failure;
 use crate::{engine, output, threads};
 
@@ -46,11 +46,15 @@ pub enum Command {
     Prove(prove::Arguments),
     /// Make a data directory from an export; one that has data is only compared with it
     ///
-    /// The new journal has a history of its own, with the exported one as its parent: ids, times and sequences stay.
+    /// The new journal has a history of its own, with the exported one as its parent: ids, times and sequences stay. An import that was ended
+    /// early, however it was, goes on where it was when it is run again with the same export.
     Import {
         /// Where from; `-` is standard input
         #[arg(default_value = "-")]
         file: PathBuf,
+        /// Empty what an earlier import has left unfinished, and begin anew
+        #[arg(long)]
+        anew: bool,
     },
 }
 
@@ -80,7 +84,7 @@ pub(super) fn run(command: &Command, service: &str, settings: &Settings, as_json
         Command::Tail(selection) => threads::call(stream(selection, service, &settings.url(), true, as_json))?,
         Command::Export { file, skip_damage } => return export_to(file, &data_directory(settings)?, *skip_damage, as_json),
         Command::Prove(arguments) => prove::run(arguments, settings)?,
-        Command::Import { file } => import_from(file, &data_directory(settings)?, as_json)?,
+        Command::Import { file, anew } => import_from(file, &data_directory(settings)?, *anew, as_json)?,
     }
     Ok(Exit::Done)
 }
@@ -129,9 +133,10 @@ fn export_to(file: &Path, directory: &Path, skip_damage: bool, as_json: bool) ->
         Some("-") => Box::new(io::stdout().lock()),
         _ => Box::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(|error| unusable(file, &error))?),
     };
-    let bar = progress_bar("exporting {pos} commits");
+    let bar = progress_bar("exporting: event {pos} of {len} [{bar:30}] {rate}");
+    bar.set_length(journal.head().position());
     let mut out = BufWriter::new(&mut target);
-    let exported = export::write(&journal, &mut out, skip_damage, &|| bar.inc(1))?;
+    let exported = export::write(&journal, &mut out, skip_damage, &|reached| bar.set_position(reached))?;
     out.flush().map_err(|error| output::stdout_failure(&error))?;
     bar.finish_and_clear();
     let found = journal.identity_fault().map(str::to_owned).into_iter().chain(journal.damage().iter().map(ToString::to_string));
@@ -141,24 +146,38 @@ fn export_to(file: &Path, directory: &Path, skip_damage: bool, as_json: bool) ->
 }
 
 fn tell_exported(exported: &Exported, as_json: bool) {
-    let Exported { commits, events, gaps } = exported;
+    let Exported { commits, events, gone, gaps } = exported;
     // Standard output may be the export itself.
-    match (as_json, gaps) {
-        (true, _) => output::talk(json!({ "commits": commits, "events": events, "gaps": gaps }).to_string()),
-        (false, 0) => output::talk(format!("exported {events} events in {commits} commits")),
-        (false, _) => output::talk(format!("exported {events} events in {commits} commits; gaps: {gaps}")),
+    if as_json {
+        return output::talk(json!({ "commits": commits, "events": events, "gone": gone, "gaps": gaps }).to_string());
     }
+    let others = [(gone, "gone"), (gaps, "gaps")].into_iter().filter(|(count, _)| **count > 0);
+    let others: String = others.map(|(count, what)| format!("; {what}: {count}")).collect();
+    output::talk(format!("exported {events} events in {commits} commits{others}"));
 }
 
-fn import_from(file: &Path, directory: &Path, as_json: bool) -> Result<(), Failure> {
-    let source: Box<dyn Read> = match file.to_str() {
-        Some("-") => Box::new(io::stdin().lock()),
+fn import_from(file: &Path, directory: &Path, anew: bool, as_json: bool) -> Result<(), Failure> {
+    let source: Box<dyn Read + Send> = match file.to_str() {
+        Some("-") => Box::new(io::stdin()),
         _ => Box::new(std::fs::File::open(file).map_err(|error| unusable(file, &error))?),
     };
-    let bar = progress_bar("importing {pos} commits");
-    let imported = threads::call(export::read(BufReader::new(source), directory, &|| bar.inc(1)))?;
-    bar.finish_and_clear();
-    let summary = json!({ "commits": imported.commits, "events": imported.events, "skipped": imported.skipped });
+    let compared = progress_bar("comparing what is there: event {pos} of {len} [{bar:30}] {rate}");
+    let written = progress_bar("importing: event {pos} of {len} [{bar:30}] {rate}");
+    let imported = export::read(source, directory, anew, &|step, head| {
+        let (bar, position) = match step {
+            Step::Left => return output::talk("an earlier import has left a part of this: it is compared, and gone on with"),
+            Step::Compared(position) => (&compared, position),
+            Step::Written(position) => (&written, position),
+        };
+        bar.set_length(head);
+        bar.set_position(position);
+    });
+    compared.finish_and_clear();
+    written.finish_and_clear();
+    let imported = imported?;
+    let summary = json!({
+        "commits": imported.commits, "events": imported.events, "gone": imported.gone, "skipped": imported.skipped,
+    });
     if as_json {
         return output::json(&summary);
     }

@@ -1,21 +1,25 @@
 //! Where an import goes: a new directory beside its target, or one that must hold the same already.
 //!
 //! A new one (`DIR.importing`) takes the target's name when all of it is durable, so that no service starts on half of an
-//! import. One that an earlier import left unfinished was never anybody's truth: it is emptied, not continued.
+//! import. What an earlier import has left there is gone on with when it is a beginning of the same export; of anything else it says so, and
+//! is emptied only when somebody asks for that. What a restore has left (`DIR.restoring`) is emptied: it begins anew.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use journal::embedded::BulkWriter;
+use journal::embedded::{BulkWriter, Left, LeftBehind, OpenError};
 use journal::{Lineage, Position};
 
-use crate::engine::{self, Engine};
+use crate::engine;
 use crate::exit::Exit;
 use crate::failure::{DATA_IN_USE, DATA_OPEN, Failure, IMPORT};
 
 /// What every journal has in its directory.
 const JOURNAL_FILE: &str = "lineage.json";
+
+/// What to do about something left that does not fit.
+pub(crate) const BEGIN_ANEW: &str = "run the import again with --anew to empty it and begin anew, or name another directory with --data";
 
 /// What a target is to an import.
 pub(crate) enum Place {
@@ -68,10 +72,25 @@ impl New {
         &self.filled
     }
 
-    /// An empty journal that grows out of the exported one.
-    pub(crate) fn begin(&self, parent: Lineage, fork: Position) -> Result<Engine, Failure> {
-        self.clear()?;
-        engine::open(&self.filled, Some((parent, fork)))
+    /// What an earlier run has left of the same history; `None`: nothing.
+    pub(crate) fn left(&self, parent: &Lineage, fork: Position) -> Result<Option<Left>, Failure> {
+        if !self.filled.is_dir() {
+            return Ok(None);
+        }
+        match engine::left(&self.filled, parent, fork)? {
+            Ok(LeftBehind::Nothing) => Ok(None),
+            Ok(LeftBehind::Beginning(left)) => Ok(Some(*left)),
+            Ok(LeftBehind::Other) => Err(refused(&self.filled, &format!("is what is left of importing another export; {BEGIN_ANEW}"))),
+            Err(error) => Err(self.not_left(&error)),
+        }
+    }
+
+    /// What is there cannot be gone on with.
+    pub(crate) fn not_left(&self, error: &OpenError) -> Failure {
+        match error {
+            OpenError::Damaged { place } => refused(&self.filled, &format!("cannot be gone on with: {place}; {BEGIN_ANEW}")),
+            error => engine::not_opened(&self.filled, error),
+        }
     }
 
     /// A writer of a history that grows out of a backed up one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use component::hosted::StoredEvent;
 use component::{Entity, Value, decode, decode_payload, encode, hosted};
-use journal::{BASELINE, EntityKey, Recorded, Selection};
+use journal::{BASELINE, Cursor, EntityKey, Recorded, Selection};
 use runtime::{Decision, HeldSelection, Moment, OrderError, QueryInput, QueryRequest};
 
 use super::key::entity_key;
@@ -157,6 +157,24 @@ impl Testkit {
             })
         });
         discarded.unwrap_or_else(|error| panic!("{consumer}, {kind}/{id}: {error}"));
+    }
+
+    /// Lets a consumer begin anew, at the first event that is there, as an operator does: it runs again for what it has run for.
+    /// [`settle`](Self::settle) waits for it.
+    ///
+    /// # Panics
+    /// When there is no such consumer, or it does not take the order.
+    #[track_caller]
+    pub fn rewind(&self, consumer: &str) {
+        let name = consumer.to_owned();
+        let placed = self.simulation().ask(move |runtime| {
+            let name = name.clone();
+            Box::pin(async move {
+                let why = Decision { reason: "the test says so".to_owned(), ..Decision::default() };
+                runtime.place_consumer(&name, Cursor::BEGINNING, why).await
+            })
+        });
+        placed.unwrap_or_else(|error| panic!("{consumer}: {error}"));
     }
 
     /// Everything that was recorded, the platform's own events too, a line each: what two runs under one seed agree on to the byte.

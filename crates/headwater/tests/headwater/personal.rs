@@ -238,29 +238,34 @@ fn register(who: &str, city: &str) -> CustomerCommand {
 }
 
 /// A service in a directory of its own, whose key store lies beside it.
-struct House {
+pub(crate) struct House {
     data: Directory,
     keys: PathBuf,
     labeller: Labeller,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let data = Directory::new();
         let keys = PathBuf::from(format!("{}.keys", data.path().display()));
         Self { data, keys, labeller: Labeller::default() }
     }
 
-    async fn try_start(&self) -> Result<Running, Failure> {
-        service(&self.labeller).listen("127.0.0.1:0").data(self.data.path().display().to_string()).start().await
+    async fn try_serve(&self, service: Service) -> Result<Running, Failure> {
+        service.listen("127.0.0.1:0").data(self.data.path().display().to_string()).start().await
+    }
+
+    /// Another service over the same data.
+    pub(crate) async fn serve(&self, service: Service) -> Running {
+        self.try_serve(service).await.expect("the service starts")
     }
 
     async fn start(&self) -> Running {
-        self.try_start().await.expect("the service starts")
+        self.serve(service(&self.labeller)).await
     }
 
     /// The files of the data directory and the key store with a canary in them.
-    fn canaries(&self) -> Vec<String> {
+    pub(crate) fn canaries(&self) -> Vec<String> {
         let mut found = Vec::new();
         for root in [self.data.path(), &self.keys] {
             look(root, &mut found);
@@ -286,19 +291,24 @@ pub(crate) fn look(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn has_canary(bytes: &[u8]) -> bool {
+pub(crate) fn has_canary(bytes: &[u8]) -> bool {
     bytes.windows(6).any(|window| window == b"CANARY")
 }
 
 /// One request; its status and its body.
 pub(crate) fn post(url: &str, path: &str, content: &str, body: &str) -> (u16, Json) {
+    send(url, &format!("POST {path}"), content, body)
+}
+
+/// The same by any method: `PUT /v1/..`.
+fn send(url: &str, line: &str, content: &str, body: &str) -> (u16, Json) {
     let address = url.trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let length = body.len();
     write!(
         stream,
-        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: {content}\r\ncontent-length: {length}\r\n\r\n{body}"
+        "{line} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: {content}\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .unwrap();
     let mut answer = String::new();
@@ -309,8 +319,12 @@ pub(crate) fn post(url: &str, path: &str, content: &str, body: &str) -> (u16, Js
 }
 
 pub(crate) async fn asked(running: &Running, path: &str, body: Json) -> (u16, Json) {
-    let (url, path) = (running.url().to_owned(), path.to_owned());
-    tokio::task::spawn_blocking(move || post(&url, &path, "application/json", &body.to_string())).await.unwrap()
+    asked_by(running, &format!("POST {path}"), body).await
+}
+
+pub(crate) async fn asked_by(running: &Running, line: &str, body: Json) -> (u16, Json) {
+    let (url, line) = (running.url().to_owned(), line.to_owned());
+    tokio::task::spawn_blocking(move || send(&url, &line, "application/json", &body.to_string())).await.unwrap()
 }
 
 async fn write_letter(running: &Running, from: &str, text: &str) {
@@ -327,7 +341,7 @@ async fn rows(running: &Running) -> BTreeMap<String, Option<String>> {
 }
 
 /// Waits until something holds that the service does in the background.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     for _ in 0..2_000 {
         if holds().await {
             return;
@@ -504,15 +518,14 @@ async fn a_key_store_that_is_not_the_journals_is_refused_and_an_older_one_forget
     assert_ne!(std::fs::read(&file).unwrap(), older, "the key is gone from it again");
 
     std::fs::remove_file(&file).unwrap();
-    let refused = house.try_start().await.expect_err("these are not its keys");
+    let refused = house.try_serve(plain_service()).await.expect_err("these are not its keys");
     assert!(refused.code() == Some("HW0092") && refused.message().contains("bring the journal's own key store back"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_sends_a_mark_into_a_topic_in_any_spelling() {
     let house = House::new();
-    let path = house.data.path().display().to_string();
-    let running = service(&house.labeller).topic("anything").listen("127.0.0.1:0").data(path).start().await.unwrap();
+    let running = house.serve(service(&house.labeller).topic("anything")).await;
     for (at, data) in [
         r#"{"from":"ann","text":{"$personal":{"subject":"customer/bob","at":9,"value":"x"}}}"#,
         r#"{"from":"ann","text":"x","unknown":[{ "$sealed" : "0000000000000000.AAAA"}]}"#,
@@ -543,8 +556,7 @@ fn strict_badges() -> View {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_view_that_cannot_be_made_again_without_a_subject_stops_rather_than_keep_it() {
     let house = House::new();
-    let path = house.data.path().display().to_string();
-    let running = service(&house.labeller).view(strict_badges()).listen("127.0.0.1:0").data(path).start().await.unwrap();
+    let running = house.serve(service(&house.labeller).view(strict_badges())).await;
     running.client().send::<Customer>("ann", register("ann", "here")).await.unwrap();
     let badges = running.client().query::<(), Row>("badges", "all", ()).await.unwrap();
     assert_eq!(badges.rows.len(), 1);
@@ -562,8 +574,7 @@ async fn a_view_that_cannot_be_made_again_without_a_subject_stops_rather_than_ke
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_views_that_nothing_serves_from_do_not_outlive_an_erasure() {
     let house = House::new();
-    let path = house.data.path().display().to_string();
-    let running = service(&house.labeller).view(strict_badges()).listen("127.0.0.1:0").data(path).start().await.unwrap();
+    let running = house.serve(service(&house.labeller).view(strict_badges())).await;
     running.client().send::<Customer>("ann", register("ann", "here")).await.unwrap();
     running.stop().await;
     assert!(house.canaries().iter().any(|file| file.contains("badges")), "{:?}", house.canaries());
@@ -729,8 +740,7 @@ impl Gossip {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_processor_that_makes_a_value_of_somebody_into_one_of_nobody_parks_the_key() {
     let house = House::new();
-    let path = house.data.path().display().to_string();
-    let running = service(&house.labeller).processor(Gossip).listen("127.0.0.1:0").data(path).start().await.unwrap();
+    let running = house.serve(service(&house.labeller).processor(Gossip)).await;
     for (who, city) in [("ann", "kept"), ("bob", "told"), ("cat", "here")] {
         running.client().send::<Customer>(who, register(who, city)).await.unwrap();
     }
@@ -775,10 +785,8 @@ impl Reader {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_reads_as_personal_what_a_topic_keeps_in_the_plain_is_refused_at_the_start() {
     let house = House::new();
-    let path = house.data.path().display().to_string();
-    let open = Service::new("people").topic("open-letters").processor(Reader).listen("127.0.0.1:0").data(path.clone()).start().await;
+    let open = house.try_serve(Service::new("people").topic("open-letters").processor(Reader)).await;
     let refused = open.expect_err("the topic would keep it in the plain");
     assert!(refused.message().contains("`reader`: it reads `$topic/open-letters` with a personal value"), "{refused}");
-    let typed = Service::new("people").topic_of::<Letter>("open-letters").processor(Reader).listen("127.0.0.1:0").data(path).start().await;
-    typed.unwrap().stop().await;
+    house.serve(Service::new("people").topic_of::<Letter>("open-letters").processor(Reader)).await.stop().await;
 }

@@ -335,7 +335,7 @@ async fn read_all(running: &Running) {
 }
 
 /// Wants a pass and waits for it.
-async fn compact(running: &Running) -> Json {
+pub(crate) async fn compact(running: &Running) -> Json {
     let (status, before) = asked(running, "/v1/admin/journal/compact", json!({})).await;
     assert_eq!(status, 200, "{before}");
     let wanted = before["retention"]["passes"].as_u64().unwrap() + 1;

@@ -1,31 +1,33 @@
 //! Backups: a copy of the durable log of a directory and of its registers, taken beside a service at work or of one that was stopped.
 //!
 //! ```text
-//! backup.json              what it holds: history, head, root, which registers; written last
+//! backup.json              what it holds: history, head, root, which registers, where the log is; written last
 //! lineage.backup           `lineage.json` of the source, under a name that no service starts on
-//! 0000000001.segment ...   segments, byte for byte up to the head, then zeros; those that are full are packed
+//! 0000000001.segment ...   full segments, packed
+//! tail.{n}                 the segment behind them, byte for byte up to the head, then zeros
 //! roots.log                roots of the segments that are full, made from the copy
-//! registers.{position}     `registers.log` of the source, read before the log was: never ahead of the head
+//! registers.{head}.{n}     `registers.log` of the source, read before the log was: never ahead of the head
 //! ```
 //!
 //! A segment is copied under a temporary name, read again from there with every checksum, and gets its own name; one that is full and has
 //! a root is never copied again. So the next backup into the same directory copies what is new, and one that was killed is
-//! gone on with. Until `backup.json` is replaced, what it says is still there: segments only grow, and other registers
-//! have other names.
+//! gone on with. Until `backup.json` is replaced, every file that it names is there as it was, and nothing else is looked at
+//! ([`BackupDisk`]): the segment that was the last one may be full, packed or compacted by then, and stands beside its tail of before.
 //!
 //! What it is not: a data directory. A copy that goes on by itself has a history of its own, and that is what a restore begins.
+
+mod manifest;
+mod shown;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::OpenError;
 use super::durable_log::{DurableLog, LogStart};
-use super::evidence::{Root, differs, hex};
-use super::frame::checksum;
+use super::evidence::{Root, differs};
 use super::identity;
 use super::leaf::leaves_of;
 use super::limits::{LIVE_LOOKS_MAX, READ_BYTES, SEGMENT_HEADER_BYTES};
@@ -39,12 +41,12 @@ use super::walk::{Part, Walk, WholeFrame};
 use crate::cursor::{Cursor, Lineage, Position};
 use crate::seams::{Disk, DiskFile, DiskLock};
 use crate::time::Timestamp;
+use manifest::{LogFiles, Manifest, REGISTERS, TAIL, Told, replace};
 
-const MANIFEST: &str = "backup.json";
+pub use shown::BackupDisk;
+
 const IDENTITY: &str = "lineage.backup";
 const TEMPORARY: &str = "backup.tmp";
-const FORMAT: &str = "headwater-backup";
-const VERSION: u32 = 1;
 
 /// Why a backup could not be taken or read.
 #[derive(Debug)]
@@ -82,18 +84,6 @@ pub struct BackedUp {
     pub bytes: u64,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Manifest {
-    format: String,
-    version: u32,
-    lineage: String,
-    head: String,
-    root: String,
-    taken_us: i64,
-    registers: String,
-    checksum: String,
-}
-
 /// What a backup tells while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
@@ -117,14 +107,16 @@ pub fn back_up(
     let log = DurableLog::open(Arc::clone(source)).map_err(BackupError::Source)?;
     let _lock = lock(&**target)?;
     let before = begin(&log, target)?;
+    let head_before = before.as_ref().map(|told| told.head.position());
     // Before the log, so that no register is ahead of it.
     let registers = read_registers(&log, pace)?;
-    let roots = RootLog::open(target, log.lineage.id).map_err(BackupError::Target)?;
+    let roots = progress(target, &log, before)?;
     let kept = Roots::read(&**source, log.lineage.id).map_err(|error| BackupError::Source(error.into()))?.records;
-    let (there, place) = (roots.end.segment, end_of(target, &roots)?);
-    let mut copy = Copy { source: &**source, target, roots, kept, place, file: None, copied_upto: there, bytes: 0 };
+    let (there, place) = (roots.end.segment, end_of(target, roots.end.segment, roots.end.leaves.next())?);
+    let tail = manifest::free_name(&**target, TAIL).map_err(BackupError::Target)?;
+    let mut copy = Copy { source: &**source, target, roots, kept, place, file: None, tail, has_tail: false, copied_upto: there, bytes: 0 };
     let (end, rest) = copy.run(&log, pace)?;
-    if before.is_some_and(|before| before > end) || there > 0 && copy.copied_upto == there {
+    if head_before.is_some_and(|before| before > end) || there > 0 && copy.copied_upto == there {
         return Err(BackupError::Refused(
             "the backup has more than its source: this is an older copy of it; choose another directory".into(),
         ));
@@ -133,7 +125,7 @@ pub fn back_up(
     rest.iter().for_each(|run| leaves.append(run));
     let head = log.lineage.cursor(end);
     let root = Root { hash: leaves.root(), cursor: Some(head) };
-    conclude(&**target, &log.lineage, &root, now, &registers).map_err(BackupError::Target)?;
+    conclude(&**target, &log.lineage, &root, now, &registers, copy.log_files()).map_err(BackupError::Target)?;
     Ok(BackedUp { head, root, segments: (copy.copied_upto - there, there), bytes: copy.bytes })
 }
 
@@ -157,8 +149,8 @@ fn lock(target: &dyn Disk) -> Result<Box<dyn DiskLock>, BackupError> {
     })
 }
 
-/// Finds that the target is empty or has a backup of this history; the head that it has so far.
-fn begin(log: &DurableLog, target: &Arc<dyn Disk>) -> Result<Option<Position>, BackupError> {
+/// Finds that the target is empty or has a backup of this history; what that says of itself so far.
+fn begin(log: &DurableLog, target: &Arc<dyn Disk>) -> Result<Option<Told>, BackupError> {
     let names = target.list("").map_err(BackupError::Target)?;
     if !names.iter().any(|name| name == IDENTITY) {
         if let Some(name) = names.iter().find(|name| !["lock", TEMPORARY, packing::TEMPORARY].contains(&name.as_str())) {
@@ -167,26 +159,92 @@ fn begin(log: &DurableLog, target: &Arc<dyn Disk>) -> Result<Option<Position>, B
         let bytes = identity::bytes(&*log.disk).map_err(|error| BackupError::Source(error.into()))?;
         replace(&**target, IDENTITY, &bytes).map_err(BackupError::Target)?;
     }
-    let found = identity::read(&BackupDisk(Arc::clone(target))).map_err(BackupError::Source)?;
+    let shown = BackupDisk::of(Arc::clone(target), None).map_err(BackupError::Target)?;
+    let found = identity::read(&shown).map_err(BackupError::Source)?;
     if found.is_none_or(|found| found.id != log.lineage.id) {
         return Err(BackupError::Refused("it is the backup of another history; choose another directory".into()));
     }
-    let manifest = read_manifest(&**target).map_err(BackupError::Target)?;
-    Ok(manifest.map(|(_, head, _)| head.position()))
+    manifest::read(&**target).map_err(BackupError::Target)
 }
 
-/// Where the log stands behind the full segments of a backup.
-fn end_of(target: &Arc<dyn Disk>, roots: &RootLog) -> Result<LogPlace, BackupError> {
-    let number = roots.end.segment;
-    if number == 0 {
-        return Ok(LogPlace::BEGINNING);
+/// How far the full segments of a backup go, of runs that were killed too. What no run goes on with is removed.
+fn progress(target: &Arc<dyn Disk>, log: &DurableLog, before: Option<Told>) -> Result<RootLog, BackupError> {
+    let mut roots = RootLog::open(target, log.lineage.id).map_err(BackupError::Target)?;
+    let Some(told) = before else {
+        manifest::forget_all_but(&**target, &[]).map_err(BackupError::Target)?;
+        return Ok(roots);
+    };
+    let manifest = match &told.manifest.log {
+        None => keep_tail(&**target, told.manifest, &roots).map_err(BackupError::Target)?,
+        Some(files) => {
+            if roots.end.segment < files.full {
+                make_roots_again(target, &mut roots, files, &told.root)?;
+            }
+            told.manifest
+        }
+    };
+    manifest.forget_others(&**target).map_err(BackupError::Target)?;
+    Ok(roots)
+}
+
+/// A backup of version 1 has its last segment under the name that the next one is to have: it gets another, and the backup says so.
+fn keep_tail(target: &dyn Disk, manifest: Manifest, roots: &RootLog) -> io::Result<Manifest> {
+    let (full, mut tail) = (roots.end.segment, None);
+    match target.open(&segment_name(full + 1)) {
+        Ok(from) => {
+            let name = manifest::free_name(target, TAIL)?;
+            let to = target.create(TEMPORARY)?;
+            let length = from.len()?;
+            copy_bytes(&*from, &*to, 0, length)?;
+            to.sync()?;
+            drop(to);
+            target.rename(TEMPORARY, &name)?;
+            target.sync_directory()?;
+            tail = Some(name);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
-    let damaged = || BackupError::Refused(format!("{} of the backup is damaged; choose another directory", segment_name(number)));
-    let segment = segment::open(&**target, number).map_err(|_| damaged())?;
-    let first = segment.frame(SEGMENT_HEADER_BYTES as u64).map_err(BackupError::Target)?.map_err(|_| damaged())?.1;
-    let start = LogPlace { chain: first.previous, position: first.first_position, ..LogPlace::BEGINNING };
-    let (_, place) = read_copy(&segment, start).map_err(BackupError::Target)?;
-    if place.position != roots.end.leaves.next() + 1 { Err(damaged()) } else { Ok(place) }
+    let manifest = manifest.with_log(LogFiles { full, tail, roots_bytes: roots.bytes() });
+    manifest.clone().write(target)?;
+    Ok(manifest)
+}
+
+/// The roots of a backup are lost, and its segments are not: nothing of them is copied again, which would be the source as it is now.
+fn make_roots_again(target: &Arc<dyn Disk>, roots: &mut RootLog, files: &LogFiles, root: &Root) -> Result<(), BackupError> {
+    let damaged = || BackupError::Refused("the segments of the backup are damaged; choose another directory".into());
+    let shown = BackupDisk::of(Arc::clone(target), Some(files.clone())).map_err(|_| damaged())?;
+    let mut place = end_of(target, roots.end.segment, roots.end.leaves.next())?;
+    let (mut runs, mut all) = (Vec::new(), roots.end.leaves.clone());
+    for number in roots.end.segment + 1..=files.full + u64::from(files.tail.is_some()) {
+        let segment = segment::open(&shown, number).map_err(|_| damaged())?;
+        let (leaves, end) = read_copy(&segment, place).map_err(BackupError::Target)?;
+        place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, ..end };
+        all.append(&leaves);
+        runs.push(leaves);
+    }
+    if all.root() != root.hash {
+        return Err(damaged());
+    }
+    runs.truncate((files.full - roots.end.segment) as usize);
+    runs.into_iter().try_for_each(|leaves| roots.append(leaves)).map_err(BackupError::Target)
+}
+
+/// Where the log stands behind the full segments of a backup, up to a number and a position.
+fn end_of(target: &Arc<dyn Disk>, upto: u64, position: Position) -> Result<LogPlace, BackupError> {
+    // A commit that was too large for a segment has left it empty: then the one before says it.
+    for number in (1..=upto).rev() {
+        let damaged = || BackupError::Refused(format!("{} of the backup is damaged; choose another directory", segment_name(number)));
+        let segment = segment::open(&**target, number).map_err(|_| damaged())?;
+        let Ok((_, first)) = segment.frame(SEGMENT_HEADER_BYTES as u64).map_err(BackupError::Target)? else { continue };
+        let start = LogPlace { chain: first.previous, position: first.first_position, ..LogPlace::BEGINNING };
+        let (_, place) = read_copy(&segment, start).map_err(BackupError::Target)?;
+        return if place.position == position + 1 { Ok(place) } else { Err(damaged()) };
+    }
+    match position {
+        0 => Ok(LogPlace::BEGINNING),
+        _ => Err(BackupError::Refused("the segments of the backup are damaged; choose another directory".into())),
+    }
 }
 
 /// All leaves of a copied segment, from what its file holds, and where the log stands behind them.
@@ -208,6 +266,9 @@ struct Copy<'a> {
     /// In front of the segment at hand.
     place: LogPlace,
     file: Option<Copied>,
+    /// The name of the segment behind the full ones, and whether it is there.
+    tail: String,
+    has_tail: bool,
     /// The last segment that was copied.
     copied_upto: u64,
     bytes: u64,
@@ -256,7 +317,7 @@ impl Copy<'_> {
         }
         let Some(file) = &mut self.file else { return Ok(()) };
         file.end = frame.header.next_position();
-        copy_bytes(file, frame.offset, frame.header.padded())?;
+        copy_bytes(&*file.from.file, &*file.to, frame.offset, frame.header.padded())?;
         self.bytes += frame.header.padded();
         Ok(())
     }
@@ -265,9 +326,8 @@ impl Copy<'_> {
         let from = segment::open(self.source, number).map_err(|_| io::Error::other(format!("{} cannot be read", segment_name(number))))?;
         let to = self.target.create(TEMPORARY)?;
         to.set_len(from.header.bytes)?;
-        let copied = Copied { from, to, end: self.place.position };
-        copy_bytes(&copied, 0, SEGMENT_HEADER_BYTES as u64)?;
-        Ok(copied)
+        copy_bytes(&*from.file, &*to, 0, SEGMENT_HEADER_BYTES as u64)?;
+        Ok(Copied { from, to, end: self.place.position })
     }
 
     /// Verifies the copy of the segment at hand and gives it its name. One that is full gets its root, the last one gives its leaves.
@@ -285,13 +345,16 @@ impl Copy<'_> {
         if let Some(kept) = kept {
             return Err(io::Error::new(io::ErrorKind::InvalidData, differs(kept, &leaves)));
         }
-        let name = if full { self.pack(&copy, &leaves)? } else { TEMPORARY };
-        self.target.rename(name, &segment_name(number))?;
-        self.target.sync_directory()?;
         self.copied_upto = number;
         if !full {
+            self.target.rename(TEMPORARY, &self.tail)?;
+            self.target.sync_directory()?;
+            self.has_tail = true;
             return Ok(Some(leaves));
         }
+        self.target.rename(self.pack(&copy, &leaves)?, &segment_name(number))?;
+        self.target.sync_directory()?;
+        self.has_tail = false;
         self.place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, ..place };
         self.roots.append(leaves)?;
         Ok(None)
@@ -305,6 +368,12 @@ impl Copy<'_> {
             true => Ok(packing::TEMPORARY),
             false => Err(io::Error::other(format!("{} was not packed as it is; run the backup again", segment_name(copy.header.number)))),
         }
+    }
+
+    /// Where the log is now, when it was copied.
+    fn log_files(&self) -> LogFiles {
+        let tail = self.has_tail.then(|| self.tail.clone());
+        LogFiles { full: self.roots.end.segment, tail, roots_bytes: self.roots.bytes() }
     }
 
     /// Whose fault an error of the copying is.
@@ -321,86 +390,31 @@ fn no_damage(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::InvalidData { io::Error::other(error) } else { error }
 }
 
-fn copy_bytes(file: &Copied, offset: u64, length: u64) -> io::Result<()> {
+fn copy_bytes(from: &dyn DiskFile, to: &dyn DiskFile, offset: u64, length: u64) -> io::Result<()> {
     let (mut at, end) = (offset, offset + length);
     let mut chunk = vec![0; READ_BYTES.min(length as usize)];
     while at < end {
         let part = chunk.len().min((end - at) as usize);
-        file.from.file.read_at(&mut chunk[..part], at)?;
-        file.to.write_at(&chunk[..part], at)?;
+        from.read_at(&mut chunk[..part], at)?;
+        to.write_at(&chunk[..part], at)?;
         at += part as u64;
     }
     Ok(())
 }
 
-/// Writes the registers, then what the backup holds, and removes the registers of before.
-fn conclude(target: &dyn Disk, lineage: &Lineage, root: &Root, now: Timestamp, registers: &[u8]) -> io::Result<()> {
-    let head = root.cursor.unwrap_or(Cursor::BEGINNING);
-    let names = target.list("")?;
-    let name = (0..).map(|number| format!("registers.{}.{number}", head.position())).find(|name| !names.contains(name));
-    let name = name.expect("there are more numbers than files");
+/// Writes the registers, then what the backup holds, and removes what the one before had for itself.
+fn conclude(target: &dyn Disk, lineage: &Lineage, root: &Root, now: Timestamp, registers: &[u8], log: LogFiles) -> io::Result<()> {
+    let position = root.cursor.unwrap_or(Cursor::BEGINNING).position();
+    let name = manifest::free_name(target, &format!("{REGISTERS}{position}."))?;
     replace(target, &name, registers)?;
-    let mut manifest = Manifest {
-        format: FORMAT.to_owned(),
-        version: VERSION,
-        lineage: lineage.id.to_string(),
-        head: head.to_string(),
-        root: root.to_string(),
-        taken_us: now.as_micros(),
-        registers: name.clone(),
-        checksum: String::new(),
-    };
-    manifest.checksum = sum_of(&manifest)?;
-    replace(target, MANIFEST, &serde_json::to_vec(&manifest)?)?;
-    let old = |other: &&String| other.starts_with("registers.") && **other != name;
-    names.iter().filter(old).try_for_each(|name| target.remove(name))?;
-    target.sync_directory()
-}
-
-fn sum_of(manifest: &Manifest) -> io::Result<String> {
-    Ok(hex(&checksum(&serde_json::to_vec(manifest)?).to_be_bytes()))
-}
-
-/// Under its own name only when it is whole.
-fn replace(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let file = disk.create(TEMPORARY)?;
-    file.write_at(bytes, 0)?;
-    file.sync()?;
-    drop(file);
-    disk.rename(TEMPORARY, name)?;
-    disk.sync_directory()
-}
-
-fn read_file(disk: &dyn Disk, name: &str) -> io::Result<Vec<u8>> {
-    let file = disk.open(name)?;
-    let mut bytes = vec![0; file.len()? as usize];
-    file.read_at(&mut bytes, 0)?;
-    Ok(bytes)
-}
-
-fn read_manifest(disk: &dyn Disk) -> io::Result<Option<(Manifest, Cursor, Root)>> {
-    let bytes = match read_file(disk, MANIFEST) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let damaged = || io::Error::new(io::ErrorKind::InvalidData, format!("{MANIFEST} does not fit its checksum"));
-    let mut manifest: Manifest = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
-    let sum = std::mem::take(&mut manifest.checksum);
-    if manifest.format != FORMAT || sum_of(&manifest)? != sum {
-        return Err(damaged());
-    }
-    if manifest.version > VERSION {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "a newer version made this backup; use that one"));
-    }
-    let (head, root) = (manifest.head.parse(), manifest.root.parse());
-    let (Ok(head), Ok(root)) = (head, root) else { return Err(damaged()) };
-    Ok(Some((manifest, head, root)))
+    let manifest = Manifest::new(lineage.id.to_string(), root, now.as_micros(), name, log);
+    manifest.clone().write(target)?;
+    manifest.forget_others(target)
 }
 
 /// A whole backup, for reading.
 pub struct Backup {
-    /// What is in it; may go beyond the head, when a later backup was killed.
+    /// What is in it; of version 1 it may go beyond the head, when a later backup was killed.
     pub journal: ReadOnlyJournal,
     /// The last event that it holds.
     pub head: Cursor,
@@ -423,8 +437,8 @@ impl Backup {
     /// # Errors
     /// `Refused` when there is none, or it was never finished; `Source` when it is damaged.
     pub fn open(disk: Arc<dyn Disk>, progress: impl FnMut(u64, u64)) -> Result<Self, BackupError> {
-        let manifest = read_manifest(&*disk).map_err(|error| BackupError::Source(error.into()))?;
-        let Some((manifest, head, root)) = manifest else {
+        let told = manifest::read(&*disk).map_err(|error| BackupError::Source(error.into()))?;
+        let Some(Told { manifest, head, root }) = told else {
             let what = if Self::is_there(&*disk) {
                 "its first backup was never finished; run the backup again"
             } else {
@@ -433,7 +447,8 @@ impl Backup {
             return Err(BackupError::Refused(what.into()));
         };
         let registers = registers::values(&*disk, &manifest.registers).map_err(|error| BackupError::Source(error.into()))?;
-        let journal = ReadOnlyJournal::open(Arc::new(BackupDisk(disk)), progress).map_err(BackupError::Source)?;
+        let shown = BackupDisk::of(disk, manifest.log).map_err(|error| BackupError::Source(error.into()))?;
+        let journal = ReadOnlyJournal::open(Arc::new(shown), progress).map_err(BackupError::Source)?;
         let damage = journal.damage().first().map(ToString::to_string).or_else(|| journal.identity_fault().map(str::to_owned));
         let short = (journal.head().position() < head.position()).then(|| "the backup ends before its head".to_owned());
         match damage.or(short) {
@@ -465,42 +480,5 @@ impl RunningRoot {
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         self.0.root()
-    }
-}
-
-/// A backup as a disk that is read as a data directory is: its identity has another name there.
-pub struct BackupDisk(pub Arc<dyn Disk>);
-
-impl Disk for BackupDisk {
-    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
-        self.0.list(folder)
-    }
-
-    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.0.open(if name == identity::FILE { IDENTITY } else { name })
-    }
-
-    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.0.create(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.remove(name)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.0.sync_directory()
-    }
-
-    fn lock(&self) -> io::Result<Box<dyn DiskLock>> {
-        self.0.lock()
-    }
-
-    fn lock_shared(&self) -> io::Result<Box<dyn DiskLock>> {
-        self.0.lock_shared()
     }
 }

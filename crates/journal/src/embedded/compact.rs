@@ -10,34 +10,39 @@
 //! A crash in between leaves the old segment, or the new one without a seal that fits, which the next start makes. Readers hold on to
 //! the file they found (`Held`).
 //!
+//! Everything is open before the first name changes: a lack of room or of descriptors leaves the old segment, or costs the new one its
+//! seal until the next start; what remains is a rename or a sync that fails, which is final. A segment that is damaged is told of in the
+//! scrub's status and passed by, and the ones behind it are looked at.
+//!
 //! Only sealed segments are asked, for the last `$baseline` of an entity and for its head: none of them changes meanwhile, and no
 //! lock is taken. An entity that went on in the segment being written keeps more for it.
 
-use std::collections::{HashMap, hash_map::Entry};
+mod judge;
+
 use std::io;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::frame::{self, Section};
 use super::image::ImageWriter;
-use super::index::{EntityRef, SegmentIndex, type_hash};
+use super::index::SegmentIndex;
 use super::limits::COMPACT_GAIN_DIVISOR;
 use super::merkle::Leaves;
 use super::packed;
 use super::packing;
 use super::pipeline::Shared;
-use super::record::{CommitPlace, StoredCommand, StoredCommit};
+use super::record::StoredCommit;
 use super::roots::{RootRecord, Roots};
+use super::seal::SealedIndex;
 use super::sealed::SealedSegment;
-use super::segment::{FLAG_COMPACTED, LogPlace, Segment, SegmentHeader, segment_name};
+use super::segment::{FLAG_COMPACTED, LogPlace, Segment, SegmentHeader, seal_name, segment_name};
 use super::sequencer::{FullSegment, PlantedBug};
-use super::upkeep::{open_seal, write_seal};
+use super::upkeep::{is_full, seal_in_memory, write_seal};
 use super::walk::{Walk, WholeFrame};
-use crate::compaction::{BASELINE, CompactRules, Compacted, KeepRule};
+use crate::compaction::{CompactRules, Compacted};
 use crate::cursor::Position;
 use crate::error::ReadError;
-use crate::key::{EntityKey, KeyHash, KeyHashing};
+use judge::{Judge, Unreadable};
 
 const TEMPORARY: &str = "compact.tmp";
 const SEAL_TEMPORARY: &str = "compact-seal.tmp";
@@ -55,13 +60,19 @@ pub(crate) struct Compaction {
     kept: Vec<RootRecord>,
     /// The number of the last segment that was looked at.
     at: u64,
+    unreadable: Unreadable,
     done: Compacted,
 }
 
 /// What looking at one segment came to.
 enum Looked {
     Kept,
-    Rewritten { events: u64, bytes: u64 },
+    Rewritten {
+        events: u64,
+        bytes: u64,
+    },
+    /// It stays as it is; in words.
+    Damaged(String),
     Closing,
 }
 
@@ -75,7 +86,7 @@ enum Stop {
 
 impl Compaction {
     pub(crate) fn new(asked: Asked, shared: &Shared) -> Option<Self> {
-        let this = |kept| Self { asked, kept, at: 0, done: Compacted::default() };
+        let this = |kept| Self { asked, kept, at: 0, unreadable: Unreadable::new(), done: Compacted::default() };
         match Roots::read(&*shared.files.disk, shared.lineage) {
             Ok(roots) => Some(this(roots.records)),
             Err(error) => this(Vec::new()).fail(error.to_string()),
@@ -86,28 +97,49 @@ impl Compaction {
     pub(crate) fn step(mut self, shared: &Shared, sealed: &[Arc<SealedSegment>], pace: &mut dyn FnMut(u64) -> bool) -> Option<Self> {
         let rules = &self.asked.rules;
         let candidate = |segment: &&Arc<SealedSegment>| segment.number() > self.at && segment.summary().first_position <= rules.upto;
-        let next = sealed.iter().find(candidate).and_then(|segment| Some((segment, self.kept.get(segment.number() as usize - 1)?)));
-        let Some((segment, root)) = next.filter(|_| !rules.kinds.is_empty()) else {
+        let Some(segment) = sealed.iter().find(candidate).filter(|_| !rules.kinds.is_empty()) else {
+            self.tell_unreadable(shared);
             drop(self.asked.answer.send(Ok(self.done)));
             return None;
         };
         self.at = segment.number();
-        match (Rewrite { shared, sealed, segment, rules, root }.run(pace)) {
-            Ok(Looked::Kept) => self.done.segments += 1,
-            Ok(Looked::Rewritten { events, bytes }) => {
-                self.done.segments += 1;
+        // A damaged segment has no root, and none behind it has one: those are compared with what they were before.
+        let root = self.kept.get(segment.number() as usize - 1);
+        let looked = Rewrite { shared, sealed, segment, rules, root }.run(&mut self.unreadable, pace);
+        match looked {
+            Ok(looked) => self.take(shared, looked),
+            Err(Stop::Before(error)) => self.fail(error.to_string()),
+            Err(Stop::Swapping(error)) => {
+                shared.drive(|sequencer| sequencer.poison(&error.to_string()));
+                self.fail(error.to_string())
+            }
+        }
+    }
+
+    fn take(mut self, shared: &Shared, looked: Looked) -> Option<Self> {
+        self.done.segments += 1;
+        match looked {
+            Looked::Kept => {}
+            Looked::Rewritten { events, bytes } => {
                 self.done.rewritten += 1;
                 self.done.events += events;
                 self.done.bytes += bytes;
             }
-            Ok(Looked::Closing) => return self.fail("the journal is being closed".into()),
-            Err(Stop::Before(error)) => return self.fail(error.to_string()),
-            Err(Stop::Swapping(error)) => {
-                shared.drive(|sequencer| sequencer.poison(&error.to_string()));
-                return self.fail(error.to_string());
+            Looked::Damaged(why) => {
+                self.done.damaged += 1;
+                shared.scrub.found(self.at, Some(format!("segment {}: {why}; compaction passes it by, run verify", self.at)));
             }
+            Looked::Closing => return self.fail("the journal is being closed".into()),
         }
         Some(self)
+    }
+
+    /// What was asked of segments that cannot be read.
+    fn tell_unreadable(&self, shared: &Shared) {
+        for (number, why) in &self.unreadable {
+            let told = format!("segment {number}: {why}; entities with events in it keep all of theirs");
+            shared.scrub.found_too(*number, told);
+        }
     }
 
     fn fail(self, cause: String) -> Option<Self> {
@@ -124,24 +156,38 @@ struct Rewrite<'a> {
     sealed: &'a [Arc<SealedSegment>],
     segment: &'a Arc<SealedSegment>,
     rules: &'a CompactRules,
-    root: &'a RootRecord,
+    root: Option<&'a RootRecord>,
 }
 
 impl Rewrite<'_> {
-    fn run(&self, pace: &mut dyn FnMut(u64) -> bool) -> Result<Looked, Stop> {
-        let Some(plan) = self.plan(pace).map_err(Stop::Before)? else { return Ok(Looked::Closing) };
+    fn run(&self, unreadable: &mut Unreadable, pace: &mut dyn FnMut(u64) -> bool) -> Result<Looked, Stop> {
+        let plan = match self.plan(unreadable, pace) {
+            Ok(Some(plan)) => plan,
+            Ok(None) => return Ok(Looked::Closing),
+            Err(error) if is_full(&error) => return Err(Stop::Before(error)),
+            // It was only read.
+            Err(error) => return Ok(Looked::Damaged(error.to_string())),
+        };
         if plan.gain * COMPACT_GAIN_DIVISOR < self.segment.summary().end_offset {
             return Ok(Looked::Kept);
         }
-        let Some(written) = self.write(&plan, pace).map_err(|error| self.give_up(error))? else { return Ok(Looked::Closing) };
+        match self.replace(&plan, pace) {
+            Err(Stop::Before(error)) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+                Ok(Looked::Damaged(error.to_string()))
+            }
+            looked => looked,
+        }
+    }
+
+    fn replace(&self, plan: &Plan, pace: &mut dyn FnMut(u64) -> bool) -> Result<Looked, Stop> {
+        let Some(written) = self.write(plan, pace).map_err(|error| self.give_up(error))? else { return Ok(Looked::Closing) };
         let before = self.size().map_err(|error| self.give_up(error))?;
         let Some((name, after)) = self.packed(&written, pace).map_err(|error| self.give_up(error))? else { return Ok(Looked::Closing) };
         if after >= before {
             self.clear();
             return Ok(Looked::Kept);
         }
-        self.segment.keep_files().map_err(|error| self.give_up(error))?;
-        self.swap(name, &written).map_err(Stop::Swapping)?;
+        self.swap(name, &written)?;
         Ok(Looked::Rewritten { events: plan.events, bytes: before - after })
     }
 
@@ -174,8 +220,8 @@ impl Rewrite<'_> {
     }
 
     /// Decides for every commit.
-    fn plan(&self, pace: &mut dyn FnMut(u64) -> bool) -> io::Result<Option<Plan>> {
-        let (mut plan, mut judge) = (Plan::default(), Judge::new(self.sealed, self.segment.number(), self.rules));
+    fn plan(&self, unreadable: &mut Unreadable, pace: &mut dyn FnMut(u64) -> bool) -> io::Result<Option<Plan>> {
+        let (mut plan, mut judge) = (Plan::default(), Judge::new(self.sealed, self.segment.number(), self.rules, unreadable));
         let whole = self.walk(&mut |_, frame| {
             for placed in &frame.commits {
                 if judge.lets_go(&placed.commit)? {
@@ -202,7 +248,9 @@ impl Rewrite<'_> {
         let start = self.start();
         let mut image = ImageWriter::new(disk.create(TEMPORARY)?, header, start, summary.last_position);
         let mut going = plan.going.iter().copied().peekable();
+        let mut before = Leaves::from(start.position - 1);
         let whole = self.walk(&mut |segment, frame| {
+            frame.leaves().into_iter().for_each(|leaf| before.push(leaf));
             copy(segment, frame, &mut going, &mut image)?;
             Ok(pace(frame.header.padded()))
         })?;
@@ -213,8 +261,10 @@ impl Rewrite<'_> {
         let (header, end) = image.finish(Some(summary.chain))?;
         let new = Segment { header, file: disk.open(TEMPORARY)?.into() };
         let (index, leaves, found) = read_again(&new, start)?;
-        if leaves != self.root.leaves || found.position != summary.last_position + 1 || found.chain != end.chain {
-            return Err(io::Error::other(format!("segment {} was not written as it should be; it stays as it is", summary.segment)));
+        let kept = self.root.is_none_or(|root| root.leaves == leaves);
+        if leaves != before || !kept || found.position != summary.last_position + 1 || found.chain != end.chain {
+            let why = if kept { "it was not written as it should be" } else { "its events are not those that its root was made of" };
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         let full = FullSegment { segment: new, index: Arc::new(index), first_position: summary.first_position, end: found };
         write_seal(&**disk, &full, PlantedBug::None, SEAL_TEMPORARY)?;
@@ -232,27 +282,70 @@ impl Rewrite<'_> {
         let (segment, mut walk) = (self.segment.open_anew()?, Walk::strict(self.start()));
         let mut at = walk.enter();
         while at < self.segment.summary().end_offset {
-            let frame = walk.next(&segment, &mut at)?.filter(|frame| frame.follows);
-            let Some(frame) = frame else { return Err(io::Error::other(format!("it is damaged before byte {at}; run verify"))) };
-            if !visit(&segment, &frame)? {
-                return Ok(false);
+            let from = (at, walk.place.position);
+            let frame = walk.next(&segment, &mut at).map_err(|error| unread(from, error))?;
+            match frame {
+                Some(frame) if frame.follows && frame.offset == from.0 => {
+                    if !visit(&segment, &frame)? {
+                        return Ok(false);
+                    }
+                }
+                next => return Err(self.damaged(from, next.as_ref())),
             }
         }
         Ok(true)
     }
 
+    /// What lies between a place and the next whole frame of the segment, or its end.
+    fn damaged(&self, (byte, position): (u64, Position), next: Option<&WholeFrame>) -> io::Error {
+        let summary = self.segment.summary();
+        let upto = next.map_or(summary.end_offset, |frame| frame.offset);
+        let last = next.map_or(summary.last_position, |frame| frame.header.first_position.saturating_sub(1));
+        let what = format!("bytes {byte} to {upto} hold no frame that follows (positions {position} to {last})");
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    }
+
     /// The new segment takes the name, then comes its seal; whoever looks from now on finds it.
-    fn swap(&self, name: &str, written: &FullSegment) -> io::Result<()> {
+    fn swap(&self, name: &str, written: &FullSegment) -> Result<(), Stop> {
         let (files, number) = (&self.shared.files, self.segment.number());
-        files.disk.rename(name, &segment_name(number))?;
-        files.disk.sync_directory()?;
-        let sealed = Arc::new(open_seal(files, &written.segment.header, SEAL_TEMPORARY)?);
+        let index = SealedIndex::open_as(files, SEAL_TEMPORARY, number, Some(written.segment.header.epoch));
+        let sealed = SealedSegment::new(index.map_err(|error| self.give_up(error))?, Arc::clone(files));
+        self.segment.keep_files().map_err(|error| self.give_up(error))?;
+        match files.disk.rename(name, &segment_name(number)) {
+            // A rename that there is no room for has changed nothing.
+            Err(error) if is_full(&error) => return Err(self.give_up(error)),
+            renamed => renamed.map_err(Stop::Swapping)?,
+        }
+        files.disk.sync_directory().map_err(Stop::Swapping)?;
+        let sealed = Arc::new(self.name_seal(sealed, written).map_err(Stop::Swapping)?);
         self.shared.drive(|sequencer| sequencer.replace_sealed(sealed));
         files.forget_segment(number);
         if name != TEMPORARY {
             drop(files.disk.remove(TEMPORARY));
         }
         Ok(())
+    }
+
+    /// Gives the new seal its name. One that there is no room for is made by the next start, and answers from memory until then.
+    fn name_seal(&self, sealed: SealedSegment, written: &FullSegment) -> io::Result<SealedSegment> {
+        let (files, number) = (&self.shared.files, self.segment.number());
+        match files.disk.rename(SEAL_TEMPORARY, &seal_name(number)) {
+            Err(error) if is_full(&error) => {
+                drop(files.disk.remove(SEAL_TEMPORARY));
+                return seal_in_memory(files, written);
+            }
+            renamed => renamed?,
+        }
+        files.disk.sync_directory()?;
+        files.forget_seal(number);
+        Ok(sealed)
+    }
+}
+
+fn unread((byte, position): (u64, Position), error: io::Error) -> io::Error {
+    match is_full(&error) {
+        true => error,
+        false => io::Error::new(error.kind(), format!("byte {byte} (position {position}) cannot be read: {error}")),
     }
 }
 
@@ -308,118 +401,4 @@ fn read_again(segment: &Segment, start: LogPlace) -> io::Result<(SegmentIndex, L
         index.add_frame(frame);
     }
     Ok((index, leaves, walk.place))
-}
-
-/// Says of commits whether they may go.
-struct Judge<'a> {
-    sealed: &'a [Arc<SealedSegment>],
-    number: u64,
-    rules: &'a CompactRules,
-    /// What is known of the entities that were asked for.
-    entities: HashMap<KeyHash, Option<Standing>, KeyHashing>,
-    /// By segment and hash of a type's `$baseline`.
-    baselines: HashMap<(u64, KeyHash), Vec<Position>>,
-}
-
-/// What stands for an entity's events, and how far it has come.
-#[derive(Clone, Copy)]
-struct Standing {
-    /// Events in front of this position are stood for.
-    position: Position,
-    /// Its last sequence.
-    head: u64,
-}
-
-impl<'a> Judge<'a> {
-    fn new(sealed: &'a [Arc<SealedSegment>], number: u64, rules: &'a CompactRules) -> Self {
-        Self { sealed, number, rules, entities: HashMap::default(), baselines: HashMap::new() }
-    }
-
-    fn lets_go(&mut self, commit: &StoredCommit) -> io::Result<bool> {
-        if commit.event_count() == 0 || commit.last_position() > self.rules.upto {
-            return Ok(false);
-        }
-        for command in &commit.commands {
-            if !self.lets_command_go(commit, command)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn lets_command_go(&mut self, commit: &StoredCommit, command: &StoredCommand) -> io::Result<bool> {
-        let entity = &command.record.entity;
-        let Some(rule) = self.rules.kinds.iter().find(|rule| rule.kind.as_str() == entity.kind()).cloned() else { return Ok(false) };
-        if commit.time >= rule.since || command.record.events.iter().any(|event| !event.tags.is_empty()) {
-            return Ok(false);
-        }
-        let Some(last) = command.record.events.len().checked_sub(1) else { return Ok(true) };
-        let last_position = commit.first_position + u64::from(command.first_index) + last as u64;
-        let Some(standing) = self.standing(entity, &rule)? else { return Ok(false) };
-        Ok(last_position < standing.position && command.sequence_after() <= standing.head.saturating_sub(rule.last))
-    }
-
-    fn standing(&mut self, entity: &EntityKey, rule: &KeepRule) -> io::Result<Option<Standing>> {
-        let hash = entity.hash();
-        if let Some(known) = self.entities.get(&hash) {
-            return Ok(*known);
-        }
-        let found = self.find(entity, hash, type_hash(rule.kind.as_str(), BASELINE))?;
-        self.entities.insert(hash, found);
-        Ok(found)
-    }
-
-    /// From the newest segment back to the one at hand.
-    fn find(&mut self, entity: &EntityKey, hash: KeyHash, baseline: KeyHash) -> io::Result<Option<Standing>> {
-        let (mut last, sealed, number) = (None, self.sealed, self.number);
-        for segment in sealed.iter().rev().take_while(|segment| segment.number() >= number) {
-            let Some(head) = segment.head(hash)? else { continue };
-            let sequence = *last.get_or_insert(head.sequence);
-            if head.deleted {
-                return Ok(Some(Standing { position: head.position, head: sequence }));
-            }
-            if let Some(position) = self.baseline_in(segment, entity, hash, baseline)? {
-                return Ok(Some(Standing { position, head: sequence }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The entity's last `$baseline` in a segment.
-    fn baseline_in(
-        &mut self,
-        segment: &Arc<SealedSegment>,
-        entity: &EntityKey,
-        hash: KeyHash,
-        baseline: KeyHash,
-    ) -> io::Result<Option<Position>> {
-        let known = match self.baselines.entry((segment.number(), baseline)) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(segment.postings(baseline)?),
-        };
-        if known.is_empty() {
-            return Ok(None);
-        }
-        let refs = segment.entity_refs(hash)?;
-        // A baseline is a commit of its own: its position is the commit's.
-        for found in refs.iter().rev().filter(|found| known.binary_search(&found.section.position).is_ok()) {
-            if is_baseline(segment, entity, *found)? {
-                return Ok(Some(found.section.position));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// Whether the commit at a place is an entity's `$baseline`.
-fn is_baseline(segment: &SealedSegment, entity: &EntityKey, found: EntityRef) -> io::Result<bool> {
-    let open = segment.open()?;
-    let mut bytes = vec![0; found.section.length as usize];
-    open.file.read_at(&mut bytes, u64::from(found.section.offset))?;
-    let place = CommitPlace { lineage: open.header.lineage, position: found.section.position };
-    let Ok(Some(Section::Commit(commit))) = frame::section(&bytes.into(), place) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a commit is damaged; run verify"));
-    };
-    let is_one = |command: &StoredCommand| command.record.events.first().is_some_and(|event| &*event.name == BASELINE);
-    Ok(commit.commands.first().is_some_and(|command| command.record.entity == *entity && is_one(command)))
 }

@@ -10,45 +10,50 @@ const BITS_PER_KEY: usize = 12;
 const WORDS_PER_BLOCK: usize = 8;
 const PROBES: u32 = 7;
 
+/// What a key's bits lie in: one line of a core's cache.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Block([u64; WORDS_PER_BLOCK]);
+
 /// A filter.
 pub(crate) struct Filter {
-    words: Vec<u64>,
+    blocks: Vec<Block>,
 }
 
 impl Filter {
     pub(crate) fn with_room(keys: usize) -> Self {
         let blocks = (keys * BITS_PER_KEY).div_ceil(WORDS_PER_BLOCK * 64).max(1);
-        Self { words: vec![0; blocks * WORDS_PER_BLOCK] }
+        Self { blocks: vec![Block([0; WORDS_PER_BLOCK]); blocks] }
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() || !bytes.len().is_multiple_of(WORDS_PER_BLOCK * 8) {
-            return None;
-        }
-        Some(Self { words: bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("chunks of eight"))).collect() })
+        let (blocks, rest) = bytes.as_chunks::<{ WORDS_PER_BLOCK * 8 }>();
+        let block = |bytes: &[u8; WORDS_PER_BLOCK * 8]| {
+            let (words, _) = bytes.as_chunks::<8>();
+            Block(std::array::from_fn(|nth| u64::from_le_bytes(words[nth])))
+        };
+        (rest.is_empty() && !blocks.is_empty()).then(|| Self { blocks: blocks.iter().map(block).collect() })
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        self.words.iter().flat_map(|word| word.to_le_bytes()).collect()
+        self.blocks.iter().flat_map(|block| block.0).flat_map(u64::to_le_bytes).collect()
     }
 
     pub(crate) fn add(&mut self, hash: KeyHash) {
         let probe = Probe::of(hash);
-        let block = self.block(&probe);
-        self.words[block..block + WORDS_PER_BLOCK].iter_mut().zip(probe.bits).for_each(|(word, bits)| *word |= bits);
+        let place = self.place(&probe);
+        self.blocks[place].0.iter_mut().zip(probe.bits).for_each(|(word, bits)| *word |= bits);
     }
 
     /// False: certainly not there. True: probably.
     pub(crate) fn may_have(&self, probe: &Probe) -> bool {
-        let block = self.block(probe);
-        let words = &self.words[block..block + WORDS_PER_BLOCK];
+        let block = &self.blocks[self.place(probe)];
         // All words are looked at: seven bits with a branch behind each would be guessed wrong.
-        words.iter().zip(probe.bits).fold(0, |missing, (word, bits)| missing | bits & !word) == 0
+        block.0.iter().zip(probe.bits).fold(0, |missing, (word, bits)| missing | bits & !word) == 0
     }
 
-    fn block(&self, probe: &Probe) -> usize {
-        let blocks = (self.words.len() / WORDS_PER_BLOCK) as u128;
-        ((u128::from(probe.front) * blocks) >> 64) as usize * WORDS_PER_BLOCK
+    fn place(&self, probe: &Probe) -> usize {
+        ((u128::from(probe.front) * self.blocks.len() as u128) >> 64) as usize
     }
 }
 

@@ -148,9 +148,9 @@ impl FrameBuilder {
         self.section(SECTION_COMMIT << 1, [head, &commands.bytes], commands.sum, events)
     }
 
-    /// Adds what remains of events.
-    pub(crate) fn remains(&mut self, remains: &Remains) {
-        self.section(SECTION_REMAINS << 1 | 1, [&remains.encode(), &[]], None, remains.event_count() as u32);
+    /// Adds what remains of events; gives what [`Self::commit`] gives.
+    pub(crate) fn remains(&mut self, remains: &Remains) -> (usize, usize) {
+        self.section(SECTION_REMAINS << 1 | 1, [&remains.encode(), &[]], None, remains.event_count() as u32)
     }
 
     /// Adds a section as it stood in another frame.
@@ -298,6 +298,7 @@ pub(crate) enum Section {
 }
 
 /// The commits of a verified frame of a history.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn commits(frame: &Bytes, lineage: LineageId) -> Result<Vec<PlacedCommit>, FrameFault> {
     Ok(contents(frame, lineage)?.commits)
 }

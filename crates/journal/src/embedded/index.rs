@@ -8,6 +8,7 @@ use std::collections::{HashMap, hash_map::Entry};
 use std::sync::Arc;
 
 use super::record::{FirstSequences, StoredCommit};
+use super::remains::Remains;
 use super::walk::WholeFrame;
 use crate::commit::{Commit, TagQueryItem};
 use crate::cursor::Position;
@@ -214,9 +215,14 @@ impl SegmentIndex {
         for placed in remains {
             let offset = (offset as usize + placed.place) as u32;
             let section = SectionRef { offset, length: placed.length as u32, position: placed.remains.first_position };
-            let commands = placed.remains.commands.iter().zip(0u32..);
-            self.commands.extend(commands.map(|(command, index)| (command.hash, CommandRef { section, index })));
+            self.add_remains(&placed.remains, section);
         }
+    }
+
+    /// Takes in what remains of events: the ids of their commands.
+    pub(crate) fn add_remains(&mut self, remains: &Remains, section: SectionRef) {
+        let commands = remains.commands.iter().zip(0u32..);
+        self.commands.extend(commands.map(|(command, index)| (command.hash, CommandRef { section, index })));
     }
 
     fn add_stored(&mut self, stored: StoredCommit, section: SectionRef) {

@@ -60,6 +60,8 @@ pub const COMPACT_BYTES_A_SECOND: u64 = 64 * 1024 * 1024;
 pub const COMPACT_GAIN_DIVISOR: u64 = 8;
 /// A remains section takes no more events once it has this many bytes: a command that is asked for is read with all of it.
 pub const REMAINS_BYTES_TARGET: usize = 64 * 1024;
+/// Bytes of what remains of events in one piece of an import, at most.
+pub const REMAINS_BYTES_MAX: usize = FRAME_BYTES_TARGET;
 /// Looks at a log that is being written to, before what is not whole counts as damage.
 pub const LIVE_LOOKS_MAX: u32 = 100;
 /// How long a scrub rests between two passes.
@@ -73,6 +75,7 @@ pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = SEGMENT_BYTES_MIN..=SEG
 const _: () = assert!(SEGMENT_BYTES_MAX < u32::MAX as u64, "offsets within a segment fit 32 bits");
 const _: () = assert!(FRAME_BYTES_TARGET as u64 <= SEGMENT_BYTES_MIN);
 const _: () = assert!((FRAME_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
+const _: () = assert!(REMAINS_BYTES_TARGET + REMAINS_BYTES_MAX < FRAME_BYTES_MAX, "what is put together fits a frame");
 const _: () = assert!(SPLIT_BYTES_MIN < FRAME_BYTES_TARGET);
 const _: () = assert!((READ_BYTES as u64).is_multiple_of(PACKED_BLOCK_BYTES), "a read holds whole blocks");
 const _: () = assert!(PACKED_BLOCK_BYTES.is_power_of_two() && PACKED_BLOCK_BYTES_MIN.is_power_of_two());

@@ -88,19 +88,18 @@ use index::CommandHashes;
 use pipeline::Shared;
 use record::{Assigned, CommitPlace, EncodedCommit};
 use registers::RegisterTable;
-use remains::GoneCommand;
 use scrub::Scrub;
 use sequencer::{Answer, Content, Heard, Pending, Sequencer, Start, StoredPlace};
 
 pub use backup::{BackedUp, Backup, BackupDisk, BackupError, Pace, RunningRoot, back_up};
-pub use bulk::BulkWriter;
+pub use bulk::{BulkOptions, BulkWriter, ImportedCommand, ImportedCommit, ImportedPart, Left, LeftBehind, Unfit};
 pub use evidence::{Root, root};
 #[cfg(any(test, feature = "testing"))]
 pub use pipeline::{HeldWrite, Stepper};
 pub use proof::{Proof, WantedEvent, prove};
 pub use read_only::{Commits, ReadOnlyJournal};
 pub use record::{StoredCommand, StoredCommit};
-pub use remains::Remains;
+pub use remains::{GoneCommand, Remains};
 pub use sequencer::PlantedBug;
 pub use survey::{DamagedRange, LogByte};
 pub use verify::{Progress, Verified, verify, verify_against};

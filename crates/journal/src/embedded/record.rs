@@ -248,7 +248,8 @@ pub(crate) fn put_text(bytes: &mut Vec<u8>, text: &str) {
     put_bytes(bytes, text.as_bytes());
 }
 
-const SEQUENCE_MAX: u64 = u64::MAX / 2;
+/// The largest first sequence of a command that a segment holds.
+pub(crate) const SEQUENCE_MAX: u64 = u64::MAX / 2;
 
 /// A commit as it was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

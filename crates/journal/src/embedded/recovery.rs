@@ -18,7 +18,7 @@ use super::seal::SealedIndex;
 use super::sealed::SealedSegment;
 use super::segment::{self, FLAG_COMPACTED, HeaderFault, LogPlace, Segment, SegmentHeader, seal_name, segment_name};
 use super::sequencer::{FullSegment, Next, PlantedBug};
-use super::upkeep::{is_full, seal_segment};
+use super::upkeep::{self, is_full, seal_segment};
 use super::walk::{self, Scanned, Walk};
 use super::{OpenError, OpenReport};
 use crate::cursor::{Lineage, Position};
@@ -145,8 +145,8 @@ impl Found {
         let (segment, index) = (rest[self.active].clone(), Arc::new(std::mem::take(&mut self.index)));
         let ended = FullSegment { segment, index, first_position: self.active_first, end: self.end };
         if let Some(before) = self.full.take() {
-            // Seals stand in the order of the log: the one that there was no room for goes first, or none.
-            self.sealed.push(Arc::new(seal_segment(files, &before, self.planted)?));
+            // Seals stand in the order of the log: the one that there was no room for goes first.
+            self.sealed.push(Arc::new(seal_if_there_is_room(files, &before, self.planted)?));
         }
         match seal_segment(files, &ended, self.planted) {
             Ok(seal) => self.sealed.push(Arc::new(seal)),
@@ -235,24 +235,22 @@ fn refuse_packed(disk: &dyn Disk, rest: &[Segment]) -> Result<(), OpenError> {
 fn take_sealed(files: &Arc<OpenFiles>, segments: &[Segment]) -> (Vec<Arc<SealedSegment>>, LogPlace) {
     let (mut sealed, mut place) = (Vec::new(), LogPlace::BEGINNING);
     for segment in segments {
-        let Ok(index) =
-            SealedIndex::open(files, segment.header.number, Some(segment.header.epoch)).or_else(|_| seal_compacted(files, segment, place))
-        else {
-            break;
-        };
-        let summary = index.summary;
+        let index = SealedIndex::open(files, segment.header.number, Some(segment.header.epoch));
+        let found = index.map(|index| SealedSegment::new(index, Arc::clone(files))).or_else(|_| seal_compacted(files, segment, place));
+        let Ok(found) = found else { break };
+        let summary = *found.summary();
         if summary.first_position != place.position {
             break;
         }
         let position = summary.last_position + 1;
         place = LogPlace { offset: SEGMENT_HEADER_BYTES as u64, chain: summary.chain, position, durable_upto: summary.last_position };
-        sealed.push(Arc::new(SealedSegment::new(index, Arc::clone(files))));
+        sealed.push(Arc::new(found));
     }
     (sealed, place)
 }
 
 /// The seal of a segment that was compacted, when a crash came between the two: all of it is whole, so that it is made at once.
-fn seal_compacted(files: &Arc<OpenFiles>, segment: &Segment, start: LogPlace) -> io::Result<SealedIndex> {
+fn seal_compacted(files: &Arc<OpenFiles>, segment: &Segment, start: LogPlace) -> io::Result<SealedSegment> {
     if segment.header.flags & FLAG_COMPACTED == 0 {
         return Err(io::ErrorKind::InvalidData.into());
     }
@@ -262,8 +260,18 @@ fn seal_compacted(files: &Arc<OpenFiles>, segment: &Segment, start: LogPlace) ->
         return Err(io::ErrorKind::InvalidData.into());
     }
     let full = FullSegment { segment: segment.clone(), index: Arc::new(index), first_position: start.position, end };
-    seal_segment(files, &full, PlantedBug::None)?;
-    SealedIndex::open(files, segment.header.number, Some(segment.header.epoch))
+    seal_if_there_is_room(files, &full, PlantedBug::None)
+}
+
+/// A full disk must not keep a service down: the seal that it has no room for is made by a later start.
+fn seal_if_there_is_room(files: &Arc<OpenFiles>, full: &FullSegment, planted: PlantedBug) -> io::Result<SealedSegment> {
+    match seal_segment(files, full, planted) {
+        Err(error) if is_full(&error) => {
+            drop(files.disk.remove(upkeep::SEAL_TEMPORARY));
+            upkeep::seal_in_memory(files, full)
+        }
+        sealed => sealed,
+    }
 }
 
 /// Removes the seals of segments that the log goes on in: one that could not be read this time would say at the next that its segment ends

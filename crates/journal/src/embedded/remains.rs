@@ -11,10 +11,12 @@
 
 use bytes::Bytes;
 
+use super::limits::REMAINS_BYTES_MAX;
 use super::merkle::Hash;
-use super::record::{StoredCommit, VARINT_BYTES_MAX, put_text, put_varint, take_varint};
+use super::record::{SEQUENCE_MAX, StoredCommit, VARINT_BYTES_MAX, put_text, put_varint, take_varint};
 use crate::cursor::Position;
 use crate::key::KeyHash;
+use crate::limits::NAME_BYTES_MAX;
 use crate::time::Timestamp;
 
 /// Events that are gone, and follow each other.
@@ -28,21 +30,60 @@ pub struct Remains {
 
 /// A command whose record is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GoneCommand {
-    pub(crate) hash: KeyHash,
+pub struct GoneCommand {
+    /// Of its entity and its id.
+    pub hash: KeyHash,
     /// Of the last event of its commit.
-    pub(crate) position: Position,
+    pub position: Position,
     /// The entity's version after it.
-    pub(crate) sequence: u64,
-    pub(crate) event_count: u32,
-    pub(crate) time: Timestamp,
-    pub(crate) name: Box<str>,
+    pub sequence: u64,
+    /// How many events it left.
+    pub event_count: u32,
+    /// Of its commit.
+    pub time: Timestamp,
+    /// What it was.
+    pub name: Box<str>,
 }
 
 impl Remains {
     /// Nothing yet; the first event will have this position.
     pub(crate) fn from(first_position: Position) -> Self {
         Self { first_position, leaves: Vec::new(), commands: Vec::new() }
+    }
+
+    /// What a file says that remains of events, from a position on; `None` when no segment would hold it.
+    #[must_use]
+    pub fn of_file(first_position: Position, leaves: Vec<[u8; 32]>, commands: Vec<GoneCommand>) -> Option<Self> {
+        let remains = Self { first_position, leaves, commands };
+        let last = first_position.checked_add(remains.event_count())?.checked_sub(1)?;
+        let in_order = remains.commands.is_sorted_by_key(|command| command.position);
+        let fits = |command: &GoneCommand| {
+            (first_position..=last).contains(&command.position)
+                && (1..=NAME_BYTES_MAX).contains(&command.name.len())
+                && command.sequence <= SEQUENCE_MAX
+        };
+        let is_bounded = (1..=REMAINS_BYTES_MAX).contains(&remains.bytes()) && !remains.leaves.is_empty();
+        (is_bounded && in_order && remains.commands.iter().all(fits)).then_some(remains)
+    }
+
+    /// The leaves of its events, in order.
+    #[must_use]
+    pub fn leaves(&self) -> &[[u8; 32]] {
+        &self.leaves
+    }
+
+    /// The commands that left them, in order.
+    #[must_use]
+    pub fn commands(&self) -> &[GoneCommand] {
+        &self.commands
+    }
+
+    /// Keeps what is up to a position within it, which must be the last one of a commit; gives what is behind, if anything.
+    pub fn split_off(&mut self, position: Position) -> Option<Self> {
+        let count = (position + 1).saturating_sub(self.first_position).min(self.event_count());
+        let leaves = self.leaves.split_off(count as usize);
+        let commands = self.commands.split_off(self.commands.partition_point(|command| command.position <= position));
+        (!leaves.is_empty()).then_some(Self { first_position: position + 1, leaves, commands })
     }
 
     /// How many events it stands for.
@@ -190,6 +231,35 @@ mod tests {
     fn remains_are_read_as_they_were_written() {
         let bytes = Bytes::from(remains().encode());
         assert_eq!(Remains::decode(&bytes, 41), Some(remains()));
+    }
+
+    #[test]
+    fn remains_of_a_file_are_taken_when_a_segment_would_hold_them() {
+        let Remains { first_position, leaves, commands } = remains();
+        assert_eq!(Remains::of_file(first_position, leaves.clone(), commands.clone()), Some(remains()));
+        let changed = |change: &dyn Fn(&mut Vec<Hash>, &mut Vec<GoneCommand>)| {
+            let (mut leaves, mut commands) = (leaves.clone(), commands.clone());
+            change(&mut leaves, &mut commands);
+            Remains::of_file(first_position, leaves, commands)
+        };
+        assert_eq!(changed(&|leaves, commands| (leaves.clear(), commands.clear()).0), None, "no event");
+        assert_eq!(changed(&|leaves, _| leaves.truncate(2)), None, "a command behind the last event");
+        assert_eq!(changed(&|_, commands| commands.reverse()), None, "commands that go back");
+        assert_eq!(changed(&|_, commands| commands[0].name = "".into()), None, "a command without a name");
+        assert_eq!(changed(&|_, commands| commands[0].sequence = u64::MAX), None, "a sequence that no segment holds");
+        assert_eq!(changed(&|leaves, _| leaves.resize(REMAINS_BYTES_MAX / 32, [0; 32])), None, "more than a section holds");
+        assert_eq!(Remains::of_file(u64::MAX, leaves.clone(), Vec::new()), None, "positions that end");
+    }
+
+    #[test]
+    fn remains_are_split_where_a_commit_ends() {
+        let (mut front, whole) = (remains(), remains());
+        assert_eq!(front.split_off(43), None);
+        assert_eq!(front, whole);
+        let behind = front.split_off(41).expect("two events are behind");
+        assert_eq!((front.event_count(), front.commands.len(), behind.first_position, behind.event_count()), (1, 1, 42, 2));
+        front.append(behind);
+        assert_eq!(front, whole);
     }
 
     #[test]

@@ -228,6 +228,11 @@ impl RootLog {
         Ok(Self { file, bytes: roots.valid_bytes, end: roots.end, aside: None })
     }
 
+    /// How long the log is.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Keeps the next segment's root, which has these leaves.
     ///
     /// # Errors

@@ -169,7 +169,15 @@ impl Scrub {
         state.closing
     }
 
-    fn found(&self, segment: u64, fault: Option<String>) {
+    /// Somebody else met damage: what a pass said of the segment is more exact.
+    pub(super) fn found_too(&self, segment: u64, fault: String) {
+        if !self.lock().damage.contains_key(&segment) {
+            self.found(segment, Some(fault));
+        }
+    }
+
+    /// What is wrong with a segment, or nothing.
+    pub(super) fn found(&self, segment: u64, fault: Option<String>) {
         let mut state = self.lock();
         match fault {
             Some(fault) if state.damage.contains_key(&segment) || state.damage.len() < SCRUB_DAMAGE_MAX => {

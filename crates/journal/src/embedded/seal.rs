@@ -145,13 +145,14 @@ pub(crate) fn encode(summary: &SealSummary, index: &SegmentIndex) -> Vec<u8> {
 }
 
 /// The entries of a map, ordered by their hash.
-fn by_hash<V>(map: &HashMap<KeyHash, V, KeyHashing>) -> Vec<(&KeyHash, &V)> {
-    let mut entries: Vec<_> = map.iter().collect();
-    entries.sort_unstable_by_key(|(hash, _)| **hash);
+fn by_hash<V>(map: &HashMap<KeyHash, V, KeyHashing>) -> Vec<(KeyHash, &V)> {
+    // Hashes by value and compared as numbers: a look into the map's memory for each comparison was most of a seal.
+    let mut entries: Vec<_> = map.iter().map(|(hash, value)| (*hash, value)).collect();
+    entries.sort_unstable_by_key(|(hash, _)| u128::from_be_bytes(hash.0));
     entries
 }
 
-fn put_entities(writer: &mut PageWriter, entities: &[(&KeyHash, &EntityEntry)]) {
+fn put_entities(writer: &mut PageWriter, entities: &[(KeyHash, &EntityEntry)]) {
     let mut first_ref = 0u32;
     for (hash, entry) in entities {
         let count = entry.refs.len() as u32;
@@ -261,7 +262,15 @@ impl SealedIndex {
     /// # Errors
     /// `InvalidData` when it is no seal of that segment and epoch (of any, when nobody knows it); else the disk's.
     pub(crate) fn open(files: &Arc<OpenFiles>, segment: u64, epoch: Option<u64>) -> io::Result<Self> {
-        let file = files.disk.open(&seal_name(segment))?;
+        Self::open_as(files, &seal_name(segment), segment, epoch)
+    }
+
+    /// The same of a seal that is yet to have its name.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_as(files: &Arc<OpenFiles>, name: &str, segment: u64, epoch: Option<u64>) -> io::Result<Self> {
+        let file = files.disk.open(name)?;
         let run = paged::run_length(file.len()?);
         let footer_place = run.checked_sub(FOOTER_BYTES as u64).ok_or_else(|| invalid("the seal is too short"))?;
         let footer = paged::read(&*file, footer_place, FOOTER_BYTES)?;
@@ -281,6 +290,12 @@ impl SealedIndex {
         let filter = paged::read(&*file, filter.place, filter.count as usize)?;
         let filter = Filter::from_bytes(&filter).ok_or_else(|| invalid("the seal has no filter"))?;
         Ok(Self { summary, parts, filter, files: Arc::clone(files), kept: OnceLock::new() })
+    }
+
+    /// What a seal would say that there is no room for, without its rows: who asks for those has them in memory.
+    pub(crate) fn without_rows(files: &Arc<OpenFiles>, summary: SealSummary, index: &SegmentIndex) -> io::Result<Self> {
+        let filter = Filter::from_bytes(&encode_filter(index)).ok_or_else(|| invalid("a filter that was just made is none"))?;
+        Ok(Self { summary, parts: [Part::default(); PARTS], filter, files: Arc::clone(files), kept: OnceLock::new() })
     }
 
     /// False: the segment has nothing of this hash.

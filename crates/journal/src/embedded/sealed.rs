@@ -19,7 +19,7 @@ use crate::read::Head;
 pub(crate) struct SealedSegment {
     index: SealedIndex,
     files: Arc<OpenFiles>,
-    rebuilt: OnceLock<SegmentIndex>,
+    rebuilt: OnceLock<Arc<SegmentIndex>>,
     /// The file as it was, when another has taken its name.
     kept: OnceLock<Segment>,
 }
@@ -54,6 +54,11 @@ impl SealedSegment {
         Self { index, files, rebuilt: OnceLock::new(), kept: OnceLock::new() }
     }
 
+    /// There is no room for its seal: its index answers from memory.
+    pub(crate) fn in_memory(index: SealedIndex, rows: Arc<SegmentIndex>, files: Arc<OpenFiles>) -> Self {
+        Self { rebuilt: OnceLock::from(rows), ..Self::new(index, files) }
+    }
+
     pub(crate) fn summary(&self) -> &SealSummary {
         &self.index.summary
     }
@@ -82,7 +87,10 @@ impl SealedSegment {
 
     /// Another segment is about to take the names of this one and of its seal: whoever still reads this one goes on in its files.
     pub(crate) fn keep_files(&self) -> io::Result<()> {
-        self.index.keep_file()?;
+        // Whose index is in memory asks its seal no more, and may have none.
+        if self.rebuilt.get().is_none() {
+            self.index.keep_file()?;
+        }
         let segment = self.open_anew()?;
         self.kept.get_or_init(|| segment);
         Ok(())
@@ -144,7 +152,7 @@ impl SealedSegment {
         match sealed(&self.index) {
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {
                 let rebuilt = self.rebuild()?;
-                Ok(memory(self.rebuilt.get_or_init(|| rebuilt)))
+                Ok(memory(self.rebuilt.get_or_init(|| Arc::new(rebuilt))))
             }
             answer => answer,
         }

@@ -39,14 +39,15 @@ impl Job {
             }
             Self::Seal(full, planted) => {
                 let sealed = seal_segment(files, &full, planted).map(Arc::new);
-                give_room_back(disk, &sealed, TEMPORARY);
+                give_room_back(disk, &sealed, SEAL_TEMPORARY);
                 Done::Sealed(sealed)
             }
         }
     }
 }
 
-const TEMPORARY: &str = "seal.tmp";
+/// A seal that is being written.
+pub(crate) const SEAL_TEMPORARY: &str = "seal.tmp";
 
 /// What was begun on a disk without room must not keep the rest of it.
 fn give_room_back<T>(disk: &Arc<dyn Disk>, outcome: &io::Result<T>, temporary: &str) {
@@ -58,14 +59,20 @@ fn give_room_back<T>(disk: &Arc<dyn Disk>, outcome: &io::Result<T>, temporary: &
 
 /// Writes a seal: temporary name, sync, rename, directory.
 pub(crate) fn seal_segment(files: &Arc<OpenFiles>, full: &FullSegment, planted: PlantedBug) -> io::Result<SealedSegment> {
-    write_seal(&*files.disk, full, planted, TEMPORARY)?;
-    open_seal(files, &full.segment.header, TEMPORARY)
+    write_seal(&*files.disk, full, planted, SEAL_TEMPORARY)?;
+    open_seal(files, &full.segment.header, SEAL_TEMPORARY)
 }
 
 /// Writes a seal under a temporary name.
 pub(crate) fn write_seal(disk: &dyn Disk, full: &FullSegment, planted: PlantedBug, temporary: &str) -> io::Result<()> {
+    let file = disk.create(temporary)?;
+    file.write_at(&seal::encode(&summary_of(full, planted), &full.index), 0)?;
+    file.sync()
+}
+
+fn summary_of(full: &FullSegment, planted: PlantedBug) -> SealSummary {
     let (first_time, last_time) = full.index.times.unwrap_or((Timestamp::from_micros(i64::MAX), Timestamp::from_micros(i64::MIN)));
-    let summary = SealSummary {
+    SealSummary {
         segment: full.segment.header.number,
         epoch: full.segment.header.epoch,
         end_offset: full.end.offset,
@@ -74,14 +81,17 @@ pub(crate) fn write_seal(disk: &dyn Disk, full: &FullSegment, planted: PlantedBu
         last_position: full.end.position - 1 - u64::from(planted == PlantedBug::SealOffByOne),
         first_time,
         last_time,
-    };
-    let file = disk.create(temporary)?;
-    file.write_at(&seal::encode(&summary, &full.index), 0)?;
-    file.sync()
+    }
+}
+
+/// A full segment for whose seal there is no room: its index stays in memory until the next start makes the seal.
+pub(crate) fn seal_in_memory(files: &Arc<OpenFiles>, full: &FullSegment) -> io::Result<SealedSegment> {
+    let index = SealedIndex::without_rows(files, summary_of(full, PlantedBug::None), &full.index)?;
+    Ok(SealedSegment::in_memory(index, Arc::clone(&full.index), Arc::clone(files)))
 }
 
 /// Gives a seal that was written its name, and opens it.
-pub(crate) fn open_seal(files: &Arc<OpenFiles>, segment: &SegmentHeader, temporary: &str) -> io::Result<SealedSegment> {
+fn open_seal(files: &Arc<OpenFiles>, segment: &SegmentHeader, temporary: &str) -> io::Result<SealedSegment> {
     files.disk.rename(temporary, &seal_name(segment.number))?;
     files.disk.sync_directory()?;
     files.forget_seal(segment.number);

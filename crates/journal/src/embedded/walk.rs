@@ -40,6 +40,15 @@ pub enum Part {
 }
 
 impl Part {
+    /// The position of its first event.
+    #[must_use]
+    pub fn first_position(&self) -> Position {
+        match self {
+            Self::Commit(commit) => commit.first_position,
+            Self::Gone(remains) => remains.first_position(),
+        }
+    }
+
     /// The position of its last event; of a commit without events, the one before.
     #[must_use]
     pub fn last_position(&self) -> Position {

@@ -10,6 +10,8 @@ pub struct Fired {
     pub input_output: u64,
     /// Calls that were refused for lack of room.
     pub no_room: u64,
+    /// Files that were not opened or made for lack of descriptors.
+    pub no_descriptors: u64,
     /// Writes that failed and had come some of their way.
     pub short_writes: u64,
     /// Calls that were under way when the power went.
@@ -35,10 +37,11 @@ pub struct Fired {
 impl Fired {
     /// Each fault with its name, in one order.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, u64); 12] {
+    pub fn named(&self) -> [(&'static str, u64); 13] {
         [
             ("input/output error", self.input_output),
             ("no room", self.no_room),
+            ("no descriptors", self.no_descriptors),
             ("short write", self.short_writes),
             ("power cut in a call", self.cut_off),
             ("torn write", self.torn),

@@ -15,6 +15,8 @@ pub enum DiskFault {
     InputOutput,
     /// There is no room.
     NoSpace,
+    /// The process has too many files open: only what opens or makes one fails.
+    NoDescriptors,
 }
 
 impl DiskFault {
@@ -22,6 +24,7 @@ impl DiskFault {
         match self {
             Self::InputOutput => io::Error::other("simulated input/output error"),
             Self::NoSpace => io::ErrorKind::StorageFull.into(),
+            Self::NoDescriptors => io::Error::from_raw_os_error(libc::EMFILE),
         }
     }
 }
@@ -154,11 +157,16 @@ impl Platter {
 
     /// Counts a call and says what becomes of it.
     fn fate(&mut self) -> Fate {
+        self.fate_of(false)
+    }
+
+    fn fate_of(&mut self, opens: bool) -> Fate {
         self.calls += 1;
+        let hits = |fault: DiskFault| opens || fault != DiskFault::NoDescriptors;
         let fate = match self.faults {
             Faults { power_cut: Some(at), .. } if self.calls >= at => Fate::CutOff,
-            Faults { fail: Some((at, false, fault)), .. } if self.calls == at => Fate::Failed(fault),
-            Faults { fail: Some((at, true, fault)), .. } if self.calls >= at => Fate::Failed(fault),
+            Faults { fail: Some((at, false, fault)), .. } if self.calls == at && hits(fault) => Fate::Failed(fault),
+            Faults { fail: Some((at, true, fault)), .. } if self.calls >= at && hits(fault) => Fate::Failed(fault),
             _ => Fate::Done,
         };
         self.failures += u64::from(fate != Fate::Done);
@@ -167,6 +175,7 @@ impl Platter {
             Fate::CutOff => self.fired.cut_off += 1,
             Fate::Failed(DiskFault::InputOutput) => self.fired.input_output += 1,
             Fate::Failed(DiskFault::NoSpace) => self.fired.no_room += 1,
+            Fate::Failed(DiskFault::NoDescriptors) => self.fired.no_descriptors += 1,
         }
         fate
     }
@@ -207,12 +216,12 @@ impl Platter {
     }
 
     pub(super) fn open(&mut self, name: &str) -> io::Result<usize> {
-        self.check()?;
+        self.fate_of(true).answer(())?;
         self.find(name)
     }
 
     pub(super) fn create(&mut self, name: &str) -> io::Result<usize> {
-        let fate = self.fate();
+        let fate = self.fate_of(true);
         if let Fate::Failed(fault) = fate {
             return Err(fault.error());
         }

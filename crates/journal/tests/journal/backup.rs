@@ -83,14 +83,14 @@ fn check(source: &Source, target: &Arc<SimDisk>) -> Cursor {
     let (_, place) = backup.registers.iter().find(|(name, _)| name == "place").expect("the registers come along");
     let place: Cursor = std::str::from_utf8(place).unwrap().parse().unwrap();
     assert!(place.position() <= backup.head.position(), "a register is ahead: {place:?} of {:?}", backup.head);
-    let wrapped: Arc<dyn Disk> = Arc::new(BackupDisk(dynamic(target)));
+    let wrapped: Arc<dyn Disk> = Arc::new(BackupDisk::open(dynamic(target)).unwrap());
     let verified = verify_against(&wrapped, Some(&backup.root), |_| {}).unwrap();
     assert_eq!((verified.damage, verified.found), (Vec::new(), Some(backup.head)));
     backup.head
 }
 
 fn verified(target: &Arc<SimDisk>) -> Verified {
-    let wrapped: Arc<dyn Disk> = Arc::new(BackupDisk(dynamic(target)));
+    let wrapped: Arc<dyn Disk> = Arc::new(BackupDisk::open(dynamic(target)).unwrap());
     verify_against(&wrapped, None, |_| {}).unwrap()
 }
 

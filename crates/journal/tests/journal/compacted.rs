@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use headwater_journal::embedded::limits::SEGMENT_BYTES;
 use headwater_journal::embedded::{
-    Backup, BulkWriter, EmbeddedJournal, Part, PlantedBug, ReadOnlyJournal, Stepper, WantedEvent, back_up, prove, root, verify_against,
+    Backup, BulkOptions, BulkWriter, EmbeddedJournal, Part, PlantedBug, ReadOnlyJournal, Stepper, WantedEvent, back_up, prove, root,
+    verify_against,
 };
 use headwater_journal::seams::Disk;
 use headwater_journal::sim::{SimDisk, SimRandom};
@@ -20,28 +22,28 @@ use crate::crashes::{Dice, now, open, read_all};
 const ENTITIES: u64 = 7;
 const KINDS: [&str; 2] = ["cart", "account"];
 
-fn dynamic(disk: &Arc<SimDisk>) -> Arc<dyn Disk> {
+pub(crate) fn dynamic(disk: &Arc<SimDisk>) -> Arc<dyn Disk> {
     Arc::clone(disk) as _
 }
 
 /// A journal whose every event a witness knows.
-struct House {
-    disk: Arc<SimDisk>,
+pub(crate) struct House {
+    pub(crate) disk: Arc<SimDisk>,
     dice: Dice,
-    journal: EmbeddedJournal,
-    stepper: Stepper,
+    pub(crate) journal: EmbeddedJournal,
+    pub(crate) stepper: Stepper,
     /// All commits, with the events of each.
     commits: Vec<(Commit, Vec<Arc<Recorded>>)>,
 }
 
 impl House {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let disk = Arc::new(SimDisk::new(seed));
         let (journal, stepper) = open(&disk, Arc::new(SimRandom::new(seed)), PlantedBug::None).unwrap();
         Self { disk, dice: Dice(seed), journal, stepper, commits: Vec::new() }
     }
 
-    fn grow(&mut self, commits: usize) {
+    pub(crate) fn grow(&mut self, commits: usize) {
         for _ in 0..commits {
             let commit = self.commit();
             let answer = self.journal.append(commit.clone());
@@ -94,7 +96,7 @@ impl House {
         }
     }
 
-    fn events(&self) -> impl Iterator<Item = &Arc<Recorded>> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Arc<Recorded>> {
         self.commits.iter().flat_map(|(_, events)| events)
     }
 
@@ -111,13 +113,13 @@ impl House {
     }
 
     /// Compacts with the journal's own thread of work.
-    fn compact(&self, rules: &CompactRules) -> Result<Compacted, ReadError> {
+    pub(crate) fn compact(&self, rules: &CompactRules) -> Result<Compacted, ReadError> {
         let compacting = self.journal.compact(rules.clone());
         self.stepper.scrub();
         now(compacting).unwrap().map(Option::unwrap)
     }
 
-    fn open_again(&mut self, disk: Arc<SimDisk>, random: u64) {
+    pub(crate) fn open_again(&mut self, disk: Arc<SimDisk>, random: u64) {
         let (journal, stepper) = open(&disk, Arc::new(SimRandom::new(random)), PlantedBug::None).unwrap();
         (self.disk, self.journal, self.stepper) = (disk, journal, stepper);
     }
@@ -144,7 +146,7 @@ impl House {
     }
 
     /// Everything that a compacted journal promises; gives how many events are gone.
-    fn check(&self, rules: &[CompactRules]) -> usize {
+    pub(crate) fn check(&self, rules: &[CompactRules]) -> usize {
         let there = read_all(self.journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead)).unwrap();
         let by_position: BTreeMap<Position, &Arc<Recorded>> = there.iter().map(|event| (event.position, event)).collect();
         assert_eq!(by_position.len(), there.len(), "no event comes twice");
@@ -219,7 +221,7 @@ impl House {
     }
 
     /// What reads the files says the same: no damage, and the root of before.
-    fn check_evidence(&self, root: &headwater_journal::embedded::Root) {
+    pub(crate) fn check_evidence(&self, root: &headwater_journal::embedded::Root) {
         let copy = dynamic(&Arc::new(self.disk.crash()));
         let verified = verify_against(&copy, Some(root), |_| {}).unwrap();
         assert_eq!((verified.damage, verified.found), (Vec::new(), root.cursor));
@@ -234,7 +236,7 @@ impl House {
         }
     }
 
-    fn root(&self) -> headwater_journal::embedded::Root {
+    pub(crate) fn root(&self) -> headwater_journal::embedded::Root {
         root(&dynamic(&Arc::new(self.disk.crash())), &mut || {}).unwrap()
     }
 }
@@ -447,12 +449,14 @@ fn a_backup_of_a_compacted_journal_is_restored_as_it_is() {
         let restored = Arc::new(SimDisk::new(seed + 50));
         let parent = backup.journal.lineage().unwrap();
         let fork = backup.head.position();
-        let mut writer = BulkWriter::begin(dynamic(&restored), Arc::new(SimRandom::new(seed + 99)), parent, fork).unwrap();
+        let random = Arc::new(SimRandom::new(seed + 99));
+        let options = BulkOptions { disk: dynamic(&restored), random, parent: (parent.clone(), fork), segment_bytes: SEGMENT_BYTES };
+        let mut writer = BulkWriter::begin(options).unwrap();
         let mut parts = backup.journal.commits(Cursor::BEGINNING);
         while let Some(part) = parts.next_part() {
             let part = part.unwrap();
             assert!(matches!(&part, Part::Commit(_) | Part::Gone(_)));
-            writer.put(&part).unwrap();
+            writer.put(part).unwrap();
         }
         assert_eq!(writer.finish().unwrap(), fork);
         assert_eq!(root(&dynamic(&restored), &mut || {}).unwrap().hash, backup.root.hash);

@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod backup;
+mod backup_kills;
 mod broken;
+mod bulk;
 mod closing;
 mod compacted;
+mod compacted_lacks;
 mod crashes;
 mod damage;
 mod engines;

@@ -28,6 +28,7 @@ use crate::destination::{Ask, Destinations, OutgoingCall};
 use crate::entity::Entities;
 use crate::limits::RUN_MARGIN_DIVISOR;
 use crate::operation::Operations;
+use crate::personal::runs::Waiting;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation, OperationRequest};
 use crate::seams::Tasks;
 use crate::timer::Timers;
@@ -80,14 +81,8 @@ impl Handler for Runner {
         // What the run does ends a little before the run is cut, so that it may still say what became of it.
         let time = policy.run_timeout - policy.run_timeout / RUN_MARGIN_DIVISOR;
         let deadline = self.reach.tasks.elapsed().saturating_add(time);
-        let door = Door {
-            consumer: name,
-            reach: self.reach.clone(),
-            event: Arc::clone(&event),
-            stamp: delivery.event.whose().at,
-            attempt,
-            deadline,
-        };
+        let door =
+            Door { consumer: name, reach: self.reach.clone(), event: Arc::clone(&event), waiting: delivery.event, attempt, deadline };
         let run = self.action.run(delivered(&event), Arc::new(door), attempt);
         Box::pin(async move {
             match run.await {
@@ -120,8 +115,8 @@ struct Door {
     consumer: &'static str,
     reach: Reach,
     event: Arc<Recorded>,
-    /// How many erasures there had been when the event was opened: what the run sends is as old.
-    stamp: u64,
+    /// The event as it waited: it knows whose values the run has been shown, and how old they are. What the run sends is as old.
+    waiting: Waiting,
     attempt: u32,
     /// When the run has no time left, as [`Tasks::elapsed`] tells time.
     deadline: Duration,
@@ -160,6 +155,16 @@ impl ActionDoor for Door {
 }
 
 impl Door {
+    /// What the run is told. Why it fails may quote whoever is in it.
+    fn shown(&self, answer: Result<CommandOutcome, CommandError>) -> Result<Vec<u8>, SendFailure> {
+        match &answer {
+            Ok(outcome) => self.waiting.shows(&outcome.reply),
+            Err(CommandError::Refused(Refusal::Rejected(rejected))) => self.waiting.shows(rejected.data.to_string().as_bytes()),
+            Err(_) => {}
+        }
+        answer.map(|outcome| outcome.reply.to_vec()).map_err(failure)
+    }
+
     /// The same at every run.
     fn id(&self, key: &str) -> String {
         format!("{}\0{}\0{key}", self.consumer, self.event.id)
@@ -169,14 +174,15 @@ impl Door {
         match command.target {
             ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } => self.timer(command).await,
             ActionTarget::Entity { .. } | ActionTarget::Operation { .. } => {
-                self.command(command).await.map(|outcome| outcome.reply.to_vec()).map_err(failure)
+                let answer = self.command(command).await;
+                self.shown(answer)
             }
         }
     }
 
     async fn command(&self, command: SentCommand) -> Result<CommandOutcome, CommandError> {
         let SentCommand { target, body, key } = command;
-        let id = AskedId::Derived(self.id(&key), self.stamp);
+        let id = AskedId::Derived(self.id(&key), self.waiting.whose().at);
         let context = Context { causation_id: Some(self.event.id.to_string().into()), ..(*self.event.context).clone() };
         let tenant = self.event.entity.tenant();
         match target {
@@ -197,11 +203,12 @@ impl Door {
     }
 }
 
-/// What the same command would be told again is refused; the rest may pass.
+/// What the same command would be told again is refused; the rest may pass. One whose reply is gone is done.
 fn failure(error: CommandError) -> SendFailure {
     match error {
         CommandError::Refused(refusal) => SendFailure::Refused(refusal),
-        CommandError::UnknownTarget { .. } | CommandError::Mismatch | CommandError::TooLarge { .. } | CommandError::ReplyGone => {
+        CommandError::ReplyGone => SendFailure::ReplyGone,
+        CommandError::UnknownTarget { .. } | CommandError::Mismatch | CommandError::TooLarge { .. } => {
             SendFailure::Refused(Refusal::Broken { message: error.to_string() })
         }
         other => SendFailure::Failed { message: other.to_string() },

@@ -11,7 +11,7 @@ impl Door {
     /// Under an id that is the same at every run, so that a run that comes again changes nothing: also when the timer has fired meanwhile.
     pub(super) async fn timer(&self, command: SentCommand) -> Result<Vec<u8>, SendFailure> {
         let SentCommand { target, body, key } = command;
-        let (id, timers) = (AskedId::Derived(self.id(&key), self.stamp), &self.reach.timers);
+        let (id, timers) = (AskedId::Derived(self.id(&key), self.waiting.whose().at), &self.reach.timers);
         match target {
             ActionTarget::Timer { name, due, kind, id: entity, command } => {
                 let target = TimerTarget { kind: kind.to_owned(), id: entity, command: command.to_owned(), body: body.into() };

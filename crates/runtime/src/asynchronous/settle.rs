@@ -43,6 +43,8 @@ async fn settle(entities: &Entities, (event, stamp): (&Recorded, u64), accepted:
     let (body, id) = accepted.sent(stamp);
     let settled = match entities.command_under(id, request(event, accepted, body)?).await {
         Ok(outcome) if outcome.recorded => return Ok(()),
+        // Its target remembers it, and no more than that.
+        Err(CommandError::ReplyGone) => return Ok(()),
         Ok(outcome) => Settled::Done { reply: outcome.reply, sequence: outcome.sequence },
         Err(error) => match Refused::of(&error) {
             Some(refused) => Settled::Refused(refused),

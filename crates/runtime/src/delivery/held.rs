@@ -191,7 +191,7 @@ impl HeldKey {
 
     /// Why the last run failed, and whose values it had seen.
     pub(crate) fn last(&self) -> (&str, &Whose) {
-        static NOBODY: Whose = Whose { subjects: Vec::new(), at: 0 };
+        static NOBODY: Whose = Whose { subjects: Vec::new(), at: 0, is_unclear: false };
         (self.cause(), self.failures.last().map_or(&NOBODY, |failed| &failed.whose))
     }
 
@@ -252,6 +252,7 @@ impl From<Stored> for FailedRun {
 /// A cause within its bound, and whose it is. One that may be about many is not kept.
 fn kept(cause: &str, whose: Whose) -> (String, Whose) {
     match whose.subjects.len() {
+        _ if whose.is_unclear => ("(not kept: it may quote somebody, and whom is not known)".to_owned(), Whose::default()),
         0 => (shortened(cause, FAILURE_CAUSE_BYTES_MAX), whose),
         1..=CAUSE_SUBJECTS_MAX => (shortened(&cause.replace(char::is_control, " "), PERSONAL_CAUSE_BYTES_MAX), whose),
         many => (format!("(not kept: it may quote any of {many} subjects)"), Whose::default()),

@@ -84,10 +84,13 @@ impl Found {
 }
 
 /// Why a consumer takes no further events that holds as many keys as it may, and whether a person can do something about them.
-fn full(parked: usize) -> String {
+fn full(parked: usize, misses_keys: bool) -> String {
     let held = HELD_KEYS_MAX.saturating_sub(parked);
-    let remedy =
-        if parked > held { "redrive or discard some" } else { "it goes on once they run again; `destination list` says who is down" };
+    let remedy = match (parked > held, misses_keys) {
+        (true, _) => "redrive or discard some",
+        (false, true) => "keys of the key store are missing (HW0092): it goes on once its newest copy is back",
+        (false, false) => "it goes on once they run again; `destination list` says who is down",
+    };
     format!("it holds {HELD_KEYS_MAX} keys, which is the bound: {parked} are parked, {held} wait for a retry or a destination; {remedy}")
 }
 
@@ -144,7 +147,7 @@ impl Watch {
             ConsumerState::Working | ConsumerState::Stopped => {}
         }
         if status.held + status.parked >= HELD_KEYS_MAX {
-            return full(status.parked);
+            return full(status.parked, self.seams.runs.subjects().is_some_and(|subjects| subjects.misses_keys()));
         }
         if status.under_way == 0 {
             return "the journal gives it nothing, though there is something for it".into();
@@ -235,10 +238,10 @@ mod tests {
     #[test]
     fn who_holds_as_many_keys_as_it_may_is_told_whether_a_person_can_help() {
         assert_eq!(
-            full(HELD_KEYS_MAX),
+            full(HELD_KEYS_MAX, false),
             "it holds 10000 keys, which is the bound: 10000 are parked, 0 wait for a retry or a destination; redrive or discard some"
         );
-        let outage = full(3);
+        let outage = full(3, false);
         assert!(outage.contains("3 are parked, 9997 wait") && !outage.contains("discard"), "{outage}");
     }
 }

@@ -51,7 +51,7 @@ pub(crate) use memory::{Memory, edited_payload};
 pub use orders::{HeldSelection, OrderError, cause_group};
 pub(crate) use orders::{Order, What};
 pub use session::DeliveryError;
-pub(crate) use session::{Orders, next_order};
+pub(crate) use session::{Orders, next_order, readable_place};
 use session::{Session, place_at};
 pub use status::{ConsumerState, ConsumerStatus};
 pub(crate) use status::{Sight, StatusCell};
@@ -374,11 +374,13 @@ async fn obey_without_session(consumer: &Consumer, seams: &Seams, status: &Statu
 }
 
 async fn place_anew(consumer: &Consumer, seams: &Seams, cursor: Cursor, why: &Decision) -> Result<(), DeliveryError> {
-    let mut lease = match Lease::take(&seams.registers, &consumer.name).await? {
-        Some(lease) => lease,
-        None => Lease::create(&seams.registers, &consumer.name, Cursor::BEGINNING).await?,
-    };
-    place_at(consumer, seams, &mut lease, cursor, why).await
+    if let Some(mut lease) = Lease::take(&seams.registers, &consumer.name).await? {
+        return place_at(consumer, seams, &mut lease, cursor, why).await;
+    }
+    // One without a place has none before all that may fail has not: it would begin there by itself.
+    let place = readable_place(seams, cursor).await?;
+    Memory::new(&*seams.journal, &consumer.name).placed(cursor, why).await?;
+    Ok(Lease::create(&seams.registers, &consumer.name, place).await.map(drop)?)
 }
 
 /// Takes the lease and begins; `None` when the consumer's place is lost.

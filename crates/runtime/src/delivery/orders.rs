@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use journal::{Cursor, EntityKey};
+use journal::{Cursor, CursorError, EntityKey, ReadError};
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
 
@@ -66,6 +66,8 @@ pub enum OrderError {
         /// Why.
         cause: String,
     },
+    /// Nobody can read from this place.
+    Place(CursorError),
     /// The engine failed.
     Failed {
         /// Why.
@@ -81,6 +83,7 @@ impl fmt::Display for OrderError {
             Self::OtherEvent { event } => write!(formatter, "the key is held by event {event} by now; look at it and decide again"),
             Self::Running => formatter.write_str("a run of the key is under way; try again"),
             Self::NotWorking { cause } => write!(formatter, "the consumer does not work now ({cause}); try again"),
+            Self::Place(error) => error.fmt(formatter),
             Self::Failed { cause } | Self::Unfit { cause } => formatter.write_str(cause),
         }
     }
@@ -90,7 +93,10 @@ impl std::error::Error for OrderError {}
 
 impl From<DeliveryError> for OrderError {
     fn from(error: DeliveryError) -> Self {
-        Self::Failed { cause: error.to_string() }
+        match error {
+            DeliveryError::Read(ReadError::Cursor(error)) => Self::Place(error),
+            error => Self::Failed { cause: error.to_string() },
+        }
     }
 }
 

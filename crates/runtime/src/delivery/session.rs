@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{
-    BoxFuture, Cursor, CursorError, EntityKey, Events, Position, Read, ReadError, ReadMode, Recorded, RegisterError, Revision, Timestamp,
+    BoxFuture, Cursor, CursorError, EntityKey, Events, Position, Read, ReadError, ReadMode, Recorded, RegisterError, Revision, Selection,
+    Timestamp,
 };
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
@@ -231,8 +232,11 @@ impl Session {
             self.tell_status();
             match self.signal(events, stop).await {
                 Signal::Stop | Signal::Read(None) => return Ok(None),
-                Signal::Order(order) if matches!(order.what, What::Place { .. }) => return Ok(Some(order)),
-                Signal::Order(order) => self.obey(order).await,
+                Signal::Order(order) => {
+                    if let Some(elsewhere) = self.obey(order).await {
+                        return Ok(Some(elsewhere));
+                    }
+                }
                 Signal::Ended(ended) => self.end(ended).await?,
                 Signal::Time => {}
                 Signal::Read(Some(Err(error))) => return Err(error.into()),
@@ -455,18 +459,23 @@ impl Session {
         Ok(())
     }
 
-    /// Carries out what a person has decided, and tells them.
-    async fn obey(&mut self, order: Order) {
+    /// Carries out what a person has decided, and tells them. Gives the order back that sends it elsewhere.
+    async fn obey(&mut self, order: Order) -> Option<Order> {
         let Order { what, answer } = order;
         let done = match what {
             What::Redrive { selection, per_second } => self.redrive(&selection, per_second).await,
             What::Discard { key, event, why } => self.discard(&key, &event, &why).await,
             What::Edit { key, event, payload, why } => self.edit(&key, &event, &payload, &why).await,
             What::Checkpoint => self.write_what_ended().await.map(|()| 0).map_err(OrderError::from),
-            What::Place { .. } => Err(OrderError::NotWorking { cause: "it is going elsewhere".into() }),
+            // Where nobody can read from it does not go: it goes on as if nobody had asked.
+            What::Place { cursor, why } => match readable_place(&self.seams, cursor).await {
+                Ok(cursor) => return Some(Order { what: What::Place { cursor, why }, answer }),
+                Err(error) => Err(error.into()),
+            },
         };
         // Who asked may have gone away.
         let _ = answer.send(done);
+        None
     }
 
     /// Makes keys due, `per_second` of them a second, as if they had never failed.
@@ -620,6 +629,19 @@ pub(crate) async fn next_order(orders: &Orders) -> Order {
     }
 }
 
+/// A place of this history from which on everything is there that retention has kept of it: one in front of what it has let go of would
+/// let its reader stand.
+pub(crate) async fn readable_place(seams: &Seams, cursor: Cursor) -> Result<Cursor, DeliveryError> {
+    // Sealed: the event behind it is none of ours to open.
+    let journal = seams.runs.sealed();
+    let head = journal.head().await?.position();
+    let cursor = journal.lineage().cursor(journal.lineage().resolve(cursor, head, 0).map_err(diverged)?);
+    match journal.read(Selection::All, cursor, ReadMode::ToHead).next().await {
+        Some(Err(ReadError::Cursor(error))) => Err(diverged(error)),
+        _ => Ok(cursor),
+    }
+}
+
 /// Writes a new place, and remembers who wanted it.
 pub(super) async fn place_at(
     consumer: &Consumer,
@@ -628,10 +650,9 @@ pub(super) async fn place_at(
     cursor: Cursor,
     why: &Decision,
 ) -> Result<(), DeliveryError> {
-    let head = seams.journal.head().await?.position();
-    let position = seams.journal.lineage().resolve(cursor, head, 0).map_err(diverged)?;
+    let place = readable_place(seams, cursor).await?;
     Memory::new(&*seams.journal, &consumer.name).placed(cursor, why).await?;
-    Ok(lease.write(Place::at(seams.journal.lineage().cursor(position))).await?)
+    Ok(lease.write(Place::at(place)).await?)
 }
 
 fn is_meant(selection: &HeldSelection, key: &EntityKey, held: &Held) -> bool {

@@ -604,8 +604,11 @@ fn a_lost_place_is_given_again() {
     let register = tasks.block_on(world.journal.get("consumer/watcher")).unwrap().unwrap();
     tasks.block_on(world.journal.delete("consumer/watcher", register.revision)).unwrap();
     let process = world.process(2, &log, always_ok());
-    process.seconds(1);
-    assert_eq!(process.status().state, ConsumerState::Unplaced);
+    let beyond = world.journal.lineage().cursor(1_000);
+    let refused = process.tasks.block_on(process.room.place_at("watcher", beyond, why("too far")));
+    assert!(matches!(refused, Err(OrderError::Place(_))), "{refused:?}");
+    process.seconds(600);
+    assert_eq!((runs_of(&log, "a"), process.status().state), (vec![1], ConsumerState::Unplaced), "it does not begin by itself");
     let head = process.tasks.block_on(world.journal.head()).unwrap();
     process.tasks.block_on(process.room.place_at("watcher", head, why("restored"))).unwrap();
     world.append(&process.tasks, "a");

@@ -1,9 +1,10 @@
 //! The reader of one held key: it tries the failed event again, and goes on with what has waited in the journal behind it.
 //!
 //! It goes no further than the consumer itself has read: what comes later reaches the key through the consumer, once the key
-//! is no longer held. Each run is recorded before it begins.
+//! is no longer held. Each run is recorded before it begins; where the key store misses a key, none does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use journal::{Cursor, EntityKey, Position, ReadError, ReadMode, Recorded, RegisterError, Revision, Selection};
 
@@ -14,6 +15,8 @@ use super::run::run;
 use super::session::DeliveryError;
 use super::{Consumer, Seams};
 use crate::entity::baseline::is_passed_over;
+use crate::limits::{KEY_MISSING_WAIT, KEY_MISSING_WAIT_MAX};
+use crate::personal::KeyMissing;
 use crate::personal::runs::Whose;
 
 /// Where a held key starts, and how far it may go.
@@ -60,6 +63,10 @@ pub(super) async fn work(
             held.go_to(&event, seams.journal.lineage().cursor(event.position));
         }
         let attempt = held.attempts.saturating_add(1);
+        let waiting = seams.runs.waiting(event, edit(consumer, seams, &held).await?);
+        if let Some(missing) = waiting.missing() {
+            return wait_for_key(seams, consumer, registers, (held, revision, goes_on), missing).await;
+        }
         // What runs elsewhere has not begun before somebody comes for it, and cannot end this process.
         let is_here = !consumer.handler.is_elsewhere();
         if is_here {
@@ -68,18 +75,42 @@ pub(super) async fn work(
         if is_here || goes_on {
             revision = registers.put(&key, Some(revision), &held).await?;
         }
-        let event = seams.runs.waiting(event, edit(consumer, seams, &held).await?);
-        if let Err(failure) = run(consumer, seams, Delivery { event: event.clone(), attempt }).await {
+        if let Err(failure) = run(consumer, seams, Delivery { event: waiting.clone(), attempt }).await {
             if failure == Failure::Withdrawn {
                 return Ok(ErrandEnd::Failed { held, revision });
             }
             held.attempts = failure.attempts(attempt);
-            consumer.settle_failure(&mut held, &failure, event.whose(), seams);
+            consumer.settle_failure(&mut held, &failure, waiting.whose(), seams);
             revision = registers.put(&key, Some(revision), &held).await?;
             return Ok(ErrandEnd::Failed { held, revision });
         }
     }
     Ok(ErrandEnd::Drained { held, revision, sequence })
+}
+
+/// The event cannot be opened: its run does not begin. The register says so once, and after a restart it is looked at at once; the longer the
+/// key is held, the longer it is left alone.
+async fn wait_for_key(
+    seams: &Seams,
+    consumer: &Consumer,
+    registers: &HeldRegisters,
+    (mut held, mut revision, goes_on): (HeldKey, Revision, bool),
+    missing: KeyMissing,
+) -> Result<ErrandEnd, DeliveryError> {
+    let wait = patience(held.since_micros, seams.clock.now().as_micros());
+    let failure = Failure::Later { cause: missing.to_string(), wait };
+    let is_news = goes_on || held.cause() != failure.cause();
+    consumer.settle_failure(&mut held, &failure, Whose::default(), seams);
+    if is_news {
+        revision = registers.put(&held.key()?, Some(revision), &held).await?;
+    }
+    Ok(ErrandEnd::Failed { held, revision })
+}
+
+/// As long as it has waited already: each wait doubles that.
+fn patience(since_micros: i64, now_micros: i64) -> Duration {
+    let waited = now_micros.saturating_sub(since_micros).max(0).unsigned_abs();
+    Duration::from_micros(waited).clamp(KEY_MISSING_WAIT, KEY_MISSING_WAIT_MAX)
 }
 
 /// What remembers the payload that a person has put beside the event's own.
@@ -121,5 +152,17 @@ impl From<RegisterError> for DeliveryError {
 impl From<ReadError> for DeliveryError {
     fn from(error: ReadError) -> Self {
         Self::Read(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_a_key_is_missing_the_longer_it_is_left_alone() {
+        for (waited, wait) in [(-5, 30), (0, 30), (30, 30), (60, 60), (120, 120), (599, 599), (86_400, 600)] {
+            assert_eq!(patience(7_000_000, 7_000_000 + waited * 1_000_000), Duration::from_secs(wait), "after {waited} s");
+        }
     }
 }

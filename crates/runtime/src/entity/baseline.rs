@@ -6,7 +6,8 @@
 //!
 //! A baseline is an event like any other: it is decided under the slot's lock, expects the head that it stands for, and takes the next
 //! sequence. Its command id follows from the sequence before it, so that two who write the same one write one. Nothing else happens by
-//! it: the state before and after is the same.
+//! it: the state before and after is the same. Personal values in it are as old as the state at least: one that an erasure overtakes on its
+//! way is kept as erased.
 //!
 //! The state in it outlives the code that wrote it. [`Baseline::of`] and `Kind::rebase` are what a load makes of it; `replay` says when.
 
@@ -23,7 +24,6 @@ use super::Entities;
 use super::live::Taken;
 use super::slot::{Slot, State};
 use crate::flight::Flight;
-use crate::isolation::state_of;
 use crate::limits::{BASELINE_BYTES_MAX, DECIDE_ATTEMPTS_MAX};
 use crate::request::StateError;
 
@@ -110,8 +110,7 @@ impl Entities {
         if !live.is_there() {
             return Ok(Step::Done(Rebased::Absent));
         }
-        let state =
-            state_of(live.entity()).map_err(|unreadable| StateError::Unreadable { message: format!("{}: {unreadable}", slot.key) })?;
+        let state = live.kept_state().map_err(|unreadable| StateError::Unreadable { message: format!("{}: {unreadable}", slot.key) })?;
         let payload = payload(slot.kind.state_build(), &state);
         if payload.len() > BASELINE_BYTES_MAX {
             return Ok(Step::Done(Rebased::TooLarge));

@@ -31,7 +31,7 @@ impl Entities {
     }
 
     /// Decides under the slot's lock, and hands an accepted command to the journal under it.
-    fn decide(&self, slot: &Slot, asked: &Asked, expect: Expectation) -> Step {
+    pub(super) fn decide(&self, slot: &Slot, asked: &Asked, expect: Expectation) -> Step {
         let mut state = slot.lock();
         let Some(live) = state.live() else { return Step::Cold };
         if let Some(taken) = live.on_its_way(asked) {

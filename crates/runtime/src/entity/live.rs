@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use component::hosted::{LiveEntity, Refusal};
+use component::hosted::{LiveEntity, Refusal, Unreadable};
 use journal::{CommandId, Committed, Cursor, EventData, Expect, Fingerprint, Timestamp};
 
 use super::replay::Replay;
@@ -12,6 +12,7 @@ use super::snapshots::Draft;
 use crate::asked::Asked;
 use crate::flight::Flight;
 use crate::isolation::state_of;
+use crate::personal::runs::aged_state;
 use crate::request::Expectation;
 
 /// What is known of the entity's last durable event.
@@ -43,6 +44,8 @@ pub(crate) struct Stale;
 pub(crate) struct Live {
     /// Taken out only while an operation decides under the slot's lock.
     entity: Option<Box<dyn LiveEntity>>,
+    /// How many erasures had begun before it was read: what it is made of is not younger.
+    at: u64,
     sequence: u64,
     deleted: bool,
     durable: Durable,
@@ -56,9 +59,11 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(replay: Replay, cursor: Option<Cursor>) -> Self {
+    /// What was replayed, when so many erasures had begun before.
+    pub(crate) fn new(replay: Replay, cursor: Option<Cursor>, at: u64) -> Self {
         Self {
             entity: Some(replay.entity),
+            at,
             sequence: replay.sequence,
             deleted: replay.deleted,
             durable: Durable { time: replay.time, cursor },
@@ -88,6 +93,15 @@ impl Live {
 
     pub(crate) fn entity(&mut self) -> &mut dyn LiveEntity {
         self.entity.as_deref_mut().expect("an operation gives the state back before it lets go of the lock")
+    }
+
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The state for who keeps it.
+    pub(crate) fn kept_state(&mut self) -> Result<Vec<u8>, Unreadable> {
+        state_of(self.entity()).map(|state| aged_state(state, self.at))
     }
 
     /// Takes the state out, for an operation that holds the lock until it gives it back.
@@ -147,7 +161,7 @@ impl Live {
         if self.sequence < self.snapshot_sequence.saturating_add(every_events) || self.draft.is_some() {
             return;
         }
-        if let Ok(state) = state_of(self.entity()) {
+        if let Ok(state) = self.kept_state() {
             self.draft = Some((Draft { sequence: self.sequence, time: self.durable.time, state }, Arc::clone(flight)));
             self.snapshot_sequence = self.sequence;
         }

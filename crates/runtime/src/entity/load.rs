@@ -10,6 +10,7 @@ use super::replay::Replay;
 use super::slot::Slot;
 use super::snapshots::Draft;
 use crate::isolation::state_of;
+use crate::personal::runs::aged_state;
 use crate::request::StateError;
 
 impl Entities {
@@ -25,12 +26,11 @@ impl Entities {
                 // Either way it has ended: what it left, if anything, is in the journal now.
                 let _ended = flight.landed().await.is_ok();
             }
-            let erasures = self.mint.begun_erasures();
             let live = self.load(slot).await?;
-            let weight = slot.install(live);
+            let (at, weight) = (live.at(), slot.install(live));
             self.cache.weigh(slot, weight);
             // An erasure that began meanwhile may have forgotten all states before this one was there.
-            if self.mint.begun_erasures() == erasures {
+            if self.mint.begun_erasures() == at {
                 return Ok(());
             }
             slot.lock().reset();
@@ -38,19 +38,20 @@ impl Entities {
     }
 
     async fn load(&self, slot: &Slot) -> Result<Live, StateError> {
+        let at = self.mint.begun_erasures();
         // The head is linearizable, which the end of a read is not promised to be.
-        let Some(head) = self.journal.entity_head(&slot.key).await? else { return Ok(Live::new(Replay::fresh(&slot.kind)?, None)) };
+        let Some(head) = self.journal.entity_head(&slot.key).await? else { return Ok(Live::new(Replay::fresh(&slot.kind)?, None, at)) };
         let cursor = Some(self.journal.lineage().cursor(head.position));
         if head.deleted {
             let mut replay = Replay::fresh(&slot.kind)?;
             (replay.sequence, replay.time, replay.deleted, replay.snapshot_sequence) = (head.sequence, head.time, true, head.sequence);
-            return Ok(Live::new(replay, cursor));
+            return Ok(Live::new(replay, cursor, at));
         }
         let mut replay = self.newest(slot, &head)?;
         replay.run(&self.journal, (&slot.kind, &slot.key), head.sequence, None).await?;
         replay.is_known(&slot.key)?;
-        self.keep_long_replay(slot, &mut replay);
-        Ok(Live::new(replay, cursor))
+        self.keep_long_replay(slot, &mut replay, at);
+        Ok(Live::new(replay, cursor, at))
     }
 
     /// The newest state below the head that needs no replay.
@@ -64,12 +65,13 @@ impl Entities {
     }
 
     /// Keeps a snapshot of a state that took many events to build, so that the next load is short.
-    fn keep_long_replay(&self, slot: &Slot, replay: &mut Replay) {
+    fn keep_long_replay(&self, slot: &Slot, replay: &mut Replay, at: u64) {
         let Some(snapshots) = &self.snapshots else { return };
         if replay.sequence - replay.snapshot_sequence < self.limits.snapshot_every_events {
             return;
         }
         if let Ok(state) = state_of(&*replay.entity) {
+            let state = aged_state(state, at);
             snapshots.put(&slot.key, slot.kind.state_build(), Draft { sequence: replay.sequence, time: replay.time, state });
             replay.snapshot_sequence = replay.sequence;
         }

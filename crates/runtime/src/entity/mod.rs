@@ -21,6 +21,8 @@ mod read;
 pub(crate) mod replay;
 pub(crate) mod slot;
 pub(crate) mod snapshots;
+#[cfg(test)]
+pub(crate) mod tests;
 mod travel;
 
 use std::collections::HashMap;

@@ -26,6 +26,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use journal::CommandId;
 use journal::seams::{Disk, DiskFile, DiskLock, Random};
@@ -109,8 +110,8 @@ pub(super) struct Keys {
     places: HashMap<u64, Option<u64>>,
     /// The keys of each subject that are there; the last one seals.
     live: HashMap<SubjectHash, Vec<u64>>,
-    /// Erasures that this process has seen, and the last one of each subject.
-    erasures: u64,
+    /// Erasures that this process has seen, and the last one of each subject. It grows under the lock on all of this.
+    erasures: Arc<AtomicU64>,
     erased: HashMap<SubjectHash, u64>,
     /// The latest time of a record or an erasure: a later one is always later.
     latest: i64,
@@ -155,7 +156,7 @@ impl Keys {
             records: 0,
             places: HashMap::new(),
             live: HashMap::new(),
-            erasures: 0,
+            erasures: Arc::default(),
             erased: HashMap::new(),
             latest: 0,
             notes: Vec::new(),
@@ -210,12 +211,12 @@ impl Keys {
     }
 
     pub(super) fn erasures(&self) -> u64 {
-        self.erasures
+        self.erasures.load(SeqCst)
     }
 
-    /// Whether this process has ended keys of the subject.
-    pub(super) fn was_erased(&self, subject: SubjectHash) -> bool {
-        self.erased.contains_key(&subject)
+    /// The count of erasures, for who must not wait.
+    pub(super) fn begun(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.erasures)
     }
 
     /// The key that seals for a subject, made when there is none; `None` for a value that is older than the subject's erasure.
@@ -293,8 +294,9 @@ impl Keys {
     /// Ends these keys of a subject, and those that are not later than `upto`; gives how many were there. From its beginning on, nothing
     /// that was read before is sealed any more. When it fails, they are still there, and it is to be done again.
     pub(super) fn destroy(&mut self, subject: SubjectHash, ids: &[u64], upto: i64) -> Result<usize, KeyStoreError> {
-        self.erasures += 1;
-        self.erased.insert(subject, self.erasures);
+        // First of all: a state that is read from here on waits for the lock, and one that was read before is told by this.
+        let count = self.erasures.fetch_add(1, SeqCst) + 1;
+        self.erased.insert(subject, count);
         self.latest = self.latest.max(upto);
         let mut ends = ids.to_vec();
         for id in self.of(subject) {

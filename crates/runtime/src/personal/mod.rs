@@ -46,6 +46,8 @@ use keys::{Keys, Now, Opening, SubjectHash};
 /// How a mark and what is sealed begin.
 const MARK: &str = "{\"$personal\":";
 const SEALED_TEXT: &str = "{\"$sealed\":";
+/// How the error of a key begins that is not there.
+const KEY_MISSING: &str = "HW0092: the key store";
 /// What is wrong with a value that was made of nobody's.
 pub(crate) const NOBODY: &str =
     "has no subject: make it of another one with `Personal::map`, or say `#[personal(subject = \"..\")]` where it stands";
@@ -123,6 +125,8 @@ impl fmt::Display for SealError {
 /// The subjects of a service: seals and opens what is theirs.
 pub(crate) struct Subjects {
     keys: Mutex<Keys>,
+    /// Erasures that have begun, counted by the keys while they are locked: who asks does not wait for their syncs.
+    begun: Arc<AtomicU64>,
     random: Arc<dyn Random>,
     clock: Arc<dyn Clock>,
     notices: Notices,
@@ -144,10 +148,7 @@ pub(crate) struct KeyMissing {
 impl fmt::Display for KeyMissing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, store } = self;
-        write!(
-            formatter,
-            "HW0092: the key store {store:016x} does not have the key {key:016x}, so it is an older copy of itself or damaged; "
-        )?;
+        write!(formatter, "{KEY_MISSING} {store:016x} does not have the key {key:016x}, so it is an older copy of itself or damaged; ")?;
         write!(formatter, "bring its newest copy back, or start once with `--keys-lost {store:016x}` when there is none any more")
     }
 }
@@ -156,6 +157,11 @@ impl From<KeyMissing> for ReadError {
     fn from(missing: KeyMissing) -> Self {
         Self::Unavailable { cause: missing.to_string() }
     }
+}
+
+/// Whether a read failed over a key that is not there: that is about what was read, and not about the journal.
+pub(crate) fn is_key_missing(error: &ReadError) -> bool {
+    matches!(error, ReadError::Unavailable { cause } if cause.starts_with(KEY_MISSING))
 }
 
 impl Subjects {
@@ -171,6 +177,7 @@ impl Subjects {
             notices(note);
         }
         Ok(Self {
+            begun: keys.begun(),
             keys: Mutex::new(keys),
             random,
             clock,
@@ -195,9 +202,10 @@ impl Subjects {
         self.settled.load(SeqCst)
     }
 
-    /// How many have begun: from then on what is opened is without their subjects.
+    /// How many have begun: what is opened from then on is without their subjects. It counts before any key ends, so that who has seen
+    /// one gone, or waits for one that is just going, knows of it.
     pub(crate) fn begun_erasures(&self) -> u64 {
-        self.keys().erasures()
+        self.begun.load(SeqCst)
     }
 
     /// Every state that was read before is forgotten. One erasure after the other is seen through.
@@ -243,17 +251,11 @@ impl Subjects {
     /// Whose a value is. One that says nothing is the entity's that it stands in; the platform's own entities are nobody.
     fn subject_of(&self, place: &Place<'_>, mark: &Marked<'_>) -> Result<String, SealError> {
         let entity = place.entity();
-        let subject = match mark.subject.as_deref() {
-            Some(subject) => return Ok(subject.to_owned()),
-            None if entity.kind().starts_with('$') => return Err(SealError::Invalid(NOBODY.to_owned())),
-            None => format!("{}/{}", entity.kind(), entity.id()),
-        };
-        // Nobody knows how old a value is that a state has made of others.
-        let is_erased = || self.keys().was_erased(SubjectHash::of(entity.tenant(), &subject));
-        if matches!(place, Place::Snapshot(_)) && mark.at.is_none() && is_erased() {
-            return Err(SealError::Invalid("is as old as its state, which nobody knows".to_owned()));
+        match mark.subject.as_deref() {
+            Some(subject) => Ok(subject.to_owned()),
+            None if entity.kind().starts_with('$') => Err(SealError::Invalid(NOBODY.to_owned())),
+            None => Ok(format!("{}/{}", entity.kind(), entity.id())),
         }
-        Ok(subject)
     }
 
     /// The text with what is sealed in it opened; `None` when there is nothing.
@@ -290,9 +292,14 @@ impl Subjects {
             (Some(inner), _) if inner == b"null" => inner,
             (Some(inner), Form::Plain) => inner,
             (None, Form::Plain) => value.get().as_bytes().to_vec(),
-            (Some(inner), Form::Marked) => marked(&subject, erasures, &String::from_utf8_lossy(&inner)),
-            (None, Form::Marked) => marked(&subject, erasures, value.get()),
+            (Some(inner), Form::Marked) => marked(&*subject, erasures, &String::from_utf8_lossy(&inner)),
+            (None, Form::Marked) => marked(&*subject, erasures, value.get()),
         }))
+    }
+
+    /// Whether a key was not there when somebody read.
+    pub(crate) fn misses_keys(&self) -> bool {
+        self.misses_keys.load(SeqCst)
     }
 
     /// The operator is told once; whoever reads is told each time.
@@ -305,8 +312,8 @@ impl Subjects {
     }
 }
 
-fn marked(subject: &str, erasures: u64, value: &str) -> Vec<u8> {
-    let subject = Json::from(subject);
+fn marked<'a>(subject: impl Into<Option<&'a str>>, erasures: u64, value: &str) -> Vec<u8> {
+    let subject = Json::from(subject.into());
     format!("{{\"$personal\":{{\"subject\":{subject},\"at\":{erasures},\"value\":{value}}}}}").into_bytes()
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Consumers read the journal as it lies on the disk, and each run opens its own event. So a run that begins after an erasure sees
 //! nothing of the subject. Of those that are under way at that moment
-//! - nothing is kept: what a run records, and what is remembered of its failure, is as old as its beginning ([`Whose`]), and what is
-//!   older than its subject's erasure is sealed as `null`;
+//! - nothing is kept: what a run records, and what is remembered of its failure, is as old as its beginning and as the oldest of what it
+//!   was shown since ([`Whose`]), and what is older than its subject's erasure is sealed as `null`;
 //! - nothing is sent either, once the erasure is answered: it waits until they have ended ([`Runs::passed`]).
 //!
 //! A key that is not there fails its run, and nobody else's.
@@ -11,7 +11,7 @@
 //! What it is not: a hand that reaches out of the process. What a client has pulled, and who was called, has it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use component::hosted::personal_mark::replace_marks;
 use journal::{Journal, Recorded};
@@ -20,18 +20,24 @@ use tokio::sync::watch;
 use super::{Form, KeyMissing, NOBODY, Place, Subjects, marked};
 use crate::delivery::edited_payload;
 
-/// Whose personal values somebody has seen, and how many erasures there had been by then.
+/// Whose personal values somebody has seen, and how many erasures there had been when the oldest of them was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Whose {
     /// The subjects, each once, in the order in which they were met.
     pub(crate) subjects: Vec<String>,
     pub(crate) at: u64,
+    /// There was one that does not say whose it is.
+    pub(crate) is_unclear: bool,
 }
 
 impl Whose {
+    fn nobody(at: u64) -> Self {
+        Self { subjects: Vec::new(), at, is_unclear: false }
+    }
+
     /// Those of a text with marks.
     pub(crate) fn of_marks(json: &[u8], at: u64) -> Self {
-        let mut whose = Self { subjects: Vec::new(), at };
+        let mut whose = Self::nobody(at);
         whose.reveal(json);
         whose
     }
@@ -42,9 +48,11 @@ impl Whose {
             json,
             || (),
             |mark| {
-                if let Some(subject) = mark.subject {
-                    self.add(&subject);
+                match mark.subject {
+                    Some(subject) => self.add(&subject),
+                    None => self.is_unclear = true,
                 }
+                self.at = mark.at.map_or(self.at, |at| at.min(self.at));
                 Ok(mark.value.get().as_bytes().to_vec())
             },
         );
@@ -69,6 +77,12 @@ pub(crate) fn aged(json: &[u8], stamp: u64) -> Result<Option<Vec<u8>>, &'static 
             Ok(marked(subject, mark.at.unwrap_or(stamp), mark.value.get()))
         },
     )
+}
+
+/// A state as it may be kept: a value in it that does not say how old it is was made of what the state was, and is as old as the state.
+pub(crate) fn aged_state(state: Vec<u8>, at: u64) -> Vec<u8> {
+    let aged = replace_marks(&state, || (), |mark| Ok(marked(mark.subject.as_deref(), mark.at.unwrap_or(at), mark.value.get())));
+    aged.ok().flatten().unwrap_or(state)
 }
 
 /// The journal as runs get it. See the module.
@@ -147,7 +161,7 @@ impl Runs {
         Waiting { event, edit, runs: Arc::clone(self), whose: Arc::default() }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
+    fn lock(&self) -> MutexGuard<'_, Generations> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -159,7 +173,8 @@ pub(crate) struct Waiting {
     /// What remembers the payload that a person has put beside its own.
     edit: Option<Arc<Recorded>>,
     runs: Arc<Runs>,
-    whose: Arc<OnceLock<Whose>>,
+    /// `None` before it was opened.
+    whose: Arc<Mutex<Option<Whose>>>,
 }
 
 impl fmt::Debug for Waiting {
@@ -174,14 +189,19 @@ impl Waiting {
         &self.event
     }
 
-    /// The event as the run sees it, as of now.
+    /// The event as the run sees it, as of now. Of an edited one it is what a person has put beside it.
     pub(crate) fn open(&self) -> Result<Arc<Recorded>, KeyMissing> {
-        let mut whose = Whose { subjects: Vec::new(), at: self.runs.stamp() };
+        let mut whose = Whose::nobody(self.runs.stamp());
         let payload = self.payload(&mut whose)?;
         // Opened again it has fewer subjects, if anything: the first ones count.
-        let _ = self.whose.set(whose);
+        self.lock().get_or_insert(whose);
         Ok(payload
             .map_or_else(|| Arc::clone(&self.event), |payload| Arc::new(Recorded { payload: payload.into(), ..(*self.event).clone() })))
+    }
+
+    /// The key that the store misses, when the event cannot be opened.
+    pub(crate) fn missing(&self) -> Option<KeyMissing> {
+        self.marked(self.edit.as_ref().unwrap_or(&self.event)).err()
     }
 
     fn payload(&self, whose: &mut Whose) -> Result<Option<Vec<u8>>, KeyMissing> {
@@ -197,8 +217,19 @@ impl Waiting {
         self.runs.subjects.as_ref().map_or(Ok(None), opened)
     }
 
+    /// The run has got this besides its event: a reply, or why there is none. It may quote whoever is in it from now on.
+    pub(crate) fn shows(&self, json: &[u8]) {
+        if let Some(whose) = &mut *self.lock() {
+            whose.reveal(json);
+        }
+    }
+
     /// Whose values the run has seen; nobody's before it has opened them.
     pub(crate) fn whose(&self) -> Whose {
-        self.whose.get().cloned().unwrap_or_default()
+        self.lock().clone().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Whose>> {
+        self.whose.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -171,6 +171,18 @@ fn what_was_read_before_an_erasure_is_not_sealed_again_and_what_comes_after_it_i
 }
 
 #[test]
+fn who_asks_how_many_erasures_have_begun_waits_for_no_sync() {
+    let subjects = Machine::new(4).open();
+    sealed(&subjects, "c1", 0);
+    destroy(&subjects, "c1");
+    // Somebody seals with a new key, or ends one, and the disk takes its time: whoever waited would wait for ever.
+    let _syncing = subjects.keys();
+    assert_eq!((subjects.begun_erasures(), subjects.erasures()), (1, 0));
+    subjects.saw_through();
+    assert_eq!(subjects.erasures(), 1);
+}
+
+#[test]
 fn a_disk_that_fails_seals_nothing_with_a_new_key_and_says_so() {
     let machine = Machine::new(5);
     let subjects = machine.open();

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tokio::sync::watch;
 
-use crate::delivery::{Consumer, ConsumerState, ConsumerStatus, DeliveryError, DeliveryRoom, RetryPolicy, Start};
+use crate::delivery::{Consumer, ConsumerState, ConsumerStatus, DeliveryError, DeliveryRoom, RetryPolicy, Start, readable_place};
 use crate::limits::{CLIENT_CONSUMERS_MAX, PULLS_WAITING_MAX};
 pub use desk::PulledDelivery;
 use desk::{AtDesk, Desk, Word};
@@ -260,7 +260,7 @@ impl PullConsumers {
         if self.lock().len() >= CLIENT_CONSUMERS_MAX {
             return Err(ConsumerError::TooMany { limit: CLIENT_CONSUMERS_MAX });
         }
-        let place = place(delivery, start).await.map_err(ConsumerError::Read)?;
+        let place = place(delivery, start).await?;
         // In this order: what the journal knows of has had a place.
         delivery.replace(name, Some(place)).await?;
         delivery.set_up(name, Some(json), context).await?;
@@ -352,17 +352,15 @@ fn selection(reads: &ConsumerReads) -> Selection {
 }
 
 /// The place that a start means now.
-async fn place(delivery: &DeliveryRoom, start: &ConsumerStart) -> Result<Cursor, ReadError> {
+async fn place(delivery: &DeliveryRoom, start: &ConsumerStart) -> Result<Cursor, DeliveryError> {
     let journal = &delivery.seams().journal;
     match start {
         ConsumerStart::First => Ok(Cursor::BEGINNING),
-        ConsumerStart::Now => journal.head().await,
-        ConsumerStart::Time(micros) => journal.cursor_at(Timestamp::from_micros(*micros)).await,
+        ConsumerStart::Now => Ok(journal.head().await?),
+        ConsumerStart::Time(micros) => Ok(journal.cursor_at(Timestamp::from_micros(*micros)).await?),
         ConsumerStart::Cursor(text) => {
             let cursor: Cursor = text.parse().map_err(ReadError::Cursor)?;
-            let head = journal.head().await?.position();
-            let position = journal.lineage().resolve(cursor, head, 0).map_err(ReadError::Cursor)?;
-            Ok(journal.lineage().cursor(position))
+            readable_place(delivery.seams(), cursor).await
         }
     }
 }

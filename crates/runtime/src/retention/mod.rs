@@ -15,6 +15,8 @@ mod pass;
 pub(crate) mod pins;
 mod place;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -151,7 +153,7 @@ impl Retention {
 
     async fn run(&self, pins: &Pins) {
         let (mut asked, mut stop) = (self.asked.subscribe(), self.stop.subscribe());
-        let mut wait = self.first_wait();
+        let (mut wait, mut retry) = (self.first_wait(), RETENTION_RETRY);
         loop {
             tokio::select! {
                 biased;
@@ -168,11 +170,12 @@ impl Retention {
                 ended = self.pass(pins) => ended,
             };
             self.tell(|status| status.running = false);
-            wait = match ended {
-                Ok(()) => self.around.every,
+            (wait, retry) = match ended {
+                Ok(()) => (self.around.every, RETENTION_RETRY),
+                // What fails again and again is tried less and less often: a try may read the whole log.
                 Err(cause) => {
                     self.failed(cause);
-                    RETENTION_RETRY
+                    (retry, (retry * 2).min(self.around.every.max(RETENTION_RETRY)))
                 }
             };
         }

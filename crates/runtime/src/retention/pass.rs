@@ -12,6 +12,7 @@ use super::{Pins, Retention};
 use crate::entity::baseline::Rebased;
 use crate::entity::kind::Kind;
 use crate::limits::{RETENTION_PAUSE, RETENTION_PLACE_KEYS, RETENTION_STEP_KEYS};
+use crate::personal::is_key_missing;
 use crate::request::StateError;
 
 /// A pass under way, and its register.
@@ -112,7 +113,7 @@ impl Retention {
             }
             Ok(Rebased::Absent) => return Ok(()),
             Ok(Rebased::TooLarge) => self.tell(|status| status.too_large += 1),
-            Err(StateError::Read(error)) if !matches!(error, ReadError::Damaged { .. }) => return Err(format!("{key}: {error}")),
+            Err(StateError::Read(error)) if is_about_all(&error) => return Err(format!("{key}: {error}")),
             Err(_) => self.tell(|status| status.unreadable += 1),
         }
         // The old baseline would stand for events that this component still can read, and it cannot read the baseline as they are.
@@ -193,6 +194,11 @@ impl Retention {
             status.compacted = compacted;
         });
     }
+}
+
+/// Whether what keeps one entity from being read keeps others, too. Damage and a missing key are about what was read.
+fn is_about_all(error: &ReadError) -> bool {
+    !matches!(error, ReadError::Damaged { .. }) && !is_key_missing(error)
 }
 
 /// What a type keeps, in a pass that began then.

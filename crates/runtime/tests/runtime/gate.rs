@@ -23,6 +23,8 @@ pub(crate) struct Gate {
     pub(crate) appends: AtomicUsize,
     /// The first sequences of the reads of an entity.
     reads: Mutex<Vec<u64>>,
+    /// The types whose entities were listed.
+    listings: Mutex<Vec<String>>,
     held_lookup: Mutex<Option<oneshot::Receiver<()>>>,
     held_head: Mutex<Option<oneshot::Receiver<()>>>,
     pub(crate) capabilities: Mutex<Option<Capabilities>>,
@@ -36,6 +38,7 @@ impl Gate {
             queue: Mutex::default(),
             appends: AtomicUsize::new(0),
             reads: Mutex::default(),
+            listings: Mutex::default(),
             held_lookup: Mutex::default(),
             held_head: Mutex::default(),
             capabilities: Mutex::default(),
@@ -106,6 +109,11 @@ impl Gate {
     pub(crate) fn take_reads(&self) -> Vec<u64> {
         std::mem::take(&mut self.reads.lock().unwrap())
     }
+
+    /// How often the entities of a type were listed.
+    pub(crate) fn listings(&self, kind: &str) -> usize {
+        self.listings.lock().unwrap().iter().filter(|listed| *listed == kind).count()
+    }
 }
 
 impl Journal for Gate {
@@ -151,6 +159,7 @@ impl Journal for Gate {
     }
 
     fn entities(&self, kind: &EntityType, after: Option<EntityKey>) -> Keys {
+        self.listings.lock().unwrap().push(kind.to_string());
         self.inner.entities(kind, after)
     }
 

@@ -14,6 +14,7 @@ mod asynchronous;
 mod bounds;
 mod cache;
 mod embedded;
+mod erasure;
 mod failures;
 mod idempotence;
 mod live;

@@ -112,7 +112,16 @@ struct Manifest {
     root: String,
     taken_us: i64,
     registers: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log: Option<LogFiles>,
     checksum: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LogFiles {
+    full: u64,
+    tail: Option<String>,
+    roots_bytes: u64,
 }
 
 /// The same words with the checksum that belongs to them.

@@ -10,7 +10,7 @@ use super::load;
 use super::look::{self, Follower};
 use super::mix::Damage;
 use super::run::Run;
-use crate::crashes::{Answer, poll};
+use crate::crashes::{Answer, now, poll};
 
 /// A write that the harness holds, as a slow disk would.
 struct Held {
@@ -52,13 +52,15 @@ impl<'a> Life<'a> {
     }
 
     fn one_step(&mut self, run: &mut Run) -> Result<(), String> {
-        let mut rest = run.dice.roll(run.mix.work.iter().sum());
+        let compacts = run.mix.compaction.as_ref().map_or(0, |compaction| compaction.weight);
+        let mut rest = run.dice.roll(run.mix.work.iter().sum::<u64>() + compacts);
         let kind = run.mix.work.iter().position(|weight| {
             let here = rest < *weight;
             rest = rest.saturating_sub(*weight);
             here
         });
-        match kind.expect("a roll below the sum falls somewhere") {
+        let Some(kind) = kind else { return self.compact(run) };
+        match kind {
             0 => self.append(run),
             1 => {
                 let split = run.dice.one_in(2);
@@ -148,6 +150,48 @@ impl<'a> Life<'a> {
         let status = self.journal.scrub_status().expect("the engine has a scrub");
         run.marks.add("segment packed", status.packed.0.saturating_sub(before));
         run.marks.add("segment not packed", u64::from(status.not_packed.is_some()));
+    }
+
+    /// A compaction, with a pass of the scrub behind it, and faults that are aimed at it; then a look at what it has dropped.
+    fn compact(&mut self, run: &mut Run) -> Result<(), String> {
+        self.hear(run)?;
+        let rules = load::rules(&mut run.dice, &run.witness);
+        run.witness.lets_go(&rules);
+        let compacting = self.journal.compact(rules);
+        run.aim_at_compaction();
+        self.scrub(run);
+        run.disk.fail_call(u64::MAX, false);
+        match now(compacting)? {
+            Ok(done) => {
+                let done = done.unwrap_or_default();
+                run.marks.count("compaction");
+                run.marks.add("segment compacted", done.rewritten);
+                run.marks.add("event dropped", done.events);
+                run.marks.add("damage passed by in a compaction", done.damaged);
+                run.marks.add("compacted under live readers", u64::from(done.rewritten > 0 && !self.followers.is_empty()));
+            }
+            Err(_) if run.may_refuse() || run.witness.poisoned || self.journal.poisoned().is_some() => {
+                run.marks.count("compaction refused")
+            }
+            Err(error) => return Err(format!("a compaction: {error}")),
+        }
+        self.hear(run)?;
+        if run.power_is_off() || run.witness.poisoned {
+            return Ok(());
+        }
+        match super::run::read(self.journal) {
+            Ok(there) => {
+                run.witness.complete(&there, run.witness.log.len() as u64)?;
+                if self.followers.len() < 6 && run.witness.gone.count() > 0 {
+                    // Mostly in front of the first event that is there.
+                    let from = run.dice.index(run.witness.log.len().min(12) + 1);
+                    self.followers.push(Follower::new(self.journal, &run.witness, headwater_journal::Selection::All, from));
+                }
+                Ok(())
+            }
+            Err(_) if run.may_refuse() => Ok(()),
+            Err(problem) => Err(problem),
+        }
     }
 
     fn read(&mut self, run: &mut Run) -> Result<(), String> {

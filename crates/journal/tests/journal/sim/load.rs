@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_journal::{
-    CommandId, CommandRecord, Commit, ContentType, Context, EntityKey, EventData, EventFlags, Expect, Fence, Fingerprint, Selection, Tag,
-    TagCondition, TagQuery, TagQueryItem,
+    BASELINE, CommandId, CommandRecord, Commit, CompactRules, ContentType, Context, EntityKey, EntityType, EventData, EventFlags, Expect,
+    Fence, Fingerprint, KeepRule, Selection, Tag, TagCondition, TagQuery, TagQueryItem, Timestamp,
 };
 
 use super::mix::Mix;
@@ -40,6 +40,11 @@ pub(super) fn commit(dice: &mut Dice, mix: &Mix, witness: &Witness) -> Commit {
         return commit;
     }
     let number = witness.attempts.len() as u64;
+    if let Some(compaction) = &mix.compaction
+        && dice.one_in(compaction.baselines)
+    {
+        return Commit { commands: vec![baseline(dice, mix, number)], ..Commit::default() };
+    }
     let count = if happens(dice, mix.many) { 2 + dice.roll(3) } else { 1 };
     let mut commands: Vec<CommandRecord> = (0..count).map(|index| command(dice, mix, number, index)).collect();
     if commands.len() > 1 && dice.one_in(3) {
@@ -57,6 +62,30 @@ pub(super) fn commit(dice: &mut Dice, mix: &Mix, witness: &Witness) -> Commit {
         commit.fence = Some(Fence { register, epoch });
     }
     commit
+}
+
+/// One event that holds what its entity is.
+fn baseline(dice: &mut Dice, mix: &Mix, number: u64) -> CommandRecord {
+    let mut command = command(dice, mix, number, 0);
+    command.events.truncate(1);
+    (command.events[0].name, command.events[0].tags) = (BASELINE.into(), Vec::new());
+    command
+}
+
+/// What may go, now.
+pub(super) fn rules(dice: &mut Dice, witness: &Witness) -> CompactRules {
+    let head = witness.log.len() as u64;
+    let rule = |dice: &mut Dice, kind: &str| KeepRule {
+        kind: EntityType::new(kind).expect("a type"),
+        since: match witness.log.get(dice.index(witness.log.len() * 4 + 1)) {
+            Some(event) => event.time,
+            None => Timestamp::from_micros(i64::MAX),
+        },
+        last: [0, 0, 0, 3][dice.index(4)],
+    };
+    let kinds: &[&str] = [&KINDS[..], &KINDS[..], &KINDS[..1]][dice.index(3)];
+    let upto = if dice.one_in(3) { dice.roll(head + 1) } else { head };
+    CompactRules { upto, kinds: kinds.iter().map(|kind| rule(dice, kind)).collect() }
 }
 
 /// A new commit without any condition.
@@ -83,7 +112,13 @@ fn command(dice: &mut Dice, mix: &Mix, number: u64, index: u64) -> CommandRecord
     let size = if happens(dice, mix.large) { 6_000 } else { dice.roll(400) } as usize;
     let deletes = dice.one_in(12);
     let count = 1 + dice.roll(3);
-    let events = (0..count).map(|nth| event(dice, format!("{number}.{index}.{nth}:"), size, deletes && nth + 1 == count)).collect();
+    let mut events: Vec<EventData> =
+        (0..count).map(|nth| event(dice, format!("{number}.{index}.{nth}:"), size, deletes && nth + 1 == count)).collect();
+    if let Some(compaction) = &mix.compaction
+        && !dice.one_in(compaction.tags)
+    {
+        events.iter_mut().for_each(|event| event.tags.clear());
+    }
     let text = |text: String| Some(Arc::from(text));
     CommandRecord {
         entity: entity(dice, mix),

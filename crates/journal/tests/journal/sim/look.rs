@@ -1,83 +1,63 @@
 //! Looking: whatever a reader asks, it gets what the witness knows.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use headwater_journal::embedded::EmbeddedJournal;
-use headwater_journal::{Cursor, EntityKey, EntityType, Events, Journal, Read, ReadError, ReadMode, Recorded, Selection, Timestamp};
+use headwater_journal::{Cursor, CursorError, EntityKey, EntityType, Events, Journal, Read, ReadError, ReadMode, Selection, Timestamp};
 
+use super::gone::Seen;
 use super::load;
 use super::marks::Marks;
 use super::mix::Mix;
-use super::witness::{Fate, Signs, Witness, brief};
+use super::witness::{Fate, Signs, Witness};
 use crate::crashes::{Dice, now, poll};
 
 /// A reader that follows the journal.
 pub(super) struct Follower {
-    selection: Selection,
     events: Events,
-    /// It has come to here in the witness's log.
-    seen: usize,
+    /// How far it has come in the witness's log.
+    seen: Seen,
+    /// It was given nothing yet.
+    begins: bool,
 }
 
 impl Follower {
     pub(super) fn new(journal: &EmbeddedJournal, witness: &Witness, selection: Selection, seen: usize) -> Self {
         let events = journal.read(selection.clone(), witness.cursor(seen as u64), ReadMode::Live);
-        Self { selection, events, seen }
+        Self { events, seen: Seen::new(selection, seen), begins: true }
     }
 
     /// Takes all there is: every event that it wants, in order, up to the last one that was acknowledged. False: its read has ended.
     pub(super) fn follow(&mut self, witness: &Witness, signs: &Signs, marks: &mut Marks) -> Result<bool, String> {
+        let before = self.seen.passed_by;
+        let goes_on = self.follow_on(witness, signs, marks).map_err(|problem| format!("a live reader: {problem}"))?;
+        marks.add("gone event passed by", self.seen.passed_by - before);
+        Ok(goes_on)
+    }
+
+    fn follow_on(&mut self, witness: &Witness, signs: &Signs, marks: &mut Marks) -> Result<bool, String> {
         loop {
             let item = poll(&mut Box::pin(self.events.next()));
+            let begins = std::mem::take(&mut self.begins);
             match item {
                 None => {
-                    self.caught_up(witness)?;
+                    self.seen.is_at_the_end(witness)?;
                     marks.count("live reader caught up");
                     return Ok(true);
                 }
-                Some(Some(Ok(Read::Event(event)))) => self.take(witness, &event)?,
-                Some(Some(Ok(Read::Progress(cursor)))) => self.pass(witness, cursor.position() as usize)?,
+                Some(Some(Ok(Read::Event(event)))) => self.seen.take(witness, &event)?,
+                Some(Some(Ok(Read::Progress(cursor)))) => self.seen.pass(witness, cursor.position() as usize)?,
+                Some(Some(Err(ReadError::Cursor(CursorError::Gone { first }))))
+                    if begins && witness.is_before_what_is_there(self.seen.upto as u64, first) =>
+                {
+                    marks.count("cursor before what is there");
+                    return Ok(false);
+                }
                 Some(None) | Some(Some(Err(ReadError::Unavailable { .. }))) if witness.poisoned => return Ok(false),
                 Some(Some(Err(_))) if signs.failures() || signs.spoiled() => return Ok(false),
-                Some(Some(Err(error))) => return Err(format!("a live reader of {:?}: {error}", self.selection)),
-                Some(None) => return Err(format!("a live reader of {:?} ended", self.selection)),
+                Some(Some(Err(error))) => return Err(format!("{:?}: {error}", self.seen.selection)),
+                Some(None) => return Err(format!("{:?} ended", self.seen.selection)),
             }
-        }
-    }
-
-    fn next_wanted(&self, witness: &Witness) -> Option<usize> {
-        (self.seen..witness.log.len()).find(|at| self.selection.matches(&witness.log[*at]))
-    }
-
-    fn take(&mut self, witness: &Witness, event: &Arc<Recorded>) -> Result<(), String> {
-        match self.next_wanted(witness) {
-            Some(at) if witness.log[at] == *event => {
-                self.seen = at + 1;
-                Ok(())
-            }
-            Some(at) => {
-                Err(format!("a live reader of {:?} was given {} and position {} comes first", self.selection, brief(event), at + 1))
-            }
-            None => Err(format!("a live reader of {:?} was given {}, which nobody was told of", self.selection, brief(event))),
-        }
-    }
-
-    fn pass(&mut self, witness: &Witness, upto: usize) -> Result<(), String> {
-        match self.next_wanted(witness) {
-            Some(at) if at < upto => Err(format!("a live reader of {:?} passed position {} by", self.selection, at + 1)),
-            _ if upto > witness.log.len() => Err(format!("a live reader was told of position {upto}, which nobody else was")),
-            _ => {
-                self.seen = self.seen.max(upto);
-                Ok(())
-            }
-        }
-    }
-
-    fn caught_up(&self, witness: &Witness) -> Result<(), String> {
-        match self.next_wanted(witness) {
-            Some(at) => Err(format!("a live reader of {:?} waits, and position {} is there", self.selection, at + 1)),
-            None => Ok(()),
         }
     }
 }
@@ -125,27 +105,14 @@ pub(super) enum Problem {
 
 fn selection(journal: &EmbeddedJournal, witness: &Witness, selection: &Selection) -> Result<(), Problem> {
     let mut events = journal.read(selection.clone(), Cursor::BEGINNING, ReadMode::ToHead);
-    let mut wanted = witness.log.iter().filter(|event| selection.matches(event));
+    let mut seen = Seen::new(selection.clone(), 0);
     loop {
         match now(events.next()).map_err(Problem::Wrong)? {
-            Some(Ok(Read::Event(event))) => match wanted.next() {
-                Some(expected) if *expected == event => {}
-                expected => {
-                    return Err(Problem::Wrong(format!(
-                        "{selection:?} gave {}, and {:?} comes next",
-                        brief(&event),
-                        expected.map(|event| brief(event))
-                    )));
-                }
-            },
+            Some(Ok(Read::Event(event))) => seen.take(witness, &event).map_err(Problem::Wrong)?,
             Some(Ok(Read::Progress(_))) => {}
             Some(Err(error)) => return Err(Problem::Failed(format!("{selection:?}: {error}"))),
-            None => break,
+            None => return seen.is_at_the_end(witness).map_err(|problem| Problem::Wrong(format!("it ended: {problem}"))),
         }
-    }
-    match wanted.next() {
-        Some(missing) => Err(Problem::Wrong(format!("{selection:?} ended before position {}", missing.position))),
-        None => Ok(()),
     }
 }
 
@@ -173,7 +140,7 @@ fn command(journal: &EmbeddedJournal, witness: &Witness, dice: &mut Dice) -> Res
     match poll(&mut journal.find_command(&command.entity, command.id)) {
         None => Err(Problem::Wrong(format!("command {} is being waited for, and no commit with it is under way", command.id))),
         Some(Err(error)) => Err(Problem::Failed(format!("command {}: {error}", command.id))),
-        Some(Ok(found)) if found.as_ref() == witness.command(&command.entity, command.id) => Ok(()),
+        Some(Ok(found)) if witness.knows(witness.command(&command.entity, command.id), found.as_ref()) => Ok(()),
         Some(Ok(found)) => {
             let expected = witness.command(&command.entity, command.id);
             Err(Problem::Wrong(format!("command {} of commit {place} is {found:?}, and {expected:?} was acknowledged", command.id)))
@@ -202,10 +169,16 @@ fn time(journal: &EmbeddedJournal, witness: &Witness, dice: &mut Dice) -> Result
     }
     let around = witness.log[dice.index(witness.log.len())].time;
     let time = Timestamp::from_micros(around.as_micros() + dice.roll(3) as i64 - 1);
-    let expected = witness.log.iter().position(|event| event.time >= time).unwrap_or(witness.log.len()) as u64;
-    match now(journal.cursor_at(time)).map_err(Problem::Wrong)? {
-        Err(error) => Err(Problem::Failed(format!("cursor at {time}: {error}"))),
-        Ok(cursor) if cursor.position() == expected => Ok(()),
-        Ok(cursor) => Err(Problem::Wrong(format!("the cursor at {time} is {}, not {expected}", cursor.position()))),
+    let cursor = match now(journal.cursor_at(time)).map_err(Problem::Wrong)? {
+        Err(error) => return Err(Problem::Failed(format!("cursor at {time}: {error}"))),
+        Ok(cursor) => cursor.position() as usize,
+    };
+    // What is gone has no time: a cursor anywhere among it is as good.
+    let there = |at: &usize| !witness.is_gone(*at as u64 + 1);
+    let expected = (0..witness.log.len()).find(|at| there(at) && witness.log[*at].time >= time).unwrap_or(witness.log.len());
+    let between = cursor.min(expected)..cursor.max(expected).min(witness.log.len());
+    match cursor <= witness.log.len() && !between.clone().any(|at| there(&at)) || !witness.gone.is_settled() {
+        true => Ok(()),
+        false => Err(Problem::Wrong(format!("the cursor at {time} is {cursor}, not {expected}"))),
     }
 }

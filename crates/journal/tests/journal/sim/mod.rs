@@ -1,12 +1,13 @@
 //! The simulator: the embedded engine in one thread, a disk with every fault, and a witness that shares no code with it.
 //!
 //! A seed picks a mix of work and of faults and lives several lives of one directory: appends of many shapes with conditions, expectations
-//! and fences, commands that are sent again, registers, live and finite reads, upkeep; writes that are held, torn, reordered; power that
+//! and fences, commands that are sent again, registers, live and finite reads, upkeep, scrubs that pack, compaction behind baselines; writes that are held, torn, reordered; power that
 //! goes in any call; errors once and for good; a disk without room; and drives that lose, misdirect, rot and lie. After each life the
 //! whole journal is compared with what the witness knows, and after the last one it must get on.
 //!
 //! `HEADWATER_SIM_SEEDS` sets how many seeds run, `HEADWATER_SIM_SEED` the first one: what failed is run again by its seed alone.
 
+mod gone;
 mod images;
 mod life;
 mod load;

@@ -56,7 +56,7 @@ pub(super) enum Opened {
 impl Run {
     pub(super) fn new(seed: u64, planted: PlantedBug) -> Self {
         let mut dice = Dice(seed.wrapping_mul(0x5851_f42d_4c95_7f2d));
-        let mix = Mix::of(&mut dice);
+        let mix = Mix::of_seed(seed, &mut dice);
         Self {
             planted,
             dice,
@@ -90,7 +90,8 @@ impl Run {
     fn ended(mut self) -> Ended {
         let fired = self.disk.fired();
         self.marks.take(&fired);
-        let trace = self.disk.trace() ^ self.witness.log.len() as u64 ^ self.marks.of("acknowledged") << 32;
+        let trace =
+            self.disk.trace() ^ self.witness.log.len() as u64 ^ self.marks.of("acknowledged") << 32 ^ self.witness.gone.count() << 16;
         Ended { marks: self.marks, operations: self.operations, trace }
     }
 
@@ -215,6 +216,34 @@ impl Run {
         }
     }
 
+    /// A fault that hits one of the calls of a compaction.
+    pub(super) fn aim_at_compaction(&mut self) {
+        if !self.mix.compaction.as_ref().is_some_and(|compaction| compaction.faults) || !self.dice.one_in(2) {
+            return;
+        }
+        let calls = 1 << (2 + self.dice.roll(8));
+        let next = self.disk.calls() + 1 + self.dice.roll(calls);
+        let sticky = self.dice.one_in(2);
+        match self.dice.roll(4) {
+            0 if self.mix.errors => self.disk.fail_call_with(next, sticky, DiskFault::InputOutput),
+            1 if self.mix.power_cuts => self.disk.cut_power_at(next),
+            2 => {
+                self.disk.fail_call_with(next, sticky, DiskFault::NoDescriptors);
+                self.room_lacked = true;
+            }
+            3 if self.mix.no_room => {
+                self.disk.fail_call_with(next, sticky, DiskFault::NoSpace);
+                self.room_lacked = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// A fault that was asked for may be why something was not done.
+    pub(super) fn may_refuse(&self) -> bool {
+        self.disk_failed() || self.is_spoiled() || self.room_lacked
+    }
+
     /// A bit flips in a file, or a block of it cannot be read.
     pub(super) fn spoil_at_rest(&mut self, damage: Damage) {
         let Ok(names) = self.disk.list("") else { return };
@@ -291,6 +320,7 @@ impl Run {
                 there.len()
             ));
         }
+        let there = self.witness.complete(&there, there.last().map_or(0, |event| event.position))?;
         self.witness.meet(&there, self.in_doubt, &mut self.marks)?;
         self.witness.registry.meet(&journal, false, &mut self.marks)?;
         match look::everything(&journal, &self.witness, &mut self.dice, &self.mix) {

@@ -28,6 +28,9 @@ pub(super) fn meet(run: &mut Run, journal: EmbeddedJournal, stepper: Stepper, ev
         run.marks.count("damage met by a reader");
         return Ok(Opened::Ended);
     }
+    let Ok(head) = now(journal.head())? else { return Ok(Opened::Ended) };
+    run.witness.doubt_what_is_gone();
+    let events = run.witness.complete(&events, head.position())?;
     let (there, known) = (events.len(), run.witness.log.len());
     if there < known {
         let first_lost = there as u64 + 1;
@@ -38,8 +41,17 @@ pub(super) fn meet(run: &mut Run, journal: EmbeddedJournal, stepper: Stepper, ev
         run.witness.cut(there);
     } else {
         run.marks.count("damage without harm");
+        // Events that were gone may be there again, with all that was known of their commands.
+        run.witness.cut(known);
     }
-    run.witness.meet(&events, true, &mut run.marks)?;
+    if run.witness.lost_baseline().is_some() {
+        run.marks.count("baseline lost to the drive");
+        return Ok(Opened::Ended);
+    }
+    match run.signs().lied() {
+        true => run.witness.meet_on_a_drive_that_lies(&events, &mut run.marks)?,
+        false => run.witness.meet(&events, true, &mut run.marks)?,
+    }
     run.witness.registry.meet(&journal, true, &mut run.marks)?;
     match look::everything(&journal, &run.witness, &mut run.dice, &run.mix) {
         Err(Problem::Wrong(problem)) => Err(problem),

@@ -11,6 +11,7 @@ use headwater_journal::{
     Expect, FoundCommand, Head, LineageId, Recorded, Timestamp,
 };
 
+use super::gone::Gone;
 use super::marks::Marks;
 use super::registry::Registry;
 
@@ -28,6 +29,8 @@ pub(super) enum Fate {
 pub(super) struct Attempt {
     pub(super) commit: Commit,
     pub(super) fate: Fate,
+    /// Nobody was told of it, and a start did not find it.
+    unheard: bool,
     /// How often registers had changed by then.
     registers: u64,
 }
@@ -55,14 +58,19 @@ pub(super) struct Signs {
 impl Signs {
     /// A call of the disk has failed in this life; a lack of room is no failure.
     pub(super) fn failures(&self) -> bool {
-        let of = |fired: &Fired| fired.input_output + fired.cut_off + fired.unreadable;
+        let of = |fired: &Fired| fired.input_output + fired.cut_off + fired.unreadable + fired.no_descriptors;
         of(&self.disk.fired()) > of(&self.before)
     }
 
     /// Something that was durable is not as it was, or may not be durable.
     pub(super) fn spoiled(&self) -> bool {
+        self.lied() || self.disk.fired().rotten_bits > 0
+    }
+
+    /// The drive has confirmed what it has not done, or not there.
+    pub(super) fn lied(&self) -> bool {
         let fired = self.disk.fired();
-        let times = [fired.lost_writes, fired.misdirected_writes, fired.lied_writes, fired.lied_syncs, fired.rotten_bits];
+        let times = [fired.lost_writes, fired.misdirected_writes, fired.lied_writes, fired.lied_syncs];
         times.iter().any(|times| *times > 0)
     }
 }
@@ -75,6 +83,9 @@ pub(super) struct Witness {
     pub(super) log: Vec<Arc<Recorded>>,
     pub(super) heads: BTreeMap<EntityKey, Head>,
     commands: HashMap<(EntityKey, CommandId), FoundCommand>,
+    /// The attempt that became each commit of the log.
+    commits: HashMap<CommitId, usize>,
+    pub(super) gone: Gone,
     pub(super) registry: Registry,
     /// The journal has said that it takes no more.
     pub(super) poisoned: bool,
@@ -88,6 +99,8 @@ impl Witness {
             log: Vec::new(),
             heads: BTreeMap::new(),
             commands: HashMap::new(),
+            commits: HashMap::new(),
+            gone: Gone::default(),
             registry: Registry::default(),
             poisoned: false,
         }
@@ -99,7 +112,7 @@ impl Witness {
 
     /// Takes note of a commit that is sent now.
     pub(super) fn send(&mut self, commit: Commit) -> usize {
-        self.attempts.push(Attempt { commit, fate: Fate::Open, registers: self.registry.changes });
+        self.attempts.push(Attempt { commit, fate: Fate::Open, unheard: false, registers: self.registry.changes });
         self.attempts.len() - 1
     }
 
@@ -192,15 +205,36 @@ impl Witness {
         match (refusal, error) {
             (Refusal::Fenced, AppendError::Fenced { .. }) | (Refusal::Condition, AppendError::ConditionFailed { .. }) => true,
             (Refusal::Mismatch(index), AppendError::Mismatch { index: told, .. }) => index == told,
+            // It was decided when the fingerprint was there.
+            (Refusal::Duplicate(index), AppendError::Mismatch { index: told, .. }) => {
+                index == told && self.knew(number, &self.attempts[number].commit.commands[*index]).is_some()
+            }
+            // Nobody knows whether the fingerprint is still there.
+            (Refusal::Mismatch(index), AppendError::Duplicate { index: told, .. }) => {
+                index == told && self.is_in_doubt(self.first(number, *index))
+            }
             (Refusal::Conflict(entity), AppendError::Conflict { entity: told, head }) => {
                 entity == told && self.heads.get(entity) == head.as_ref()
             }
             (Refusal::Duplicate(index), AppendError::Duplicate { index: told, first }) => {
-                let command = &self.attempts[number].commit.commands[*index];
-                index == told && self.command(&command.entity, command.id) == Some(&**first)
+                let knew = self.knew(number, &self.attempts[number].commit.commands[*index]);
+                index == told && (knew == Some(&**first) || self.knows(self.first(number, *index), Some(&**first)))
             }
             _ => false,
         }
+    }
+
+    /// What is known of a command of an attempt, from before.
+    fn first(&self, number: usize, index: usize) -> Option<&FoundCommand> {
+        let command = &self.attempts[number].commit.commands[index];
+        self.command(&command.entity, command.id)
+    }
+
+    /// The records of all commands of a commit.
+    pub(super) fn records_of(&mut self, commit: CommitId) -> impl Iterator<Item = (&(EntityKey, CommandId), &mut FoundCommand)> {
+        let commands = &self.attempts[self.commits[&commit]].commit.commands;
+        let keys: Vec<_> = commands.iter().map(|command| (command.entity.clone(), command.id)).collect();
+        self.commands.iter_mut().filter(move |(key, _)| keys.contains(key))
     }
 
     fn accept(&mut self, number: usize, committed: &Committed, firsts: &[u64]) -> Result<(), String> {
@@ -238,6 +272,7 @@ impl Witness {
             self.commands.insert((command.entity.clone(), command.id), found(command, sequence, cursor, time));
         }
         self.attempts[number].fate = Fate::There;
+        self.commits.insert(id, number);
         Ok(())
     }
 
@@ -248,6 +283,27 @@ impl Witness {
 
     /// Compares the log as it was found with what must be there and what may be, and learns which of the latter is.
     pub(super) fn meet(&mut self, events: &[Arc<Recorded>], in_doubt: bool, marks: &mut Marks) -> Result<(), String> {
+        self.meet_what_is_known(events, in_doubt, marks)?;
+        self.meet_no_stranger(events)
+    }
+
+    /// The same on a drive that confirms what it does not do: the zeros over a torn tail may be lost with the rest, so that a tail that a
+    /// start did not find is there at a later one. It is one that nobody was told of, and follows the log as it did.
+    pub(super) fn meet_on_a_drive_that_lies(&mut self, events: &[Arc<Recorded>], marks: &mut Marks) -> Result<(), String> {
+        self.meet_what_is_known(events, true, marks)?;
+        while let Some(next) = events.get(self.log.len()) {
+            let is_next = |attempt: &Attempt| attempt.unheard && attempt.commit.commands[0].events[0].payload == next.payload;
+            let Some(number) = self.attempts.iter().position(is_next) else { break };
+            self.attempts[number].unheard = false;
+            self.settle(number, events, true, marks)?;
+            if self.attempts[number].fate == Fate::There {
+                marks.count("unacknowledged tail back on a drive that lies");
+            }
+        }
+        self.meet_no_stranger(events)
+    }
+
+    fn meet_what_is_known(&mut self, events: &[Arc<Recorded>], in_doubt: bool, marks: &mut Marks) -> Result<(), String> {
         let known = self.log.len();
         if let Some(at) = (0..known).find(|at| events.get(*at) != Some(&self.log[*at])) {
             let found = events.get(at).map_or("nothing".to_owned(), |event| brief(event));
@@ -256,8 +312,13 @@ impl Witness {
         for number in 0..self.attempts.len() {
             if self.attempts[number].fate == Fate::Open {
                 self.settle(number, events, in_doubt, marks)?;
+                self.attempts[number].unheard = self.attempts[number].fate == Fate::Gone;
             }
         }
+        Ok(())
+    }
+
+    fn meet_no_stranger(&self, events: &[Arc<Recorded>]) -> Result<(), String> {
         match events.get(self.log.len()) {
             Some(stranger) => Err(format!("position {} is of no commit that could be there: {}", stranger.position, brief(stranger))),
             None => Ok(()),
@@ -294,7 +355,7 @@ impl Witness {
     pub(super) fn cut(&mut self, length: usize) {
         let mut by_payload: HashMap<Bytes, usize> = HashMap::new();
         for (number, attempt) in self.attempts.iter_mut().enumerate().filter(|(_, attempt)| attempt.fate == Fate::There) {
-            attempt.fate = Fate::Gone;
+            (attempt.fate, attempt.unheard) = (Fate::Gone, false);
             by_payload.insert(
                 attempt.commit.commands.iter().flat_map(|command| &command.events).next().expect("an event").payload.clone(),
                 number,
@@ -304,11 +365,13 @@ impl Witness {
         self.log.clear();
         self.heads.clear();
         self.commands.clear();
+        self.commits.clear();
         for first in kept {
             let number = by_payload[&first.payload];
             let firsts = self.sequences(&self.attempts[number].commit);
             self.apply(number, &firsts, first.id.commit, first.time).expect("it was there before");
         }
+        self.cut_what_is_gone(length as u64);
     }
 }
 

@@ -200,3 +200,34 @@ fn a_key_of_the_store_that_is_missing_holds_the_keys_that_need_it_and_no_other_u
     assert!(seen(&saw).contains(&"new [\"Ann\"]".to_owned()));
     assert_eq!(process.tasks.block_on(process.room.held("watcher")).unwrap().len(), 0);
 }
+
+#[test]
+fn keys_that_wait_for_missing_ones_are_written_once_however_long_they_wait() {
+    let mut sealing = Sealing::new();
+    let older = sealing.disk.crash();
+    let (_gate, _, handler) = gated(false, None);
+    let process = sealing.process(1, handler);
+    for key in ["a", "a", "b", "c"] {
+        sealing.append(&process, key, &["customer/new"]);
+    }
+    process.die();
+    sealing.reopen(older);
+    let written = |process: &Process| -> Vec<_> {
+        let held = process.tasks.block_on(sealing.world.journal.list("held/")).unwrap();
+        held.into_iter().map(|register| (register.name, register.revision)).collect()
+    };
+    let mut once = Vec::new();
+    for (seed, handler) in [(2, gated(true, None).2), (3, gated(true, None).2)] {
+        let process = sealing.process(seed, handler);
+        process.tasks.run_ready();
+        let first = written(&process);
+        assert_eq!(first.len(), 3);
+        // Also by the next process.
+        once = if once.is_empty() { first } else { once };
+        process.seconds(6 * 3_600);
+        assert_eq!(written(&process), once);
+        let held = process.tasks.block_on(process.room.held("watcher")).unwrap();
+        assert!(held.iter().all(|held| held.cause().starts_with("HW0092") && held.attempts == 0 && !held.parked), "{held:?}");
+        process.die();
+    }
+}
