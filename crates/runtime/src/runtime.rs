@@ -137,27 +137,19 @@ impl Runtime {
         let around = Surroundings {
             journal: Arc::clone(&shown),
             clock: Arc::clone(&parts.clock),
-            tasks: Arc::clone(&parts.tasks),
+            tasks: parts.tasks,
             threads: parts.threads,
             notices: parts.notices,
             stall_after: parts.limits.stall_after,
             erased: Arc::clone(&erased),
             lost: Arc::clone(&lost),
         };
-        let mint = Mint { clock: Arc::clone(&parts.clock), random: Arc::clone(&parts.random), subjects: subjects.clone() };
+        let mint = Mint { clock: parts.clock, random: Arc::clone(&parts.random), subjects: subjects.clone() };
         let topics = Topics::new(Arc::clone(&journal), parts.topics);
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
-        let timers = Shared {
-            entities: Arc::clone(&entities),
-            runs: Arc::clone(&runs),
-            clock: parts.clock,
-            random: parts.random,
-            tasks: parts.tasks,
-        };
-        // What timers send lies in their index as it lies in the journal.
-        let around_timers = Surroundings { journal: Arc::clone(runs.sealed()), ..around.clone() };
-        let timers = Timers::new(timers, around_timers, parts.timer_folder, parts.limits);
+        let timers = Shared::new(&entities, &runs, &around, parts.random);
+        let timers = Timers::new(timers, parts.timer_folder, parts.limits);
         let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
         let delivery = DeliveryRoom::new(seams);
         Ok(Self {

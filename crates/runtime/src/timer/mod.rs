@@ -27,7 +27,7 @@ mod tests;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use journal::seams::{Clock, Random};
+use journal::seams::Random;
 use journal::{EntityType, Position, ReadError, Timestamp};
 use tokio::sync::{Semaphore, watch};
 
@@ -39,7 +39,6 @@ pub use request::{
 use crate::entity::Entities;
 use crate::limits::{Limits, TIMERS_FIRING_MAX, TIMERS_RESTING_MAX};
 use crate::personal::runs::Runs;
-use crate::seams::Tasks;
 use crate::view::{Surroundings, ViewFolder, ViewState};
 use alarm::Alarm;
 use index::{Counts, Index};
@@ -49,11 +48,18 @@ use room::Room;
 
 /// What timers share with the rest of the service.
 pub(crate) struct Shared {
-    pub(crate) entities: Arc<Entities>,
-    pub(crate) runs: Arc<Runs>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) random: Arc<dyn Random>,
-    pub(crate) tasks: Arc<dyn Tasks>,
+    entities: Arc<Entities>,
+    runs: Arc<Runs>,
+    random: Arc<dyn Random>,
+    around: Surroundings,
+}
+
+impl Shared {
+    /// What timers send lies in their index as it lies in the journal, whatever views see of it.
+    pub(crate) fn new(entities: &Arc<Entities>, runs: &Arc<Runs>, views: &Surroundings, random: Arc<dyn Random>) -> Self {
+        let around = Surroundings { journal: Arc::clone(runs.sealed()), ..views.clone() };
+        Self { entities: Arc::clone(entities), runs: Arc::clone(runs), random, around }
+    }
 }
 
 /// The timers of a service. Nothing is at work before the first one is set.
@@ -67,9 +73,9 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// `around` has the journal as it lies on the disk.
-    pub(crate) fn new(shared: Shared, around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> Self {
-        let Shared { entities, runs, clock, random, tasks } = shared;
+    pub(crate) fn new(shared: Shared, folder: Option<ViewFolder>, limits: Limits) -> Self {
+        let Shared { entities, runs, random, around } = shared;
+        let (clock, tasks) = (Arc::clone(&around.clock), Arc::clone(&around.tasks));
         let (stop, alarm, notices) = (watch::Sender::new(false), Arc::new(Alarm::new()), Arc::clone(&around.notices));
         let (records, recorder) = recorder(&entities.journal, &tasks, stop.subscribe());
         let room = Room {
