@@ -144,6 +144,7 @@ fn runtime() -> Arc<Runtime> {
         outgoing: None,
         destinations: Vec::new(),
         view_folder: None,
+timer_folder: None,
         notices: Arc::new(|_| {}),
         limits: runtime::Limits::default(),
     });

@@ -1,5 +1,7 @@
 //! Actions: stateless reactions to events.
 
+mod timer;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use crate::operation::Operation;
 use crate::rule::Rule;
 use crate::value::{Value, decode, encode};
 use crate::variants::{Event, Rejection, Variants as _, decode_payload, encode_payload};
+
+pub use timer::{DueTimer, Timer};
 
 /// A stateless reaction: an event of one entity type becomes commands to others, and calls to the outside.
 ///

@@ -2,8 +2,11 @@
 //!
 //! Bodies, replies, events and states are JSON bytes here. A remote component can stand behind the same traits.
 
+mod target;
+
 use std::any::Any;
 use std::borrow::Cow;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 pub use crate::personal::mark as personal_mark;
+pub use target::{ActionTarget, TimerDue};
 
 use crate::action::{DeliveryPolicy, Start};
 use crate::processor::EventClock;
@@ -112,8 +116,8 @@ pub enum Refusal {
     },
 }
 
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rejected(rejected) => formatter.write_str(&rejected.message),
             Self::UnknownCommand { known } => write!(formatter, "no such command; there are: {}", known.join(", ")),
@@ -131,8 +135,8 @@ pub struct Unreadable {
     pub message: String,
 }
 
-impl std::fmt::Display for Unreadable {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message)
     }
 }
@@ -379,25 +383,6 @@ pub struct SentCommand {
     pub body: Vec<u8>,
     /// What it is known by within the event.
     pub key: String,
-}
-
-/// To whom an action sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ActionTarget {
-    /// An entity.
-    Entity {
-        /// Its type.
-        kind: &'static str,
-        /// Its id.
-        id: String,
-        /// The command's name.
-        command: &'static str,
-    },
-    /// An operation or a rule.
-    Operation {
-        /// Its name.
-        name: &'static str,
-    },
 }
 
 /// Why a command of an action was not accepted.

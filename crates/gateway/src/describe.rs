@@ -10,6 +10,7 @@ mod journal;
 mod pulls;
 mod schemas;
 mod subjects;
+mod timers;
 mod topics;
 mod views;
 
@@ -44,6 +45,7 @@ pub fn openapi(
     destinations::paths(&mut schemas, &mut paths);
     journal::paths(&mut schemas, &mut paths);
     subjects::paths(&mut paths);
+    timers::paths(&mut schemas, &mut paths);
     pulls::paths(&mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();

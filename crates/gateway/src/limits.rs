@@ -142,3 +142,6 @@ const _: () = assert!(IN_FLIGHT_MAX as usize <= runtime::limits::WINDOW_EVENTS_M
 const _: () = assert!(BODY_BYTES_MAX <= REFUSED_BODY_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
 const _: () = assert!(journal::limits::EVENT_BYTES_MAX * 4 / 3 < CLIENT_LINE_BYTES_MAX, "the largest event fits a line, as base64 too");
+
+/// How many milliseconds from now a timer may be due, or between two firings of it, at most: a hundred years.
+pub const TIMER_SPAN_MS_MAX: u64 = 100 * 366 * 86_400_000;

@@ -93,6 +93,8 @@ codes! {
     ERASURE_UNFINISHED = "HW0091" "erasure-unfinished" 503 retry 1;
     HISTORY_GONE = "HW0100" "history-gone" 410;
     BASELINE_UNFIT = "HW0101" "baseline-unfit" 500;
+    TIMER_NOT_FOUND = "HW0110" "timer-not-found" 404;
+    TIMER_NOT_WAITING = "HW0111" "timer-not-waiting" 409;
 }
 
 /// Where a code's page stands; the code's number follows.

@@ -1,5 +1,6 @@
 //! A client of a running service, typed by the components that the service is made of.
 
+mod timer;
 mod wire;
 
 use std::convert::Infallible;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
+pub use timer::{DueTimer, NamedTimer, TimerStatus};
 pub(crate) use wire::minted_key;
 #[doc(hidden)]
 pub use wire::{accepted, command_headers, connection, failed, refused, segment};

@@ -18,6 +18,7 @@ pub(crate) mod run;
 pub(crate) mod send;
 mod sight;
 mod table;
+pub(crate) mod timer;
 pub(crate) mod topic;
 pub(crate) mod verify;
 pub(crate) mod view;
@@ -69,6 +70,9 @@ pub enum Command {
     Entity(entity::Command),
     /// Erase a subject: what is kept of its personal data cannot be read by anybody any more
     Erase(erase::Arguments),
+    /// Look at timers, set and cancel them
+    #[command(subcommand)]
+    Timer(timer::Command),
     /// Publish messages to a topic
     #[command(subcommand)]
     Topic(topic::Command),
@@ -145,6 +149,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Destination(command) => destination::run(command, settings, flags.json),
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Erase(arguments) => erase::run(arguments, settings, flags.json),
+        Command::Timer(command) => timer::run(command, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),
         Command::Backup(arguments) => backup::back_up_to(arguments, settings, flags.json),

@@ -77,7 +77,7 @@ pub mod threads;
 #[doc(hidden)]
 pub use component::__private;
 
-pub use client::{Answered, Client, Outcome, SendError, Sent};
+pub use client::{Answered, Client, DueTimer, NamedTimer, Outcome, SendError, Sent, TimerStatus};
 #[doc(hidden)]
 pub use exit::EXIT_CODES_HELP;
 pub use exit::Exit;

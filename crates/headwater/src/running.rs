@@ -167,7 +167,8 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         keys: keys(service, config)?,
         keys_lost: config.keys_lost.clone(),
         retention: service.retention().to_vec(),
-        view_folder: Some(view_folder(&config.data)?),
+        view_folder: Some(sqlite_folder(&config.data, "views")?),
+        timer_folder: Some(sqlite_folder(&config.data, "timers")?),
         notices: Arc::new(|words| output::talk(format!("note: {words}"))),
         limits: config.limits,
         planted: runtime::PlantedBug::None,
@@ -215,9 +216,9 @@ fn snapshots(data: &Path) -> Result<Arc<dyn Disk>, Failure> {
     folder(&data.join("snapshots"))
 }
 
-/// So do the files of views.
-fn view_folder(data: &Path) -> Result<ViewFolder, Failure> {
-    let path = data.join("views");
+/// So do the files of views, and the index of timers.
+fn sqlite_folder(data: &Path, name: &str) -> Result<ViewFolder, Failure> {
+    let path = data.join(name);
     Ok(ViewFolder { disk: folder(&path)?, path })
 }
 

@@ -47,6 +47,7 @@ mod http;
 mod key;
 mod processor;
 mod read;
+mod timer;
 
 use std::cell::{Cell, OnceCell};
 use std::ops::Range;
@@ -58,6 +59,7 @@ use component::{Entity, Operation, Rule};
 use journal::seams::Clock as _;
 use runtime::testing::{Components, Faults, HttpStubs, Simulation};
 pub use runtime::testing::{HttpAnswer, HttpRequest};
+pub use runtime::{TimerFiring, TimerSight, TimerState};
 
 use crate::client::SendError;
 use crate::service::Service;

@@ -142,6 +142,11 @@ impl Asked {
         }
     }
 
+    /// How many erasures there had been when it came.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
     /// Whether an erasure has begun since it came. What it records of the subject is kept as erased, so that a state after it, which has it
     /// in the plain, must be forgotten and read again.
     pub(crate) fn is_overtaken(&self, mint: &Mint) -> bool {

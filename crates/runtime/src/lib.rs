@@ -3,8 +3,7 @@
 //! Start at [`Runtime`], then `entity` (one command, one entity) and `operation` (one command, several entities or tags).
 //! `flight` is what both stand on: a commit on its way, which anybody may wait for. `view` fills tables from the journal and asks them.
 
-// The derives of the tests name `::headwater`, which is the crate that users add.
-#[cfg(test)]
+// The derives name `::headwater`, which is the crate that users add.
 extern crate component as headwater;
 
 mod action;
@@ -32,6 +31,7 @@ mod stall;
 mod start;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod timer;
 mod topic;
 mod view;
 
@@ -60,6 +60,10 @@ pub use retention::{RetentionStatus, RetentionWait};
 pub use runtime::{Health, Runtime};
 pub use stall::Stall;
 pub use start::StartError;
+pub use timer::{
+    ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSchedule, TimerSelection, TimerSight,
+    TimerState, TimerTarget, TimerWhen, TimersStatus,
+};
 pub use topic::{MessageData, PublishAnswer, Published, TopicMessage};
 #[cfg(feature = "probe")]
 pub use view::probe as view_probe;
@@ -108,6 +112,8 @@ pub struct Parts {
     pub keys_lost: Option<String>,
     /// Where the files of views lie; they are in memory when it is absent.
     pub view_folder: Option<ViewFolder>,
+    /// Where the index of timers lies; it is in memory when it is absent.
+    pub timer_folder: Option<ViewFolder>,
     /// Tells an operator what has happened in the background.
     pub notices: Notices,
     /// What entity types keep of their events, by their names; those that are not named keep all.

@@ -173,6 +173,27 @@ pub const PUBLISH_MESSAGES_MAX: usize = 250;
 /// Bytes of payloads that share one commit of a topic, at most; a single message has the journal's own bound.
 pub const PUBLISH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// Timers that are fired at once, at most.
+pub const TIMERS_FIRING_MAX: u32 = 1_024;
+/// Timers that are taken from the index at a time.
+pub const TIMER_BATCH: u32 = 256;
+/// Timers that wait for another attempt and let others fire meanwhile, at most; further ones keep their place among those that are fired.
+pub const TIMERS_RESTING_MAX: usize = 4_096;
+/// How often a timer is tried whose command meets a fault of its component, before it is parked.
+pub const TIMER_ATTEMPTS_MAX: u32 = 12;
+/// The shortest time between two firings of a schedule that goes by a period.
+pub const TIMER_EVERY_MIN: Duration = Duration::from_secs(1);
+/// How long timers sleep before they look at the clock again: it may have been set.
+pub const TIMER_CLOCK_LOOK: Duration = Duration::from_secs(10);
+/// How long the index of timers may take to see what was recorded, before that counts as trouble.
+pub const TIMER_INDEX_WAIT: Duration = Duration::from_secs(10);
+/// Records of firings that share one commit, at most.
+pub const TIMER_RECORDS_MAX: usize = 500;
+/// Records of firings that wait for a commit, at most.
+pub const TIMER_RECORDS_WAITING_MAX: usize = 4_096;
+/// Timers of one page of a list, at most.
+pub const TIMER_LIST_MAX: u32 = 1_000;
+
 /// Destinations that are known at once, at most; those that a service names are always.
 pub const DESTINATIONS_MAX: usize = 1_024;
 /// Calls that wait for their turn at one destination, at most.
@@ -212,6 +233,9 @@ const _: () = assert!(
 const _: () = assert!(PROCESSOR_STATE_BYTES_MAX + PROCESSOR_WAKES_MAX * 20 + 128 * 1024 <= journal::limits::EVENT_BYTES_MAX);
 const _: () = assert!(RETENTION_PLACE_KEYS.is_multiple_of(RETENTION_STEP_KEYS) && BASELINE_AFTER_EVENTS >= 2);
 const _: () = assert!(BASELINE_BYTES_MAX <= journal::limits::EVENT_BYTES_MAX / 2);
+const _: () = assert!(TIMER_BATCH <= TIMERS_FIRING_MAX, "or timers wait for room that never comes");
+const _: () =
+    assert!(TIMER_RECORDS_MAX <= journal::limits::COMMIT_EXPECTATIONS_MAX && TIMER_RECORDS_MAX <= journal::limits::COMMIT_EVENTS_MAX);
 const _: () = assert!(DEATHS_MAX > 1, "the first death is nobody's in particular");
 const _: () = assert!(
     FAILURES_KEPT_MAX * FAILURE_CAUSE_BYTES_MAX * 6 + 8_192 <= journal::limits::REGISTER_BYTES_MAX,

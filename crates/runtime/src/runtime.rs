@@ -1,5 +1,7 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
+mod timers;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -39,6 +41,7 @@ use crate::request::{
 use crate::retention::pins::{Pin, of_registers};
 use crate::retention::{Lost, Pins, Retention, RetentionStatus};
 use crate::start::StartError;
+use crate::timer::{Shared, Timers};
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
 use crate::{Parts, action, start};
@@ -54,6 +57,7 @@ pub struct Runtime {
     delivery: DeliveryRoom,
     processors: Processors,
     operations: Arc<Operations>,
+    timers: Arc<Timers>,
     topics: Topics,
     pulled: PullConsumers,
     admission: Admission,
@@ -140,10 +144,12 @@ impl Runtime {
             erased: Arc::clone(&erased),
             lost: Arc::clone(&lost),
         };
-        let mint = Mint { clock: parts.clock, random: parts.random, subjects: subjects.clone() };
+        let mint = Mint { clock: parts.clock, random: Arc::clone(&parts.random), subjects: subjects.clone() };
         let topics = Topics::new(Arc::clone(&journal), parts.topics);
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
+        let timers = Shared::new(&entities, &runs, &around, parts.random);
+        let timers = Timers::new(timers, parts.timer_folder, parts.limits);
         let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
         let delivery = DeliveryRoom::new(seams);
         Ok(Self {
@@ -155,6 +161,7 @@ impl Runtime {
             processors: Processors::new(parts.processors, processors),
             delivery,
             operations: Arc::new(Operations::new(parts.operations)),
+            timers: Arc::new(timers),
             topics,
             pulled: PullConsumers::new(),
             admission: Admission::new(parts.limits.commands_in_flight_max),
@@ -277,7 +284,8 @@ impl Runtime {
         }
         self.delivery.lose_foreign_places().await?;
         self.retention.remember().await;
-        self.views.begin(self.journal().head().await?.position());
+        let head = self.journal().head().await?.position();
+        self.views.begin(head);
         self.asynchronous.resume(&self.delivery).await?;
         let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).chain(self.processors.names()).collect();
         self.pulled.resume(&self.delivery, &components).await?;
@@ -285,6 +293,7 @@ impl Runtime {
             entities: Arc::clone(&self.entities),
             operations: Arc::clone(&self.operations),
             destinations: Arc::clone(&self.destinations),
+            timers: Arc::clone(&self.timers),
             tasks: Arc::clone(self.delivery.tasks()),
         };
         for action in &self.actions {
@@ -292,7 +301,9 @@ impl Runtime {
             self.delivery.place(&consumer).await?;
             self.delivery.begin(consumer);
         }
-        self.processors.begin().await
+        self.processors.begin().await?;
+        self.timers.resume(head).await?;
+        Ok(())
     }
 
     /// Begins retention, once everybody else has a place: it waits for all of them.
@@ -670,6 +681,7 @@ impl Runtime {
         self.pulled.stop();
         self.delivery.stop();
         self.processors.stop();
+        self.timers.stop();
     }
 
     /// Returns when nothing is under way. After `stop`, nothing will be.
@@ -678,6 +690,7 @@ impl Runtime {
         self.retention.drained().await;
         self.delivery.drained().await;
         self.processors.drained().await;
+        self.timers.drained().await;
         self.views.end().await;
         if let Some(personal) = &self.personal {
             personal.subjects.release();

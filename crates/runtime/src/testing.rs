@@ -320,6 +320,7 @@ impl Simulation {
             keys,
             keys_lost: None,
             view_folder: None,
+            timer_folder: None,
             notices: Arc::new(|_| {}),
             limits: Limits { snapshot_every_events: SNAPSHOT_EVERY_EVENTS, ..Limits::default() },
             retention,
@@ -335,7 +336,8 @@ impl Simulation {
         let consumers = runtime.consumers();
         let consumers = consumers.iter().filter_map(|consumer| open_consumer(consumer, head));
         let views = at_once(runtime.view_status());
-        running.into_iter().chain(consumers).chain(views.iter().filter_map(open_view)).collect()
+        let timers = (!runtime.timers_are_at_rest()).then(|| "timers are due".to_owned());
+        running.into_iter().chain(timers).chain(consumers).chain(views.iter().filter_map(open_view)).collect()
     }
 }
 

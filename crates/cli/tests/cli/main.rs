@@ -16,6 +16,7 @@ mod restored;
 mod retail;
 mod retained;
 mod stop;
+mod timers;
 mod topics;
 mod torture;
 mod views;

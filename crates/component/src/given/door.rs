@@ -75,7 +75,7 @@ impl ActionDoor for Door {
         let answer = match self.next(Sending::of_command(&command)) {
             Some(Answer::Command(answer)) => answer,
             Some(Answer::Http(_)) => panic!("the next answer is one to a call over HTTP, and the action sends a command"),
-            None => Ok(b"null".to_vec()),
+            None => Ok(command.target.untold_reply()),
         };
         Box::pin(ready(answer))
     }

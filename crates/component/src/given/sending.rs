@@ -1,15 +1,17 @@
 //! What an action sends, as text: what a test expects is compared with what was sent.
 
+use std::time::Duration;
+
 use serde_json::Value as Json;
 
 use crate::entity::Entity;
-use crate::hosted::{ActionTarget, SentCall, SentCommand};
+use crate::hosted::{ActionTarget, SentCall, SentCommand, TimerDue};
 use crate::operation::Operation;
 use crate::rule::Rule;
 use crate::value::{Value, encode};
 use crate::variants::{Variants as _, encode_payload};
 
-/// Something that an action sends: [`command_to`], [`operation_with`], [`rule_with`], [`http_post`] and its siblings.
+/// Something that an action sends: [`command_to`], [`operation_with`], [`rule_with`], [`timer_after`], [`http_post`] and its siblings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sending {
     to: String,
@@ -38,6 +40,47 @@ pub fn rule_with<R: Rule>(input: &R::Input) -> Sending {
     Sending::new(format!("operation {}", R::NAME), &encode(input).unwrap_or_else(|error| panic!("the input does not encode: {error}")))
 }
 
+/// A timer that is due so long after the event.
+#[track_caller]
+#[must_use]
+pub fn timer_after<E: Entity>(name: &str, time: Duration, id: &str, command: E::Command) -> Sending {
+    timer::<E>(name, TimerDue::After(time), id, &command)
+}
+
+/// A timer that is due at this time: microseconds since 1970, UTC.
+#[track_caller]
+#[must_use]
+pub fn timer_at<E: Entity>(name: &str, time_micros: i64, id: &str, command: E::Command) -> Sending {
+    timer::<E>(name, TimerDue::At(time_micros), id, &command)
+}
+
+/// A timer that is due again and again, each time that this has passed.
+#[track_caller]
+#[must_use]
+pub fn timer_every<E: Entity>(name: &str, period: Duration, id: &str, command: E::Command) -> Sending {
+    timer::<E>(name, TimerDue::Every(period), id, &command)
+}
+
+/// A timer that is due again and again, by the wall clock of a time zone.
+#[track_caller]
+#[must_use]
+pub fn timer_cron<E: Entity>(name: &str, line: &str, zone: &str, id: &str, command: E::Command) -> Sending {
+    timer::<E>(name, TimerDue::Cron { line: line.to_owned(), zone: zone.to_owned() }, id, &command)
+}
+
+/// The end of a timer.
+#[must_use]
+pub fn timer_cancelled(name: &str) -> Sending {
+    Sending::new(ActionTarget::TimerEnd { name: name.to_owned() }.words(), b"null")
+}
+
+#[track_caller]
+fn timer<E: Entity>(name: &str, due: TimerDue, id: &str, command: &E::Command) -> Sending {
+    let body = encode_payload(command).unwrap_or_else(|error| panic!("command {} does not encode: {error}", command.name()));
+    let target = ActionTarget::Timer { name: name.to_owned(), due, kind: E::NAME, id: id.to_owned(), command: command.name() };
+    Sending::new(target.words(), &body)
+}
+
 impl Sending {
     fn new(to: String, body: &[u8]) -> Self {
         let json: Json = serde_json::from_slice(body).expect("what was encoded is JSON");
@@ -45,11 +88,7 @@ impl Sending {
     }
 
     pub(super) fn of_command(command: &SentCommand) -> Self {
-        let to = match &command.target {
-            ActionTarget::Entity { kind, id, command } => format!("{kind}/{id} {command}"),
-            ActionTarget::Operation { name } => format!("operation {name}"),
-        };
-        Self::new(to, &command.body)
+        Self::new(command.target.words(), &command.body)
     }
 
     pub(super) fn of_call(call: &SentCall) -> Self {

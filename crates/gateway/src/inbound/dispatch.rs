@@ -16,7 +16,7 @@ use super::connection::Busy;
 use super::route::{self, Route};
 use super::{
     Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, stream, subject,
-    topic, view,
+    timer, topic, view,
 };
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
@@ -82,6 +82,11 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Remembered { consumer, key } => admin::remembered(gateway, parts, &consumer, &key).await,
         Route::Decide { consumer, act } => Box::pin(admin::act(gateway, parts, body, &consumer, act)).await,
         Route::Erase { kind, id } => Box::pin(subject::erase(gateway, parts, body, &kind, &id)).await,
+        Route::Timers => Box::pin(timer::list(gateway, parts)).await,
+        Route::Timer { name } => Box::pin(timer::show(gateway, parts, &name)).await,
+        Route::TimerChange { name } => Box::pin(timer::change(gateway, parts, body, &name)).await,
+        Route::TimerAct { name, act } => Box::pin(timer::act(gateway, parts, body, (&name, act))).await,
+        Route::TimersStatus => Box::pin(timer::status(gateway, parts)).await,
         Route::Live => health::live(parts),
         Route::Ready => health::ready(gateway, parts),
         Route::OpenApi => health::description(gateway, parts),

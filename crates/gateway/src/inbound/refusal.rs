@@ -43,6 +43,16 @@ pub(super) fn operation(error: CommandError, operation: &str) -> Problem {
     }
 }
 
+/// Why a timer takes no such command; the places are those of the wish's body.
+pub(super) fn timer_command(error: CommandError) -> Problem {
+    match error {
+        CommandError::Refused(Refusal::Invalid { pointer, message }) => invalid_field(&format!("/send/body{pointer}"), &message),
+        CommandError::UnknownTarget { name, known } => unknown_entity_type(&name, &known),
+        CommandError::Refused(refusal) => refused(refusal, "of the timer"),
+        other => machine(&other),
+    }
+}
+
 fn refused(refusal: Refusal, name: &str) -> Problem {
     match refusal {
         Refusal::Rejected(rejected) => self::rejected(rejected),

@@ -8,6 +8,7 @@ use http::{Method, header};
 use super::admin::Act;
 use super::consumer::Call;
 use super::path::decode;
+use super::timer;
 use crate::problem::{INVALID_PATH, METHOD_NOT_ALLOWED, Problem, UNKNOWN_ROUTE};
 
 type Text<'a> = Cow<'a, str>;
@@ -41,6 +42,11 @@ pub(super) enum Route<'a> {
     Remembered { consumer: Text<'a>, key: Text<'a> },
     Decide { consumer: Text<'a>, act: Act },
     Erase { kind: Text<'a>, id: Text<'a> },
+    Timers,
+    Timer { name: Text<'a> },
+    TimerChange { name: Text<'a> },
+    TimerAct { name: Text<'a>, act: timer::Act },
+    TimersStatus,
     Live,
     Ready,
     OpenApi,
@@ -62,6 +68,8 @@ impl Route<'_> {
                 | Self::Topic { .. }
                 | Self::ConsumerChange { .. }
                 | Self::ConsumerCall { .. }
+                | Self::TimerChange { .. }
+                | Self::TimerAct { .. }
         )
     }
 }
@@ -102,6 +110,12 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views", view, query] => (Route::Query { view: segment("view", view)?, query: segment("query", query)? }, EITHER),
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
+        ["v1", "timers"] => (Route::Timers, GET),
+        ["v1", "timers", name] if read => (Route::Timer { name: segment("timer", name)? }, GET),
+        ["v1", "timers", name] => (Route::TimerChange { name: segment("timer", name)? }, CHANGE),
+        ["v1", "timers", name, "reschedule"] => (timer_act(name, timer::Act::Reschedule)?, POST),
+        ["v1", "timers", name, "redrive"] => (timer_act(name, timer::Act::Redrive)?, POST),
+        ["v1", "admin", "timers"] => (Route::TimersStatus, GET),
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
         ["v1", "admin", "subjects", kind, id, "erase"] => (Route::Erase { kind: segment("type", kind)?, id: segment("id", id)? }, POST),
         ["v1", "admin", "destinations"] => (Route::Destinations, GET),
@@ -124,7 +138,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
     let fits = match &route {
         Route::History { .. } => read,
         Route::Query { .. } => read || posts,
-        Route::ConsumerChange { .. } => method == Method::PUT || method == Method::DELETE,
+        Route::ConsumerChange { .. } | Route::TimerChange { .. } => method == Method::PUT || method == Method::DELETE,
         _ if allowed == GET => read,
         _ => posts,
     };
@@ -141,6 +155,10 @@ fn history<'a>(kind: &'a str, id: &'a str) -> Result<Route<'a>, Problem> {
 
 fn outcome<'a>(kind: &'a str, id: &'a str, key: &'a str) -> Result<Route<'a>, Problem> {
     Ok(Route::Outcome { kind: segment("type", kind)?, id: segment("id", id)?, key: segment("key", key)? })
+}
+
+fn timer_act(name: &str, act: timer::Act) -> Result<Route<'_>, Problem> {
+    Ok(Route::TimerAct { name: segment("timer", name)?, act })
 }
 
 fn consumer_call(name: &str) -> Option<Call> {

@@ -25,5 +25,6 @@ mod shop;
 mod stalled;
 mod stopping;
 mod streams;
+mod timers;
 mod topics;
 mod views;

@@ -313,6 +313,7 @@ impl Shop {
             keys_lost: None,
             retention: Vec::new(),
             view_folder: None,
+            timer_folder: None,
             notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),
             planted: runtime::PlantedBug::None,

@@ -12,4 +12,5 @@ mod quoted;
 mod retention;
 mod rewound;
 mod testkit;
+mod timers;
 mod witness;

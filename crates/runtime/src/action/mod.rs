@@ -9,6 +9,7 @@
 //! What it is not: a fence for calls to the outside; these are at least once.
 
 mod preview;
+mod timers;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use crate::operation::Operations;
 use crate::personal::runs::Waiting;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation, OperationRequest};
 use crate::seams::Tasks;
+use crate::timer::Timers;
 
 pub(crate) use preview::dry_run;
 pub use preview::{DryRun, DrySend};
@@ -40,6 +42,7 @@ pub(crate) struct Reach {
     pub(crate) entities: Arc<Entities>,
     pub(crate) operations: Arc<Operations>,
     pub(crate) destinations: Arc<Destinations>,
+    pub(crate) timers: Arc<Timers>,
     pub(crate) tasks: Arc<dyn Tasks>,
 }
 
@@ -126,7 +129,7 @@ impl ActionDoor for Door {
             // What has been handed to the journal goes on; the next run sends the same command and is told what became of it.
             tokio::select! {
                 biased;
-                answer = self.run(command) => self.shown(answer),
+                answer = self.run(command) => answer,
                 () = self.reach.tasks.sleep(time) => Err(SendFailure::Failed { message: "the run had no time left for the reply".into() }),
             }
         })
@@ -167,7 +170,17 @@ impl Door {
         format!("{}\0{}\0{key}", self.consumer, self.event.id)
     }
 
-    async fn run(&self, command: SentCommand) -> Result<CommandOutcome, CommandError> {
+    async fn run(&self, command: SentCommand) -> Result<Vec<u8>, SendFailure> {
+        match command.target {
+            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } => self.timer(command).await,
+            ActionTarget::Entity { .. } | ActionTarget::Operation { .. } => {
+                let answer = self.command(command).await;
+                self.shown(answer)
+            }
+        }
+    }
+
+    async fn command(&self, command: SentCommand) -> Result<CommandOutcome, CommandError> {
         let SentCommand { target, body, key } = command;
         let id = AskedId::Derived(self.id(&key), self.waiting.whose().at);
         let context = Context { causation_id: Some(self.event.id.to_string().into()), ..(*self.event.context).clone() };
@@ -185,6 +198,7 @@ impl Door {
                     OperationRequest { tenant: tenant.to_owned(), operation: name.to_owned(), body: body.into(), id: None, context };
                 self.reach.operations.run_under(&self.reach.entities, id, request).await
             }
+            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } => unreachable!("timers have a way of their own"),
         }
     }
 }

@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use component::hosted::{
-    ActionDoor, ActionHandle, ActionOutcome, ActionTarget, BoxedFuture, CallFailure, CallReply, SendFailure, SentCall, SentCommand,
-};
+use component::hosted::{ActionDoor, ActionHandle, ActionOutcome, BoxedFuture, CallFailure, CallReply, SendFailure, SentCall, SentCommand};
 use journal::Recorded;
 use serde_json::Value as Json;
 
@@ -70,12 +68,8 @@ struct Remembering(Mutex<Vec<DrySend>>);
 
 impl ActionDoor for Remembering {
     fn send(&self, command: SentCommand) -> BoxedFuture<'_, Result<Vec<u8>, SendFailure>> {
-        let to = match &command.target {
-            ActionTarget::Entity { kind, id, command } => format!("{kind}/{id} {command}"),
-            ActionTarget::Operation { name } => format!("operation {name}"),
-        };
-        self.remember(to, serde_json::from_slice(&command.body).unwrap_or_default());
-        Box::pin(std::future::ready(Ok(b"null".to_vec())))
+        self.remember(command.target.words(), serde_json::from_slice(&command.body).unwrap_or_default());
+        Box::pin(std::future::ready(Ok(command.target.untold_reply())))
     }
 
     fn call(&self, call: SentCall) -> BoxedFuture<'_, Result<CallReply, CallFailure>> {

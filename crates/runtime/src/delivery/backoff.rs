@@ -20,12 +20,12 @@ const JITTER_DIVISOR: u64 = 4;
 
 impl RetryPolicy {
     /// Whether an event that has failed this often is given up.
-    pub(super) fn is_over(&self, attempts: u32) -> bool {
+    pub(crate) fn is_over(&self, attempts: u32) -> bool {
         attempts >= self.attempts_max
     }
 
     /// The wait after the `attempts`-th failed run. Jitter only lengthens it.
-    pub(super) fn wait(&self, attempts: u32, random: &dyn Random) -> Duration {
+    pub(crate) fn wait(&self, attempts: u32, random: &dyn Random) -> Duration {
         let doubled = self.backoff_min.saturating_mul(1u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX));
         let wait = doubled.min(self.backoff_max);
         let mut dice = [0; 8];

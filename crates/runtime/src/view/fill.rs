@@ -28,6 +28,7 @@ use crate::stall::Stall;
 pub type Notices = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What all views share.
+#[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) clock: Arc<dyn Clock>,

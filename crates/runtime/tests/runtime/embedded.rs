@@ -45,6 +45,7 @@ fn service(disk: &Arc<SimDisk>, snapshots: &Arc<SimDisk>, seed: u64) -> Arc<Runt
         keys_lost: None,
         retention: Vec::new(),
         view_folder: None,
+        timer_folder: None,
         notices: Arc::new(|_| {}),
         limits: Limits { cached_entities_max: 3, snapshot_every_events: 7, ..Limits::default() },
         planted: runtime::PlantedBug::None,

@@ -88,6 +88,7 @@ impl Plan {
             keys_lost: None,
             retention: Vec::new(),
             view_folder: None,
+            timer_folder: None,
             notices: Arc::new(|_| {}),
             limits: self.limits,
             planted: self.planted,

@@ -69,6 +69,7 @@ fn begin_with(
         keys_lost: None,
         retention: Vec::new(),
         view_folder: None,
+        timer_folder: None,
         notices: Arc::new(|_| {}),
         limits: Limits::default(),
         planted: runtime::PlantedBug::None,

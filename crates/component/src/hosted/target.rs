@@ -1,0 +1,89 @@
+//! To whom an action sends, and when: with types erased, and in words.
+
+use std::fmt;
+use std::time::Duration;
+
+/// To whom an action sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActionTarget {
+    /// An entity.
+    Entity {
+        /// Its type.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+        /// The command's name.
+        command: &'static str,
+    },
+    /// An operation or a rule.
+    Operation {
+        /// Its name.
+        name: &'static str,
+    },
+    /// An entity, when a timer is due; the reply is nothing.
+    Timer {
+        /// The timer's name.
+        name: String,
+        /// When it is due.
+        due: TimerDue,
+        /// The entity's type.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+        /// The command's name.
+        command: &'static str,
+    },
+    /// A timer, to cancel it; the reply is whether that was in time.
+    TimerEnd {
+        /// The timer's name.
+        name: String,
+    },
+}
+
+/// When a timer of an action is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimerDue {
+    /// At this time: microseconds since 1970, UTC.
+    At(i64),
+    /// So long after the action's event.
+    After(Duration),
+    /// After this time, and each time that it has passed again.
+    Every(Duration),
+    /// By the wall clock of a time zone, again and again.
+    Cron {
+        /// The cron line.
+        line: String,
+        /// The zone.
+        zone: String,
+    },
+}
+
+impl fmt::Display for TimerDue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(micros) => write!(formatter, "at {micros}"),
+            Self::After(time) => write!(formatter, "after {} seconds", time.as_secs_f64()),
+            Self::Every(period) => write!(formatter, "every {} seconds", period.as_secs_f64()),
+            Self::Cron { line, zone } => write!(formatter, "at `{line}` in {zone}"),
+        }
+    }
+}
+
+impl ActionTarget {
+    /// In words: `stock/mug reserve`, `operation transfer`, `timer expire-c1 after 3600 seconds: cart/c1 expire`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Entity { kind, id, command } => format!("{kind}/{id} {command}"),
+            Self::Operation { name } => format!("operation {name}"),
+            Self::Timer { name, due, kind, id, command } => format!("timer {name} {due}: {kind}/{id} {command}"),
+            Self::TimerEnd { name } => format!("cancel timer {name}"),
+        }
+    }
+
+    /// What is replied where nobody decides: nothing, and yes to who cancels a timer.
+    #[must_use]
+    pub fn untold_reply(&self) -> Vec<u8> {
+        if matches!(self, Self::TimerEnd { .. }) { b"true".to_vec() } else { b"null".to_vec() }
+    }
+}

@@ -1,0 +1,73 @@
+//! What wakes whoever fires timers: one is due earlier than it knows.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use journal::Cursor;
+use tokio::sync::Notify;
+
+/// See the module.
+pub(super) struct Alarm {
+    told: Mutex<Told>,
+    rung: Notify,
+}
+
+struct Told {
+    /// The earliest due time that was told and not taken yet.
+    due: Option<i64>,
+    /// A place that has seen all that was told.
+    seen: Cursor,
+}
+
+impl Alarm {
+    pub(super) fn new() -> Self {
+        Self { told: Mutex::new(Told { due: None, seen: Cursor::BEGINNING }), rung: Notify::new() }
+    }
+
+    /// Something was recorded: whoever looks for timers must have seen it.
+    pub(super) fn saw(&self, place: Cursor) {
+        let mut told = self.lock();
+        if place.position() > told.seen.position() {
+            told.seen = place;
+        }
+    }
+
+    /// A timer is due then.
+    pub(super) fn ring(&self, due: i64) {
+        let mut told = self.lock();
+        told.due = Some(told.due.map_or(due, |known| known.min(due)));
+        drop(told);
+        self.rung.notify_one();
+    }
+
+    /// The earliest that was told since the last time.
+    pub(super) fn take(&self) -> Option<i64> {
+        self.lock().due.take()
+    }
+
+    /// Whether something was told since.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn is_rung(&self) -> bool {
+        self.lock().due.is_some()
+    }
+
+    pub(super) fn seen(&self) -> Cursor {
+        self.lock().seen
+    }
+
+    /// Returns when a timer was told that is due before then; later ones are found without being told of.
+    pub(super) async fn rung_before(&self, limit: Option<i64>) {
+        while !self.is_rung_before(limit) {
+            self.rung.notified().await;
+        }
+    }
+
+    fn is_rung_before(&self, limit: Option<i64>) -> bool {
+        let mut told = self.lock();
+        told.due = told.due.filter(|due| limit.is_none_or(|limit| *due < limit));
+        told.due.is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

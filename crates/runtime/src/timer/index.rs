@@ -1,0 +1,247 @@
+//! Which timers are due: a table of those that wait and those that are parked, in SQLite, filled from the journal as views are.
+//!
+//! It is derived: deleted, it is made again. What a timer sends lies in it as it lies in the journal, so personal values stay sealed, and an
+//! erasure needs nothing of it. Timers that are done are not in it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use component::hosted::{
+    Accepted, CommandContext, EntityDescription, EntityHandle, HostedEntity, LiveEntity, Refusal, ShapeDescription, StoredEvent,
+    Unreadable, ViewHandle,
+};
+use component::{Value, View, encode};
+use journal::{Cursor, Position};
+use serde::de::DeserializeOwned;
+use serde_json::{Value as Json, json};
+use std::any::Any;
+use std::sync::Arc;
+
+use super::record::{CANCELLED, FIRED, PARKED, REDRIVEN, SET, TIMER};
+use crate::limits::{Limits, TIMER_INDEX_WAIT};
+use crate::view::{QueryError, QueryInput, QueryRequest, Surroundings, ViewFolder, ViewStatus, Views, check};
+
+const NAME: &str = "timers";
+
+/// See the module.
+pub(super) struct Index(Arc<Views>);
+
+/// From where on, and until when, timers are looked for.
+#[derive(Value)]
+pub(super) struct DueInput {
+    pub(super) due: i64,
+    pub(super) tenant: String,
+    pub(super) name: String,
+    pub(super) now: i64,
+    pub(super) limit: u32,
+}
+
+/// A timer that is due.
+#[derive(Value)]
+pub(super) struct DueRow {
+    pub(super) tenant: String,
+    pub(super) name: String,
+    pub(super) due: i64,
+    pub(super) sequence: u64,
+    pub(super) generation: u64,
+    /// The payload of the event that set it, as it lies in the journal.
+    pub(super) content: String,
+    pub(super) event: String,
+    pub(super) correlation: Option<String>,
+    pub(super) principal: Option<String>,
+}
+
+/// Which timers are listed.
+#[derive(Default, Value)]
+pub(super) struct ListInput {
+    pub(super) tenant: String,
+    /// Names behind this one.
+    pub(super) after: String,
+    pub(super) prefix: String,
+    pub(super) from: Option<i64>,
+    pub(super) until: Option<i64>,
+    pub(super) kind: Option<String>,
+    pub(super) target: Option<String>,
+    pub(super) state: Option<String>,
+    pub(super) limit: u32,
+}
+
+/// A timer in a list.
+#[derive(Value)]
+pub(super) struct ListRow {
+    pub(super) name: String,
+    pub(super) state: String,
+    pub(super) due: i64,
+    pub(super) kind: String,
+    pub(super) target: String,
+    pub(super) command: String,
+    pub(super) cause: Option<String>,
+}
+
+#[derive(Value)]
+pub(super) struct Counts {
+    pub(super) pending: u64,
+    pub(super) parked: u64,
+}
+
+fn view() -> ViewHandle {
+    let of = "WHERE tenant = @tenant AND name = @id";
+    View::sqlite(NAME)
+        .table(
+            "CREATE TABLE timer (tenant TEXT NOT NULL, name TEXT NOT NULL, due INTEGER NOT NULL, state TEXT NOT NULL,
+             sequence INTEGER NOT NULL, generation INTEGER NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL, command TEXT NOT NULL,
+             content TEXT NOT NULL, event TEXT NOT NULL, correlation TEXT, principal TEXT, cause TEXT, PRIMARY KEY (tenant, name)) WITHOUT ROWID",
+        )
+        .table("CREATE INDEX timer_due ON timer (due, tenant, name) WHERE state = 'pending'")
+        .table("CREATE INDEX timer_parked ON timer (tenant, name) WHERE state = 'parked'")
+        .on(
+            format!("{TIMER}/{SET}"),
+            "INSERT OR REPLACE INTO timer VALUES (@tenant, @id, :due, 'pending', @sequence, @sequence, :type, :id, :command, @data, @event_id,
+             @correlation, @principal, NULL)",
+        )
+        .on(format!("{TIMER}/{CANCELLED}"), format!("DELETE FROM timer {of}"))
+        .on(format!("{TIMER}/{FIRED}"), format!("DELETE FROM timer {of} AND :next IS NULL"))
+        .on(format!("{TIMER}/{FIRED}"), format!("UPDATE timer SET due = :next, sequence = @sequence {of} AND :next IS NOT NULL"))
+        .on(format!("{TIMER}/{PARKED}"), format!("UPDATE timer SET state = 'parked', cause = :cause, sequence = @sequence {of}"))
+        .on(format!("{TIMER}/{REDRIVEN}"), format!("UPDATE timer SET state = 'pending', cause = NULL, sequence = @sequence {of}"))
+        .query::<DueInput, DueRow>(
+            "due",
+            "SELECT tenant, name, due, sequence, generation, content, event, correlation, principal FROM timer
+             WHERE state = 'pending' AND (due, tenant, name) > (:due, :tenant, :name) AND due <= :now ORDER BY due, tenant, name LIMIT :limit",
+        )
+        .query::<DueInput, i64>(
+            "next",
+            "SELECT due FROM timer WHERE state = 'pending' AND (due, tenant, name) > (:due, :tenant, :name) AND due > :now
+             ORDER BY due, tenant, name LIMIT :limit",
+        )
+        .query::<ListInput, ListRow>(
+            "list",
+            "SELECT name, state, due, kind, target, command, cause FROM timer
+             WHERE tenant = :tenant AND name > :after AND name >= :prefix AND substr(name, 1, length(:prefix)) = :prefix
+             AND (:from IS NULL OR due >= :from) AND (:until IS NULL OR due < :until) AND (:kind IS NULL OR kind = :kind)
+             AND (:target IS NULL OR target = :target) AND (:state IS NULL OR state = :state) ORDER BY name LIMIT :limit",
+        )
+        .query::<(), Counts>(
+            "counts",
+            "SELECT (SELECT count(*) FROM timer WHERE state = 'pending') AS pending, (SELECT count(*) FROM timer WHERE state = 'parked') AS parked",
+        )
+        .hosted()
+}
+
+impl Index {
+    pub(super) fn new(around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> Self {
+        let timers: EntityHandle = Arc::new(Timers(description()));
+        let plans = check(&[view()], &[timers]).unwrap_or_else(|(_, problem)| unreachable!("the view of timers holds together: {problem}"));
+        Self(Arc::new(Views::new(plans, around, folder, limits)))
+    }
+
+    /// Starts to fill; `head` is where the journal was before this process recorded anything.
+    pub(super) fn begin(&self, head: Position) {
+        self.0.begin(head);
+    }
+
+    /// Returns when the file is closed.
+    pub(super) async fn end(&self) {
+        self.0.end().await;
+    }
+
+    pub(super) async fn status(&self) -> Option<ViewStatus> {
+        self.0.status().await.pop()
+    }
+
+    /// The rows of a query that has seen a place.
+    pub(super) async fn rows<R: DeserializeOwned>(&self, query: &str, input: &impl Value, seen: Cursor) -> Result<Vec<R>, QueryError> {
+        self.rows_within(query, input, Some(seen), TIMER_INDEX_WAIT).await
+    }
+
+    pub(super) async fn rows_within<R: DeserializeOwned>(
+        &self,
+        query: &str,
+        input: &impl Value,
+        seen: Option<Cursor>,
+        wait: Duration,
+    ) -> Result<Vec<R>, QueryError> {
+        let broken = |message: String| QueryError::Broken { query: NAME, message };
+        let input = encode(input).map_err(|error| broken(error.to_string()))?;
+        let request = QueryRequest {
+            view: NAME.to_owned(),
+            query: query.to_owned(),
+            input: QueryInput::Json(Bytes::from(input)),
+            seen,
+            wait,
+            stale: false,
+        };
+        let answer = self.0.query(request).await?;
+        answer.rows.iter().map(|row| serde_json::from_slice(row).map_err(|error| broken(error.to_string()))).collect()
+    }
+}
+
+/// The entity type of timers as the index is checked against it: it takes no commands.
+struct Timers(EntityDescription);
+
+fn description() -> EntityDescription {
+    let (number, text) = (json!({ "type": "integer" }), json!({ "type": "string" }));
+    let event = |name: &'static str, fields: &[(&str, &Json)]| {
+        let properties: serde_json::Map<String, Json> =
+            fields.iter().map(|(name, schema)| ((*name).to_owned(), (*schema).clone())).collect();
+        ShapeDescription { name, summary: String::new(), version: 1, schema: json!({ "type": "object", "properties": properties }) }
+    };
+    let events = vec![
+        event(SET, &[("due", &number), ("type", &text), ("id", &text), ("command", &text)]),
+        event(FIRED, &[("next", &json!({ "type": ["integer", "null"] }))]),
+        event(PARKED, &[("cause", &text)]),
+        event(REDRIVEN, &[]),
+        event(CANCELLED, &[]),
+    ];
+    EntityDescription { name: TIMER, commands: Vec::new(), events, rejections: Vec::new(), reply: json!({}), state: json!({}) }
+}
+
+impl HostedEntity for Timers {
+    fn name(&self) -> &'static str {
+        TIMER
+    }
+
+    fn check(&self, _command: &str, _body: &[u8]) -> Result<(), Refusal> {
+        Err(Refusal::UnknownCommand { known: Vec::new() })
+    }
+
+    fn fresh(&self) -> Box<dyn LiveEntity> {
+        Box::new(NoState)
+    }
+
+    fn restore(&self, _state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable> {
+        Ok(self.fresh())
+    }
+
+    fn state_build(&self) -> &str {
+        TIMER
+    }
+
+    fn description(&self) -> &EntityDescription {
+        &self.0
+    }
+}
+
+struct NoState;
+
+impl LiveEntity for NoState {
+    fn decide(&mut self, _command: &str, _body: &[u8], _context: &CommandContext) -> Result<Accepted, Refusal> {
+        Err(Refusal::UnknownCommand { known: Vec::new() })
+    }
+
+    fn evolve(&mut self, _event: StoredEvent<'_>) -> Result<(), Unreadable> {
+        Ok(())
+    }
+
+    fn state(&self) -> Result<Vec<u8>, Unreadable> {
+        Ok(b"null".to_vec())
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+}

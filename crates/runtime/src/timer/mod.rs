@@ -1,0 +1,168 @@
+//! Timers: a command that is sent when its time has come.
+//!
+//! A timer is an entity of the platform's (`record`): that it was set, has fired, is parked or was cancelled are events. Which timers are
+//! due is an index in SQLite, made of these events as views are (`index`), so that memory does not grow with their number. `room` goes
+//! through it as time does, `fire` is one firing, `recorder` writes what came of many at once, `door` is who sets and cancels. `names`
+//! keeps these apart, `alarm` tells the one of the other, `schedule` says when a timer is due again. It promises:
+//! - none is fired before the clock says that it is due, and none is forgotten, whenever the process ends;
+//! - a firing is one command under one id, however often it is tried, so that it takes effect once;
+//! - a timer was cancelled or has fired, and whoever cancels is told which;
+//! - what cannot be fired is parked and shown, and nothing else waits for it.
+//!
+//! What it is not: shared by processes. Whoever has the journal fires.
+
+mod alarm;
+mod door;
+mod fire;
+mod index;
+mod names;
+mod record;
+mod recorder;
+mod request;
+mod room;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use journal::seams::Random;
+use journal::{EntityType, Position, ReadError, Timestamp};
+use tokio::sync::{Semaphore, watch};
+
+pub use request::{
+    ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSchedule, TimerSelection, TimerSight,
+    TimerState, TimerTarget, TimerWhen, TimersStatus,
+};
+
+use crate::entity::Entities;
+use crate::limits::{Limits, TIMERS_FIRING_MAX, TIMERS_RESTING_MAX};
+use crate::personal::runs::Runs;
+use crate::view::{Surroundings, ViewFolder, ViewState};
+use alarm::Alarm;
+use index::{Counts, Index};
+use names::Names;
+use recorder::{Recorder, recorder};
+use room::Room;
+
+/// What timers share with the rest of the service.
+pub(crate) struct Shared {
+    entities: Arc<Entities>,
+    runs: Arc<Runs>,
+    random: Arc<dyn Random>,
+    around: Surroundings,
+}
+
+impl Shared {
+    /// What timers send lies in their index as it lies in the journal, whatever views see of it.
+    pub(crate) fn new(entities: &Arc<Entities>, runs: &Arc<Runs>, views: &Surroundings, random: Arc<dyn Random>) -> Self {
+        let around = Surroundings { journal: Arc::clone(runs.sealed()), ..views.clone() };
+        Self { entities: Arc::clone(entities), runs: Arc::clone(runs), random, around }
+    }
+}
+
+/// The timers of a service. Nothing is at work before the first one is set.
+pub(crate) struct Timers {
+    room: Arc<Room>,
+    /// At work from its beginning on.
+    recorder: Mutex<Option<Recorder>>,
+    /// Where the journal was before this process recorded anything.
+    head: OnceLock<Position>,
+    begun: OnceLock<()>,
+}
+
+impl Timers {
+    pub(crate) fn new(shared: Shared, folder: Option<ViewFolder>, limits: Limits) -> Self {
+        let Shared { entities, runs, random, around } = shared;
+        let (clock, tasks) = (Arc::clone(&around.clock), Arc::clone(&around.tasks));
+        let (stop, alarm, notices) = (watch::Sender::new(false), Arc::new(Alarm::new()), Arc::clone(&around.notices));
+        let (records, recorder) = recorder(&entities.journal, &tasks, stop.subscribe());
+        let room = Room {
+            names: Names::new(&alarm),
+            index: Index::new(around, folder, limits),
+            entities,
+            runs,
+            alarm,
+            records,
+            clock,
+            random,
+            tasks,
+            notices,
+            stop,
+            firing: Arc::new(Semaphore::new(TIMERS_FIRING_MAX as usize)),
+            resting: Arc::new(Semaphore::new(TIMERS_RESTING_MAX)),
+            waiting: AtomicUsize::new(0),
+            working: watch::Sender::new(0),
+            quiet: Mutex::default(),
+            trouble: Mutex::default(),
+        };
+        Self { room: Arc::new(room), recorder: Mutex::new(Some(recorder)), head: OnceLock::new(), begun: OnceLock::new() }
+    }
+
+    /// Goes on with the timers that are there; `head` is where the journal is, before anything is recorded.
+    pub(crate) async fn resume(&self, head: Position) -> Result<(), ReadError> {
+        self.head.get_or_init(|| head);
+        let kind = EntityType::new(record::TIMER).expect("a name of ours");
+        match self.room.entities.journal.entities(&kind, None).next().await {
+            Some(Ok(_)) => self.begin(),
+            Some(Err(error)) => return Err(error),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&self) {
+        self.begun.get_or_init(|| {
+            self.room.index.begin(self.head.get().copied().unwrap_or(0));
+            let recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(recorder) = recorder {
+                self.room.tasks.spawn(Box::pin(recorder.run()));
+            }
+            self.room.tasks.spawn(Box::pin(Arc::clone(&self.room).run()));
+        });
+    }
+
+    /// Fires no more; what has begun ends.
+    pub(crate) fn stop(&self) {
+        self.room.stop.send_replace(true);
+    }
+
+    /// Returns when nothing is under way and the index is closed.
+    pub(crate) async fn drained(&self) {
+        let mut working = self.room.working.subscribe();
+        // The sender is ours: it is there as long as this waits.
+        let _ended = working.wait_for(|working| *working == 0).await.is_ok();
+        self.room.index.end().await;
+    }
+
+    fn now(&self) -> Timestamp {
+        self.room.clock.now()
+    }
+
+    /// How timers stand.
+    pub(crate) async fn status(&self) -> TimersStatus {
+        if self.begun.get().is_none() {
+            return TimersStatus::default();
+        }
+        let counts: Result<Vec<Counts>, _> = self.room.index.rows("counts", &(), self.room.alarm.seen()).await;
+        let counts = counts.ok().and_then(|mut counts| counts.pop()).unwrap_or(Counts { pending: 0, parked: 0 });
+        let stopped = self.room.index.status().await.and_then(|status| match status.state {
+            ViewState::Stopped(stop) => Some(stop.to_string()),
+            _ => None,
+        });
+        TimersStatus {
+            pending: counts.pending,
+            parked: counts.parked,
+            firing: self.room.firing(),
+            resting: self.room.waiting.load(SeqCst),
+            trouble: stopped.or_else(|| self.room.trouble()),
+        }
+    }
+
+    /// Whether nothing is due, and nothing is under way but what waits for another attempt.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.begun.get().is_none() || self.room.is_at_rest()
+    }
+}

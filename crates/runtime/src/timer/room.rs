@@ -1,0 +1,179 @@
+//! Timers at work: the next ones that are due are taken from the index, fired, and the rest sleeps until the one after them.
+//!
+//! It goes through the index by due time, and never back: what was taken is fired, rests, or is parked. Whoever changes a timer that is
+//! due before that place rings the alarm, and then it begins anew, once the index has seen all that was recorded. The clock is looked at
+//! again before each firing and every few seconds, so that one that is set forth or back fires nothing early and forgets nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use journal::seams::{Clock, Random};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::alarm::Alarm;
+use super::fire::Firing;
+use super::index::{DueInput, DueRow, Index};
+use super::names::Names;
+use super::recorder::Records;
+use crate::Notices;
+use crate::delivery::stopped;
+use crate::entity::Entities;
+use crate::limits::{TIMER_BATCH, TIMER_CLOCK_LOOK, TIMERS_FIRING_MAX, VIEW_REST};
+use crate::personal::runs::Runs;
+use crate::seams::Tasks;
+use crate::view::QueryError;
+
+/// What firings share.
+pub(super) struct Room {
+    pub(super) entities: Arc<Entities>,
+    pub(super) runs: Arc<Runs>,
+    pub(super) index: Index,
+    pub(super) names: Arc<Names>,
+    pub(super) alarm: Arc<Alarm>,
+    pub(super) records: Records,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) tasks: Arc<dyn Tasks>,
+    pub(super) notices: Notices,
+    pub(super) stop: watch::Sender<bool>,
+    /// Firings at once.
+    pub(super) firing: Arc<Semaphore>,
+    /// Firings that wait for another attempt and let others fire meanwhile.
+    pub(super) resting: Arc<Semaphore>,
+    /// Firings that wait for another attempt.
+    pub(super) waiting: AtomicUsize,
+    /// Firings that have not ended, and whoever looks for them.
+    pub(super) working: watch::Sender<usize>,
+    /// Until when nobody is due; `None` while somebody is looked for.
+    pub(super) quiet: Mutex<Option<i64>>,
+    /// Why nobody is looked for now.
+    pub(super) trouble: Mutex<Option<String>>,
+}
+
+/// How far the index was gone through.
+#[derive(Default)]
+struct Place {
+    due: Option<i64>,
+    tenant: String,
+    name: String,
+}
+
+impl Room {
+    /// Looks for timers that are due, until a stop.
+    pub(super) async fn run(self: Arc<Self>) {
+        let _at_work = AtWork::new(&self.working);
+        let (mut stop, mut place) = (self.stop.subscribe(), Place::default());
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return,
+                looked = self.look(&mut place) => match looked {
+                    Ok(()) => self.say(None),
+                    Err(error) => {
+                        self.say(Some(error.to_string()));
+                        self.tasks.sleep(VIEW_REST).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn look(self: &Arc<Self>, place: &mut Place) -> Result<(), QueryError> {
+        self.be_quiet(None);
+        if self.alarm.take().is_some_and(|due| place.due.is_none_or(|at| due <= at)) {
+            *place = Place::default();
+        }
+        let permits = Arc::clone(&self.firing).acquire_many_owned(TIMER_BATCH).await.map_err(|_| QueryError::Stopping)?;
+        let now = self.clock.now().as_micros();
+        let rows: Vec<DueRow> = self.index.rows("due", &place.input(now, TIMER_BATCH), self.alarm.seen()).await?;
+        if rows.is_empty() {
+            drop(permits);
+            return self.wait(place, now).await;
+        }
+        self.fire(rows, permits, place);
+        Ok(())
+    }
+
+    /// Until the next one is due, or somebody tells of an earlier one.
+    async fn wait(&self, place: &Place, now: i64) -> Result<(), QueryError> {
+        let next: Vec<i64> = self.index.rows("next", &place.input(now, 1), self.alarm.seen()).await?;
+        let next = next.first().copied();
+        self.be_quiet(Some(next.unwrap_or(i64::MAX)));
+        loop {
+            let left = next.map(|next| next.saturating_sub(self.clock.now().as_micros()));
+            if left.is_some_and(|left| left <= 0) {
+                return Ok(());
+            }
+            // A clock that is set while this sleeps is met at the next look.
+            let sleep = left.map_or(TIMER_CLOCK_LOOK, |left| Duration::from_micros(left.unsigned_abs()).min(TIMER_CLOCK_LOOK));
+            tokio::select! {
+                biased;
+                () = self.alarm.rung_before(next) => return Ok(()),
+                () = self.tasks.sleep(sleep) => {}
+            }
+        }
+    }
+
+    fn fire(self: &Arc<Self>, rows: Vec<DueRow>, mut permits: OwnedSemaphorePermit, place: &mut Place) {
+        for row in rows {
+            place.due = Some(row.due);
+            (place.tenant, place.name) = (row.tenant.clone(), row.name.clone());
+            let Some(firing) = Firing::new(row) else { continue };
+            let Some(turn) = self.names.for_firing(&firing.entity, firing.row.due) else { continue };
+            let Some(permit) = permits.split(1) else { continue };
+            let (room, at_work) = (Arc::clone(self), AtWork::new(&self.working));
+            self.tasks.spawn(Box::pin(async move {
+                firing.run(room, turn, permit).await;
+                drop(at_work);
+            }));
+        }
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn say(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    fn be_quiet(&self, until: Option<i64>) {
+        *self.quiet.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// Whether nothing is due, and nothing is under way but what waits for another attempt.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn is_at_rest(&self) -> bool {
+        let quiet = *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        let under_way = self.working.borrow().saturating_sub(1 + self.waiting.load(std::sync::atomic::Ordering::SeqCst));
+        under_way == 0 && !self.alarm.is_rung() && quiet.is_some_and(|until| until > self.clock.now().as_micros())
+    }
+
+    pub(super) fn firing(&self) -> usize {
+        (TIMERS_FIRING_MAX as usize).saturating_sub(self.firing.available_permits())
+    }
+}
+
+impl Place {
+    fn input(&self, now: i64, limit: u32) -> DueInput {
+        DueInput { due: self.due.unwrap_or(i64::MIN), tenant: self.tenant.clone(), name: self.name.clone(), now, limit }
+    }
+}
+
+/// Counts a task for as long as it is there, also when it is dropped.
+struct AtWork(watch::Sender<usize>);
+
+impl AtWork {
+    fn new(working: &watch::Sender<usize>) -> Self {
+        working.send_modify(|working| *working += 1);
+        Self(working.clone())
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.send_modify(|working| *working -= 1);
+    }
+}
