@@ -70,7 +70,7 @@ pub struct List {
 /// When a timer is due.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-pub struct When {
+pub(crate) struct When {
     /// At this time, such as 2026-11-21T12:00:00Z
     #[arg(long, value_name = "TIME")]
     due: Option<String>,

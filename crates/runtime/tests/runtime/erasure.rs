@@ -125,6 +125,7 @@ async fn service(actions: Vec<ActionHandle>, processors: Vec<ProcessorHandle>) -
         keys_lost: None,
         retention: Vec::new(),
         view_folder: None,
+        timer_folder: None,
         notices: Arc::new(|_| {}),
         limits: Limits::default(),
         planted: PlantedBug::None,
