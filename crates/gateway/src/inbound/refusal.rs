@@ -48,7 +48,10 @@ pub(super) fn timer_command(error: CommandError) -> Problem {
     match error {
         CommandError::Refused(Refusal::Invalid { pointer, message }) => invalid_field(&format!("/send/body{pointer}"), &message),
         CommandError::UnknownTarget { name, known } => unknown_entity_type(&name, &known),
-        CommandError::Refused(refusal) => refused(refusal, "of the timer"),
+        CommandError::Refused(Refusal::UnknownCommand { known }) => {
+            Problem::new(UNKNOWN_COMMAND, format!("/send/command: there is no such command; {}", nearest::hint("", &known)))
+        }
+        CommandError::Refused(refusal) => refused(refusal, ""),
         other => machine(&other),
     }
 }

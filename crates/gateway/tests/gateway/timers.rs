@@ -105,7 +105,7 @@ async fn a_wish_that_does_not_fit_is_refused_with_its_place() {
         ),
         (json!({ "every_ms": 10, "send": { "type": "cart", "id": "c1", "command": "pay" } }), 400, "invalid-field", "at least 1"),
         (wish(FAR, "", "pay"), 400, "invalid-field", "/send/id"),
-        (wish(FAR, "c1", "sing"), 404, "unknown-command", ""),
+        (wish(FAR, "c1", "sing"), 404, "unknown-command", "/send/command: there is no such command; there are: "),
         (json!({ "due": FAR, "send": { "type": "gong", "id": "c1", "command": "pay" } }), 404, "unknown-entity-type", ""),
         (with_body(json!({ "sku": "mug", "quantity": "two" })), 400, "invalid-field", "/send/body/quantity"),
         (json!({ "due": FAR, "sned": {} }), 400, "invalid-field", ""),
