@@ -61,7 +61,7 @@ impl Timers {
             if waits.is_some_and(|known| known.set.is_same(&set)) {
                 return Ok(Wanted::Nothing);
             }
-            Ok(Wanted::Record(wished(&entity_of(&name)?, asked, SET, &set)))
+            Ok(Wanted::Record(wished(&key(&name)?, asked, SET, &set)))
         });
         self.change(entity, asked, decide).await
     }
@@ -80,7 +80,7 @@ impl Timers {
                 State::Pending(_) | State::Parked(_) => {}
                 State::Fired(_) | State::Cancelled => return Err(not_now(&name, known, "pending or parked")),
             }
-            Ok(Wanted::Record(wished(&entity_of(&name)?, asked, SET, &set)))
+            Ok(Wanted::Record(wished(&key(&name)?, asked, SET, &set)))
         });
         self.change(entity, asked, decide).await
     }
@@ -100,7 +100,7 @@ impl Timers {
             match known.state {
                 State::Pending(_) | State::Parked(_) => {
                     let cancelled = Cancelled { generation: known.generation };
-                    Ok(Wanted::Record(wished(&entity_of(&name)?, asked, CANCELLED, &cancelled)))
+                    Ok(Wanted::Record(wished(&key(&name)?, asked, CANCELLED, &cancelled)))
                 }
                 State::Fired(_) | State::Cancelled => Ok(Wanted::Nothing),
             }
@@ -116,7 +116,7 @@ impl Timers {
             let known = known.ok_or_else(|| not_found(&name))?;
             let State::Parked(parked) = &known.state else { return Err(not_now(&name, known, "parked")) };
             let redriven = Redriven { generation: known.generation, due: parked.due };
-            Ok(Wanted::Record(wished(&entity_of(&name)?, asked, REDRIVEN, &redriven)))
+            Ok(Wanted::Record(wished(&key(&name)?, asked, REDRIVEN, &redriven)))
         });
         self.change(entity, asked, decide).await
     }
@@ -274,10 +274,6 @@ impl Room {
 fn key(name: &TimerName) -> Result<EntityKey, TimerError> {
     EntityKey::with_tenant(&name.tenant, TIMER, &name.name)
         .map_err(|error| TimerError::Name { problem: format!("does not fit: the {error}") })
-}
-
-fn entity_of(name: &TimerName) -> Result<EntityKey, TimerError> {
-    key(name)
 }
 
 fn wished(entity: &EntityKey, asked: &Asked, name: &'static str, payload: &impl serde::Serialize) -> CommandRecord {
