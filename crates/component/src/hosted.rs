@@ -2,6 +2,7 @@
 //!
 //! Bodies, replies, events and states are JSON bytes here. A remote component can stand behind the same traits.
 
+mod stream;
 mod target;
 
 use std::any::Any;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 pub use crate::personal::mark as personal_mark;
+pub use stream::{HostedStream, StreamDescription, StreamHandle, StreamItem, StreamMap, StreamPlace, StreamShape, StreamTypeDescription};
 pub use target::{ActionTarget, TimerDue};
 
 use crate::action::{DeliveryPolicy, Start};

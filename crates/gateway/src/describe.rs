@@ -9,12 +9,13 @@ mod general;
 mod journal;
 mod pulls;
 mod schemas;
+mod streams;
 mod subjects;
 mod timers;
 mod topics;
 mod views;
 
-use component::hosted::{EntityDescription, OperationDescription, ShapeDescription, TopicDescription, ViewDescription};
+use component::hosted::{EntityDescription, OperationDescription, ShapeDescription, StreamDescription, TopicDescription, ViewDescription};
 use serde_json::{Map, Value as Json, json};
 
 use crate::problem::REJECTED;
@@ -27,6 +28,7 @@ pub fn openapi(
     entities: &[&EntityDescription],
     operations: &[&OperationDescription],
     declared: &[&TopicDescription],
+    streams: &[&StreamDescription],
     views: &[&ViewDescription],
 ) -> String {
     let mut schemas = Schemas::new();
@@ -40,6 +42,7 @@ pub fn openapi(
     for topic in declared {
         topics::path(topic, &mut schemas, &mut paths);
     }
+    streams::paths(service, streams, &mut schemas, &mut paths);
     views::paths(views, &mut schemas, &mut paths);
     consumers::paths(&mut schemas, &mut paths);
     destinations::paths(&mut schemas, &mut paths);

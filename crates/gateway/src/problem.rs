@@ -95,6 +95,8 @@ codes! {
     BASELINE_UNFIT = "HW0101" "baseline-unfit" 500;
     TIMER_NOT_FOUND = "HW0110" "timer-not-found" 404;
     TIMER_NOT_WAITING = "HW0111" "timer-not-waiting" 409;
+    UNKNOWN_STREAM = "HW0130" "unknown-stream" 404;
+    UNKNOWN_STREAM_VERSION = "HW0131" "unknown-stream-version" 404;
 }
 
 /// Where a code's page stands; the code's number follows.

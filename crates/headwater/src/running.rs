@@ -156,6 +156,7 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         actions: service.actions().to_vec(),
         processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
+        streams: service.stream_parts(),
         views: service.views().to_vec(),
         outgoing: Some(Arc::new(gateway::outgoing::Pool::new())),
         destinations: service.destinations().to_vec(),

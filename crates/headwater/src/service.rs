@@ -1,12 +1,12 @@
 //! A service as it is put together: its name and its components.
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, StreamHandle, TopicHandle, ViewHandle};
 use component::{
-    Action, Entity, Keep, Operation, Processor, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_processor,
-    hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
+    Action, Entity, Keep, Operation, Processor, Rule, Stream, TopicAction, Value, View, hosted, hosted_action, hosted_operation,
+    hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
 };
 use gateway::Page;
-use runtime::DestinationPolicy;
+use runtime::{DestinationPolicy, StreamParts};
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -30,6 +30,7 @@ pub struct Service {
     actions: Vec<ActionHandle>,
     processors: Vec<ProcessorHandle>,
     topics: Vec<TopicHandle>,
+    streams: Vec<StreamHandle>,
     views: Vec<ViewHandle>,
     destinations: Vec<(String, DestinationPolicy)>,
     retention: Vec<(&'static str, Keep)>,
@@ -47,6 +48,7 @@ impl Service {
             actions: Vec::new(),
             processors: Vec::new(),
             topics: Vec::new(),
+            streams: Vec::new(),
             views: Vec::new(),
             destinations: Vec::new(),
             retention: Vec::new(),
@@ -123,6 +125,12 @@ impl Service {
     /// Adds an action over a topic: a reaction to its messages.
     pub fn topic_action<A: TopicAction>(mut self, action: A) -> Self {
         self.actions.push(hosted_topic_action(action));
+        self
+    }
+
+    /// Adds a stream: what leaves the service under public names, beside the stream of its own name.
+    pub fn stream(mut self, stream: Stream) -> Self {
+        self.streams.push(stream.hosted());
         self
     }
 
@@ -212,6 +220,10 @@ impl Service {
 
     pub(crate) fn topics(&self) -> &[TopicHandle] {
         &self.topics
+    }
+
+    pub(crate) fn stream_parts(&self) -> StreamParts {
+        StreamParts { declared: self.streams.clone() }
     }
 
     pub(crate) fn operations(&self) -> &[OperationHandle] {

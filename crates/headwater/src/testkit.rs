@@ -299,6 +299,7 @@ fn components(service: &Service) -> Components {
         actions: service.actions().to_vec(),
         processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
+        streams: service.stream_parts(),
         views: service.views().to_vec(),
         destinations: service.destinations().to_vec(),
         retention: service.retention().to_vec(),

@@ -29,6 +29,7 @@ mod runtime;
 pub mod seams;
 mod stall;
 mod start;
+mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod timer;
@@ -60,6 +61,7 @@ pub use retention::{RetentionStatus, RetentionWait};
 pub use runtime::{Health, Runtime};
 pub use stall::Stall;
 pub use start::StartError;
+pub use stream::{Shaped, Shaper, StreamParts};
 pub use timer::{
     ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSchedule, TimerSelection, TimerSight,
     TimerState, TimerTarget, TimerWhen, TimersStatus,
@@ -90,6 +92,8 @@ pub struct Parts {
     pub processors: Vec<ProcessorHandle>,
     /// The topics.
     pub topics: Vec<TopicHandle>,
+    /// The streams that leave beside the service's own, and those of peers that come in.
+    pub streams: StreamParts,
     /// The views.
     pub views: Vec<ViewHandle>,
     /// Who calls outside for actions; nobody does when it is absent.

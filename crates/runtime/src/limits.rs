@@ -217,6 +217,13 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// The part of a run's time that is kept for what follows its last call: the call is cut before the run is.
 pub const RUN_MARGIN_DIVISOR: u32 = 20;
 
+/// Readers of streams with documents at once, at most.
+pub const DOCUMENT_READERS_MAX: usize = 256;
+/// States that such a reader has in memory, at most.
+pub const FOLDS_MAX: usize = 1_024;
+/// Bytes of payloads that these states are made of, at most, but for the last one.
+pub const FOLDS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 // Each message has two command records, whose keys, names and contexts come on top of its payload.
 const _: () = assert!(PUBLISH_MESSAGES_MAX * 2 <= journal::limits::COMMIT_COMMANDS_MAX);
 const _: () = assert!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use component::hosted::personal_mark::{is_marked, is_reserved};
 use component::hosted::{
-    ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
+    ActionHandle, EntityDescription, OperationDescription, StoredEvent, StreamDescription, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
 use journal::{
     AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp,
@@ -41,6 +41,7 @@ use crate::request::{
 use crate::retention::pins::{Pin, of_registers};
 use crate::retention::{Lost, Pins, Retention, RetentionStatus};
 use crate::start::StartError;
+use crate::stream::{Shaper, Streams};
 use crate::timer::{Shared, Timers};
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
@@ -59,6 +60,7 @@ pub struct Runtime {
     operations: Arc<Operations>,
     timers: Arc<Timers>,
     topics: Topics,
+    streams: Streams,
     pulled: PullConsumers,
     admission: Admission,
     views: Arc<Views>,
@@ -157,14 +159,15 @@ impl Runtime {
             asynchronous: Asynchronous::new(Arc::clone(&entities)),
             actions: parts.actions,
             destinations: Arc::new(Destinations::new(machine, destinations)),
-            entities,
             processors: Processors::new(parts.processors, processors),
             delivery,
             operations: Arc::new(Operations::new(parts.operations)),
             timers: Arc::new(timers),
             topics,
+            streams: Streams::new(parts.streams.declared, Arc::clone(&entities)),
             pulled: PullConsumers::new(),
             admission: Admission::new(parts.limits.commands_in_flight_max),
+            entities,
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
             shown,
             retention: Arc::new(retention),
@@ -202,6 +205,22 @@ impl Runtime {
     #[must_use]
     pub fn topic_descriptions(&self) -> Vec<&TopicDescription> {
         self.topics.descriptions()
+    }
+
+    /// The streams beside the service's own, in the order of registration.
+    #[must_use]
+    pub fn stream_descriptions(&self) -> Vec<&StreamDescription> {
+        self.streams.descriptions()
+    }
+
+    /// What makes the events of a stream for one reader, of those of the [`journal`](Self::journal); `None` when the service has no such
+    /// stream.
+    ///
+    /// # Errors
+    /// When as many readers are there as may be.
+    #[must_use]
+    pub fn stream(&self, name: &str) -> Option<Result<Shaper, CommandError>> {
+        self.streams.shaper(name)
     }
 
     /// Takes messages for a topic, in their order, and gives an answer for each: one that is refused does not touch the others,

@@ -67,6 +67,8 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Batch { kind } => batch::run(gateway, parts, body, &kind),
         Route::Ids { kind } => Box::pin(entity::ids(gateway, parts, &kind)).await,
         Route::History { kind, id } => Box::pin(events::history(gateway, parts, &kind, &id)).await,
+        Route::Streams => Box::pin(stream::list(gateway, parts)).await,
+        Route::StreamSchema { stream, name, version } => stream::schema(gateway, parts, (&stream, &name, &version)),
         Route::Stream { name } => Box::pin(stream::open(gateway, parts, &name)).await,
         Route::Query { view, query } => Box::pin(view::ask(gateway, parts, body, &view, &query)).await,
         Route::View { view } => Box::pin(view::status(gateway, parts, &view)).await,

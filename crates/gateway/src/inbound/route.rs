@@ -23,7 +23,9 @@ pub(super) enum Route<'a> {
     Ids { kind: Text<'a> },
     Batch { kind: Text<'a> },
     Operation { name: Text<'a> },
+    Streams,
     Stream { name: Text<'a> },
+    StreamSchema { stream: Text<'a>, name: Text<'a>, version: Text<'a> },
     Topic { name: Text<'a> },
     ClientConsumer { name: Text<'a> },
     ConsumerChange { name: Text<'a> },
@@ -100,6 +102,8 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "entities", kind, id, "commands", key] => (outcome(kind, id, key)?, GET),
         ["v1", "operations", name] => (Route::Operation { name: segment("operation", name)? }, POST),
         ["v1", "streams", name] => (Route::Stream { name: segment("stream", name)? }, GET),
+        ["v1", "streams"] => (Route::Streams, GET),
+        ["v1", "streams", stream, "schemas", name, version] => (stream_schema(stream, name, version)?, GET),
         ["v1", "topics", name] => (Route::Topic { name: segment("topic", name)? }, POST),
         ["v1", "consumers", name] if read => (Route::ClientConsumer { name: segment("consumer", name)? }, GET),
         ["v1", "consumers", name] => (Route::ConsumerChange { name: segment("consumer", name)? }, CHANGE),
@@ -155,6 +159,10 @@ fn history<'a>(kind: &'a str, id: &'a str) -> Result<Route<'a>, Problem> {
 
 fn outcome<'a>(kind: &'a str, id: &'a str, key: &'a str) -> Result<Route<'a>, Problem> {
     Ok(Route::Outcome { kind: segment("type", kind)?, id: segment("id", id)?, key: segment("key", key)? })
+}
+
+fn stream_schema<'a>(stream: &'a str, name: &'a str, version: &'a str) -> Result<Route<'a>, Problem> {
+    Ok(Route::StreamSchema { stream: segment("stream", stream)?, name: segment("type", name)?, version: segment("version", version)? })
 }
 
 fn timer_act(name: &str, act: timer::Act) -> Result<Route<'_>, Problem> {
