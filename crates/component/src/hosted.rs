@@ -18,7 +18,10 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 pub use crate::personal::mark as personal_mark;
-pub use stream::{HostedStream, StreamDescription, StreamHandle, StreamItem, StreamMap, StreamPlace, StreamShape, StreamTypeDescription};
+pub use stream::{
+    HostedStream, StreamDescription, StreamHandle, StreamItem, StreamMap, StreamPlace, StreamShape, StreamTypeDescription,
+    SubscriptionDescription, UNFIT,
+};
 pub use target::{ActionTarget, TimerDue};
 
 use crate::action::{DeliveryPolicy, Start};
@@ -592,6 +595,11 @@ pub trait HostedTopic: Send + Sync {
     /// # Errors
     /// A refusal whose pointer begins at the data.
     fn check(&self, json: Option<&[u8]>) -> Result<(), Refusal>;
+
+    /// Whether messages may have personal values.
+    fn is_personal(&self) -> bool {
+        false
+    }
 
     /// Data with its personal values as marks; `None` when it has none. What its type does not know is left out: it might be personal too.
     ///

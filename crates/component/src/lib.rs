@@ -57,7 +57,7 @@ pub use operation::{Entities, EntityRef, Operation};
 pub use personal::{Personal, SubjectId};
 pub use processor::{EventClock, Inputs, Processor, ProcessorContext, Route};
 pub use rule::{Rule, RuleDecision, record_on};
-pub use stream::{Stream, StreamEvent};
+pub use stream::{Stream, StreamEvent, Subscription};
 pub use tag::{Tag, TagSet, tag};
 pub use topic::{Message, TopicAction};
 pub use value::{Definitions, Key, Value, decode, encode, schema_of};

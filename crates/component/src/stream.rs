@@ -3,6 +3,8 @@
 //! A stream is a definition and nothing else: which events leave, under which public names, and what they are made into. It is read
 //! elsewhere (`runtime::stream`). No I/O here.
 
+mod subscription;
+
 use std::sync::Arc;
 
 use crate::entity::Entity;
@@ -14,6 +16,7 @@ use crate::hosted::{
 use crate::limits::is_name;
 use crate::value::{Definitions, Value, encode, schema_of};
 use crate::variants::{Event, Variants as _, decode_event, encode_payload};
+pub use subscription::Subscription;
 
 /// What leaves a service: events under public names, in one of three shapes.
 ///

@@ -126,7 +126,7 @@ pub fn execute(service: &Service, flags: &GlobalFlags, command: &Command, gramma
     let done = match command {
         Command::Explain(arguments) => explain::run(arguments, flags.json),
         Command::Completions(arguments) => completions::run(arguments, grammar),
-        _ => settings(flags).and_then(|settings| with_settings(service, flags, command, &settings)),
+        _ => settings(service, flags).and_then(|settings| with_settings(service, flags, command, &settings)),
     };
     ended(done, flags.json)
 }
@@ -136,8 +136,8 @@ pub fn ended(done: Result<Exit, Failure>, as_json: bool) -> Exit {
     done.unwrap_or_else(|failure| output::report(&failure, as_json))
 }
 
-pub(crate) fn settings(flags: &GlobalFlags) -> Result<Settings, Failure> {
-    load(&flags.to_flags(), &process_environment)
+pub(crate) fn settings(service: &Service, flags: &GlobalFlags) -> Result<Settings, Failure> {
+    load(&service.known_peers(flags.to_flags()), &process_environment)
 }
 
 fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, settings: &Settings) -> Result<Exit, Failure> {

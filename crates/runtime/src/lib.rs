@@ -61,7 +61,10 @@ pub use retention::{RetentionStatus, RetentionWait};
 pub use runtime::{Health, Runtime};
 pub use stall::Stall;
 pub use start::StartError;
-pub use stream::{Shaped, Shaper, StreamParts};
+pub use stream::{
+    PeerCommand, PeerError, PeerItem, PeerPlace, PeerStream, PeerStreams, PeerTongue, PeerWords, Shaped, Shaper, StreamAsk, StreamParts,
+    SubscriptionState, SubscriptionStatus,
+};
 pub use timer::{
     ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSchedule, TimerSelection, TimerSight,
     TimerState, TimerTarget, TimerWhen, TimersStatus,

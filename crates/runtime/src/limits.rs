@@ -217,6 +217,16 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// The part of a run's time that is kept for what follows its last call: the call is cut before the run is.
 pub const RUN_MARGIN_DIVISOR: u32 = 20;
 
+/// Characters of why a message of a peer does not fit its topic, at most.
+pub const UNFIT_CAUSE_CHARS_MAX: usize = 512;
+/// How long a subscription hears nothing at all from its peer before it calls again: three signs of life.
+pub const PEER_SILENCE_MAX: Duration = Duration::from_secs(45);
+/// The first and the longest wait before a subscription calls its peer again, jitter not counted.
+pub const PEER_RETRY_MIN: Duration = Duration::from_millis(200);
+/// See [`PEER_RETRY_MIN`].
+pub const PEER_RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long a reader at rest waits before it writes how far a filter has let nothing through.
+pub const PEER_PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// Readers of streams with documents at once, at most.
 pub const DOCUMENT_READERS_MAX: usize = 256;
 /// States that such a reader has in memory, at most.

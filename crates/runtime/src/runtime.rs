@@ -41,7 +41,7 @@ use crate::request::{
 use crate::retention::pins::{Pin, of_registers};
 use crate::retention::{Lost, Pins, Retention, RetentionStatus};
 use crate::start::StartError;
-use crate::stream::{Shaper, Streams};
+use crate::stream::{PeerPlace, Peers, Shaper, Streams, SubscriptionStatus, Subscriptions, addressed};
 use crate::timer::{Shared, Timers};
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
@@ -59,8 +59,9 @@ pub struct Runtime {
     processors: Processors,
     operations: Arc<Operations>,
     timers: Arc<Timers>,
-    topics: Topics,
+    topics: Arc<Topics>,
     streams: Streams,
+    subscriptions: Subscriptions,
     pulled: PullConsumers,
     admission: Admission,
     views: Arc<Views>,
@@ -147,13 +148,16 @@ impl Runtime {
             lost: Arc::clone(&lost),
         };
         let mint = Mint { clock: parts.clock, random: Arc::clone(&parts.random), subjects: subjects.clone() };
-        let topics = Topics::new(Arc::clone(&journal), parts.topics);
+        let topics = Arc::new(Topics::new(Arc::clone(&journal), parts.topics));
+        let (streams, peers) = (parts.streams.declared, Peers::new(&parts.streams.addresses, parts.streams.tongue));
+        let subscriptions = addressed(parts.streams.subscriptions, &peers);
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
         let timers = Shared::new(&entities, &runs, &around, parts.random);
         let timers = Timers::new(timers, parts.timer_folder, parts.limits);
         let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
         let delivery = DeliveryRoom::new(seams);
+        let subscriptions = Subscriptions::new(Arc::clone(delivery.seams()), Arc::clone(&topics), parts.streams.reader, subscriptions);
         Ok(Self {
             service: parts.service,
             asynchronous: Asynchronous::new(Arc::clone(&entities)),
@@ -163,8 +167,9 @@ impl Runtime {
             delivery,
             operations: Arc::new(Operations::new(parts.operations)),
             timers: Arc::new(timers),
+            subscriptions,
             topics,
-            streams: Streams::new(parts.streams.declared, Arc::clone(&entities)),
+            streams: Streams::new(streams, Arc::clone(&entities)),
             pulled: PullConsumers::new(),
             admission: Admission::new(parts.limits.commands_in_flight_max),
             entities,
@@ -221,6 +226,20 @@ impl Runtime {
     #[must_use]
     pub fn stream(&self, name: &str) -> Option<Result<Shaper, CommandError>> {
         self.streams.shaper(name)
+    }
+
+    /// How each subscription to a peer's stream is, in the order of registration.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<SubscriptionStatus> {
+        self.subscriptions.statuses()
+    }
+
+    /// Lets the subscription that fills this topic go on from another place of its peer's stream; what is here already is known.
+    ///
+    /// # Errors
+    /// When there is no such subscription, or the engine fails.
+    pub async fn place_subscription(&self, topic: &str, place: PeerPlace, why: Decision) -> Result<(), OrderError> {
+        self.subscriptions.place(topic, place, why).await
     }
 
     /// Takes messages for a topic, in their order, and gives an answer for each: one that is refused does not touch the others,
@@ -302,6 +321,7 @@ impl Runtime {
             personal.erased.store(upto, SeqCst);
         }
         self.delivery.lose_foreign_places().await?;
+        self.subscriptions.lose_foreign_places().await?;
         self.retention.remember().await;
         let head = self.journal().head().await?.position();
         self.views.begin(head);
@@ -322,6 +342,8 @@ impl Runtime {
         }
         self.processors.begin().await?;
         self.timers.resume(head).await?;
+        // Whoever reads their topics has a place by now.
+        self.subscriptions.begin();
         Ok(())
     }
 
@@ -701,6 +723,7 @@ impl Runtime {
         self.delivery.stop();
         self.processors.stop();
         self.timers.stop();
+        self.subscriptions.stop();
     }
 
     /// Returns when nothing is under way. After `stop`, nothing will be.
@@ -710,6 +733,7 @@ impl Runtime {
         self.delivery.drained().await;
         self.processors.drained().await;
         self.timers.drained().await;
+        self.subscriptions.drained().await;
         self.views.end().await;
         if let Some(personal) = &self.personal {
             personal.subjects.release();

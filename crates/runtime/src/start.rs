@@ -80,6 +80,13 @@ pub enum StartError {
         /// What is wrong, and the remedy.
         problem: String,
     },
+    /// A peer cannot be reached, whatever it does.
+    Peer {
+        /// The peer.
+        peer: String,
+        /// What is wrong, and the remedy.
+        problem: String,
+    },
     /// A view's definition does not hold together.
     View {
         /// The view.
@@ -107,6 +114,7 @@ impl fmt::Display for StartError {
             Self::Personal { name, problem } => write!(formatter, "`{name}`: {problem}"),
             Self::Processor { processor, problem } => write!(formatter, "processor `{processor}`: {problem}"),
             Self::Stream { stream, problem } => write!(formatter, "stream `{stream}`: {problem}"),
+            Self::Peer { peer, problem } => write!(formatter, "the peer `{peer}`: {problem}"),
             Self::View { view, message } => write!(formatter, "view `{view}`, {message}"),
         }
     }

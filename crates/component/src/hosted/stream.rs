@@ -110,3 +110,23 @@ pub struct StreamTypeDescription {
     /// JSON Schema 2020-12 of its data; `None` for a notification, which has none.
     pub schema: Option<Json>,
 }
+
+/// A subscription to a stream of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionDescription {
+    /// The peer, as the configuration names it.
+    pub peer: &'static str,
+    /// Its stream.
+    pub stream: &'static str,
+    /// The topic that the stream's events are messages of.
+    pub topic: &'static str,
+    /// The public names of the events that are wanted; all of them when it names none.
+    pub types: Vec<&'static str>,
+    /// The version of the stream that is wanted.
+    pub version: Option<u16>,
+    /// Whether it begins at the stream's head.
+    pub from_now: bool,
+}
+
+/// The attribute of a message that does not fit its topic and is there all the same: why. Whoever reads the topic parks it.
+pub const UNFIT: &str = "headwaterunfit";

@@ -335,7 +335,10 @@ impl Shop {
             actions,
             processors,
             topics: vec![component::hosted_topic_of::<Payment>("payments"), component::hosted_topic("notes")],
-            streams: runtime::StreamParts { declared: vec![public_carts().hosted(), cart_documents().hosted()] },
+            streams: runtime::StreamParts {
+                declared: vec![public_carts().hosted(), cart_documents().hosted()],
+                ..runtime::StreamParts::default()
+            },
             clock,
             random,
             tasks: Arc::new(TokioTasks::current()),

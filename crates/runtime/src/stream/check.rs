@@ -2,8 +2,12 @@
 
 use std::collections::HashSet;
 
-use component::hosted::{EntityHandle, StreamDescription, StreamHandle, StreamItem, StreamShape};
+use component::hosted::{
+    EntityHandle, StreamDescription, StreamHandle, StreamItem, StreamShape, SubscriptionDescription, named_destination,
+};
+use journal::EntityType;
 
+use super::StreamParts;
 use crate::Parts;
 use crate::start::StartError;
 
@@ -33,6 +37,49 @@ pub(crate) fn check(parts: &Parts, recorded: &[EntityHandle]) -> Result<(), Star
             return refused(format!("its type `{public}` has personal values; {remedy}"));
         }
         check_items(stream, recorded)?;
+    }
+    check_peers(parts)?;
+    check_subscriptions(parts)
+}
+
+fn check_peers(parts: &Parts) -> Result<(), StartError> {
+    let StreamParts { subscriptions, spoken_to, addresses, .. } = &parts.streams;
+    let refused = |peer: &str, problem: String| Err(StartError::Peer { peer: peer.to_owned(), problem });
+    for (peer, address) in addresses {
+        if let Err(problem) = named_destination(address) {
+            return refused(peer, format!("its address `{address}` {problem}"));
+        }
+    }
+    let needed = subscriptions.iter().map(|subscription| subscription.peer).chain(spoken_to.iter().map(String::as_str));
+    for peer in needed {
+        if EntityType::new(peer).is_err() {
+            return refused(peer, "its name must match [a-z][a-z0-9-]{0,63}".to_owned());
+        }
+        if !addresses.iter().any(|(known, _)| known == peer) {
+            let variable = peer.to_uppercase().replace('-', "_");
+            let remedy = format!(
+                "say `{peer} = \"http://..\"` under [peers] in headwater.toml, HEADWATER_PEER_{variable} in the environment, or --peer {peer}=URL"
+            );
+            return refused(peer, format!("nobody says where it is; {remedy}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_subscriptions(parts: &Parts) -> Result<(), StartError> {
+    let topics: Vec<&str> = parts.topics.iter().map(|topic| topic.description().name).collect();
+    let mut filled = HashSet::new();
+    for SubscriptionDescription { stream, topic, .. } in &parts.streams.subscriptions {
+        if EntityType::new(stream).is_err() {
+            return Err(StartError::InvalidName { what: "stream", name: (*stream).to_owned() });
+        }
+        if !topics.contains(topic) {
+            let source = format!("topic {topic}");
+            return Err(StartError::UnknownSource { what: "subscription to", name: stream, source, known: topics });
+        }
+        if !filled.insert(*topic) {
+            return Err(StartError::DuplicateName { what: "subscription into the topic", name: topic });
+        }
     }
     Ok(())
 }

@@ -5,26 +5,43 @@
 //!
 //! What it is not: a second journal. Nothing of a stream is kept: its events are made anew for each reader, from the service's own.
 
+mod book;
 mod check;
 mod folds;
+mod peers;
 mod shape;
+mod subscription;
 
 use std::sync::Arc;
 
-use component::hosted::{StreamDescription, StreamHandle};
+use component::hosted::{StreamDescription, StreamHandle, SubscriptionDescription};
 use tokio::sync::Semaphore;
 
 use crate::entity::Entities;
 use crate::limits::DOCUMENT_READERS_MAX;
 use crate::request::CommandError;
+pub(crate) use book::{Peers, addressed};
 pub(crate) use check::check;
+pub use peers::{PeerCommand, PeerError, PeerItem, PeerPlace, PeerStream, PeerStreams, PeerTongue, PeerWords, StreamAsk};
 pub use shape::{Shaped, Shaper};
+pub(crate) use subscription::Subscriptions;
+pub use subscription::{SubscriptionState, SubscriptionStatus};
 
 /// What a service says of streams.
 #[derive(Clone, Default)]
 pub struct StreamParts {
     /// What leaves beside the service's own stream.
     pub declared: Vec<StreamHandle>,
+    /// The streams of peers that come in.
+    pub subscriptions: Vec<SubscriptionDescription>,
+    /// The peers that components speak to, beside those of the subscriptions.
+    pub spoken_to: Vec<String>,
+    /// The addresses of peers, by their names: scheme, host and port.
+    pub addresses: Vec<(String, String)>,
+    /// Who reads the streams of peers; nobody does when it is absent.
+    pub reader: Option<Arc<dyn PeerStreams>>,
+    /// Who speaks to peers; nobody does when it is absent.
+    pub tongue: Option<Arc<dyn PeerTongue>>,
 }
 
 /// The streams that a service has declared.
