@@ -402,6 +402,14 @@ pub enum SendFailure {
         /// Why.
         message: String,
     },
+    /// Whoever decides it is spared for now, or in trouble that is not the command's: it is sent again after this time, and that costs no
+    /// attempt.
+    Later {
+        /// Why.
+        message: String,
+        /// For how long.
+        wait: Duration,
+    },
 }
 
 /// A call to the outside that an action makes.

@@ -37,14 +37,16 @@ mod window;
 #[path = "private.rs"]
 pub mod __private;
 
-pub use action::{Action, ActionContext, ActionError, CommandFailure, DeliveryPolicy, DueTimer, Keyed, Recorded, Start, Timer};
+pub use action::{
+    Action, ActionContext, ActionError, CommandFailure, DeliveryPolicy, DueTimer, Keyed, Peer, PeerEntity, Recorded, Start, Timer,
+};
 pub use decimal::{Decimal, DecimalError};
 pub use decision::{Decision, IntoEvents, nothing, record};
 pub use entity::Entity;
 pub use given::{
     Given, GivenAction, GivenEntities, GivenEvents, GivenProcessor, GivenTopicAction, Sending, When, WhenAction, WhenEntities, WhenEvents,
-    command_to, given, given_action, given_entities, given_events, given_processor, given_topic_action, http_delete, http_get, http_patch,
-    http_post, http_put, operation_with, rule_with, timer_after, timer_at, timer_cancelled, timer_cron, timer_every,
+    command_to, command_to_peer, given, given_action, given_entities, given_events, given_processor, given_topic_action, http_delete,
+    http_get, http_patch, http_post, http_put, operation_with, rule_with, timer_after, timer_at, timer_cancelled, timer_cron, timer_every,
 };
 pub use host::{
     hosted, hosted_action, hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,

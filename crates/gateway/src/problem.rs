@@ -97,6 +97,7 @@ codes! {
     TIMER_NOT_WAITING = "HW0111" "timer-not-waiting" 409;
     UNKNOWN_STREAM = "HW0130" "unknown-stream" 404;
     UNKNOWN_STREAM_VERSION = "HW0131" "unknown-stream-version" 404;
+    UNKNOWN_SUBSCRIPTION = "HW0132" "unknown-subscription" 404;
 }
 
 /// Where a code's page stands; the code's number follows.

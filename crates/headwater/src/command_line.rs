@@ -17,6 +17,7 @@ pub(crate) mod prove;
 pub(crate) mod run;
 pub(crate) mod send;
 mod sight;
+pub(crate) mod stream;
 mod table;
 pub(crate) mod timer;
 pub(crate) mod topic;
@@ -70,6 +71,9 @@ pub enum Command {
     Entity(entity::Command),
     /// Erase a subject: what is kept of its personal data cannot be read by anybody any more
     Erase(erase::Arguments),
+    /// Look at streams, and at the streams of other services that come in
+    #[command(subcommand)]
+    Stream(stream::Command),
     /// Look at timers, set and cancel them
     #[command(subcommand)]
     Timer(timer::Command),
@@ -149,6 +153,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Destination(command) => destination::run(command, settings, flags.json),
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Erase(arguments) => erase::run(arguments, settings, flags.json),
+        Command::Stream(command) => stream::run(command, settings, flags.json),
         Command::Timer(command) => timer::run(command, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),

@@ -62,6 +62,7 @@ pub struct Runtime {
     topics: Arc<Topics>,
     streams: Streams,
     subscriptions: Subscriptions,
+    peers: Arc<Peers>,
     pulled: PullConsumers,
     admission: Admission,
     views: Arc<Views>,
@@ -168,6 +169,7 @@ impl Runtime {
             operations: Arc::new(Operations::new(parts.operations)),
             timers: Arc::new(timers),
             subscriptions,
+            peers: Arc::new(peers),
             topics,
             streams: Streams::new(streams, Arc::clone(&entities)),
             pulled: PullConsumers::new(),
@@ -333,6 +335,7 @@ impl Runtime {
             operations: Arc::clone(&self.operations),
             destinations: Arc::clone(&self.destinations),
             timers: Arc::clone(&self.timers),
+            peers: Arc::clone(&self.peers),
             tasks: Arc::clone(self.delivery.tasks()),
         };
         for action in &self.actions {

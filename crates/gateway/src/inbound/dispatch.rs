@@ -16,7 +16,7 @@ use super::connection::Busy;
 use super::route::{self, Route};
 use super::{
     Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, stream, subject,
-    timer, topic, view,
+    subscription, timer, topic, view,
 };
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
@@ -74,6 +74,8 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::View { view } => Box::pin(view::status(gateway, parts, &view)).await,
         Route::Views => Box::pin(view::list(gateway, parts)).await,
         Route::Rebuild { view } => view::rebuild(gateway, parts, &view),
+        Route::Subscriptions => Box::pin(subscription::list(gateway, parts)).await,
+        Route::PlaceSubscription { topic } => Box::pin(subscription::place(gateway, parts, body, &topic)).await,
         Route::Consumers => Box::pin(admin::list(gateway, parts)).await,
         Route::Destinations => Box::pin(destination::list(gateway, parts)).await,
         Route::Journal => Box::pin(journal::status(gateway, parts)).await,

@@ -34,6 +34,8 @@ pub(super) enum Route<'a> {
     View { view: Text<'a> },
     Views,
     Rebuild { view: Text<'a> },
+    Subscriptions,
+    PlaceSubscription { topic: Text<'a> },
     Consumers,
     Destinations,
     Journal,
@@ -67,6 +69,7 @@ impl Route<'_> {
                 | Self::Compact
                 | Self::Decide { .. }
                 | Self::Erase { .. }
+                | Self::PlaceSubscription { .. }
                 | Self::Topic { .. }
                 | Self::ConsumerChange { .. }
                 | Self::ConsumerCall { .. }
@@ -126,6 +129,8 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "admin", "journal"] => (Route::Journal, GET),
         ["v1", "admin", "journal", "scrub"] => (Route::Scrub, POST),
         ["v1", "admin", "journal", "compact"] => (Route::Compact, POST),
+        ["v1", "admin", "subscriptions"] => (Route::Subscriptions, GET),
+        ["v1", "admin", "subscriptions", topic, "place"] => (Route::PlaceSubscription { topic: segment("topic", topic)? }, POST),
         ["v1", "admin", "consumers"] => (Route::Consumers, GET),
         ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
         ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),

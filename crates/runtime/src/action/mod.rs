@@ -8,6 +8,7 @@
 //!
 //! What it is not: a fence for calls to the outside; these are at least once.
 
+mod peer;
 mod preview;
 mod timers;
 
@@ -31,6 +32,7 @@ use crate::operation::Operations;
 use crate::personal::runs::Waiting;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation, OperationRequest};
 use crate::seams::Tasks;
+use crate::stream::Peers;
 use crate::timer::Timers;
 
 pub(crate) use preview::dry_run;
@@ -43,6 +45,7 @@ pub(crate) struct Reach {
     pub(crate) operations: Arc<Operations>,
     pub(crate) destinations: Arc<Destinations>,
     pub(crate) timers: Arc<Timers>,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) tasks: Arc<dyn Tasks>,
 }
 
@@ -197,6 +200,7 @@ impl Door {
     async fn run(&self, command: SentCommand) -> Result<Vec<u8>, SendFailure> {
         match command.target {
             ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } => self.timer(command).await,
+            ActionTarget::Peer { .. } => self.to_peer(command).await,
             ActionTarget::Entity { .. } | ActionTarget::Operation { .. } => {
                 let answer = self.command(command).await;
                 self.shown(answer)
@@ -220,7 +224,9 @@ impl Door {
                     OperationRequest { tenant: tenant.to_owned(), operation: name.to_owned(), body: body.into(), id: None, context };
                 self.reach.operations.run_under(&self.reach.entities, id, request).await
             }
-            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } => unreachable!("timers have a way of their own"),
+            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } | ActionTarget::Peer { .. } => {
+                unreachable!("timers and peers have ways of their own")
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use crate::entity::Entities;
 use crate::limits::DOCUMENT_READERS_MAX;
 use crate::request::CommandError;
-pub(crate) use book::{Peers, addressed};
+pub(crate) use book::{Peers, Spoken, addressed};
 pub(crate) use check::check;
 pub use peers::{PeerCommand, PeerError, PeerItem, PeerPlace, PeerStream, PeerStreams, PeerTongue, PeerWords, StreamAsk};
 pub use shape::{Shaped, Shaper};

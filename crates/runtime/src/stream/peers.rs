@@ -31,6 +31,31 @@ pub enum PeerPlace {
     Behind(String),
 }
 
+impl PeerPlace {
+    /// As a text: `first`, `now`, or the peer's cursor.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::First => "first",
+            Self::Now => "now",
+            Self::Behind(cursor) => cursor,
+        }
+    }
+
+    /// From its text; `None` for what no cursor looks like.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "first" => Some(Self::First),
+            "now" => Some(Self::Now),
+            _ => {
+                let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+                fits.then(|| Self::Behind(text.to_owned()))
+            }
+        }
+    }
+}
+
 /// What comes from a peer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PeerItem {

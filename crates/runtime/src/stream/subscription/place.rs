@@ -28,15 +28,6 @@ const PREFIX: &str = "subscription/";
 /// The platform's entity type for subscriptions.
 const SUBSCRIPTION: &str = "$subscription";
 
-/// A place as a text.
-pub(super) fn text_of(place: &PeerPlace) -> &str {
-    match place {
-        PeerPlace::First => "first",
-        PeerPlace::Now => "now",
-        PeerPlace::Behind(cursor) => cursor,
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 struct Stored {
     place: String,
@@ -70,11 +61,11 @@ impl Lease {
             }
             let here = seams.journal.head().await?;
             let lease = Self::make(seams, name, &first, here).await?;
-            memory.append("created", "subscription-created", &json!({ "place": text_of(&first) }), &Context::default()).await?;
+            memory.append("created", "subscription-created", &json!({ "place": first.text() }), &Context::default()).await?;
             return Ok(Held::Here(lease, first));
         };
         let (epoch, stored) = decode(&register)?;
-        let Some(place) = placed(&stored) else { return Ok(Held::Lost) };
+        let Some(place) = PeerPlace::parse(&stored.place) else { return Ok(Held::Lost) };
         memory.append("created", "subscription-created", &json!({ "place": stored.place }), &Context::default()).await?;
         let epoch = epoch + 1;
         let revision = seams.registers.put(&name, RegisterExpect::Revision(register.revision), encode(epoch, &stored)).await?;
@@ -85,10 +76,10 @@ impl Lease {
     pub(super) async fn place_anew(seams: &Seams, topic: &str, place: &PeerPlace, why: &Decision) -> Result<(), DeliveryError> {
         let memory = Memory::new(&seams.journal, topic);
         let sequence = seams.journal.entity_head(&memory.entity).await?.map_or(0, |head| head.sequence);
-        let payload = json!({ "place": text_of(place), "reason": why.reason });
+        let payload = json!({ "place": place.text(), "reason": why.reason });
         memory.append(&format!("placed {sequence}"), "subscription-placed", &payload, &why.context).await?;
         let (name, here) = (format!("{PREFIX}{topic}"), seams.journal.head().await?);
-        let stored = Stored { place: text_of(place).to_owned(), here: here.to_string() };
+        let stored = Stored { place: place.text().to_owned(), here: here.to_string() };
         let (epoch, expect) = match seams.registers.get(&name).await? {
             // Another owner that is still there is refused from here on.
             Some(register) => (epoch_of(&register.value).unwrap_or(0) + 1, RegisterExpect::Revision(register.revision)),
@@ -99,14 +90,14 @@ impl Lease {
     }
 
     async fn make(seams: &Seams, name: String, place: &PeerPlace, here: Cursor) -> Result<Self, DeliveryError> {
-        let stored = Stored { place: text_of(place).to_owned(), here: here.to_string() };
+        let stored = Stored { place: place.text().to_owned(), here: here.to_string() };
         let revision = seams.registers.put(&name, RegisterExpect::Absent, encode(1, &stored)).await?;
         Ok(Self { registers: Arc::clone(&seams.registers), name, epoch: 1, revision })
     }
 
     /// Moves on; durable when it returns. A conflict says that another owner has taken over.
     pub(super) async fn write(&mut self, place: &PeerPlace, here: Cursor) -> Result<(), RegisterError> {
-        let stored = Stored { place: text_of(place).to_owned(), here: here.to_string() };
+        let stored = Stored { place: place.text().to_owned(), here: here.to_string() };
         self.revision = self.registers.put(&self.name, RegisterExpect::Revision(self.revision), encode(self.epoch, &stored)).await?;
         Ok(())
     }
@@ -124,15 +115,6 @@ pub(super) async fn lose_if_foreign(seams: &Seams, topic: &str) -> Result<bool, 
     let lost = Stored { place: String::new(), here: stored.here };
     seams.registers.put(&register.name, RegisterExpect::Revision(register.revision), encode(epoch, &lost)).await?;
     Ok(true)
-}
-
-fn placed(stored: &Stored) -> Option<PeerPlace> {
-    Some(match &*stored.place {
-        "" => return None,
-        "first" => PeerPlace::First,
-        "now" => PeerPlace::Now,
-        cursor => PeerPlace::Behind(cursor.to_owned()),
-    })
 }
 
 fn encode(epoch: u64, stored: &Stored) -> Bytes {
