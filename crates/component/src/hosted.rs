@@ -4,6 +4,7 @@
 
 mod stream;
 mod target;
+mod workflow;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -23,6 +24,10 @@ pub use stream::{
     SubscriptionDescription, UNFIT,
 };
 pub use target::{ActionTarget, TimerDue};
+pub use workflow::{
+    AskedKind, AskedOperation, FailureKind, HostedWorkflow, LiveWorkflow, Progress, RecordedOperation, Standing, StepOutcome, StepPolicy,
+    StepRun, Told, WorkflowDescription, WorkflowFailure, WorkflowHandle, WorkflowStart,
+};
 
 use crate::action::{DeliveryPolicy, Start};
 use crate::processor::EventClock;

@@ -14,8 +14,11 @@ mod subjects;
 mod timers;
 mod topics;
 mod views;
+mod workflows;
 
-use component::hosted::{EntityDescription, OperationDescription, ShapeDescription, StreamDescription, TopicDescription, ViewDescription};
+use component::hosted::{
+    EntityDescription, OperationDescription, ShapeDescription, StreamDescription, TopicDescription, ViewDescription, WorkflowDescription,
+};
 use serde_json::{Map, Value as Json, json};
 
 use crate::problem::REJECTED;
@@ -30,6 +33,7 @@ pub fn openapi(
     declared: &[&TopicDescription],
     streams: &[&StreamDescription],
     views: &[&ViewDescription],
+    workflows: &[&WorkflowDescription],
 ) -> String {
     let mut schemas = Schemas::new();
     let mut paths = Map::new();
@@ -49,6 +53,7 @@ pub fn openapi(
     journal::paths(&mut schemas, &mut paths);
     subjects::paths(&mut paths);
     timers::paths(&mut schemas, &mut paths);
+    workflows::paths(workflows, &mut schemas, &mut paths);
     pulls::paths(&mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();

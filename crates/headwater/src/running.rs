@@ -163,6 +163,7 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
             ..service.stream_parts()
         },
         views: service.views().to_vec(),
+        workflows: service.workflows().to_vec(),
         outgoing: Some(Arc::new(gateway::outgoing::Pool::new())),
         destinations: service.destinations().to_vec(),
         clock: engine.clock.clone(),
@@ -175,6 +176,7 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         retention: service.retention().to_vec(),
         view_folder: Some(sqlite_folder(&config.data, "views")?),
         timer_folder: Some(sqlite_folder(&config.data, "timers")?),
+        workflow_folder: Some(sqlite_folder(&config.data, "workflows")?),
         notices: Arc::new(|words| output::talk(format!("note: {words}"))),
         limits: config.limits,
         planted: runtime::PlantedBug::None,

@@ -2,10 +2,11 @@
 
 use component::hosted::{
     ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, StreamHandle, SubscriptionDescription, TopicHandle, ViewHandle,
+    WorkflowHandle,
 };
 use component::{
-    Action, Entity, Keep, Operation, Processor, Rule, Stream, Subscription, TopicAction, Value, View, hosted, hosted_action,
-    hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
+    Action, Entity, Keep, Operation, Processor, Rule, Stream, Subscription, TopicAction, Value, View, Workflow, hosted, hosted_action,
+    hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of, hosted_workflow,
 };
 use gateway::Page;
 use runtime::{DestinationPolicy, StreamParts};
@@ -36,6 +37,7 @@ pub struct Service {
     subscriptions: Vec<SubscriptionDescription>,
     peers: Vec<String>,
     views: Vec<ViewHandle>,
+    workflows: Vec<WorkflowHandle>,
     destinations: Vec<(String, DestinationPolicy)>,
     retention: Vec<(&'static str, Keep)>,
     pages: Vec<(String, Page)>,
@@ -56,6 +58,7 @@ impl Service {
             subscriptions: Vec::new(),
             peers: Vec::new(),
             views: Vec::new(),
+            workflows: Vec::new(),
             destinations: Vec::new(),
             retention: Vec::new(),
             pages: Vec::new(),
@@ -157,6 +160,12 @@ impl Service {
     /// Adds a view: rows made from events, with queries.
     pub fn view(mut self, view: View) -> Self {
         self.views.push(view.hosted());
+        self
+    }
+
+    /// Adds a workflow: a function of steps, times and signals that goes on where it was, whatever ends its process.
+    pub fn workflow<W: Workflow>(mut self, workflow: W) -> Self {
+        self.workflows.push(hosted_workflow(workflow));
         self
     }
 
@@ -273,6 +282,10 @@ impl Service {
 
     pub(crate) fn views(&self) -> &[ViewHandle] {
         &self.views
+    }
+
+    pub(crate) fn workflows(&self) -> &[WorkflowHandle] {
+        &self.workflows
     }
 
     pub(crate) fn retention(&self) -> &[(&'static str, Keep)] {

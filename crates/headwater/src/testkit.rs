@@ -45,9 +45,11 @@ mod erase;
 mod held;
 mod http;
 mod key;
+mod peer;
 mod processor;
 mod read;
 mod timer;
+mod workflow;
 
 use std::cell::{Cell, OnceCell};
 use std::ops::Range;
@@ -59,12 +61,13 @@ use component::{Entity, Operation, Rule};
 use journal::seams::Clock as _;
 use runtime::testing::{Components, Faults, HttpStubs, Simulation};
 pub use runtime::testing::{HttpAnswer, HttpRequest};
-pub use runtime::{TimerFiring, TimerSight, TimerState};
+pub use runtime::{TimerFiring, TimerSight, TimerState, WorkflowState};
 
 use crate::client::SendError;
 use crate::service::Service;
 pub use held::Held;
 pub use key::Keyed;
+pub use workflow::Workflow;
 
 /// Sets the seed of every testkit, over what the test says.
 pub const SEED_VARIABLE: &str = "HEADWATER_SEED";
@@ -116,6 +119,7 @@ pub struct Testkit {
     seed: u64,
     faults: Faults,
     stubs: Arc<HttpStubs>,
+    peers: peer::Stubs,
     simulation: OnceCell<Simulation>,
     /// How many commands were sent without a key of the test's own.
     sent: Cell<u64>,
@@ -131,6 +135,7 @@ impl Testkit {
             seed,
             faults: Faults::default(),
             stubs: Arc::default(),
+            peers: peer::Stubs::default(),
             simulation: OnceCell::new(),
             sent: Cell::new(0),
         }
@@ -270,8 +275,8 @@ impl Testkit {
     fn simulation(&self) -> &Simulation {
         self.simulation.get_or_init(|| {
             let service = Rc::clone(&self.service);
-            let stubs = Arc::clone(&self.stubs);
-            let simulation = Simulation::new(self.seed, self.faults, stubs, Box::new(move || components(&service())));
+            let (stubs, peers) = (Arc::clone(&self.stubs), self.peers.clone());
+            let simulation = Simulation::new(self.seed, self.faults, stubs, Box::new(move || components(&service(), &peers)));
             simulation.unwrap_or_else(|refused| panic!("the service does not hold together: {refused}"))
         })
     }
@@ -291,7 +296,7 @@ impl Drop for Testkit {
     }
 }
 
-fn components(service: &Service) -> Components {
+fn components(service: &Service, peers: &peer::Stubs) -> Components {
     Components {
         service: service.name().to_owned(),
         entities: service.entities().to_vec(),
@@ -299,8 +304,9 @@ fn components(service: &Service) -> Components {
         actions: service.actions().to_vec(),
         processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
-        streams: service.stream_parts(),
+        streams: peers.parts(service),
         views: service.views().to_vec(),
+        workflows: service.workflows().to_vec(),
         destinations: service.destinations().to_vec(),
         retention: service.retention().to_vec(),
     }

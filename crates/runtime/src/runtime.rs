@@ -1,6 +1,7 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
 mod timers;
+mod workflows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use crate::stream::{PeerPlace, Peers, Shaper, Streams, SubscriptionStatus, Subsc
 use crate::timer::{Shared, Timers};
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
+use crate::workflow::Workflows;
 use crate::{Parts, action, start};
 
 /// Runs the components of one service over an engine. Cheap to share behind an `Arc`. Nothing runs in the background before
@@ -59,6 +61,7 @@ pub struct Runtime {
     processors: Processors,
     operations: Arc<Operations>,
     timers: Arc<Timers>,
+    workflows: Workflows,
     topics: Arc<Topics>,
     streams: Streams,
     subscriptions: Subscriptions,
@@ -116,8 +119,7 @@ impl Runtime {
         // Who decides and remembers sees marks, and everybody else plain values.
         let journal = veiled(&parts.journal, subjects.as_ref(), Form::Marked);
         let shown = veiled(&parts.journal, subjects.as_ref(), Form::Plain);
-        let erased = Arc::new(AtomicU64::new(0));
-        let lost = Lost::default();
+        let (erased, lost) = (Arc::new(AtomicU64::new(0)), Lost::default());
         let runs = Runs::new(&parts.journal, subjects.as_ref());
         let (policies, engine) = (parts.retention, parts.journal);
         // Snapshots are derived: without them loads take longer, and that is all.
@@ -155,6 +157,7 @@ impl Runtime {
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
         let timers = Shared::new(&entities, &runs, &around, parts.random);
+        let workflows = Workflows::new(parts.workflows, &timers, parts.workflow_folder, parts.limits);
         let timers = Timers::new(timers, parts.timer_folder, parts.limits);
         let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
         let delivery = DeliveryRoom::new(seams);
@@ -170,6 +173,7 @@ impl Runtime {
             timers: Arc::new(timers),
             subscriptions,
             peers: Arc::new(peers),
+            workflows,
             topics,
             streams: Streams::new(streams, Arc::clone(&entities)),
             pulled: PullConsumers::new(),
@@ -325,7 +329,8 @@ impl Runtime {
         self.delivery.lose_foreign_places().await?;
         self.subscriptions.lose_foreign_places().await?;
         self.retention.remember().await;
-        let head = self.journal().head().await?.position();
+        let place = self.journal().head().await?;
+        let head = place.position();
         self.views.begin(head);
         self.asynchronous.resume(&self.delivery).await?;
         let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).chain(self.processors.names()).collect();
@@ -345,6 +350,7 @@ impl Runtime {
         }
         self.processors.begin().await?;
         self.timers.resume(head).await?;
+        self.workflows.resume(reach, place).await?;
         // Whoever reads their topics has a place by now.
         self.subscriptions.begin();
         Ok(())
@@ -726,6 +732,7 @@ impl Runtime {
         self.delivery.stop();
         self.processors.stop();
         self.timers.stop();
+        self.workflows.stop();
         self.subscriptions.stop();
     }
 
@@ -735,6 +742,7 @@ impl Runtime {
         self.retention.drained().await;
         self.delivery.drained().await;
         self.processors.drained().await;
+        self.workflows.drained().await;
         self.timers.drained().await;
         self.subscriptions.drained().await;
         self.views.end().await;

@@ -2,10 +2,13 @@
 
 mod line;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use headwater::Running;
 use headwater::prelude::*;
+use headwater::testkit::{HttpAnswer, Testkit, hours};
 use serde_json::{Value as Json, json};
 
 use crate::embedded::Directory;
@@ -434,6 +437,26 @@ async fn a_rejection_of_a_peer_is_typed_and_a_peer_that_is_down_parks_nothing() 
     assert_eq!(numbers(&copies, "a").await, [0; 0]);
     source.stop().await;
     copies.stop().await;
+}
+
+/// Under duplicates and crashes, a stub is asked once for each command, and a peer that is down costs nothing.
+#[test]
+fn a_peer_is_stubbed_in_a_test_of_the_whole_service() {
+    let kit = Testkit::new(|| Service::new("source").entity::<Ledger>().peer("copies").action(SendNote)).seed(7).duplicates().crashes(0.01);
+    kit.stub_http("http://copies.peer.test", |_| HttpAnswer::fails("nobody is there"));
+    kit.send::<Ledger>("a/b", LedgerCommand::Note { text: String::new() }).unwrap();
+    kit.advance(hours(1));
+    assert_eq!((kit.parked().len(), kit.held().len()), (0, 1));
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    kit.stub_peer::<Copy>("copies", move |id, CopyCommand::Append { number }| {
+        assert_eq!(id, "a/b");
+        counted.fetch_add(1, SeqCst);
+        if number > 100 { Err(CopyRejection::NotNext { number, last: number - 101 }) } else { Ok(number) }
+    });
+    kit.send::<Ledger>("a/b", LedgerCommand::Note { text: "wrong".to_owned() }).unwrap();
+    kit.advance(hours(1));
+    assert_eq!((kit.parked().len(), kit.held().len(), asked.load(SeqCst)), (0, 0, 2));
 }
 
 #[test]

@@ -121,6 +121,7 @@ fn billing() -> Components {
         topics: Vec::new(),
         streams: crate::StreamParts::default(),
         views: Vec::new(),
+        workflows: Vec::new(),
         destinations: Vec::new(),
         retention: vec![("meter", Keep::last(0))],
     }

@@ -71,6 +71,7 @@ fn components() -> Components {
         topics: Vec::new(),
         streams: crate::StreamParts::default(),
         views: Vec::new(),
+        workflows: Vec::new(),
         destinations: Vec::new(),
         retention: Vec::new(),
     }

@@ -14,6 +14,8 @@
 mod place;
 mod reader;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
