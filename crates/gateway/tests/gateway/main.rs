@@ -29,3 +29,4 @@ mod streams;
 mod timers;
 mod topics;
 mod views;
+mod workflows;
