@@ -20,6 +20,7 @@ pub use crate::personal::mark as personal_mark;
 pub use target::{ActionTarget, TimerDue};
 
 use crate::action::{DeliveryPolicy, Start};
+use crate::compatibility::Shapes;
 use crate::processor::EventClock;
 use crate::view::{Tables, ViewEvent};
 
@@ -219,6 +220,31 @@ pub trait HostedEntity: Send + Sync + 'static {
     /// When the component does not know the event or cannot read it.
     fn raised(&self, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
         let message = format!("event {}/{} version {}: this component does not raise old events", self.name(), event.name, event.version);
+        Err(Unreadable { message })
+    }
+
+    /// The payload of a stored event in the version that a reader asks for: raised, or lowered, or as it is; `None` when it is left out for
+    /// readers of that version. Personal values are as plain as they came.
+    ///
+    /// # Errors
+    /// When the component does not know the event, cannot read it, or has no way to that version.
+    fn lowered(&self, event: StoredEvent<'_>, version: u16) -> Result<Option<Vec<u8>>, Unreadable> {
+        if event.version == version {
+            return Ok(Some(event.payload.to_vec()));
+        }
+        let message = format!("event {}/{} version {}: there is no way to version {version}", self.name(), event.name, event.version);
+        Err(Unreadable { message })
+    }
+
+    /// The body of a command that has waited since it was of this version, as it would be sent today: strict readers take it.
+    ///
+    /// # Errors
+    /// When the component does not know the command, or cannot read it.
+    fn raised_command(&self, command: StoredEvent<'_>) -> Result<Vec<u8>, Unreadable> {
+        if command.version == self.description().command_version(command.name) {
+            return Ok(command.payload.to_vec());
+        }
+        let message = format!("command {}/{} version {}: this component does not raise it", self.name(), command.name, command.version);
         Err(Unreadable { message })
     }
 
@@ -610,7 +636,7 @@ pub struct TopicDescription {
 }
 
 /// One command, event, rejection or reply, for descriptions.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShapeDescription {
     /// Its durable name (a rejection's code).
     pub name: &'static str,
@@ -620,10 +646,76 @@ pub struct ShapeDescription {
     pub version: u16,
     /// JSON Schema 2020-12. References point to `#/$defs/{name}`, which is inside the schema.
     pub schema: Json,
+    /// The shapes that older versions are read in, where types for them are named.
+    pub from: Vec<OlderShape>,
+    /// The shapes that it can be lowered to, for readers that ask for older versions.
+    pub to: Vec<OlderShape>,
+}
+
+/// The shape of some versions below the present one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OlderShape {
+    /// The first version that it is for.
+    pub first: u16,
+    /// The last one.
+    pub last: u16,
+    /// JSON Schema 2020-12, as in [`ShapeDescription`].
+    pub schema: Json,
+}
+
+impl OlderShape {
+    /// Whether it is for this version.
+    #[must_use]
+    pub fn is_for(&self, version: u16) -> bool {
+        (self.first..=self.last).contains(&version)
+    }
+}
+
+/// A shape that the code of a service declares: what the registry of schemas compares with what was registered before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeclaredShape {
+    /// Whose it is. An entity type or a processor has its name alone, everything else says what it is: `operation:transfer`,
+    /// `topic:payments`, `workflow:shipping`, `stream:orders`.
+    pub component: String,
+    /// Which of its shapes.
+    pub shapes: Shapes,
+    /// The name within these; empty where there is only one.
+    pub name: String,
+    /// Its version; 1 where versions make no sense.
+    pub version: u16,
+    /// JSON Schema 2020-12.
+    pub schema: Json,
+    /// The shapes that older versions are read in.
+    pub from: Vec<OlderShape>,
+    /// The shapes that it can be lowered to.
+    pub to: Vec<OlderShape>,
+}
+
+impl DeclaredShape {
+    /// A shape without versions of its own, such as a reply.
+    #[must_use]
+    pub fn unversioned(component: impl Into<String>, shapes: Shapes, schema: &Json) -> Self {
+        let component = component.into();
+        Self { component, shapes, name: String::new(), version: 1, schema: schema.clone(), from: Vec::new(), to: Vec::new() }
+    }
+
+    /// A command, an event, a rejection or a public type.
+    #[must_use]
+    pub fn of(component: impl Into<String>, shapes: Shapes, shape: &ShapeDescription) -> Self {
+        let ShapeDescription { name, version, schema, from, to, .. } = shape.clone();
+        Self { component: component.into(), shapes, name: name.to_owned(), version, schema, from, to }
+    }
+
+    /// What it is known by: `cart/event/item-added`, `cart/state`, `operation:transfer/input`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let Self { component, shapes, name, .. } = self;
+        if name.is_empty() { format!("{component}/{}", shapes.one()) } else { format!("{component}/{}/{name}", shapes.one()) }
+    }
 }
 
 /// An entity type, for OpenAPI and for people.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EntityDescription {
     /// Its durable name.
     pub name: &'static str,
@@ -637,6 +729,18 @@ pub struct EntityDescription {
     pub reply: Json,
     /// Schema of its state.
     pub state: Json,
+    /// The version of its state.
+    pub state_version: u16,
+    /// The shapes that states of older versions are read in.
+    pub state_from: Vec<OlderShape>,
+}
+
+impl EntityDescription {
+    /// The present version of a command's shape; 1 for one that is not there.
+    #[must_use]
+    pub fn command_version(&self, command: &str) -> u16 {
+        self.commands.iter().find(|shape| shape.name == command).map_or(1, |shape| shape.version)
+    }
 }
 
 /// An operation, for OpenAPI and for people.

@@ -15,6 +15,7 @@ mod flags;
 pub(crate) mod journal;
 pub(crate) mod prove;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod send;
 mod sight;
 mod table;
@@ -70,6 +71,9 @@ pub enum Command {
     Entity(entity::Command),
     /// Erase a subject: what is kept of its personal data cannot be read by anybody any more
     Erase(erase::Arguments),
+    /// Look at the shapes of commands, events and states, and check that the code reads what there is
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Look at timers, set and cancel them
     #[command(subcommand)]
     Timer(timer::Command),
@@ -149,6 +153,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Destination(command) => destination::run(command, settings, flags.json),
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Erase(arguments) => erase::run(arguments, settings, flags.json),
+        Command::Schema(command) => schema::run(command, service, settings, flags.json),
         Command::Timer(command) => timer::run(command, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),

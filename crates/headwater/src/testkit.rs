@@ -302,6 +302,7 @@ fn components(service: &Service) -> Components {
         views: service.views().to_vec(),
         destinations: service.destinations().to_vec(),
         retention: service.retention().to_vec(),
+        compatibility: service.rules().to_vec(),
     }
 }
 

@@ -3,16 +3,20 @@
 mod timers;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use component::hosted::personal_mark::{is_marked, is_reserved};
 use component::hosted::{
-    ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
+    ActionHandle, DeclaredShape, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, Unreadable,
+    ViewDescription,
 };
+use component::{Compatibility, Shapes};
 use journal::{
-    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp,
+    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Recorded, Selection,
+    Timestamp,
 };
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
@@ -40,6 +44,7 @@ use crate::request::{
 };
 use crate::retention::pins::{Pin, of_registers};
 use crate::retention::{Lost, Pins, Retention, RetentionStatus};
+use crate::schema::{self, Registry, Rules, Sample, Samples, ShapeSources};
 use crate::start::StartError;
 use crate::timer::{Shared, Timers};
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
@@ -66,6 +71,9 @@ pub struct Runtime {
     shown: Arc<dyn Journal>,
     personal: Option<Arc<Personal>>,
     retention: Arc<Retention>,
+    declared: Vec<DeclaredShape>,
+    rules: Rules,
+    registry: OnceLock<Registry>,
 }
 
 /// What a service with personal data has besides.
@@ -107,6 +115,8 @@ impl Runtime {
     pub fn new(parts: Parts) -> Result<Self, StartError> {
         let plans = start::check(&parts)?;
         let destinations = start::destinations(&parts.destinations)?;
+        let (declared, rules) = (ShapeSources::from(&parts).declared(), Rules::new(&parts.compatibility));
+        start::check_rules(&parts.compatibility, &declared)?;
         let kinds = start::emitted(&parts).into_iter().map(Kind::new).collect();
         let subjects = start::subjects(&parts)?;
         // Who decides and remembers sees marks, and everybody else plain values.
@@ -168,6 +178,9 @@ impl Runtime {
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
             shown,
             retention: Arc::new(retention),
+            declared,
+            rules,
+            registry: OnceLock::new(),
             personal: subjects.map(|subjects| {
                 Arc::new(Personal { subjects, runs, lost: parts.keys_lost, erased, erasing: tokio::sync::Mutex::default() })
             }),
@@ -282,6 +295,9 @@ impl Runtime {
             let upto = personal.subjects.settle(&**self.journal(), personal.lost.as_deref()).await.map_err(DeliveryError::Keys)?;
             personal.erased.store(upto, SeqCst);
         }
+        // Before anybody reads or writes: what the code cannot read, it must not meet.
+        let registry = schema::settle(&self.entities.journal, &self.declared, &self.rules).await.map_err(DeliveryError::Schemas)?;
+        let _ = self.registry.set(registry);
         self.delivery.lose_foreign_places().await?;
         self.retention.remember().await;
         let head = self.journal().head().await?.position();
@@ -304,6 +320,49 @@ impl Runtime {
         self.processors.begin().await?;
         self.timers.resume(head).await?;
         Ok(())
+    }
+
+    /// The shapes that are registered; nothing before [`begin`](Self::begin).
+    #[must_use]
+    pub fn registry(&self) -> Option<&Registry> {
+        self.registry.get()
+    }
+
+    /// The shapes that the code declares.
+    #[must_use]
+    pub fn declared_shapes(&self) -> &[DeclaredShape] {
+        &self.declared
+    }
+
+    /// The rule that a shape is held to.
+    #[must_use]
+    pub fn rule_of(&self, shape: &DeclaredShape) -> Compatibility {
+        self.rules.of(shape)
+    }
+
+    /// The versions that a reader may ask for of an event; `None` when the service has no such event.
+    #[must_use]
+    pub fn event_versions(&self, kind: &str, event: &str) -> Option<Vec<u16>> {
+        let shape = self.declared.iter().find(|shape| shape.shapes == Shapes::Events && shape.component == kind && shape.name == event)?;
+        Some(shape.to.iter().flat_map(|older| older.first..=older.last).chain([shape.version]).collect())
+    }
+
+    /// The payload of an event in the version that a reader asks for; `None` when it is left out for readers of that version.
+    ///
+    /// # Errors
+    /// When the code does not know the event, cannot read it, or has no way to that version.
+    pub fn in_version(&self, event: &Recorded, version: u16) -> Result<Option<Bytes>, Unreadable> {
+        let unknown = || Unreadable { message: format!("there is no entity type `{}`", event.entity.kind()) };
+        self.entities.kind(event.entity.kind()).ok_or_else(unknown)?.lowered(event, version)
+    }
+
+    /// Samples of what was really written, so many of each registered shape; personal values are `null` in them.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn samples(&self, per_shape: usize) -> Result<Vec<Sample>, ReadError> {
+        let Some(registry) = self.registry() else { return Ok(Vec::new()) };
+        Samples { journal: &*self.entities.journal, registry, per_shape }.gather().await
     }
 
     /// Begins retention, once everybody else has a place: it waits for all of them.

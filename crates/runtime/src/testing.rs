@@ -23,8 +23,8 @@ use ::journal::model::ModelJournal;
 use ::journal::seams::{Clock, Disk, Spawner, ThreadSpawner};
 use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
-use component::Keep;
 use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
+use component::{Compatibility, Keep, Shapes};
 
 use crate::limits::DEATHS_MAX;
 use crate::personal::has_personal_data;
@@ -83,6 +83,8 @@ pub struct Components {
     pub destinations: Vec<(String, DestinationPolicy)>,
     /// What entity types keep.
     pub retention: Vec<(&'static str, Keep)>,
+    /// Rules for shapes.
+    pub compatibility: Vec<(String, Shapes, Compatibility)>,
 }
 
 /// See the module.
@@ -292,7 +294,8 @@ impl Simulation {
     }
 
     fn parts(&self) -> Parts {
-        let Components { service, entities, operations, actions, processors, topics, views, destinations, retention } = (self.components)();
+        let Components { service, entities, operations, actions, processors, topics, views, destinations, retention, compatibility } =
+            (self.components)();
         let is_personal = has_personal_data(&entities, &operations, &processors, &topics);
         let keys = is_personal.then(|| Arc::new(self.keys.borrow().clone()) as Arc<dyn Disk>);
         let journal = Arc::new(journal::Slow {
@@ -324,6 +327,7 @@ impl Simulation {
             notices: Arc::new(|_| {}),
             limits: Limits { snapshot_every_events: SNAPSHOT_EVERY_EVENTS, ..Limits::default() },
             retention,
+            compatibility,
             planted: crate::PlantedBug::None,
         }
     }

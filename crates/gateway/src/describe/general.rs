@@ -170,6 +170,7 @@ fn stream() -> Json {
         query("type", list(), "`cart` or `cart/item-added`; any of them"),
         query("key", text(), "`cart/c1`"),
         query("tag", list(), "`name:value`; all of them"),
+        query("version", list(), "`cart/item-added:1`: events of this type in that version; what means nothing in it is left out"),
     ];
     all.push(json!({ "name": "Last-Event-ID", "in": "header", "required": false, "schema": text(),
         "description": "resumes server-sent events; wins over `after`" }));

@@ -15,8 +15,8 @@ use super::body::{Body, RequestBody};
 use super::connection::Busy;
 use super::route::{self, Route};
 use super::{
-    Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, stream, subject,
-    timer, topic, view,
+    Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, schema, stream,
+    subject, timer, topic, view,
 };
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
@@ -74,6 +74,8 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Rebuild { view } => view::rebuild(gateway, parts, &view),
         Route::Consumers => Box::pin(admin::list(gateway, parts)).await,
         Route::Destinations => Box::pin(destination::list(gateway, parts)).await,
+        Route::Schemas => Box::pin(schema::list(gateway, parts)).await,
+        Route::Samples => Box::pin(schema::samples(gateway, parts)).await,
         Route::Journal => Box::pin(journal::status(gateway, parts)).await,
         Route::Scrub => Box::pin(journal::scrub(gateway, parts)).await,
         Route::Compact => Box::pin(retention::compact(gateway, parts)).await,

@@ -7,6 +7,7 @@
 
 mod feed;
 mod filter;
+mod version;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::limits::FILTERS_MAX;
 use crate::problem::{INVALID_CURSOR, INVALID_HEADER, NOT_ACCEPTABLE, Problem, UNKNOWN_ROUTE};
 use feed::{Feed, Framing};
 use filter::Filter;
+use version::Versions;
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Tells proxies such as nginx to pass each event on at once.
@@ -34,17 +36,26 @@ pub(super) async fn open(gateway: &Arc<Gateway>, parts: &Parts, name: &str) -> R
     if name != service {
         return Err(Problem::new(UNKNOWN_ROUTE, format!("there is no stream `{name}`; this service has one, `{service}`")));
     }
-    let known = [once("after"), once("limit"), once("live"), once("key"), many("type", FILTERS_MAX), many("tag", FILTERS_MAX)];
+    let known = [
+        once("after"),
+        once("limit"),
+        once("live"),
+        once("key"),
+        many("type", FILTERS_MAX),
+        many("tag", FILTERS_MAX),
+        many("version", FILTERS_MAX),
+    ];
     let parameters = Parameters::read(parts.uri.query(), &known)?;
     let framing = framing(parts)?;
     let live = parameters.flag("live")?.unwrap_or(framing == Framing::Sse);
     let limit = parameters.bounded("limit", u64::MAX)?;
     let filter = Filter::read(&parameters)?;
+    let versions = Versions::read(&parameters, &gateway.runtime)?;
     let after = after(parts, &parameters, framing)?;
     check_cursor(gateway, after).await?;
     let mode = if live { ReadMode::Live } else { ReadMode::ToHead };
     let events = gateway.runtime.journal().read(filter.selection(), after, mode);
-    let feed = Feed::new(gateway, events, filter, framing, after).limited(limit).live(live);
+    let feed = Feed::new(gateway, events, filter, framing, after).limited(limit).live(live).in_versions(versions);
     Ok(response(framing, feed))
 }
 

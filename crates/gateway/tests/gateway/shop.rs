@@ -312,6 +312,7 @@ impl Shop {
             keys: None,
             keys_lost: None,
             retention: Vec::new(),
+            compatibility: Vec::new(),
             view_folder: None,
             timer_folder: None,
             notices: Arc::new(|_| {}),

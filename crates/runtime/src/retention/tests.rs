@@ -122,6 +122,7 @@ fn billing() -> Components {
         views: Vec::new(),
         destinations: Vec::new(),
         retention: vec![("meter", Keep::last(0))],
+        compatibility: Vec::new(),
     }
 }
 

@@ -72,6 +72,7 @@ fn components() -> Components {
         views: Vec::new(),
         destinations: Vec::new(),
         retention: Vec::new(),
+        compatibility: Vec::new(),
     }
 }
 

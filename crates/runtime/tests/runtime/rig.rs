@@ -87,6 +87,7 @@ impl Plan {
             keys: None,
             keys_lost: None,
             retention: Vec::new(),
+            compatibility: Vec::new(),
             view_folder: None,
             timer_folder: None,
             notices: Arc::new(|_| {}),

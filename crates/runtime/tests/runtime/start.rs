@@ -68,6 +68,7 @@ fn begin_with(
         keys: None,
         keys_lost: None,
         retention: Vec::new(),
+        compatibility: Vec::new(),
         view_folder: None,
         timer_folder: None,
         notices: Arc::new(|_| {}),

@@ -11,11 +11,12 @@ use bytes::Bytes;
 use journal::{Cursor, Events, Read, ReadError};
 use tokio::sync::watch;
 
-use super::Filter;
+use super::{Filter, Versions};
 use crate::cloudevent::{self, Audience};
 use crate::inbound::body::Chunks;
 use crate::inbound::{Gateway, Stage, refusal};
 use crate::limits::{CHUNK_BYTES, PROGRESS, SSE_RETRY};
+use crate::problem::Problem;
 
 /// How items are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub(super) struct Feed {
     gateway: Arc<Gateway>,
     events: Events,
     filter: Filter,
+    versions: Versions,
     framing: Framing,
     stages: watch::Receiver<Stage>,
     live: bool,
@@ -54,6 +56,7 @@ impl Feed {
             gateway: Arc::clone(gateway),
             events,
             filter,
+            versions: Versions::default(),
             framing,
             stages: gateway.stage.clone(),
             live: false,
@@ -76,6 +79,11 @@ impl Feed {
         Self { live, ..self }
     }
 
+    /// Gives some types in other versions than they were recorded in.
+    pub(super) fn in_versions(self, versions: Versions) -> Self {
+        Self { versions, ..self }
+    }
+
     async fn signal(&mut self) -> Signal {
         let Self { events, stages, live, gateway, .. } = self;
         tokio::select! {
@@ -94,17 +102,20 @@ impl Feed {
             }
             Some(Ok(Read::Event(event))) => {
                 self.seen = self.gateway.runtime.journal().lineage().cursor(event.position);
-                if self.filter.matches(&event) {
-                    self.put_event(&event, chunk);
-                } else {
-                    self.put_progress_if_due(chunk);
+                if !self.filter.matches(&event) {
+                    return self.put_progress_if_due(chunk);
+                }
+                match self.versions.of(&event, &self.gateway.runtime) {
+                    Ok(Some(event)) => self.put_event(&event, chunk),
+                    Ok(None) => self.put_progress_if_due(chunk),
+                    Err(problem) => self.put_problem(&problem, chunk),
                 }
             }
             Some(Ok(Read::Progress(cursor))) => {
                 self.seen = cursor;
                 self.put_progress_if_due(chunk);
             }
-            Some(Err(error)) => self.put_problem(&error, chunk),
+            Some(Err(error)) => self.put_problem(&refusal::read(&self.gateway.runtime, &error), chunk),
         }
     }
 
@@ -137,12 +148,12 @@ impl Feed {
         self.told = cursor;
     }
 
-    fn put_problem(&mut self, error: &ReadError, chunk: &mut Vec<u8>) {
+    fn put_problem(&mut self, problem: &Problem, chunk: &mut Vec<u8>) {
         self.ended = true;
         if self.framing == Framing::Sse {
             chunk.extend_from_slice(b"event: problem\ndata: ");
         }
-        refusal::read(&self.gateway.runtime, error).write(chunk, None);
+        problem.write(chunk, None);
         chunk.extend_from_slice(if self.framing == Framing::Sse { b"\n\n" } else { b"\n" });
     }
 

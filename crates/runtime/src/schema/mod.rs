@@ -1,0 +1,43 @@
+//! Schemas: which shapes the code of a service declares, which ones it had before, and whether the one still reads the other.
+//!
+//! Every event, command, rejection, reply, state, input and message has a shape: a version and a JSON Schema. The platform's entity
+//! `$schema` remembers them, an entity for each, so that the journal says what was ever written in it:
+//!
+//! ```text
+//! $schema/{key}   registered { version, fingerprint, schema }      key: cart/event/item-added, operation:transfer/input
+//! ```
+//!
+//! At start, before anything else begins, what the code declares is compared with that (`rule`). A shape that breaks its rule keeps
+//! the service from starting; what is new is registered, in one commit or a few; what is known costs a read and no write. The last
+//! event of a key is the shape of the code that started last, also after a roll-back.
+//!
+//! What it is not: a check of values as they pass (types do that), nor a registry that others write to.
+
+mod canonical;
+mod compare;
+mod declared;
+mod registry;
+mod rule;
+mod sample;
+mod settle;
+#[cfg(test)]
+mod tests;
+
+pub use compare::Misfit;
+pub use declared::ShapeSources;
+pub use registry::{RegisteredShape, Registry};
+pub use rule::{Broken, Comparison, Rules, SchemaRefusal, compare_with};
+pub(crate) use sample::Samples;
+pub use sample::{Sample, SampleError, read_sample};
+pub use settle::SchemaError;
+pub(crate) use settle::settle;
+
+/// The version of what is kept without one: it is from before there were any.
+pub(crate) fn first_version() -> u16 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+pub(crate) fn is_first_version(version: &u16) -> bool {
+    *version == 1
+}
