@@ -15,6 +15,11 @@ pub(super) fn paths(schemas: &mut Schemas, paths: &mut Map<String, Json>) {
     let list =
         get("The shapes of commands, events and all else, with every one that was registered", "admin", "schemas", &[one], &[400], list);
     paths.insert("/v1/admin/schemas".to_owned(), json!({ "get": list }));
+    let name = |name: &str| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
+    let schema = json!({ "description": "JSON Schema 2020-12", "content": { "application/schema+json": { "schema": {} } } });
+    let path = [name("type"), name("event"), name("version")];
+    let schema = get("The schema of an event, where its `dataschema` leads", "service", "schema", &path, &[400, 404], schema);
+    paths.insert("/v1/schemas/{type}/{event}/{version}".to_owned(), json!({ "get": schema }));
     let count = json!({ "type": "integer", "minimum": 1, "maximum": SCHEMA_SAMPLES_PER_SHAPE_MAX, "default": SAMPLES_PER_SHAPE_DEFAULT });
     let count = query("per_shape", count, "samples of each registered shape, at most");
     let lines = json!({ "description": "samples, one a line", "content": { "application/x-ndjson": { "schema": reference("schemas", "Sample") } } });

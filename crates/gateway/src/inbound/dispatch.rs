@@ -75,6 +75,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Consumers => Box::pin(admin::list(gateway, parts)).await,
         Route::Destinations => Box::pin(destination::list(gateway, parts)).await,
         Route::Schemas => Box::pin(schema::list(gateway, parts)).await,
+        Route::EventSchema { kind, event, version } => schema::of_event(gateway, parts, (&kind, &event, &version)),
         Route::Samples => Box::pin(schema::samples(gateway, parts)).await,
         Route::Journal => Box::pin(journal::status(gateway, parts)).await,
         Route::Scrub => Box::pin(journal::scrub(gateway, parts)).await,

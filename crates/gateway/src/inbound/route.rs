@@ -36,6 +36,7 @@ pub(super) enum Route<'a> {
     Destinations,
     Schemas,
     Samples,
+    EventSchema { kind: Text<'a>, event: Text<'a>, version: Text<'a> },
     Journal,
     Scrub,
     Compact,
@@ -121,6 +122,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
         ["v1", "admin", "subjects", kind, id, "erase"] => (Route::Erase { kind: segment("type", kind)?, id: segment("id", id)? }, POST),
         ["v1", "admin", "destinations"] => (Route::Destinations, GET),
+        ["v1", "schemas", kind, event, version] => (event_schema(kind, event, version)?, GET),
         ["v1", "admin", "schemas"] => (Route::Schemas, GET),
         ["v1", "admin", "schemas", "samples"] => (Route::Samples, GET),
         ["v1", "admin", "journal"] => (Route::Journal, GET),
@@ -163,6 +165,10 @@ fn outcome<'a>(kind: &'a str, id: &'a str, key: &'a str) -> Result<Route<'a>, Pr
 
 fn timer_act(name: &str, act: timer::Act) -> Result<Route<'_>, Problem> {
     Ok(Route::TimerAct { name: segment("timer", name)?, act })
+}
+
+fn event_schema<'a>(kind: &'a str, event: &'a str, version: &'a str) -> Result<Route<'a>, Problem> {
+    Ok(Route::EventSchema { kind: segment("type", kind)?, event: segment("event", event)?, version: segment("version", version)? })
 }
 
 fn consumer_call(name: &str) -> Option<Call> {

@@ -11,12 +11,12 @@ use serde_json::{Value as Json, json};
 
 use super::body::Body;
 use super::entity::Page;
-use super::query::{Parameters, once};
+use super::query::{self, Parameters, once};
 use super::{Gateway, answer, refusal};
 use crate::calendar;
 use crate::json;
 use crate::limits::SAMPLES_PER_SHAPE_DEFAULT;
-use crate::problem::Problem;
+use crate::problem::{Problem, UNKNOWN_ROUTE};
 
 /// `GET /v1/admin/schemas`.
 pub(super) async fn list(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Body>, Problem> {
@@ -32,6 +32,17 @@ pub(super) async fn list(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respon
         }
     }
     Ok(page.finish(None, head))
+}
+
+/// `GET /v1/schemas/{type}/{event}/{version}`: where `dataschema` of an event leads.
+pub(super) fn of_event(gateway: &Gateway, parts: &Parts, (kind, event, version): (&str, &str, &str)) -> Result<Response<Body>, Problem> {
+    query::none(parts.uri.query())?;
+    let shapes = gateway.runtime.registry().map_or(&[][..], |registry| registry.of(&format!("{kind}/event/{event}")));
+    let found = shapes.iter().rev().find(|shape| shape.version.to_string() == version);
+    let found = found.ok_or_else(|| Problem::new(UNKNOWN_ROUTE, format!("there is no event `{kind}/{event}` of version {version}")))?;
+    let mut body = Vec::new();
+    json::value(&mut body, &found.schema);
+    Ok(answer::with(StatusCode::OK, "application/schema+json", Body::whole(body)))
 }
 
 /// `GET /v1/admin/schemas/samples`: lines of what was written, personal values `null`.
