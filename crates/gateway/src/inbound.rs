@@ -34,6 +34,7 @@ mod subject;
 mod timer;
 mod topic;
 mod view;
+mod workflow;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -1,9 +1,9 @@
 //! A service as it is put together: its name and its components.
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle};
 use component::{
-    Action, Compatibility, Entity, Keep, Operation, Processor, Rule, Shapes, TopicAction, Value, View, hosted, hosted_action,
-    hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
+    Action, Compatibility, Entity, Keep, Operation, Processor, Rule, Shapes, TopicAction, Value, View, Workflow, hosted, hosted_action, hosted_operation,
+    hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of, hosted_workflow,
 };
 use gateway::Page;
 use runtime::{DestinationPolicy, ShapeSources};
@@ -31,6 +31,7 @@ pub struct Service {
     processors: Vec<ProcessorHandle>,
     topics: Vec<TopicHandle>,
     views: Vec<ViewHandle>,
+    workflows: Vec<WorkflowHandle>,
     destinations: Vec<(String, DestinationPolicy)>,
     retention: Vec<(&'static str, Keep)>,
     rules: Vec<(String, Shapes, Compatibility)>,
@@ -49,6 +50,7 @@ impl Service {
             processors: Vec::new(),
             topics: Vec::new(),
             views: Vec::new(),
+            workflows: Vec::new(),
             destinations: Vec::new(),
             retention: Vec::new(),
             rules: Vec::new(),
@@ -147,6 +149,12 @@ impl Service {
         self
     }
 
+    /// Adds a workflow: a function of steps, times and signals that goes on where it was, whatever ends its process.
+    pub fn workflow<W: Workflow>(mut self, workflow: W) -> Self {
+        self.workflows.push(hosted_workflow(workflow));
+        self
+    }
+
     /// Says how a destination is treated that actions call: scheme, host and port, as in `https://pay.example`. Those that are not named
     /// have the default policy.
     pub fn destination(mut self, address: impl Into<String>, policy: DestinationPolicy) -> Self {
@@ -239,6 +247,10 @@ impl Service {
 
     pub(crate) fn views(&self) -> &[ViewHandle] {
         &self.views
+    }
+
+    pub(crate) fn workflows(&self) -> &[WorkflowHandle] {
+        &self.workflows
     }
 
     pub(crate) fn retention(&self) -> &[(&'static str, Keep)] {

@@ -1,6 +1,7 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
 mod timers;
+mod workflows;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -49,6 +50,7 @@ use crate::start::StartError;
 use crate::timer::{Shared, Timers};
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
+use crate::workflow::Workflows;
 use crate::{Parts, action, start};
 
 /// Runs the components of one service over an engine. Cheap to share behind an `Arc`. Nothing runs in the background before
@@ -63,6 +65,7 @@ pub struct Runtime {
     processors: Processors,
     operations: Arc<Operations>,
     timers: Arc<Timers>,
+    workflows: Workflows,
     topics: Topics,
     pulled: PullConsumers,
     admission: Admission,
@@ -122,8 +125,7 @@ impl Runtime {
         // Who decides and remembers sees marks, and everybody else plain values.
         let journal = veiled(&parts.journal, subjects.as_ref(), Form::Marked);
         let shown = veiled(&parts.journal, subjects.as_ref(), Form::Plain);
-        let erased = Arc::new(AtomicU64::new(0));
-        let lost = Lost::default();
+        let (erased, lost) = (Arc::new(AtomicU64::new(0)), Lost::default());
         let runs = Runs::new(&parts.journal, subjects.as_ref());
         let (policies, engine) = (parts.retention, parts.journal);
         // Snapshots are derived: without them loads take longer, and that is all.
@@ -159,6 +161,7 @@ impl Runtime {
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
         let timers = Shared::new(&entities, &runs, &around, parts.random);
+        let workflows = Workflows::new(parts.workflows, &timers, parts.workflow_folder, parts.limits);
         let timers = Timers::new(timers, parts.timer_folder, parts.limits);
         let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
         let delivery = DeliveryRoom::new(seams);
@@ -172,6 +175,7 @@ impl Runtime {
             delivery,
             operations: Arc::new(Operations::new(parts.operations)),
             timers: Arc::new(timers),
+            workflows,
             topics,
             pulled: PullConsumers::new(),
             admission: Admission::new(parts.limits.commands_in_flight_max),
@@ -300,7 +304,8 @@ impl Runtime {
         let _ = self.registry.set(registry);
         self.delivery.lose_foreign_places().await?;
         self.retention.remember().await;
-        let head = self.journal().head().await?.position();
+        let place = self.journal().head().await?;
+        let head = place.position();
         self.views.begin(head);
         self.asynchronous.resume(&self.delivery).await?;
         let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).chain(self.processors.names()).collect();
@@ -319,6 +324,7 @@ impl Runtime {
         }
         self.processors.begin().await?;
         self.timers.resume(head).await?;
+        self.workflows.resume(reach, place).await?;
         Ok(())
     }
 
@@ -741,6 +747,7 @@ impl Runtime {
         self.delivery.stop();
         self.processors.stop();
         self.timers.stop();
+        self.workflows.stop();
     }
 
     /// Returns when nothing is under way. After `stop`, nothing will be.
@@ -749,6 +756,7 @@ impl Runtime {
         self.retention.drained().await;
         self.delivery.drained().await;
         self.processors.drained().await;
+        self.workflows.drained().await;
         self.timers.drained().await;
         self.views.end().await;
         if let Some(personal) = &self.personal {

@@ -40,18 +40,18 @@ use crate::entity::Entities;
 use crate::limits::{Limits, TIMERS_FIRING_MAX, TIMERS_RESTING_MAX};
 use crate::personal::runs::Runs;
 use crate::view::{Surroundings, ViewFolder, ViewState};
-use alarm::Alarm;
+pub(crate) use alarm::Alarm;
 use index::{Counts, Index};
 use names::Names;
 use recorder::{Recorder, recorder};
 use room::Room;
 
-/// What timers share with the rest of the service.
+/// What timers and workflows share with the rest of the service.
 pub(crate) struct Shared {
-    entities: Arc<Entities>,
+    pub(crate) entities: Arc<Entities>,
     runs: Arc<Runs>,
-    random: Arc<dyn Random>,
-    around: Surroundings,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) around: Surroundings,
 }
 
 impl Shared {

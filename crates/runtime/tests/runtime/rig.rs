@@ -90,6 +90,8 @@ impl Plan {
             compatibility: Vec::new(),
             view_folder: None,
             timer_folder: None,
+            workflow_folder: None,
+            workflows: Vec::new(),
             notices: Arc::new(|_| {}),
             limits: self.limits,
             planted: self.planted,
