@@ -22,6 +22,8 @@ pub enum Shapes {
     Inputs,
     /// What a workflow comes to.
     Outputs,
+    /// What a workflow is told while it waits.
+    Signals,
     /// The data of a topic's messages.
     Messages,
     /// The public types of a stream.
@@ -30,7 +32,7 @@ pub enum Shapes {
 
 impl Shapes {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Events,
         Self::Commands,
         Self::Rejections,
@@ -38,6 +40,7 @@ impl Shapes {
         Self::States,
         Self::Inputs,
         Self::Outputs,
+        Self::Signals,
         Self::Messages,
         Self::Streams,
     ];
@@ -53,6 +56,7 @@ impl Shapes {
             Self::States => "state",
             Self::Inputs => "input",
             Self::Outputs => "output",
+            Self::Signals => "signal",
             Self::Messages => "message",
             Self::Streams => "type",
         }
@@ -69,7 +73,7 @@ impl Shapes {
     pub const fn default_rule(self) -> Compatibility {
         match self {
             // The journal, timers and baselines keep them for years: what was ever written must be read.
-            Self::Events | Self::Commands | Self::States | Self::Inputs | Self::Outputs | Self::Messages => {
+            Self::Events | Self::Commands | Self::States | Self::Inputs | Self::Outputs | Self::Signals | Self::Messages => {
                 Compatibility::BackwardTransitive
             }
             // Others read them with code of another day, and write nothing.

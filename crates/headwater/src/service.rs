@@ -263,7 +263,13 @@ impl Service {
 
     /// What its shapes are of.
     pub(crate) fn shape_sources(&self) -> ShapeSources<'_> {
-        ShapeSources { entities: &self.entities, operations: &self.operations, processors: &self.processors, topics: &self.topics }
+        ShapeSources {
+            entities: &self.entities,
+            operations: &self.operations,
+            processors: &self.processors,
+            topics: &self.topics,
+            workflows: &self.workflows,
+        }
     }
 
     pub(crate) fn destinations(&self) -> &[(String, DestinationPolicy)] {

@@ -1,5 +1,6 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
+mod schemas;
 mod timers;
 mod workflows;
 
@@ -8,15 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use component::hosted::personal_mark::{is_marked, is_reserved};
 use component::hosted::{
-    ActionHandle, DeclaredShape, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, Unreadable,
+    ActionHandle, DeclaredShape, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription,
     ViewDescription,
 };
-use component::{Compatibility, Shapes};
 use journal::{
-    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Recorded, Selection,
+    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection,
     Timestamp,
 };
 use serde_json::Value as Json;
@@ -45,7 +44,7 @@ use crate::request::{
 };
 use crate::retention::pins::{Pin, of_registers};
 use crate::retention::{Lost, Pins, Retention, RetentionStatus};
-use crate::schema::{self, Registry, Rules, Sample, Samples, ShapeSources};
+use crate::schema::{self, Registry, Rules, ShapeSources};
 use crate::start::StartError;
 use crate::timer::{Shared, Timers};
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
@@ -326,49 +325,6 @@ impl Runtime {
         self.timers.resume(head).await?;
         self.workflows.resume(reach, place).await?;
         Ok(())
-    }
-
-    /// The shapes that are registered; nothing before [`begin`](Self::begin).
-    #[must_use]
-    pub fn registry(&self) -> Option<&Registry> {
-        self.registry.get()
-    }
-
-    /// The shapes that the code declares.
-    #[must_use]
-    pub fn declared_shapes(&self) -> &[DeclaredShape] {
-        &self.declared
-    }
-
-    /// The rule that a shape is held to.
-    #[must_use]
-    pub fn rule_of(&self, shape: &DeclaredShape) -> Compatibility {
-        self.rules.of(shape)
-    }
-
-    /// The versions that a reader may ask for of an event; `None` when the service has no such event.
-    #[must_use]
-    pub fn event_versions(&self, kind: &str, event: &str) -> Option<Vec<u16>> {
-        let shape = self.declared.iter().find(|shape| shape.shapes == Shapes::Events && shape.component == kind && shape.name == event)?;
-        Some(shape.to.iter().flat_map(|older| older.first..=older.last).chain([shape.version]).collect())
-    }
-
-    /// The payload of an event in the version that a reader asks for; `None` when it is left out for readers of that version.
-    ///
-    /// # Errors
-    /// When the code does not know the event, cannot read it, or has no way to that version.
-    pub fn in_version(&self, event: &Recorded, version: u16) -> Result<Option<Bytes>, Unreadable> {
-        let unknown = || Unreadable { message: format!("there is no entity type `{}`", event.entity.kind()) };
-        self.entities.kind(event.entity.kind()).ok_or_else(unknown)?.lowered(event, version)
-    }
-
-    /// Samples of what was really written, so many of each registered shape; personal values are `null` in them.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn samples(&self, per_shape: usize) -> Result<Vec<Sample>, ReadError> {
-        let Some(registry) = self.registry() else { return Ok(Vec::new()) };
-        Samples { journal: &*self.entities.journal, registry, per_shape }.gather().await
     }
 
     /// Begins retention, once everybody else has a place: it waits for all of them.

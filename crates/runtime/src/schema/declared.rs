@@ -1,7 +1,7 @@
 //! What the code of a service declares.
 
 use component::Shapes;
-use component::hosted::{DeclaredShape, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle};
+use component::hosted::{DeclaredShape, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, WorkflowHandle};
 
 use crate::Parts;
 
@@ -16,11 +16,19 @@ pub struct ShapeSources<'a> {
     pub processors: &'a [ProcessorHandle],
     /// The topics.
     pub topics: &'a [TopicHandle],
+    /// The workflows.
+    pub workflows: &'a [WorkflowHandle],
 }
 
 impl<'a> From<&'a Parts> for ShapeSources<'a> {
     fn from(parts: &'a Parts) -> Self {
-        Self { entities: &parts.entities, operations: &parts.operations, processors: &parts.processors, topics: &parts.topics }
+        Self {
+            entities: &parts.entities,
+            operations: &parts.operations,
+            processors: &parts.processors,
+            topics: &parts.topics,
+            workflows: &parts.workflows,
+        }
     }
 }
 
@@ -32,6 +40,7 @@ impl ShapeSources<'_> {
         declared.extend(self.processors.iter().flat_map(|processor| of_events(&processor.output())));
         declared.extend(self.operations.iter().flat_map(of_operation));
         declared.extend(self.topics.iter().filter_map(of_topic));
+        declared.extend(self.workflows.iter().flat_map(of_workflow));
         declared.sort_by_cached_key(DeclaredShape::key);
         declared
     }
@@ -67,4 +76,19 @@ fn of_operation(operation: &OperationHandle) -> Vec<DeclaredShape> {
 fn of_topic(topic: &TopicHandle) -> Option<DeclaredShape> {
     let described = topic.description();
     Some(DeclaredShape::unversioned(format!("topic:{}", described.name), Shapes::Messages, described.schema.as_ref()?))
+}
+
+fn of_workflow(workflow: &WorkflowHandle) -> Vec<DeclaredShape> {
+    let described = workflow.description();
+    let component = format!("workflow:{}", described.name);
+    let mut declared = vec![
+        DeclaredShape::unversioned(&component, Shapes::Inputs, &described.input),
+        DeclaredShape::unversioned(&component, Shapes::Outputs, &described.output),
+    ];
+    let signal = |(name, schema): &(&str, serde_json::Value)| DeclaredShape {
+        name: (*name).to_owned(),
+        ..DeclaredShape::unversioned(&component, Shapes::Signals, schema)
+    };
+    declared.extend(described.signals.iter().map(signal));
+    declared
 }

@@ -117,10 +117,11 @@ pub(crate) struct Samples<'a> {
 impl Samples<'_> {
     /// Samples of every shape that was registered, up to the bound.
     pub(crate) async fn gather(&self) -> Result<Vec<Sample>, ReadError> {
+        let waiting = self.waiting().await?;
         let mut samples = Vec::new();
         for (key, shapes) in self.registry.iter() {
             let personal: BTreeSet<&str> = shapes.iter().flat_map(|shape| personal_names(&shape.schema)).collect();
-            for sample in self.of_key(key, shapes).await? {
+            for sample in self.of_key((key, shapes), &waiting).await? {
                 if samples.len() == SCHEMA_SAMPLES_MAX {
                     return Ok(samples);
                 }
@@ -130,14 +131,17 @@ impl Samples<'_> {
         Ok(samples)
     }
 
-    async fn of_key(&self, key: &str, shapes: &[RegisteredShape]) -> Result<Vec<Sample>, ReadError> {
+    async fn of_key(&self, (key, shapes): (&str, &[RegisteredShape]), waiting: &Waiting) -> Result<Vec<Sample>, ReadError> {
         let mut parts = key.splitn(3, '/');
         let (component, sort, name) = (parts.next().unwrap_or_default(), parts.next(), parts.next().unwrap_or_default());
         let (event, take): (String, Take) = match sort.and_then(Shapes::named) {
             Some(Shapes::Events) => (format!("{component}/{name}"), |event| Some((event.version, parsed(&event.payload)?))),
             Some(Shapes::States) => (format!("{component}/{BASELINE}"), of_baseline),
             Some(Shapes::Messages) => (format!("{TOPIC_TYPE}/{}", component.trim_start_matches("topic:")), of_message),
-            Some(Shapes::Commands) => return self.of_command(key, (component, name)).await,
+            Some(Shapes::Commands) => {
+                let waiting = waiting.get(&(component.to_owned(), name.to_owned())).into_iter().flatten().cloned();
+                return Ok(waiting.map(|(version, data)| Sample { shape: key.to_owned(), version, data }).collect());
+            }
             _ => return Ok(Vec::new()),
         };
         let (mut samples, mut seen) = (Vec::new(), BTreeSet::new());
@@ -168,25 +172,27 @@ impl Samples<'_> {
         Ok(found)
     }
 
-    /// Bodies that wait or have waited: those of timers, and of commands that were decided later.
-    async fn of_command(&self, key: &str, (kind, command): (&str, &str)) -> Result<Vec<Sample>, ReadError> {
+    /// Bodies that wait or have waited, by type and command: those of timers, and of commands that were decided later.
+    async fn waiting(&self) -> Result<Waiting, ReadError> {
         let selection = Selection::Types(vec!["$timer/set".into(), "$command/accepted".into()]);
         let mut events = self.journal.read(selection, Cursor::BEGINNING, ReadMode::ToHead);
-        let (mut samples, mut counts) = (Vec::new(), BTreeMap::<u16, usize>::new());
+        let mut waiting = Waiting::new();
         for _ in 0..SCHEMA_SAMPLE_LOOK_EVENTS {
             let Some(event) = events.next_event().await.transpose()? else { break };
-            let Some(waits) = parsed(&event.payload).filter(|waits| waits["type"] == kind && waits["command"] == command) else { continue };
+            let Some(waits) = parsed(&event.payload) else { continue };
+            let (Some(kind), Some(command), Some(body)) = (waits["type"].as_str(), waits["command"].as_str(), body(&waits)) else { continue };
             let version = waits["version"].as_u64().and_then(|version| u16::try_from(version).ok()).unwrap_or(1);
-            let count = counts.entry(version).or_default();
-            if *count < self.per_shape {
-                *count += 1;
-                samples.extend(body(&waits).map(|data| Sample { shape: key.to_owned(), version, data }));
+            let of_command = waiting.entry((kind.to_owned(), command.to_owned())).or_default();
+            if of_command.iter().filter(|(other, _)| *other == version).count() < self.per_shape {
+                of_command.push((version, body));
             }
         }
-        Ok(samples)
+        Ok(waiting)
     }
 }
 
+/// Bodies with their versions, by entity type and command.
+type Waiting = BTreeMap<(String, String), Vec<(u16, Json)>>;
 /// The version and the value in an event.
 type Take = fn(&Recorded) -> Option<(u16, Json)>;
 
