@@ -2,8 +2,8 @@
 
 use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle};
 use component::{
-    Action, Compatibility, Entity, Keep, Operation, Processor, Rule, Shapes, TopicAction, Value, View, Workflow, hosted, hosted_action, hosted_operation,
-    hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of, hosted_workflow,
+    Action, Compatibility, Entity, Keep, Operation, Processor, Rule, Shapes, TopicAction, Value, View, Workflow, hosted, hosted_action,
+    hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of, hosted_workflow,
 };
 use gateway::Page;
 use runtime::{DestinationPolicy, ShapeSources};

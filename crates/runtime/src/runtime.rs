@@ -11,12 +11,10 @@ use std::time::Duration;
 
 use component::hosted::personal_mark::{is_marked, is_reserved};
 use component::hosted::{
-    ActionHandle, DeclaredShape, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription,
-    ViewDescription,
+    ActionHandle, DeclaredShape, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
 use journal::{
-    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection,
-    Timestamp,
+    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp,
 };
 use serde_json::Value as Json;
 use tokio::sync::oneshot;

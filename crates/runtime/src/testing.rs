@@ -299,8 +299,19 @@ impl Simulation {
     }
 
     fn parts(&self) -> Parts {
-        let Components { service, entities, operations, actions, processors, topics, views, workflows, destinations, retention, compatibility } =
-            (self.components)();
+        let Components {
+            service,
+            entities,
+            operations,
+            actions,
+            processors,
+            topics,
+            views,
+            workflows,
+            destinations,
+            retention,
+            compatibility,
+        } = (self.components)();
         let is_personal = has_personal_data(&entities, &operations, &processors, &topics);
         let keys = is_personal.then(|| Arc::new(self.keys.borrow().clone()) as Arc<dyn Disk>);
         let journal = Arc::new(journal::Slow {

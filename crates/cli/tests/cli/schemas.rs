@@ -38,7 +38,10 @@ fn write(directory: &Directory, name: &str, lines: &[Json]) {
 fn samples_and_snapshots_are_checked_without_a_service() {
     let directory = recorded();
     let name = "cart.event.item-added.ndjson";
-    assert_eq!(read(&directory, name), [json!({ "shape": "cart/event/item-added", "version": 1, "data": { "sku": "mug", "quantity": 1 } })]);
+    assert_eq!(
+        read(&directory, name),
+        [json!({ "shape": "cart/event/item-added", "version": 1, "data": { "sku": "mug", "quantity": 1 } })]
+    );
     check_code(&run(&directory, ["schema", "check", "samples"]), 0);
     for against in ["samples/schemas.ndjson", "journal"] {
         let same = run(&directory, ["schema", "diff", "--against", against]);
@@ -59,8 +62,14 @@ fn samples_and_snapshots_are_checked_without_a_service() {
     check_code(&failed, 1);
     let lines: Vec<String> = stdout(&failed).lines().map(str::to_owned).collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines[0].starts_with("samples/cart.event.item-added.ndjson:2: HW0144: ") && lines[0].contains("missing field `quantity`"), "{lines:?}");
-    assert!(lines[1].starts_with("samples/cart.event.item-added.ndjson:3: HW0144: ") && lines[1].contains("unknown to this build"), "{lines:?}");
+    assert!(
+        lines[0].starts_with("samples/cart.event.item-added.ndjson:2: HW0144: ") && lines[0].contains("missing field `quantity`"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].starts_with("samples/cart.event.item-added.ndjson:3: HW0144: ") && lines[1].contains("unknown to this build"),
+        "{lines:?}"
+    );
     let json = json_lines(&stdout(&run(&directory, ["schema", "check", "samples", "--format", "json"])));
     assert_eq!((&json[0]["line"], &json[0]["code"]), (&json!(2), &json!("HW0144")));
 }

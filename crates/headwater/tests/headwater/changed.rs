@@ -248,7 +248,8 @@ async fn new_code_reads_everything_that_old_code_has_left() {
     for (cart, sku) in [("c1", "pen"), ("c2", "glass"), ("c3", "glass jar")] {
         add(&running, cart, json!({ "sku": sku })).await;
     }
-    let timer = json!({ "due": "2100-01-01T00:00:00Z", "send": { "type": "cart", "id": "c1", "command": "add-item", "body": { "sku": "ink" } } });
+    let timer =
+        json!({ "due": "2100-01-01T00:00:00Z", "send": { "type": "cart", "id": "c1", "command": "add-item", "body": { "sku": "ink" } } });
     assert_eq!(asked_by(&running, "PUT /v1/timers/t1", timer).await.0, 200);
     until("two are parked", async || parked(&running).await.len() == 2).await;
     running.stop().await;
@@ -282,7 +283,9 @@ async fn new_code_reads_everything_that_old_code_has_left() {
     assert_eq!(told, [("c1", &single("pen")), ("c2", &single("glass")), ("c3", &single("glass jar")), ("c1", &single("ink"))]);
     let newest = lines(&running, "/v1/streams/shop?version=cart/item-added:2&key=cart/c2").await;
     assert_eq!(newest[0]["data"], json!({ "sku": "glass", "quantity": 1 }));
-    for (asked, words) in [("cart/item-added:3", "there are: 1, 2"), ("cart/gone:1", "no event `cart/gone`"), ("cart:1", "write `cart/item-added:1`")] {
+    for (asked, words) in
+        [("cart/item-added:3", "there are: 1, 2"), ("cart/gone:1", "no event `cart/gone`"), ("cart:1", "write `cart/item-added:1`")]
+    {
         let refused = got(&running, &format!("/v1/streams/shop?version={asked}")).await;
         assert!(refused["code"] == "HW0004" && refused["detail"].as_str().unwrap().contains(words), "{refused}");
     }
@@ -292,7 +295,8 @@ async fn new_code_reads_everything_that_old_code_has_left() {
     let versions: Vec<&Json> = item["registered"].as_array().unwrap().iter().map(|shape| &shape["version"]).collect();
     assert_eq!((versions, &item["version"], &item["rule"]), (vec![&json!(1), &json!(2)], &json!(2), &json!("BACKWARD_TRANSITIVE")));
     let samples = lines(&running, "/v1/admin/schemas/samples?per_shape=1").await;
-    let of = |shape: &str| samples.iter().filter(|sample| sample["shape"] == shape).map(|sample| sample["data"].clone()).collect::<Vec<_>>();
+    let of =
+        |shape: &str| samples.iter().filter(|sample| sample["shape"] == shape).map(|sample| sample["data"].clone()).collect::<Vec<_>>();
     assert_eq!(of("cart/event/item-added"), [json!({ "sku": "pen" }), json!({ "sku": "pen", "quantity": 2 })], "{samples:?}");
     assert_eq!(of("cart/command/add-item"), [json!({ "sku": "ink" })]);
     // Where `dataschema` leads.

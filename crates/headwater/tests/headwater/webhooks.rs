@@ -262,7 +262,11 @@ async fn payloads_of_old_and_new_servers_are_one_stream_in_either_shape() {
     }
     // The old events are raised: what was not private is public.
     let state = got(&running, "/v1/entities/repository/hello").await["state"].clone();
-    assert_eq!((&state["deployments"], state["forks"].as_array().map(Vec::len), &state["public"]), (&json!(6), Some(5), &json!(5)), "{state}");
+    assert_eq!(
+        (&state["deployments"], state["forks"].as_array().map(Vec::len), &state["public"]),
+        (&json!(6), Some(5), &json!(5)),
+        "{state}"
+    );
 
     let shape = |events: &[Json], name: &str| -> Vec<String> {
         let of = events.iter().filter(|event| event["type"] == format!("hooks.repository.{name}"));
@@ -274,7 +278,10 @@ async fn payloads_of_old_and_new_servers_are_one_stream_in_either_shape() {
     };
     let first = lines(&running, "/v1/streams/hooks?version=repository/deployed:1&version=repository/forked:1").await;
     assert_eq!(first.len(), 11);
-    assert_eq!((shape(&first, "deployed"), shape(&first, "forked")), (vec!["enterprise environment sha".to_owned()], vec!["enterprise forkee private".to_owned()]));
+    assert_eq!(
+        (shape(&first, "deployed"), shape(&first, "forked")),
+        (vec!["enterprise environment sha".to_owned()], vec!["enterprise forkee private".to_owned()])
+    );
     let second = lines(&running, "/v1/streams/hooks?version=repository/deployed:2&version=repository/forked:2").await;
     assert_eq!(shape(&second, "deployed"), ["action enterprise environment sha"]);
     assert_eq!(shape(&second, "forked"), ["enterprise forkee visibility"]);
@@ -288,7 +295,10 @@ async fn a_topic_of_payloads_keeps_reading_what_old_servers_have_sent() {
     let directory = Directory::new();
     let here = |service: Service| service.listen("127.0.0.1:0").data(directory.path().display().to_string());
     let publish = async |running: &headwater::Running, line: &Line, id: usize| {
-        let (url, message) = (running.url().to_owned(), json!({ "specversion": "1.0", "id": id.to_string(), "source": "/github", "type": line.event, "data": line.payload }));
+        let (url, message) = (
+            running.url().to_owned(),
+            json!({ "specversion": "1.0", "id": id.to_string(), "source": "/github", "type": line.event, "data": line.payload }),
+        );
         let sent = move || crate::personal::post(&url, "/v1/topics/payloads", "application/cloudevents+json", &message.to_string());
         tokio::task::spawn_blocking(sent).await.unwrap()
     };
@@ -301,7 +311,10 @@ async fn a_topic_of_payloads_keeps_reading_what_old_servers_have_sent() {
 
     let refused = here(Service::new("hooks").topic_of::<PayloadOfNew>("payloads")).start().await.unwrap_err();
     assert_eq!(refused.code(), Some("HW0140"), "{refused}");
-    assert!(refused.message().contains("topic:payloads/message") && refused.message().contains("/properties/sender: reads required"), "{refused}");
+    assert!(
+        refused.message().contains("topic:payloads/message") && refused.message().contains("/properties/sender: reads required"),
+        "{refused}"
+    );
 
     let running = here(Service::new("hooks").topic_of::<PayloadOfBoth>("payloads")).start().await.unwrap();
     for (id, line) in payloads.iter().enumerate() {

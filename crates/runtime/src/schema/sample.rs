@@ -180,7 +180,9 @@ impl Samples<'_> {
         for _ in 0..SCHEMA_SAMPLE_LOOK_EVENTS {
             let Some(event) = events.next_event().await.transpose()? else { break };
             let Some(waits) = parsed(&event.payload) else { continue };
-            let (Some(kind), Some(command), Some(body)) = (waits["type"].as_str(), waits["command"].as_str(), body(&waits)) else { continue };
+            let (Some(kind), Some(command), Some(body)) = (waits["type"].as_str(), waits["command"].as_str(), body(&waits)) else {
+                continue;
+            };
             let version = waits["version"].as_u64().and_then(|version| u16::try_from(version).ok()).unwrap_or(1);
             let of_command = waiting.entry((kind.to_owned(), command.to_owned())).or_default();
             if of_command.iter().filter(|(other, _)| *other == version).count() < self.per_shape {
