@@ -6,12 +6,12 @@ mod workflows;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use component::hosted::personal_mark::{is_marked, is_reserved};
 use component::hosted::{
-    ActionHandle, DeclaredShape, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
+    ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
 use journal::{
     AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp,
@@ -42,7 +42,7 @@ use crate::request::{
 };
 use crate::retention::pins::{Pin, of_registers};
 use crate::retention::{Lost, Pins, Retention, RetentionStatus};
-use crate::schema::{self, Registry, Rules, ShapeSources};
+use crate::schema::Schemas;
 use crate::start::StartError;
 use crate::timer::{Shared, Timers};
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
@@ -71,9 +71,7 @@ pub struct Runtime {
     shown: Arc<dyn Journal>,
     personal: Option<Arc<Personal>>,
     retention: Arc<Retention>,
-    declared: Vec<DeclaredShape>,
-    rules: Rules,
-    registry: OnceLock<Registry>,
+    schemas: Schemas,
 }
 
 /// What a service with personal data has besides.
@@ -114,9 +112,7 @@ impl Runtime {
     /// When names clash or break their rule, or the engine cannot do what a component needs.
     pub fn new(parts: Parts) -> Result<Self, StartError> {
         let plans = start::check(&parts)?;
-        let destinations = start::destinations(&parts.destinations)?;
-        let (declared, rules) = (ShapeSources::from(&parts).declared(), Rules::new(&parts.compatibility));
-        start::check_rules(&parts.compatibility, &declared)?;
+        let (destinations, schemas) = (start::destinations(&parts.destinations)?, Schemas::new(&parts)?);
         let kinds = start::emitted(&parts).into_iter().map(Kind::new).collect();
         let subjects = start::subjects(&parts)?;
         // Who decides and remembers sees marks, and everybody else plain values.
@@ -179,9 +175,7 @@ impl Runtime {
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
             shown,
             retention: Arc::new(retention),
-            declared,
-            rules,
-            registry: OnceLock::new(),
+            schemas,
             personal: subjects.map(|subjects| {
                 Arc::new(Personal { subjects, runs, lost: parts.keys_lost, erased, erasing: tokio::sync::Mutex::default() })
             }),
@@ -297,8 +291,7 @@ impl Runtime {
             personal.erased.store(upto, SeqCst);
         }
         // Before anybody reads or writes: what the code cannot read, it must not meet.
-        let registry = schema::settle(&self.entities.journal, &self.declared, &self.rules).await.map_err(DeliveryError::Schemas)?;
-        let _ = self.registry.set(registry);
+        self.schemas.settle(&self.entities.journal).await.map_err(DeliveryError::Schemas)?;
         self.delivery.lose_foreign_places().await?;
         self.retention.remember().await;
         let place = self.journal().head().await?;

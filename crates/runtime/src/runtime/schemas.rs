@@ -12,25 +12,25 @@ impl Runtime {
     /// The shapes that are registered; nothing before [`begin`](Self::begin).
     #[must_use]
     pub fn registry(&self) -> Option<&Registry> {
-        self.registry.get()
+        self.schemas.registry.get()
     }
 
     /// The shapes that the code declares.
     #[must_use]
     pub fn declared_shapes(&self) -> &[DeclaredShape] {
-        &self.declared
+        &self.schemas.declared
     }
 
     /// The rule that a shape is held to.
     #[must_use]
     pub fn rule_of(&self, shape: &DeclaredShape) -> Compatibility {
-        self.rules.of(shape)
+        self.schemas.rules.of(shape)
     }
 
     /// The versions that a reader may ask for of an event; `None` when the service has no such event.
     #[must_use]
     pub fn event_versions(&self, kind: &str, event: &str) -> Option<Vec<u16>> {
-        let shape = self.declared.iter().find(|shape| shape.shapes == Shapes::Events && shape.component == kind && shape.name == event)?;
+        let shape = self.schemas.declared.iter().find(|shape| shape.shapes == Shapes::Events && shape.component == kind && shape.name == event)?;
         Some(shape.to.iter().flat_map(|older| older.first..=older.last).chain([shape.version]).collect())
     }
 

@@ -30,7 +30,38 @@ pub use rule::{Broken, Comparison, Rules, SchemaRefusal, compare_with};
 pub(crate) use sample::Samples;
 pub use sample::{Sample, SampleError, read_sample};
 pub use settle::SchemaError;
-pub(crate) use settle::settle;
+use settle::settle;
+
+use std::sync::{Arc, OnceLock};
+
+use component::hosted::DeclaredShape;
+use journal::Journal;
+
+use crate::Parts;
+use crate::start::{StartError, check_rules};
+
+/// The shapes of a runtime: what its code declares, and once it has begun, what is registered.
+pub(crate) struct Schemas {
+    pub(crate) declared: Vec<DeclaredShape>,
+    pub(crate) rules: Rules,
+    pub(crate) registry: OnceLock<Registry>,
+}
+
+impl Schemas {
+    pub(crate) fn new(parts: &Parts) -> Result<Self, StartError> {
+        let (declared, rules) = (ShapeSources::from(parts).declared(), Rules::new(&parts.compatibility));
+        check_rules(&parts.compatibility, &declared)?;
+        Ok(Self { declared, rules, registry: OnceLock::new() })
+    }
+
+    /// Registers what is new, or refuses what does not follow.
+    pub(crate) async fn settle(&self, journal: &Arc<dyn Journal>) -> Result<(), SchemaError> {
+        let registry = settle(journal, &self.declared, &self.rules).await?;
+        // A second begin has registered nothing else.
+        let _ = self.registry.set(registry);
+        Ok(())
+    }
+}
 
 /// The version of what is kept without one: it is from before there were any.
 pub(crate) fn first_version() -> u16 {

@@ -29,8 +29,13 @@ pub(super) fn run(service: &Service, paths: &[PathBuf], as_json: bool) -> Result
     }
     found.iter().try_for_each(|problem| print(problem, as_json))?;
     let summary = format!("{lines} lines in {} files: {} problems", files.len(), found.len());
-    output::talk(if found.is_empty() { summary } else { format!("{summary}; more: explain {}", found[0].code) });
-    Ok(if found.is_empty() { Exit::Done } else { Exit::Failed })
+    match found.first() {
+        Some(first) => Err(Failure::new(Exit::Failed, first.code, summary)),
+        None => {
+            output::talk(summary);
+            Ok(Exit::Done)
+        }
+    }
 }
 
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {

@@ -45,12 +45,13 @@ pub(super) fn run(service: &Service, settings: &Settings, against: &str, as_json
         None => refusals.extend(snapshot::open(service, &comparison)),
     }
     refusals.iter().try_for_each(|refusal| print_refusal(refusal, as_json))?;
-    if refusals.is_empty() {
-        output::talk(format!("{} shapes differ, {} are gone, none breaks its rule", comparison.changed.len(), comparison.gone.len()));
+    let (changed, gone) = (comparison.changed.len(), comparison.gone.len());
+    let Some(first) = refusals.first() else {
+        output::talk(format!("{changed} shapes differ, {gone} are gone, none breaks its rule"));
         return Ok(Exit::Done);
-    }
-    output::talk(format!("{} break their rules; more: explain {}", refusals.len(), schema_code(&refusals[0].broken)));
-    Ok(Exit::Failed)
+    };
+    let message = format!("{changed} shapes differ, {gone} are gone, {} break their rules", refusals.len());
+    Err(Failure::new(Exit::Failed, schema_code(&first.broken), message))
 }
 
 fn print_change(registry: &Registry, shape: &DeclaredShape, as_json: bool) -> Result<(), Failure> {
