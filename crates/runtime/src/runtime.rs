@@ -14,7 +14,7 @@ use component::hosted::{
     ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
 use journal::{
-    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp,
+    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Recorded, Selection, Timestamp,
 };
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
@@ -36,7 +36,7 @@ use crate::personal::runs::{Runs, Whose};
 use crate::personal::veil::veiled;
 use crate::personal::{Form, Subjects};
 use crate::processor::{KeySight, Processors};
-use crate::pull::{ConsumerError, ConsumerSetup, ConsumerSight, DeliveryWord, PullConsumers, PulledDelivery, SetUp};
+use crate::pull::{ConsumerError, ConsumerReads, ConsumerSetup, ConsumerStart, ConsumerSight, DeliveryWord, PullConsumers, PulledDelivery, SetUp};
 use crate::request::{
     CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead, shown, shown_bytes,
 };
@@ -113,8 +113,7 @@ impl Runtime {
     pub fn new(parts: Parts) -> Result<Self, StartError> {
         let plans = start::check(&parts)?;
         let (destinations, schemas) = (start::destinations(&parts.destinations)?, Schemas::new(&parts)?);
-        let kinds = start::emitted(&parts).into_iter().map(Kind::new).collect();
-        let subjects = start::subjects(&parts)?;
+        let (kinds, subjects) = (start::emitted(&parts).into_iter().map(Kind::new).collect(), start::subjects(&parts)?);
         // Who decides and remembers sees marks, and everybody else plain values.
         let journal = veiled(&parts.journal, subjects.as_ref(), Form::Marked);
         let shown = veiled(&parts.journal, subjects.as_ref(), Form::Plain);
@@ -228,6 +227,12 @@ impl Runtime {
     /// See [`ConsumerError`].
     pub async fn set_up_consumer(&self, name: &str, setup: ConsumerSetup, context: &Context) -> Result<SetUp, ConsumerError> {
         let _permit = self.admission.enter().map_err(|_| ConsumerError::Stopping)?;
+        if let (ConsumerReads::Types(types), ConsumerStart::Cursor(text)) = (&setup.reads, &setup.start)
+            && let Ok(cursor) = text.parse()
+            && let Some(first) = self.retention.gone_before(&kinds_of(types), cursor).await.map_err(ConsumerError::Read)?
+        {
+            return Err(ConsumerError::Read(ReadError::Cursor(CursorError::Gone { first })));
+        }
         self.pulled.set_up(&self.delivery, name, setup, context).await
     }
 
@@ -291,7 +296,7 @@ impl Runtime {
             personal.erased.store(upto, SeqCst);
         }
         // Before anybody reads or writes: what the code cannot read, it must not meet.
-        self.schemas.settle(&self.entities.journal).await.map_err(DeliveryError::Schemas)?;
+        self.schemas.settle(&self.entities.journal, &self.delivery.seams().notices).await.map_err(DeliveryError::Schemas)?;
         self.delivery.lose_foreign_places().await?;
         self.retention.remember().await;
         let place = self.journal().head().await?;
@@ -436,7 +441,25 @@ impl Runtime {
     /// # Errors
     /// See [`OrderError`].
     pub async fn place_consumer(&self, consumer: &str, cursor: Cursor, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Place { cursor, why }).await.map(drop)
+        let kinds = self.read_by(consumer);
+        match self.retention.gone_before(&kinds, cursor).await.map_err(DeliveryError::Read)? {
+            Some(first) => Err(OrderError::Place(CursorError::Gone { first })),
+            None => self.order(consumer, What::Place { cursor, why }).await.map(drop),
+        }
+    }
+
+    /// The entity types whose events a consumer reads.
+    fn read_by(&self, consumer: &str) -> Vec<String> {
+        if let Some(action) = self.actions.iter().find(|action| action.description().name == consumer) {
+            return vec![action.description().entity.to_owned()];
+        }
+        if self.processors.has(consumer) {
+            return self.processors.read_by(consumer);
+        }
+        match self.consumer_sight(consumer).map(|sight| sight.setup.reads) {
+            Ok(ConsumerReads::Types(types)) => kinds_of(&types),
+            _ => Vec::new(),
+        }
     }
 
     /// A payload that a person wrote, with its personal values as marks: the journal keeps it.
@@ -716,6 +739,11 @@ impl Runtime {
             .kind(entity.kind())
             .ok_or_else(|| StateError::UnknownTarget { name: entity.kind().to_owned(), known: self.entities.names().to_vec() })
     }
+}
+
+/// The entity types of full names.
+fn kinds_of(types: &[String]) -> Vec<String> {
+    types.iter().map(|full| full.split('/').next().unwrap_or_default().to_owned()).collect()
 }
 
 /// The event that holds a key.

@@ -37,8 +37,8 @@ use std::sync::{Arc, OnceLock};
 use component::hosted::DeclaredShape;
 use journal::Journal;
 
-use crate::Parts;
 use crate::start::{StartError, check_rules};
+use crate::{Notices, Parts};
 
 /// The shapes of a runtime: what its code declares, and once it has begun, what is registered.
 pub(crate) struct Schemas {
@@ -55,8 +55,9 @@ impl Schemas {
     }
 
     /// Registers what is new, or refuses what does not follow.
-    pub(crate) async fn settle(&self, journal: &Arc<dyn Journal>) -> Result<(), SchemaError> {
-        let registry = settle(journal, &self.declared, &self.rules).await?;
+    pub(crate) async fn settle(&self, journal: &Arc<dyn Journal>, notices: &Notices) -> Result<(), SchemaError> {
+        let (registry, told) = settle(journal, &self.declared, &self.rules).await?;
+        told.iter().for_each(|told| notices(&format!("baselines of this shape may not be readable: {told}")));
         // A second begin has registered nothing else.
         let _ = self.registry.set(registry);
         Ok(())

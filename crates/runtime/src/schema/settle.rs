@@ -47,22 +47,34 @@ impl From<ReadError> for SchemaError {
     }
 }
 
-/// Registers what is new of what code declares, and gives everything that is registered then.
-pub(crate) async fn settle(journal: &Arc<dyn Journal>, declared: &[DeclaredShape], rules: &Rules) -> Result<Registry, SchemaError> {
+/// Registers what is new of what code declares, and gives everything that is registered then, with what an operator should know.
+pub(crate) async fn settle(
+    journal: &Arc<dyn Journal>,
+    declared: &[DeclaredShape],
+    rules: &Rules,
+) -> Result<(Registry, Vec<SchemaRefusal>), SchemaError> {
     let mut last = None;
+    let mut told: Vec<SchemaRefusal> = Vec::new();
     for _ in 0..DECIDE_ATTEMPTS_MAX {
         let registry = Registry::read(&**journal).await?;
         let comparison = compare_with(&registry, declared, rules);
         let mut refusals = comparison.refusals;
         for question in comparison.questions {
-            refusals.extend(answered(&**journal, question).await?);
+            let is_state = matches!(question, Question::Baseline { .. });
+            let refused = answered(&**journal, question).await?;
+            // Entities that still have their events are made of them, and only one that has lost some is refused (HW0101).
+            match refused {
+                Some(refused) if is_state && !told.contains(&refused) => told.push(refused),
+                Some(refused) if !is_state => refusals.push(refused),
+                _ => {}
+            }
         }
         if !refusals.is_empty() {
             return Err(SchemaError::Refused(refusals));
         }
         let new: Vec<&DeclaredShape> = comparison.changed.iter().map(|at| &declared[*at]).collect();
         if new.is_empty() {
-            return Ok(registry);
+            return Ok((registry, told));
         }
         // Another node may register at the same time: then this one looks again.
         match register(journal, &registry, &new).await {
