@@ -5,8 +5,8 @@ mod timers;
 mod workflows;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use component::hosted::personal_mark::{is_marked, is_reserved};
@@ -14,7 +14,8 @@ use component::hosted::{
     ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
 use journal::{
-    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Recorded, Selection, Timestamp,
+    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Recorded, Selection,
+    Timestamp,
 };
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
@@ -36,7 +37,9 @@ use crate::personal::runs::{Runs, Whose};
 use crate::personal::veil::veiled;
 use crate::personal::{Form, Subjects};
 use crate::processor::{KeySight, Processors};
-use crate::pull::{ConsumerError, ConsumerReads, ConsumerSetup, ConsumerStart, ConsumerSight, DeliveryWord, PullConsumers, PulledDelivery, SetUp};
+use crate::pull::{
+    ConsumerError, ConsumerReads, ConsumerSetup, ConsumerSight, ConsumerStart, DeliveryWord, PullConsumers, PulledDelivery, SetUp,
+};
 use crate::request::{
     CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead, shown, shown_bytes,
 };

@@ -297,7 +297,7 @@ async fn new_code_reads_everything_that_old_code_has_left() {
     let samples = lines(&running, "/v1/admin/schemas/samples?per_shape=1").await;
     let of =
         |shape: &str| samples.iter().filter(|sample| sample["shape"] == shape).map(|sample| sample["data"].clone()).collect::<Vec<_>>();
-    assert_eq!(of("cart/event/item-added"), [json!({ "sku": "pen" }), json!({ "sku": "pen", "quantity": 2 })], "{samples:?}");
+    assert_eq!(of("cart/event/item-added"), [json!({ "sku": "pen" }), json!({ "sku": "ink", "quantity": 1 })], "{samples:?}");
     assert_eq!(of("cart/command/add-item"), [json!({ "sku": "ink" })]);
     // Where `dataschema` leads.
     let schema = got(&running, "/v1/schemas/cart/item-added/1").await;

@@ -30,7 +30,8 @@ impl Runtime {
     /// The versions that a reader may ask for of an event; `None` when the service has no such event.
     #[must_use]
     pub fn event_versions(&self, kind: &str, event: &str) -> Option<Vec<u16>> {
-        let shape = self.schemas.declared.iter().find(|shape| shape.shapes == Shapes::Events && shape.component == kind && shape.name == event)?;
+        let shape =
+            self.schemas.declared.iter().find(|shape| shape.shapes == Shapes::Events && shape.component == kind && shape.name == event)?;
         Some(shape.to.iter().flat_map(|older| older.first..=older.last).chain([shape.version]).collect())
     }
 
