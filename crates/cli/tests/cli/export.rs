@@ -54,9 +54,13 @@ fn check_refused(output: &Output, why: &str) {
 fn a_line_that_is_missing_repeated_or_moved_is_refused_and_the_whole_file_goes_in_after_it() {
     let directory = Directory::new();
     let whole = exported(&directory);
-    for order in
-        [vec![0, 1, 2, 3, 5, 6, 7], vec![0, 1, 2, 3, 3, 5, 6, 7], vec![0, 1, 2, 3, 5, 4, 6, 7], vec![0, 1, 2, 3, 4, 5, 6, 7, 7], vec![0, 2, 3, 4, 5, 6, 7]]
-    {
+    for order in [
+        vec![0, 1, 2, 3, 5, 6, 7],
+        vec![0, 1, 2, 3, 3, 5, 6, 7],
+        vec![0, 1, 2, 3, 5, 4, 6, 7],
+        vec![0, 1, 2, 3, 4, 5, 6, 7, 7],
+        vec![0, 2, 3, 4, 5, 6, 7],
+    ] {
         let changed: Vec<_> = order.iter().map(|index: &usize| whole[*index].clone()).collect();
         check_refused(&import(&directory, &changed, "copy"), "of the export");
         assert!(!directory.path().join("copy").exists(), "{order:?}");
@@ -98,7 +102,10 @@ fn a_directory_with_data_is_compared_and_never_added_to() {
     stop(shop);
     let newer = export(&directory, "origin");
     check_refused(&import(&directory, &newer, "copy"), "another history");
-    check_refused(&import(&directory, &older, "origin"), &format!("has {} events and the export {}", shapes(&older) + 8, shapes(&older) + 6));
+    check_refused(
+        &import(&directory, &older, "origin"),
+        &format!("has {} events and the export {}", shapes(&older) + 8, shapes(&older) + 6),
+    );
     assert_eq!(export(&directory, "copy")[1..], older[1..]);
 
     let shop = Shop::start(&directory, &["--empty", "--data", "copy"]);
