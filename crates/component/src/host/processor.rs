@@ -149,11 +149,14 @@ impl<P: Processor, T: Value + Send> ErasedSource<P> for TopicOf<P, T> {
     }
 }
 
+/// How an event comes in the version that a reader asks for.
+type Lower = fn(StoredEvent<'_>, u16) -> Result<Option<Vec<u8>>, Unreadable>;
+
 /// The entity type of what a processor emits, as everybody else sees it: events, and no commands.
 struct Output {
     description: EntityDescription,
     raise: fn(Option<&str>, StoredEvent<'_>) -> Result<EncodedEvent, Unreadable>,
-    lower: fn(StoredEvent<'_>, u16) -> Result<Option<Vec<u8>>, Unreadable>,
+    lower: Lower,
 }
 
 impl Output {
