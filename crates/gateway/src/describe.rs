@@ -8,6 +8,7 @@ mod destinations;
 mod general;
 mod journal;
 mod pulls;
+mod registry;
 mod schemas;
 mod streams;
 mod subjects;
@@ -51,6 +52,7 @@ pub fn openapi(
     consumers::paths(&mut schemas, &mut paths);
     destinations::paths(&mut schemas, &mut paths);
     journal::paths(&mut schemas, &mut paths);
+    registry::paths(&mut schemas, &mut paths);
     subjects::paths(&mut paths);
     timers::paths(&mut schemas, &mut paths);
     workflows::paths(workflows, &mut schemas, &mut paths);

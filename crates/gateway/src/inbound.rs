@@ -27,6 +27,7 @@ mod query;
 mod refusal;
 mod retention;
 mod route;
+mod schema;
 mod server;
 mod stream;
 mod subject;

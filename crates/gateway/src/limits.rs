@@ -140,6 +140,8 @@ pub const OUTGOING_IDLE_MAX: Duration = Duration::from_secs(30);
 pub const OUTGOING_KEPT_PER_DESTINATION_MAX: usize = 32;
 /// Connections that wait for their next call, at most.
 pub const OUTGOING_KEPT_MAX: usize = 256;
+/// Samples of one shape when a request does not say how many.
+pub(crate) const SAMPLES_PER_SHAPE_DEFAULT: usize = 3;
 
 const _: () = assert!(URI_BYTES_MAX + HEADER_BYTES_MAX < HEAD_BUFFER_BYTES, "our own refusal comes before hyper's bare one");
 const _: () = assert!(PULL_WAIT_SECONDS_MAX < CLIENT_ANSWER_MAX.as_secs(), "our own client waits longer than a pull");

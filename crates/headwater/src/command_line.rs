@@ -15,6 +15,7 @@ mod flags;
 pub(crate) mod journal;
 pub(crate) mod prove;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod send;
 mod sight;
 pub(crate) mod stream;
@@ -75,6 +76,9 @@ pub enum Command {
     /// Look at streams, and at the streams of other services that come in
     #[command(subcommand)]
     Stream(stream::Command),
+    /// Look at the shapes of commands, events and states, and check that the code reads what there is
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Look at timers, set and cancel them
     #[command(subcommand)]
     Timer(timer::Command),
@@ -158,6 +162,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Erase(arguments) => erase::run(arguments, settings, flags.json),
         Command::Stream(command) => stream::run(command, settings, flags.json),
+        Command::Schema(command) => schema::run(command, service, settings, flags.json),
         Command::Timer(command) => timer::run(command, settings, flags.json),
         Command::Workflow(command) => workflow::run(command, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),

@@ -251,6 +251,27 @@ pub const FOLDS_MAX: usize = 1_024;
 pub const FOLDS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 // Each message has two command records, whose keys, names and contexts come on top of its payload.
+/// Bytes of one shape's schema, at most.
+pub const SCHEMA_BYTES_MAX: usize = 256 * 1024;
+/// Shapes that are registered in one commit, at most.
+pub(crate) const SCHEMA_COMMIT_SHAPES: usize = 200;
+/// Bytes of shapes that are registered in one commit, unless one alone has more.
+pub(crate) const SCHEMA_COMMIT_BYTES: usize = 2 * 1024 * 1024;
+/// Refusals that a service which does not begin shows, at most.
+pub(crate) const SCHEMA_REFUSALS_SHOWN_MAX: usize = 20;
+/// Samples of one request, at most.
+pub const SCHEMA_SAMPLES_MAX: usize = 10_000;
+/// Samples of one shape, at most.
+pub const SCHEMA_SAMPLES_PER_SHAPE_MAX: usize = 100;
+/// Events that are looked at for the samples of one shape, at most.
+pub(crate) const SCHEMA_SAMPLE_LOOK_EVENTS: usize = 10_000;
+/// Levels of a schema that are compared, references among them, at most.
+pub(crate) const SCHEMA_DEPTH_MAX: usize = 128;
+/// Steps of one comparison, at most: beyond, shapes are taken for incompatible.
+pub(crate) const SCHEMA_COMPARISONS_MAX: usize = 100_000;
+/// Alternatives of one place in a schema that are compared, at most.
+pub(crate) const SCHEMA_ALTERNATIVES_MAX: usize = 4_096;
+
 const _: () = assert!(PUBLISH_MESSAGES_MAX * 2 <= journal::limits::COMMIT_COMMANDS_MAX);
 const _: () = assert!(
     PUBLISH_BYTES_MAX + PUBLISH_MESSAGES_MAX * 2 * (1_024 + 5 * journal::limits::CONTEXT_TEXT_BYTES_MAX) + journal::limits::EVENT_BYTES_MAX
@@ -278,6 +299,7 @@ const _: () = assert!(
     FAILURES_KEPT_MAX * sealed_bytes_max(PERSONAL_CAUSE_BYTES_MAX * 2, CAUSE_SUBJECTS_MAX) + 8_192 <= journal::limits::REGISTER_BYTES_MAX,
     "so it does with causes that are encrypted, every quotation mark escaped"
 );
+const _: () = assert!(SCHEMA_BYTES_MAX + 4_096 <= journal::limits::EVENT_BYTES_MAX, "a registered shape is an event");
 const _: () = assert!(CACHE_SHARDS.is_power_of_two() && CACHE_SHARDS <= journal::limits::SLICES as usize);
 const _: () = assert!(DECIDE_ATTEMPTS_MAX > 1, "a race is lost at least once before it is given up");
 

@@ -15,6 +15,7 @@ mod process;
 mod restored;
 mod retail;
 mod retained;
+mod schemas;
 mod stop;
 mod timers;
 mod topics;

@@ -178,7 +178,9 @@ pub(super) fn stream_parameters(types: Json) -> Vec<Json> {
 
 fn stream() -> Json {
     let types = query("type", json!({ "type": "array", "items": { "type": "string" } }), "`cart` or `cart/item-added`; any of them");
-    let all = stream_parameters(types);
+    let mut all = stream_parameters(types);
+    let list = json!({ "type": "array", "items": { "type": "string" } });
+    all.push(query("version", list, "`cart/item-added:1`: events of this type in that version; what means nothing in it is left out"));
     let content = json!({ "application/x-ndjson": { "schema": reference("schemas", "CloudEvent") }, "text/event-stream": { "schema": { "type": "string" } } });
     let ok = json!({ "description": "CloudEvents in order, one a line or one a server-sent event", "content": content });
     get("The service's events", "service", "stream", &all, &[400, 404, 406, 409, 410], ok)

@@ -15,8 +15,8 @@ use super::body::{Body, RequestBody};
 use super::connection::Busy;
 use super::route::{self, Route};
 use super::{
-    Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, stream, subject,
-    subscription, timer, topic, view, workflow,
+    Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, schema, stream,
+    subject, subscription, timer, topic, view, workflow,
 };
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
@@ -78,6 +78,9 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::PlaceSubscription { topic } => Box::pin(subscription::place(gateway, parts, body, &topic)).await,
         Route::Consumers => Box::pin(admin::list(gateway, parts)).await,
         Route::Destinations => Box::pin(destination::list(gateway, parts)).await,
+        Route::Schemas => Box::pin(schema::list(gateway, parts)).await,
+        Route::EventSchema { kind, event, version } => schema::of_event(gateway, parts, (&kind, &event, &version)),
+        Route::Samples => Box::pin(schema::samples(gateway, parts)).await,
         Route::Journal => Box::pin(journal::status(gateway, parts)).await,
         Route::Scrub => Box::pin(journal::scrub(gateway, parts)).await,
         Route::Compact => Box::pin(retention::compact(gateway, parts)).await,

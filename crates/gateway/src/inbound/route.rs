@@ -39,6 +39,9 @@ pub(super) enum Route<'a> {
     PlaceSubscription { topic: Text<'a> },
     Consumers,
     Destinations,
+    Schemas,
+    Samples,
+    EventSchema { kind: Text<'a>, event: Text<'a>, version: Text<'a> },
     Journal,
     Scrub,
     Compact,
@@ -139,6 +142,9 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
         ["v1", "admin", "subjects", kind, id, "erase"] => (Route::Erase { kind: segment("type", kind)?, id: segment("id", id)? }, POST),
         ["v1", "admin", "destinations"] => (Route::Destinations, GET),
+        ["v1", "schemas", kind, event, version] => (event_schema(kind, event, version)?, GET),
+        ["v1", "admin", "schemas"] => (Route::Schemas, GET),
+        ["v1", "admin", "schemas", "samples"] => (Route::Samples, GET),
         ["v1", "admin", "journal"] => (Route::Journal, GET),
         ["v1", "admin", "journal", "scrub"] => (Route::Scrub, POST),
         ["v1", "admin", "journal", "compact"] => (Route::Compact, POST),
@@ -185,6 +191,10 @@ fn stream_schema<'a>(stream: &'a str, name: &'a str, version: &'a str) -> Result
 
 fn timer_act(name: &str, act: timer::Act) -> Result<Route<'_>, Problem> {
     Ok(Route::TimerAct { name: segment("timer", name)?, act })
+}
+
+fn event_schema<'a>(kind: &'a str, event: &'a str, version: &'a str) -> Result<Route<'a>, Problem> {
+    Ok(Route::EventSchema { kind: segment("type", kind)?, event: segment("event", event)?, version: segment("version", version)? })
 }
 
 /// What lies below `/v1/workflows`.
@@ -278,6 +288,8 @@ mod tests {
             (Method::POST, "/v1/admin/consumers/%24commands/redrive", Route::Decide { consumer: "$commands".into(), act: Act::Redrive }),
             (Method::POST, "/v1/admin/subjects/customer/a%2Fb/erase", Route::Erase { kind: "customer".into(), id: "a/b".into() }),
             (Method::GET, "/v1/admin/destinations", Route::Destinations),
+            (Method::GET, "/v1/admin/schemas", Route::Schemas),
+            (Method::GET, "/v1/admin/schemas/samples", Route::Samples),
             (Method::GET, "/v1/admin/journal", Route::Journal),
             (Method::POST, "/v1/admin/journal/scrub", Route::Scrub),
             (Method::POST, "/v1/admin/journal/compact", Route::Compact),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod calls;
+mod changed;
 mod contained;
 mod deadly;
 mod embedded;
@@ -14,4 +15,5 @@ mod retention;
 mod rewound;
 mod testkit;
 mod timers;
+mod webhooks;
 mod witness;

@@ -138,6 +138,12 @@ impl Processors {
         self.find(name).is_some()
     }
 
+    /// The entity types whose events a processor reads.
+    pub(crate) fn read_by(&self, name: &str) -> Vec<String> {
+        let sources = self.find(name).map(|shared| &shared.processor.description().sources);
+        sources.into_iter().flatten().map(|(kind, _)| (*kind).to_owned()).collect()
+    }
+
     fn find(&self, name: &str) -> Option<&Arc<Shared>> {
         self.all.iter().find(|shared| shared.name() == name)
     }

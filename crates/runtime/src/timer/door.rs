@@ -165,7 +165,8 @@ impl Timers {
             None => body.to_vec(),
         };
         let body: Box<RawValue> = serde_json::from_slice(&marked).map_err(|error| Refusal::Syntax { message: error.to_string() })?;
-        Ok(Set { due: 0, every: None, cron: None, zone: None, kind, id, command, body })
+        let version = hosted.command_version(&command);
+        Ok(Set { due: 0, every: None, cron: None, zone: None, kind, id, command, version, body })
     }
 
     /// In a task of its own: a caller that goes away would leave a record behind that nobody is told of.

@@ -157,12 +157,18 @@ impl Firing {
         let request = CommandRequest {
             entity,
             command: set.command.clone(),
-            body: set.plain_body(),
+            body: self.body(room, set)?,
             id: None,
             expect: Expectation::Any,
             context: self.context(),
         };
         room.entities.command_under(AskedId::Derived(id, stamp), request).await.map(drop)
+    }
+
+    /// The body as it would be sent today: a timer may be older than the code.
+    fn body(&self, room: &Room, set: &Set) -> Result<bytes::Bytes, CommandError> {
+        let kind = room.entities.known_kind(&set.kind)?;
+        kind.raised_command(&set.command, set.version, set.plain_body()).map_err(CommandError::Refused)
     }
 
     /// Who set the timer sends the command; the event that set it is the cause.

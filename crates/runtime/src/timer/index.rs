@@ -184,7 +184,7 @@ fn description() -> EntityDescription {
     let event = |name: &'static str, fields: &[(&str, &Json)]| {
         let properties: serde_json::Map<String, Json> =
             fields.iter().map(|(name, schema)| ((*name).to_owned(), (*schema).clone())).collect();
-        ShapeDescription { name, summary: String::new(), version: 1, schema: json!({ "type": "object", "properties": properties }) }
+        ShapeDescription { name, version: 1, schema: json!({ "type": "object", "properties": properties }), ..ShapeDescription::default() }
     };
     let events = vec![
         event(SET, &[("due", &number), ("type", &text), ("id", &text), ("command", &text)]),
@@ -193,7 +193,7 @@ fn description() -> EntityDescription {
         event(REDRIVEN, &[]),
         event(CANCELLED, &[]),
     ];
-    EntityDescription { name: TIMER, commands: Vec::new(), events, rejections: Vec::new(), reply: json!({}), state: json!({}) }
+    EntityDescription { name: TIMER, events, reply: json!({}), state: json!({}), ..EntityDescription::default() }
 }
 
 impl HostedEntity for Timers {

@@ -74,6 +74,7 @@ fn components() -> Components {
         workflows: Vec::new(),
         destinations: Vec::new(),
         retention: Vec::new(),
+        compatibility: Vec::new(),
     }
 }
 
