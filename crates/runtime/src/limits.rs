@@ -179,6 +179,8 @@ pub const TIMERS_FIRING_MAX: u32 = 1_024;
 pub const TIMER_BATCH: u32 = 256;
 /// Timers that wait for another attempt and let others fire meanwhile, at most; further ones keep their place among those that are fired.
 pub const TIMERS_RESTING_MAX: usize = 4_096;
+/// Timers that a process may have been firing when it ended: as many that are due are fired one by one by the next one.
+pub const TIMERS_ALONE_MAX: usize = TIMERS_FIRING_MAX as usize + TIMERS_RESTING_MAX;
 /// How often a timer is tried whose command meets a fault of its component, before it is parked.
 pub const TIMER_ATTEMPTS_MAX: u32 = 12;
 /// The shortest time between two firings of a schedule that goes by a period.

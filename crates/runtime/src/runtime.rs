@@ -148,7 +148,7 @@ impl Runtime {
         let topics = Topics::new(Arc::clone(&journal), parts.topics);
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
-        let timers = Shared::new(&entities, &runs, &around, parts.random);
+        let timers = Shared::new(&entities, &runs, &around, (Arc::clone(&seams.registers), parts.random));
         let timers = Timers::new(timers, parts.timer_folder, parts.limits);
         let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
         let delivery = DeliveryRoom::new(seams);

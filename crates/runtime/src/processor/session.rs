@@ -20,7 +20,8 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::draft::{Cause, Draft, check_emitted};
-use super::guard::{Guard, fatal};
+use super::fatal;
+use crate::guard::Guard;
 use super::keys::Keys;
 use super::record::{self, Progress};
 use super::silence::unsaid;

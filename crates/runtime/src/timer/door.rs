@@ -1,7 +1,7 @@
 //! Who sets, moves, cancels and looks at timers.
 //!
-//! Each wish has its turn at the timer's name, so that it meets no firing. A firing that a crash has cut off between its command and its
-//! record is recorded first: the command's id on its target says so. A caller that goes away does not undo its wish.
+//! What a wish records expects the timer's head, as a firing does: of a cancel and a firing that meet, one is written, and the other one is
+//! told. A caller that goes away does not undo its wish.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::Timers;
 use super::index::{ListInput, ListRow};
 use super::record::{
-    CANCELLED, Cancelled, FIRED, Fired, FiredOutcome, Known, REDRIVEN, Redriven, SET, Set, State, TIMER, firing_id, own_id, read, record,
+    CANCELLED, Cancelled, Known, REDRIVEN, Redriven, SET, Set, State, TIMER, read, record,
 };
 use super::request::{
     ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSelection, TimerSight, TimerState, TimerTarget,
@@ -174,17 +174,15 @@ impl Timers {
         let (answer, answered) = oneshot::channel();
         let room = Arc::clone(&self.room);
         self.room.tasks.spawn(Box::pin(async move {
-            let turn = room.names.wait(&entity).await;
             let changed = room.change(&entity, &asked, &decide).await;
             match &changed {
-                Ok(change) => change.cursor.into_iter().for_each(|place| room.alarm.saw(place)),
+                Ok(change) => change.cursor.into_iter().for_each(|place| room.alarm.saw_due(place)),
                 // It may be there.
                 Err(TimerError::Command(CommandError::Unknown { .. })) => {
-                    room.entities.journal.head().await.into_iter().for_each(|head| room.alarm.saw(head));
+                    room.entities.journal.head().await.into_iter().for_each(|head| room.alarm.saw_due(head));
                 }
                 Err(_) => {}
             }
-            drop(turn);
             match &changed {
                 Ok(change) if change.timer.state == TimerState::Pending => room.alarm.ring(change.timer.due.as_micros()),
                 Err(TimerError::Command(CommandError::Unknown { .. })) => room.alarm.ring(i64::MIN),
@@ -207,7 +205,7 @@ impl Room {
             return Ok(TimerChange { changed: true, timer: sight(entity.id(), &known), cursor: Some(first.cursor) });
         }
         for _ in 0..DECIDE_ATTEMPTS_MAX {
-            let known = self.settled(entity).await?;
+            let known = self.known(entity).await?;
             let record = match (decide(known.as_ref(), asked)?, &known) {
                 (Wanted::Record(record), _) => record,
                 (Wanted::Nothing, Some(known)) => {
@@ -226,28 +224,6 @@ impl Room {
             }
         }
         Err(CommandError::Contended { attempts: DECIDE_ATTEMPTS_MAX }.into())
-    }
-
-    /// What is known of a timer, a firing without a record recorded first.
-    async fn settled(&self, entity: &EntityKey) -> Result<Option<Known>, TimerError> {
-        let Some(known) = self.known(entity).await? else { return Ok(None) };
-        let waits = matches!(known.state, State::Pending(_) | State::Parked(_));
-        let Ok(target) = EntityKey::with_tenant(entity.tenant(), &known.set.kind, &known.set.id) else { return Ok(Some(known)) };
-        let id = CommandId::from_raw(firing_id(entity.id(), known.generation, known.due).as_bytes());
-        if !waits || self.find(&target, id, true).await?.is_none() {
-            return Ok(Some(known));
-        }
-        let next = known.set.schedule().and_then(|schedule| schedule.next(known.due, self.clock.now().as_micros()));
-        let fired = Fired { generation: known.generation, due: known.due, outcome: FiredOutcome::Accepted, code: None, next };
-        let id = own_id(FIRED, known.generation, known.due);
-        let record = record(entity, (id, None), (*known.set_event.context).clone(), (FIRED, &fired));
-        match self.append(record, Expect::Head(known.sequence)).await {
-            Ok(place) => self.alarm.saw(place),
-            // Somebody else was first.
-            Err(AppendError::Duplicate { .. } | AppendError::Conflict { .. }) => {}
-            Err(error) => return Err(CommandError::Unavailable { cause: error.to_string() }.into()),
-        }
-        self.known(entity).await
     }
 
     async fn append(&self, record: CommandRecord, expect: Expect) -> Result<journal::Cursor, AppendError> {
