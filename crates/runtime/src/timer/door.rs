@@ -33,6 +33,13 @@ use crate::topic::RESERVED;
 /// What a wish comes to once the timer is known.
 type Decide = Box<dyn Fn(Option<&Known>, &Asked) -> Result<Wanted, TimerError> + Send + Sync>;
 
+/// A wish that fits.
+struct Prepared {
+    entity: EntityKey,
+    asked: Asked,
+    decide: Decide,
+}
+
 enum Wanted {
     /// It is so already, or it is too late.
     Nothing,
@@ -46,8 +53,24 @@ impl Timers {
         self.set_under(id, wish).await
     }
 
+    /// Sets many at once, each on its own. When one does not fit, which is told by its place, none is set.
+    pub(crate) async fn set_all(&self, wishes: Vec<SetTimer>) -> Result<Vec<Result<TimerChange, TimerError>>, (usize, TimerError)> {
+        let prepare = |(place, wish): (usize, SetTimer)| self.prepared(wish.id.clone().into(), wish).map_err(|error| (place, error));
+        let prepared = wishes.into_iter().enumerate().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        let begun: Vec<_> = prepared.into_iter().map(|wish| self.begin_change(wish)).collect();
+        let mut changes = Vec::with_capacity(begun.len());
+        for answer in begun {
+            changes.push(answered(answer).await);
+        }
+        Ok(changes)
+    }
+
     /// The same under an id of any origin.
     pub(crate) async fn set_under(&self, id: AskedId, wish: SetTimer) -> Result<TimerChange, TimerError> {
+        answered(self.begin_change(self.prepared(id, wish)?)).await
+    }
+
+    fn prepared(&self, id: AskedId, wish: SetTimer) -> Result<Prepared, TimerError> {
         let SetTimer { name, when, target, context, .. } = wish;
         let entity = key(&name)?;
         let due = when.due(self.now())?;
@@ -63,7 +86,7 @@ impl Timers {
             }
             Ok(Wanted::Record(wished(&key(&name)?, asked, SET, &set)))
         });
-        self.change(entity, asked, decide).await
+        Ok(Prepared { entity, asked, decide })
     }
 
     /// Moves a timer that waits, or that is parked, to another time.
@@ -82,7 +105,7 @@ impl Timers {
             }
             Ok(Wanted::Record(wished(&key(&name)?, asked, SET, &set)))
         });
-        self.change(entity, asked, decide).await
+        answered(self.begin_change(Prepared { entity, asked, decide })).await
     }
 
     /// Cancels a timer. One that has fired stays so: the answer says which.
@@ -105,7 +128,7 @@ impl Timers {
                 State::Fired(_) | State::Cancelled => Ok(Wanted::Nothing),
             }
         });
-        self.change(entity, asked, decide).await
+        answered(self.begin_change(Prepared { entity, asked, decide })).await
     }
 
     /// Has a parked timer fired again, at once.
@@ -118,7 +141,7 @@ impl Timers {
             let redriven = Redriven { generation: known.generation, due: parked.due };
             Ok(Wanted::Record(wished(&key(&name)?, asked, REDRIVEN, &redriven)))
         });
-        self.change(entity, asked, decide).await
+        answered(self.begin_change(Prepared { entity, asked, decide })).await
     }
 
     /// A timer, also one that has fired or was cancelled; `None` when it was never set.
@@ -169,7 +192,8 @@ impl Timers {
     }
 
     /// In a task of its own: a caller that goes away would leave a record behind that nobody is told of.
-    async fn change(&self, entity: EntityKey, asked: Asked, decide: Decide) -> Result<TimerChange, TimerError> {
+    fn begin_change(&self, wish: Prepared) -> oneshot::Receiver<Result<TimerChange, TimerError>> {
+        let Prepared { entity, asked, decide } = wish;
         self.begin();
         let (answer, answered) = oneshot::channel();
         let room = Arc::clone(&self.room);
@@ -191,8 +215,13 @@ impl Timers {
             // Who asked may have gone away.
             let _ = answer.send(changed);
         }));
-        answered.await.unwrap_or(Err(TimerError::Command(CommandError::Stopping)))
+        answered
     }
+}
+
+/// What came of a change; one whose task is gone came to nothing that is known.
+async fn answered(answer: oneshot::Receiver<Result<TimerChange, TimerError>>) -> Result<TimerChange, TimerError> {
+    answer.await.unwrap_or(Err(TimerError::Command(CommandError::Stopping)))
 }
 
 impl Room {
