@@ -174,9 +174,9 @@ pub const PUBLISH_MESSAGES_MAX: usize = 250;
 pub const PUBLISH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Timers that are fired at once, at most.
-pub const TIMERS_FIRING_MAX: u32 = 1_024;
+pub const TIMERS_FIRING_MAX: u32 = 4_096;
 /// Timers that are taken from the index at a time.
-pub const TIMER_BATCH: u32 = 256;
+pub const TIMER_BATCH: u32 = 1_024;
 /// Timers that wait for another attempt and let others fire meanwhile, at most; further ones keep their place among those that are fired.
 pub const TIMERS_RESTING_MAX: usize = 4_096;
 /// Timers that a process may have been firing when it ended: as many that are due are fired one by one by the next one.
