@@ -173,8 +173,10 @@ pub const PUBLISH_MESSAGES_MAX: usize = 250;
 /// Bytes of payloads that share one commit of a topic, at most; a single message has the journal's own bound.
 pub const PUBLISH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Timers that are fired at once, at most.
+/// Timers that were taken from the index and are being fired or are about to be, at most.
 pub const TIMERS_FIRING_MAX: u32 = 4_096;
+/// Tasks that fire timers, at most: each has one at a time.
+pub const TIMERS_CREW_MAX: usize = 1_024;
 /// Timers that are taken from the index at a time.
 pub const TIMER_BATCH: u32 = 1_024;
 /// Timers that wait for another attempt and let others fire meanwhile, at most; further ones keep their place among those that are fired.

@@ -40,6 +40,12 @@ pub(super) struct Firing {
     pub(super) row: DueRow,
 }
 
+/// What lets a timer be fired: it is not under way already, and not too many are.
+pub(super) struct Pass {
+    pub(super) turn: Turn,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
 /// How an attempt ended.
 enum Attempt {
     /// Its command took effect, and it is recorded with it, at this place.
@@ -60,32 +66,43 @@ impl Firing {
         Some(Self { entity: EntityKey::with_tenant(&row.tenant, TIMER, &row.name).ok()?, row })
     }
 
-    /// Tries until it has ended, or somebody else has the timer. `tried` is told when the first attempt is over.
-    pub(super) async fn run(self, room: Arc<Room>, turn: Turn, permit: OwnedSemaphorePermit, mut tried: Option<oneshot::Sender<()>>) {
-        let mut permit = Some(permit);
-        let (mut attempts, mut faults) = (0_u32, 0_u32);
-        loop {
-            attempts += 1;
-            let attempt = self.attempt(&room).await;
-            if let Some(tried) = tried.take() {
-                // Who looks may have stopped.
-                let _ = tried.send(());
+    /// Tries once; what does not end goes on in a task of its own.
+    pub(super) async fn run(self, room: &Arc<Room>, pass: Pass) {
+        let attempt = self.attempt(room).await;
+        match attempt {
+            Attempt::Later(_) | Attempt::Again(_) => {
+                let (of, at_work) = (Arc::clone(room), room.at_work());
+                room.tasks.spawn(Box::pin(async move {
+                    self.go_on(&of, pass, attempt).await;
+                    drop(at_work);
+                }));
             }
+            ended => self.end(room, ended, 1).await,
+        }
+    }
+
+    /// Tries again until it has ended, or somebody else has the timer.
+    async fn go_on(self, room: &Arc<Room>, pass: Pass, mut attempt: Attempt) {
+        let Pass { turn, permit } = pass;
+        let mut permit = Some(permit);
+        let (mut attempts, mut faults) = (1_u32, 0_u32);
+        loop {
             let wait = match attempt {
                 Attempt::Later(least) => RETRY.wait(attempts, &*room.random).max(least),
-                Attempt::Again(cause) if !RETRY.is_over(faults + 1) => {
+                Attempt::Again(_) if !RETRY.is_over(faults + 1) => {
                     faults += 1;
-                    drop(cause);
                     RETRY.wait(faults, &*room.random)
                 }
                 ended => {
-                    self.end(&room, ended, attempts).await;
+                    self.end(room, ended, attempts).await;
                     return drop(turn);
                 }
             };
-            if !self.rest(&room, &mut permit, wait).await || !self.is_current(&room).await {
+            if !self.rest(room, &mut permit, wait).await || !self.is_current(room).await {
                 return;
             }
+            attempts += 1;
+            attempt = self.attempt(room).await;
         }
     }
 

@@ -3,7 +3,7 @@
 //! A timer is an entity of the platform's (`record`): that it was set, has fired, is parked or was cancelled are events. Which timers are
 //! due is an index in SQLite, made of these events as views are (`index`), so that memory does not grow with their number. `room` goes
 //! through it as time does, `fire` is one firing, `recorder` writes what came of many that left nothing else, `door` is who sets and cancels.
-//! `under_way` are the firings of now, `alarm` tells the room of wishes, `schedule` says when a timer is due again. It promises:
+//! `crew` is who fires, `under_way` are the firings of now, `alarm` tells the room of wishes, `schedule` says when a timer is due again. It promises:
 //! - none is fired before the clock says that it is due, and none is forgotten, whenever the process ends;
 //! - a firing is one command under one id, however often it is tried, so that it takes effect once;
 //! - a timer was cancelled or has fired, and whoever cancels is told which;
@@ -12,6 +12,7 @@
 //! What it is not: shared by processes. Whoever has the journal fires.
 
 mod alarm;
+mod crew;
 mod door;
 mod fire;
 mod index;
@@ -85,6 +86,7 @@ impl Timers {
         let (stop, alarm, notices) = (watch::Sender::new(false), Arc::new(Alarm::new()), Arc::clone(&around.notices));
         let (records, recorder) = recorder(&entities.journal, &tasks, stop.subscribe());
         let room = Room {
+            crew: crew::Crew::default(),
             under_way: Arc::new(UnderWay::default()),
             registers,
             guard: tokio::sync::Mutex::default(),

@@ -17,10 +17,11 @@ use journal::seams::{Clock, Random};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::alarm::Alarm;
-use super::fire::Firing;
+use super::crew::{Crew, Job};
+use super::fire::{Firing, Pass};
 use super::index::{DueInput, DueRow, Index};
 use super::recorder::Records;
-use super::under_way::{Turn, UnderWay};
+use super::under_way::UnderWay;
 use crate::Notices;
 use crate::delivery::stopped;
 use crate::entity::Entities;
@@ -46,7 +47,8 @@ pub(super) struct Room {
     /// From the first firing on.
     pub(super) guard: tokio::sync::Mutex<Option<Guard>>,
     pub(super) stop: watch::Sender<bool>,
-    /// Firings at once.
+    pub(super) crew: Crew,
+    /// Firings at once, those that wait for the crew among them.
     pub(super) firing: Arc<Semaphore>,
     /// Firings that wait for another attempt and let others fire meanwhile.
     pub(super) resting: Arc<Semaphore>,
@@ -152,14 +154,15 @@ impl Room {
     /// Begins a firing; one that may have ended the last process is alone until its first attempt is over.
     async fn begin(self: &Arc<Self>, firing: Firing, permit: OwnedSemaphorePermit, guard: &mut Guard) -> Result<(), RegisterError> {
         let Some(turn) = self.under_way.begin(&firing.entity, firing.row.sequence) else { return Ok(()) };
+        let pass = Pass { turn, permit };
         if !guard.was_due(firing.row.due) {
             if guard.is_alone() {
                 guard.relax().await?;
             }
-            self.spawn(firing, turn, permit, None);
+            Crew::take(self, Job { firing, pass, at_work: self.at_work(), tried: None });
         } else if guard.may_run(format!("{}#{}", firing.entity, firing.row.sequence)).await? {
             let (tried, first) = oneshot::channel();
-            self.spawn(firing, turn, permit, Some(tried));
+            Crew::take(self, Job { firing, pass, at_work: self.at_work(), tried: Some(tried) });
             // Nobody tells any more when the service stops.
             let _ = first.await;
         } else {
@@ -168,12 +171,8 @@ impl Room {
         Ok(())
     }
 
-    fn spawn(self: &Arc<Self>, firing: Firing, turn: Turn, permit: OwnedSemaphorePermit, tried: Option<oneshot::Sender<()>>) {
-        let (room, at_work) = (Arc::clone(self), AtWork::new(&self.working));
-        self.tasks.spawn(Box::pin(async move {
-            firing.run(room, turn, permit, tried).await;
-            drop(at_work);
-        }));
+    pub(super) fn at_work(&self) -> AtWork {
+        AtWork::new(&self.working)
     }
 
     /// Nothing is due: what ends the process from here on was none of those that were alone.
@@ -225,7 +224,7 @@ impl Place {
 }
 
 /// Counts a task for as long as it is there, also when it is dropped.
-struct AtWork(watch::Sender<usize>);
+pub(super) struct AtWork(watch::Sender<usize>);
 
 impl AtWork {
     fn new(working: &watch::Sender<usize>) -> Self {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use headwater::command_line::GlobalFlags;
-use headwater::{Failure, output, threads};
+use headwater::{Failure, Running, output, threads};
 use ::journal::seams::{Clock as _, SystemClock};
 use ::journal::{Cursor, Journal as _, ReadMode, Selection};
 use serde::Deserialize;
@@ -26,7 +26,7 @@ const FIRINGS_MIN: f64 = 50_000.0;
 const LATE_MS_MAX: f64 = 100.0;
 /// How many timers a second are set at least, which says when those are due that are set now.
 const SET_MIN: f64 = 20_000.0;
-const SPARE: Duration = Duration::from_secs(1);
+const SPARE: Duration = Duration::from_secs(2);
 
 /// What the journal says of a round.
 struct Rings {
@@ -85,19 +85,27 @@ fn probe(workspace: &Workspace, number: u32, round: Duration) -> Result<f64, Fai
 async fn ring(data: &Path, once: Timers, round: Duration) -> Result<i64, Failure> {
     let service = bells::service().listen("127.0.0.1:0").data(data.display().to_string()).start().await?;
     let at_once = Timers { first_due: due_after(once.count), ..once };
-    at_once.set(service.client()).await?;
-    if now() >= at_once.first_due {
-        return Err(failed(&"timers are set so slowly that the first ones are due before the last one is set"));
-    }
-    until_pending(service.url(), 0).await?;
+    set_in_time(&service, at_once).await?;
+    until_pending(service.url(), 0..=0).await?;
     let pace = once.count as f64 / seconds(now() - at_once.first_due) / 2.0;
     let count = (pace * round.as_secs_f64()) as u64;
     let steady = Timers { round: 1, count, first_due: due_after(count), per_second: pace, ..once };
-    steady.set(service.client()).await?;
+    set_in_time(&service, steady).await?;
     sleep(round).await;
-    until_pending(service.url(), 0).await?;
+    until_pending(service.url(), 0..=0).await?;
     service.stop().await;
     Ok(at_once.first_due)
+}
+
+/// Sets timers, all of them before the first one is due.
+async fn set_in_time(service: &Running, timers: Timers) -> Result<(), Failure> {
+    timers.set(service.client()).await?;
+    until_pending(service.url(), timers.count..=u64::MAX).await?;
+    if now() >= timers.first_due {
+        return Err(failed(&"timers are set so slowly that the first ones are due before the last one is set"));
+    }
+    sleep(Duration::from_micros((timers.first_due - now()).max(0).unsigned_abs())).await;
+    Ok(())
 }
 
 /// When so many will have been set.
