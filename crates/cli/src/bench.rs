@@ -18,6 +18,7 @@ mod statistics;
 mod timer;
 mod tracks;
 mod view;
+mod workflow;
 mod workspace;
 mod written;
 
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Flow(flow::Arguments),
     /// Timers: what one that waits costs, how fast they are set and fired, and how late they are
     Timer(timer::Arguments),
+    /// Workflows of three durable steps over HTTP, alone and 64 at once, and a hundred thousand that wait
+    Workflow(workflow::Arguments),
     /// A journal of ten million events: opening it, its memory, reading it, and appends to it beside an empty one
     Replay(replay::Arguments),
     /// A service that does nothing: memory, disk, and the time from its start until it is ready
@@ -106,6 +109,7 @@ pub(crate) fn run(command: &Command, flags: &GlobalFlags) -> Result<Exit, Failur
         Command::View(arguments) => view::run(arguments, flags, &mut reporter)?,
         Command::Flow(arguments) => flow::run(arguments, flags, &mut reporter)?,
         Command::Timer(arguments) => timer::run(arguments, flags, &mut reporter)?,
+        Command::Workflow(arguments) => workflow::run(arguments, flags, &mut reporter)?,
         Command::Replay(arguments) => replay::run(arguments, flags, &mut reporter)?,
         Command::Idle(_) => idle::run(flags, &mut reporter)?,
     }

@@ -272,6 +272,10 @@ impl ActionContext {
         Keyed { door: &*self.door, key: format!("k{key}") }
     }
 
+    pub(crate) async fn send(&self, command: SentCommand) -> Result<Vec<u8>, SendFailure> {
+        self.door.send(command).await
+    }
+
     fn next(&self) -> Keyed<'_> {
         Keyed { door: &*self.door, key: format!("#{}", self.sent.fetch_add(1, Ordering::Relaxed)) }
     }

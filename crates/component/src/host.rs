@@ -10,11 +10,14 @@ mod processor;
 pub(crate) mod recording;
 mod rule;
 mod topic;
+mod workflow;
 
 pub use action::hosted_action;
 pub(crate) use entity::Live;
 pub use entity::hosted;
 pub use operation::hosted_operation;
 pub use processor::hosted_processor;
+pub(crate) use recording::has_personal;
 pub use rule::hosted_rule;
 pub use topic::{hosted_topic, hosted_topic_action, hosted_topic_of};
+pub use workflow::hosted_workflow;

@@ -3,6 +3,7 @@
 //! Bodies, replies, events and states are JSON bytes here. A remote component can stand behind the same traits.
 
 mod target;
+mod workflow;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -18,6 +19,10 @@ use serde_json::Value as Json;
 
 pub use crate::personal::mark as personal_mark;
 pub use target::{ActionTarget, TimerDue};
+pub use workflow::{
+    AskedKind, AskedOperation, FailureKind, HostedWorkflow, LiveWorkflow, Progress, RecordedOperation, Standing, StepOutcome, StepPolicy,
+    StepRun, Told, WorkflowDescription, WorkflowFailure, WorkflowHandle, WorkflowStart,
+};
 
 use crate::action::{DeliveryPolicy, Start};
 use crate::processor::EventClock;

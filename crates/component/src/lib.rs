@@ -31,6 +31,7 @@ mod value;
 mod variants;
 mod view;
 mod window;
+mod workflow;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -47,6 +48,7 @@ pub use given::{
 };
 pub use host::{
     hosted, hosted_action, hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
+    hosted_workflow,
 };
 pub use hosted::CommandContext;
 pub use http::{Http, HttpCall, HttpFailure, HttpReply};
@@ -62,3 +64,7 @@ pub use value::{Definitions, Key, Value, decode, encode, schema_of};
 pub use variants::{Command, Event, Rejection, State, Variants, decode_payload, encode_payload};
 pub use view::{Change, SqlValue, Tables, View, ViewEvent};
 pub use window::{Added, Session, Sliding, Tumbling, Window, Windows};
+pub use workflow::{
+    Child, CommandStep, Either, Failure, Signals, Step, StepContext, TimedWait, Wait, Workflow, WorkflowContext, join, join_all, race,
+    race_all,
+};

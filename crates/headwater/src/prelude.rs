@@ -1,12 +1,13 @@
 //! Everything that a service is written with: `use headwater::prelude::*;`.
 
 pub use component::{
-    Action, ActionContext, ActionError, Added, Command, CommandContext, CommandFailure, Decimal, Decision, DeliveryPolicy, Entities,
-    Entity, EntityRef, Event, EventClock, HttpFailure, HttpReply, Inputs, Keep, Message, Operation, Personal, Processor, ProcessorContext,
-    Recorded, Rejection, Route, Rule, RuleDecision, Session, Sliding, Start, State, SubjectId, Tag, TagSet, TopicAction, Tumbling, Value,
-    View, Window, Windows, command_to, given, given_action, given_entities, given_events, given_processor, given_topic_action, http_delete,
-    http_get, http_patch, http_post, http_put, nothing, operation_with, record, record_on, rule_with, tag, timer_after, timer_at,
-    timer_cancelled, timer_cron, timer_every,
+    Action, ActionContext, ActionError, Added, Child, Command, CommandContext, CommandFailure, Decimal, Decision, DeliveryPolicy, Either,
+    Entities, Entity, EntityRef, Event, EventClock, Failure, HttpFailure, HttpReply, Inputs, Keep, Message, Operation, Personal, Processor,
+    ProcessorContext, Recorded, Rejection, Route, Rule, RuleDecision, Session, Signals, Sliding, Start, State, StepContext, SubjectId, Tag,
+    TagSet, TopicAction, Tumbling, Value, View, Window, Windows, Workflow, WorkflowContext, command_to, given, given_action,
+    given_entities, given_events, given_processor, given_topic_action, http_delete, http_get, http_patch, http_post, http_put, join,
+    join_all, nothing, operation_with, race, race_all, record, record_on, rule_with, tag, timer_after, timer_at, timer_cancelled,
+    timer_cron, timer_every,
 };
 pub use runtime::DestinationPolicy;
 

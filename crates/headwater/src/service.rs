@@ -1,9 +1,9 @@
 //! A service as it is put together: its name and its components.
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle};
 use component::{
-    Action, Entity, Keep, Operation, Processor, Rule, TopicAction, Value, View, hosted, hosted_action, hosted_operation, hosted_processor,
-    hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
+    Action, Entity, Keep, Operation, Processor, Rule, TopicAction, Value, View, Workflow, hosted, hosted_action, hosted_operation,
+    hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of, hosted_workflow,
 };
 use gateway::Page;
 use runtime::DestinationPolicy;
@@ -31,6 +31,7 @@ pub struct Service {
     processors: Vec<ProcessorHandle>,
     topics: Vec<TopicHandle>,
     views: Vec<ViewHandle>,
+    workflows: Vec<WorkflowHandle>,
     destinations: Vec<(String, DestinationPolicy)>,
     retention: Vec<(&'static str, Keep)>,
     pages: Vec<(String, Page)>,
@@ -48,6 +49,7 @@ impl Service {
             processors: Vec::new(),
             topics: Vec::new(),
             views: Vec::new(),
+            workflows: Vec::new(),
             destinations: Vec::new(),
             retention: Vec::new(),
             pages: Vec::new(),
@@ -129,6 +131,12 @@ impl Service {
     /// Adds a view: rows made from events, with queries.
     pub fn view(mut self, view: View) -> Self {
         self.views.push(view.hosted());
+        self
+    }
+
+    /// Adds a workflow: a function of steps, times and signals that goes on where it was, whatever ends its process.
+    pub fn workflow<W: Workflow>(mut self, workflow: W) -> Self {
+        self.workflows.push(hosted_workflow(workflow));
         self
     }
 
@@ -224,6 +232,10 @@ impl Service {
 
     pub(crate) fn views(&self) -> &[ViewHandle] {
         &self.views
+    }
+
+    pub(crate) fn workflows(&self) -> &[WorkflowHandle] {
+        &self.workflows
     }
 
     pub(crate) fn retention(&self) -> &[(&'static str, Keep)] {

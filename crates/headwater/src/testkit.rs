@@ -48,6 +48,7 @@ mod key;
 mod processor;
 mod read;
 mod timer;
+mod workflow;
 
 use std::cell::{Cell, OnceCell};
 use std::ops::Range;
@@ -59,12 +60,13 @@ use component::{Entity, Operation, Rule};
 use journal::seams::Clock as _;
 use runtime::testing::{Components, Faults, HttpStubs, Simulation};
 pub use runtime::testing::{HttpAnswer, HttpRequest};
-pub use runtime::{TimerFiring, TimerSight, TimerState};
+pub use runtime::{TimerFiring, TimerSight, TimerState, WorkflowState};
 
 use crate::client::SendError;
 use crate::service::Service;
 pub use held::Held;
 pub use key::Keyed;
+pub use workflow::Workflow;
 
 /// Sets the seed of every testkit, over what the test says.
 pub const SEED_VARIABLE: &str = "HEADWATER_SEED";
@@ -300,6 +302,7 @@ fn components(service: &Service) -> Components {
         processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
         views: service.views().to_vec(),
+        workflows: service.workflows().to_vec(),
         destinations: service.destinations().to_vec(),
         retention: service.retention().to_vec(),
     }

@@ -35,11 +35,12 @@ pub mod testing;
 mod timer;
 mod topic;
 mod view;
+mod workflow;
 
 use std::sync::Arc;
 
 use component::Keep;
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle};
 use journal::seams::{Clock, Disk, Random, Spawner};
 use journal::{Journal, Registers};
 
@@ -72,6 +73,10 @@ pub use view::{
     LiveEvent, LiveQuery, LiveSnapshot, LiveUpdate, Notices, QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, RowChange, Rows,
     Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop,
 };
+pub use workflow::{
+    TimelineItem, UndoSight, WorkflowChange, WorkflowError, WorkflowItem, WorkflowName, WorkflowOrder, WorkflowSelection, WorkflowSight,
+    WorkflowState, WorkflowWish, WorkflowsStatus,
+};
 
 /// What a runtime is made of.
 pub struct Parts {
@@ -93,6 +98,8 @@ pub struct Parts {
     pub topics: Vec<TopicHandle>,
     /// The views.
     pub views: Vec<ViewHandle>,
+    /// The workflows.
+    pub workflows: Vec<WorkflowHandle>,
     /// Who calls outside for actions; nobody does when it is absent.
     pub outgoing: Option<Arc<dyn Outgoing>>,
     /// How destinations are treated, by their address.
@@ -115,6 +122,8 @@ pub struct Parts {
     pub view_folder: Option<ViewFolder>,
     /// Where the index of timers lies; it is in memory when it is absent.
     pub timer_folder: Option<ViewFolder>,
+    /// Where the index of workflows lies; it is in memory when it is absent.
+    pub workflow_folder: Option<ViewFolder>,
     /// Tells an operator what has happened in the background.
     pub notices: Notices,
     /// What entity types keep of their events, by their names; those that are not named keep all.

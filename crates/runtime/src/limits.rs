@@ -221,6 +221,23 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// The part of a run's time that is kept for what follows its last call: the call is cut before the run is.
 pub const RUN_MARGIN_DIVISOR: u32 = 20;
 
+/// Records of one run of a workflow, at most; then it is paused.
+pub const WORKFLOW_RECORDS_MAX: u32 = 10_000;
+/// Workflows kept in memory, at most, unless more of them work.
+pub const WORKFLOWS_IN_MEMORY_MAX: usize = 4_096;
+/// Attempts of steps and undos under way, at most.
+pub const WORKFLOWS_ATTEMPTS_MAX: usize = 1_024;
+/// Attempts of an undo before it waits for a person.
+pub const UNDO_ATTEMPTS_MAX: u32 = 12;
+/// Bytes of a step's result, at most.
+pub const WORKFLOW_RESULT_BYTES_MAX: usize = 256 * 1024;
+/// How long a stop waits for attempts under way.
+pub const WORKFLOW_STOP_MAX: Duration = Duration::from_secs(5);
+/// Workflows that the index gives at once.
+pub const WORKFLOW_BATCH: u32 = 256;
+/// Workflows that are woken at once, at most.
+pub const WORKFLOWS_WOKEN_MAX: u32 = 256;
+
 // Each message has two command records, whose keys, names and contexts come on top of its payload.
 const _: () = assert!(PUBLISH_MESSAGES_MAX * 2 <= journal::limits::COMMIT_COMMANDS_MAX);
 const _: () = assert!(

@@ -1,6 +1,7 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
 mod timers;
+mod workflows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use crate::start::StartError;
 use crate::timer::{Shared, Timers};
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
+use crate::workflow::Workflows;
 use crate::{Parts, action, start};
 
 /// Runs the components of one service over an engine. Cheap to share behind an `Arc`. Nothing runs in the background before
@@ -58,6 +60,7 @@ pub struct Runtime {
     processors: Processors,
     operations: Arc<Operations>,
     timers: Arc<Timers>,
+    workflows: Workflows,
     topics: Topics,
     pulled: PullConsumers,
     admission: Admission,
@@ -112,8 +115,7 @@ impl Runtime {
         // Who decides and remembers sees marks, and everybody else plain values.
         let journal = veiled(&parts.journal, subjects.as_ref(), Form::Marked);
         let shown = veiled(&parts.journal, subjects.as_ref(), Form::Plain);
-        let erased = Arc::new(AtomicU64::new(0));
-        let lost = Lost::default();
+        let (erased, lost) = (Arc::new(AtomicU64::new(0)), Lost::default());
         let runs = Runs::new(&parts.journal, subjects.as_ref());
         let (policies, engine) = (parts.retention, parts.journal);
         // Snapshots are derived: without them loads take longer, and that is all.
@@ -149,6 +151,7 @@ impl Runtime {
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
         let timers = Shared::new(&entities, &runs, &around, (Arc::clone(&seams.registers), parts.random));
+        let workflows = Workflows::new(parts.workflows, &timers, parts.workflow_folder, parts.limits);
         let timers = Timers::new(timers, parts.timer_folder, parts.limits);
         let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
         let delivery = DeliveryRoom::new(seams);
@@ -162,6 +165,7 @@ impl Runtime {
             delivery,
             operations: Arc::new(Operations::new(parts.operations)),
             timers: Arc::new(timers),
+            workflows,
             topics,
             pulled: PullConsumers::new(),
             admission: Admission::new(parts.limits.commands_in_flight_max),
@@ -284,7 +288,8 @@ impl Runtime {
         }
         self.delivery.lose_foreign_places().await?;
         self.retention.remember().await;
-        let head = self.journal().head().await?.position();
+        let place = self.journal().head().await?;
+        let head = place.position();
         self.views.begin(head);
         self.asynchronous.resume(&self.delivery).await?;
         let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).chain(self.processors.names()).collect();
@@ -303,6 +308,7 @@ impl Runtime {
         }
         self.processors.begin().await?;
         self.timers.resume(head).await?;
+        self.workflows.resume(reach, place).await?;
         Ok(())
     }
 
@@ -682,6 +688,7 @@ impl Runtime {
         self.delivery.stop();
         self.processors.stop();
         self.timers.stop();
+        self.workflows.stop();
     }
 
     /// Returns when nothing is under way. After `stop`, nothing will be.
@@ -690,6 +697,7 @@ impl Runtime {
         self.retention.drained().await;
         self.delivery.drained().await;
         self.processors.drained().await;
+        self.workflows.drained().await;
         self.timers.drained().await;
         self.views.end().await;
         if let Some(personal) = &self.personal {

@@ -117,6 +117,15 @@ pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
     check_names("processor", parts.processors.iter().map(|processor| processor.description().name))?;
     check_processor_names(parts)?;
     check_names("topic", parts.topics.iter().map(|topic| topic.description().name))?;
+    check_names("workflow", parts.workflows.iter().map(|workflow| workflow.description().name))?;
+    for workflow in parts.workflows.iter().map(|workflow| workflow.description()) {
+        if let Some(what) = workflow.personal {
+            let problem = format!(
+                "the {what} of a workflow has personal values, and its record is kept in the plain; keep them in an entity, and give its id"
+            );
+            return Err(StartError::Personal { name: workflow.name, problem });
+        }
+    }
     check_names("view", parts.views.iter().map(|view| view.name()))?;
     let entities = emitted(parts);
     for action in parts.actions.iter().map(|action| action.description()) {

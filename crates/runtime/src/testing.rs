@@ -16,6 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use ::journal::seams::{Clock, Disk, Spawner, ThreadSpawner};
 use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
 use component::Keep;
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle};
 
 use crate::limits::DEATHS_MAX;
 use crate::personal::has_personal_data;
@@ -61,6 +62,8 @@ pub struct Faults {
     pub reorder: bool,
     /// How likely the process ends before a step of a task: 0 to 1.
     pub crashes: f64,
+    /// The step before which the process ends, counted from 0 over all processes.
+    pub crash_at: Option<u64>,
 }
 
 /// What a service is made of; made anew for each process.
@@ -79,6 +82,8 @@ pub struct Components {
     pub topics: Vec<TopicHandle>,
     /// The views.
     pub views: Vec<ViewHandle>,
+    /// The workflows.
+    pub workflows: Vec<WorkflowHandle>,
     /// How destinations are treated.
     pub destinations: Vec<(String, DestinationPolicy)>,
     /// What entity types keep.
@@ -292,7 +297,8 @@ impl Simulation {
     }
 
     fn parts(&self) -> Parts {
-        let Components { service, entities, operations, actions, processors, topics, views, destinations, retention } = (self.components)();
+        let Components { service, entities, operations, actions, processors, topics, views, workflows, destinations, retention } =
+            (self.components)();
         let is_personal = has_personal_data(&entities, &operations, &processors, &topics);
         let keys = is_personal.then(|| Arc::new(self.keys.borrow().clone()) as Arc<dyn Disk>);
         let journal = Arc::new(journal::Slow {
@@ -310,6 +316,7 @@ impl Simulation {
             processors,
             topics,
             views,
+            workflows,
             outgoing: Some(Arc::new(Network { stubs: Arc::clone(&self.stubs), pace: Arc::clone(&self.pace) }) as Arc<dyn Outgoing>),
             destinations,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -321,6 +328,7 @@ impl Simulation {
             keys_lost: None,
             view_folder: None,
             timer_folder: None,
+            workflow_folder: None,
             notices: Arc::new(|_| {}),
             limits: Limits { snapshot_every_events: SNAPSHOT_EVERY_EVENTS, ..Limits::default() },
             retention,
@@ -337,7 +345,8 @@ impl Simulation {
         let consumers = consumers.iter().filter_map(|consumer| open_consumer(consumer, head));
         let views = at_once(runtime.view_status());
         let timers = (!runtime.timers_are_at_rest()).then(|| "timers are due".to_owned());
-        running.into_iter().chain(timers).chain(consumers).chain(views.iter().filter_map(open_view)).collect()
+        let workflows = (!runtime.workflows_are_at_rest()).then(|| "workflows are at work".to_owned());
+        running.into_iter().chain(timers).chain(workflows).chain(consumers).chain(views.iter().filter_map(open_view)).collect()
     }
 }
 
@@ -372,7 +381,11 @@ fn ends(faults: Faults, model: &Arc<ModelJournal>, dice: SimRandom) -> impl Fn()
     let chances = (faults.crashes.clamp(0.0, 1.0) * CERTAIN as f64) as u64;
     let model = Arc::clone(model);
     let may_end = move || at_once(delivery::blame(&*model as &dyn Registers)).is_ok_and(|blame| blame < DEATHS_MAX - 1);
-    move || chances > 0 && dice.below(CERTAIN) < chances && may_end()
+    let steps = AtomicU64::new(0);
+    move || {
+        let step = steps.fetch_add(1, SeqCst);
+        faults.crash_at == Some(step) || (chances > 0 && dice.below(CERTAIN) < chances && may_end())
+    }
 }
 
 /// What a future gives that waits for nothing.

@@ -314,6 +314,8 @@ impl Shop {
             retention: Vec::new(),
             view_folder: None,
             timer_folder: None,
+            workflow_folder: None,
+            workflows: Vec::new(),
             notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),
             planted: runtime::PlantedBug::None,

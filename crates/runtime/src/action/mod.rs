@@ -81,8 +81,15 @@ impl Handler for Runner {
         // What the run does ends a little before the run is cut, so that it may still say what became of it.
         let time = policy.run_timeout - policy.run_timeout / RUN_MARGIN_DIVISOR;
         let deadline = self.reach.tasks.elapsed().saturating_add(time);
-        let door =
-            Door { consumer: name, reach: self.reach.clone(), event: Arc::clone(&event), waiting: delivery.event, attempt, deadline };
+        let context = Context { causation_id: Some(event.id.to_string().into()), ..(*event.context).clone() };
+        let source = Source {
+            id: format!("{name}\0{}", event.id),
+            tenant: event.entity.tenant().to_owned(),
+            time: event.time,
+            context,
+            waiting: Some(delivery.event),
+        };
+        let door = Door { reach: self.reach.clone(), source, attempt, deadline };
         let run = self.action.run(delivered(&event), Arc::new(door), attempt);
         Box::pin(async move {
             match run.await {
@@ -110,16 +117,27 @@ pub(crate) fn delivered(event: &Recorded) -> DeliveredEvent {
     }
 }
 
+/// On whose behalf a run sends.
+pub(crate) struct Source {
+    /// What the ids of all that it sends begin with: the same at every run.
+    pub(crate) id: String,
+    pub(crate) tenant: String,
+    /// The moment from which time counts: the same at every run.
+    pub(crate) time: Timestamp,
+    /// Who and why.
+    pub(crate) context: Context,
+    /// The event as it waited, of a run over one: it knows whose values the run has been shown, and how old they are. What the run sends
+    /// is as old.
+    pub(crate) waiting: Option<Waiting>,
+}
+
 /// What one run may do.
-struct Door {
-    consumer: &'static str,
-    reach: Reach,
-    event: Arc<Recorded>,
-    /// The event as it waited: it knows whose values the run has been shown, and how old they are. What the run sends is as old.
-    waiting: Waiting,
-    attempt: u32,
+pub(crate) struct Door {
+    pub(crate) reach: Reach,
+    pub(crate) source: Source,
+    pub(crate) attempt: u32,
     /// When the run has no time left, as [`Tasks::elapsed`] tells time.
-    deadline: Duration,
+    pub(crate) deadline: Duration,
 }
 
 impl ActionDoor for Door {
@@ -137,7 +155,7 @@ impl ActionDoor for Door {
 
     fn call(&self, call: SentCall) -> BoxedFuture<'_, Result<CallReply, CallFailure>> {
         let SentCall { method, destination, url, headers, body, timeout, key } = call;
-        let context = &self.event.context;
+        let context = &self.source.context;
         let call = OutgoingCall {
             method,
             destination,
@@ -157,17 +175,23 @@ impl ActionDoor for Door {
 impl Door {
     /// What the run is told. Why it fails may quote whoever is in it.
     fn shown(&self, answer: Result<CommandOutcome, CommandError>) -> Result<Vec<u8>, SendFailure> {
-        match &answer {
-            Ok(outcome) => self.waiting.shows(&outcome.reply),
-            Err(CommandError::Refused(Refusal::Rejected(rejected))) => self.waiting.shows(rejected.data.to_string().as_bytes()),
-            Err(_) => {}
+        if let Some(waiting) = &self.source.waiting {
+            match &answer {
+                Ok(outcome) => waiting.shows(&outcome.reply),
+                Err(CommandError::Refused(Refusal::Rejected(rejected))) => waiting.shows(rejected.data.to_string().as_bytes()),
+                Err(_) => {}
+            }
         }
         answer.map(|outcome| outcome.reply.to_vec()).map_err(failure)
     }
 
     /// The same at every run.
     fn id(&self, key: &str) -> String {
-        format!("{}\0{}\0{key}", self.consumer, self.event.id)
+        format!("{}\0{key}", self.source.id)
+    }
+
+    fn asked_id(&self, key: &str) -> AskedId {
+        AskedId::Derived(self.id(key), self.source.waiting.as_ref().map_or(u64::MAX, |waiting| waiting.whose().at))
     }
 
     async fn run(&self, command: SentCommand) -> Result<Vec<u8>, SendFailure> {
@@ -182,9 +206,7 @@ impl Door {
 
     async fn command(&self, command: SentCommand) -> Result<CommandOutcome, CommandError> {
         let SentCommand { target, body, key } = command;
-        let id = AskedId::Derived(self.id(&key), self.waiting.whose().at);
-        let context = Context { causation_id: Some(self.event.id.to_string().into()), ..(*self.event.context).clone() };
-        let tenant = self.event.entity.tenant();
+        let (id, context, tenant) = (self.asked_id(&key), self.source.context.clone(), &*self.source.tenant);
         match target {
             ActionTarget::Entity { kind, id: entity, command } => {
                 let entity = EntityKey::with_tenant(tenant, kind, &entity)

@@ -1,25 +1,25 @@
 //! Timers that a run sets and cancels.
 
 use component::hosted::{ActionTarget, Refusal, SendFailure, SentCommand, TimerDue};
-use journal::{Context, Timestamp};
+use journal::Timestamp;
 
 use super::{Door, failure};
-use crate::asked::AskedId;
 use crate::timer::{ChangeTimer, SetTimer, TimerError, TimerName, TimerSchedule, TimerTarget, TimerWhen};
 
 impl Door {
     /// Under an id that is the same at every run, so that a run that comes again changes nothing: also when the timer has fired meanwhile.
     pub(super) async fn timer(&self, command: SentCommand) -> Result<Vec<u8>, SendFailure> {
         let SentCommand { target, body, key } = command;
-        let (id, timers) = (AskedId::Derived(self.id(&key), self.waiting.whose().at), &self.reach.timers);
+        let (id, timers) = (self.asked_id(&key), &self.reach.timers);
         match target {
             ActionTarget::Timer { name, due, kind, id: entity, command } => {
                 let target = TimerTarget { kind: kind.to_owned(), id: entity, command: command.to_owned(), body: body.into() };
-                let wish = SetTimer { name: self.named(name), when: self.when(due), target, id: None, context: self.context() };
+                let wish =
+                    SetTimer { name: self.named(name), when: self.when(due), target, id: None, context: self.source.context.clone() };
                 timers.set_under(id, wish).await.map(|_| b"null".to_vec()).map_err(refused)
             }
             ActionTarget::TimerEnd { name } => {
-                let wish = ChangeTimer { name: self.named(name), id: None, context: self.context() };
+                let wish = ChangeTimer { name: self.named(name), id: None, context: self.source.context.clone() };
                 match timers.cancel_under(id, wish).await {
                     Ok(change) => Ok(change.changed.to_string().into_bytes()),
                     Err(TimerError::NotFound { .. }) => Ok(b"false".to_vec()),
@@ -31,7 +31,7 @@ impl Door {
     }
 
     fn named(&self, name: String) -> TimerName {
-        TimerName { tenant: self.event.entity.tenant().to_owned(), name }
+        TimerName { tenant: self.source.tenant.clone(), name }
     }
 
     /// What counts from a moment counts from the event: the same at every run.
@@ -40,15 +40,11 @@ impl Door {
             TimerDue::At(micros) => TimerWhen::At(Timestamp::from_micros(micros)),
             TimerDue::After(time) => {
                 let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-                TimerWhen::At(Timestamp::from_micros(self.event.time.as_micros().saturating_add(micros)))
+                TimerWhen::At(Timestamp::from_micros(self.source.time.as_micros().saturating_add(micros)))
             }
             TimerDue::Every(period) => TimerWhen::Schedule(TimerSchedule::Every(period)),
             TimerDue::Cron { line, zone } => TimerWhen::Schedule(TimerSchedule::Cron { line, zone }),
         }
-    }
-
-    fn context(&self) -> Context {
-        Context { causation_id: Some(self.event.id.to_string().into()), ..(*self.event.context).clone() }
     }
 }
 

@@ -120,6 +120,7 @@ fn billing() -> Components {
         processors: Vec::new(),
         topics: Vec::new(),
         views: Vec::new(),
+        workflows: Vec::new(),
         destinations: Vec::new(),
         retention: vec![("meter", Keep::last(0))],
     }

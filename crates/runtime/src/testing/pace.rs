@@ -33,7 +33,7 @@ impl Pace {
 
     /// A call of the engine. Where processes end there is always a step at which they can.
     pub(super) async fn engine(&self) {
-        if self.faults.crashes > 0.0 {
+        if self.faults.crashes > 0.0 || self.faults.crash_at.is_some() {
             self.turns(1).await;
         }
         self.time(ENGINE_MAX).await;

@@ -6,7 +6,7 @@ use journal::Cursor;
 use tokio::sync::Notify;
 
 /// See the module.
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     told: Mutex<Told>,
     rung: Notify,
 }
@@ -21,25 +21,25 @@ struct Told {
 }
 
 impl Alarm {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { told: Mutex::new(Told { due: None, seen: Cursor::BEGINNING, due_seen: Cursor::BEGINNING }), rung: Notify::new() }
     }
 
     /// Something was recorded that makes no timer due: whoever looks for timers from the beginning must have seen it.
-    pub(super) fn saw(&self, place: Cursor) {
+    pub(crate) fn saw(&self, place: Cursor) {
         let mut told = self.lock();
         told.seen = later(told.seen, place);
     }
 
     /// A timer may be due otherwise: whoever looks for timers must have seen it.
-    pub(super) fn saw_due(&self, place: Cursor) {
+    pub(crate) fn saw_due(&self, place: Cursor) {
         let mut told = self.lock();
         told.seen = later(told.seen, place);
         told.due_seen = later(told.due_seen, place);
     }
 
     /// A timer is due then.
-    pub(super) fn ring(&self, due: i64) {
+    pub(crate) fn ring(&self, due: i64) {
         let mut told = self.lock();
         told.due = Some(told.due.map_or(due, |known| known.min(due)));
         drop(told);
@@ -47,27 +47,27 @@ impl Alarm {
     }
 
     /// The earliest that was told since the last time.
-    pub(super) fn take(&self) -> Option<i64> {
+    pub(crate) fn take(&self) -> Option<i64> {
         self.lock().due.take()
     }
 
     /// Whether something was told since.
     #[cfg(any(test, feature = "testing"))]
-    pub(super) fn is_rung(&self) -> bool {
+    pub(crate) fn is_rung(&self) -> bool {
         self.lock().due.is_some()
     }
 
-    pub(super) fn seen(&self) -> Cursor {
+    pub(crate) fn seen(&self) -> Cursor {
         self.lock().seen
     }
 
     /// What one has seen who goes on by due time: what has fired for good lies behind.
-    pub(super) fn due_seen(&self) -> Cursor {
+    pub(crate) fn due_seen(&self) -> Cursor {
         self.lock().due_seen
     }
 
     /// Returns when a timer was told that is due before then; later ones are found without being told of.
-    pub(super) async fn rung_before(&self, limit: Option<i64>) {
+    pub(crate) async fn rung_before(&self, limit: Option<i64>) {
         while !self.is_rung_before(limit) {
             self.rung.notified().await;
         }

@@ -41,19 +41,19 @@ use crate::entity::Entities;
 use crate::limits::{Limits, TIMERS_FIRING_MAX, TIMERS_RESTING_MAX};
 use crate::personal::runs::Runs;
 use crate::view::{Surroundings, ViewFolder, ViewState};
-use alarm::Alarm;
+pub(crate) use alarm::Alarm;
 use index::{Counts, Index};
 use recorder::{Recorder, recorder};
 use room::Room;
 use under_way::UnderWay;
 
-/// What timers share with the rest of the service.
+/// What timers and workflows share with the rest of the service.
 pub(crate) struct Shared {
-    entities: Arc<Entities>,
+    pub(crate) entities: Arc<Entities>,
     runs: Arc<Runs>,
     registers: Arc<dyn Registers>,
-    random: Arc<dyn Random>,
-    around: Surroundings,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) around: Surroundings,
 }
 
 impl Shared {

@@ -70,6 +70,7 @@ fn components() -> Components {
         processors: Vec::new(),
         topics: Vec::new(),
         views: Vec::new(),
+        workflows: Vec::new(),
         destinations: Vec::new(),
         retention: Vec::new(),
     }

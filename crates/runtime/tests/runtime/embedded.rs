@@ -46,6 +46,8 @@ fn service(disk: &Arc<SimDisk>, snapshots: &Arc<SimDisk>, seed: u64) -> Arc<Runt
         retention: Vec::new(),
         view_folder: None,
         timer_folder: None,
+        workflow_folder: None,
+        workflows: Vec::new(),
         notices: Arc::new(|_| {}),
         limits: Limits { cached_entities_max: 3, snapshot_every_events: 7, ..Limits::default() },
         planted: runtime::PlantedBug::None,

@@ -126,6 +126,8 @@ async fn service(actions: Vec<ActionHandle>, processors: Vec<ProcessorHandle>) -
         retention: Vec::new(),
         view_folder: None,
         timer_folder: None,
+        workflow_folder: None,
+        workflows: Vec::new(),
         notices: Arc::new(|_| {}),
         limits: Limits::default(),
         planted: PlantedBug::None,

@@ -89,6 +89,8 @@ impl Plan {
             retention: Vec::new(),
             view_folder: None,
             timer_folder: None,
+            workflow_folder: None,
+            workflows: Vec::new(),
             notices: Arc::new(|_| {}),
             limits: self.limits,
             planted: self.planted,

@@ -70,6 +70,8 @@ fn begin_with(
         retention: Vec::new(),
         view_folder: None,
         timer_folder: None,
+        workflow_folder: None,
+        workflows: Vec::new(),
         notices: Arc::new(|_| {}),
         limits: Limits::default(),
         planted: runtime::PlantedBug::None,

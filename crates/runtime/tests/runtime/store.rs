@@ -173,6 +173,8 @@ pub(crate) fn open(journal: &Arc<ModelJournal>, folder: Option<&Path>, views: Ve
         retention: Vec::new(),
         view_folder: folder,
         timer_folder: None,
+        workflow_folder: None,
+        workflows: Vec::new(),
         notices: Arc::new(move |words| told.lock().unwrap().push(words.to_owned())),
         limits: Limits { query_time_max: Duration::from_millis(300), ..Limits::default() },
         planted: runtime::PlantedBug::None,

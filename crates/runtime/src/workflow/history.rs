@@ -1,0 +1,215 @@
+//! A workflow's record, read: and the workflow brought back by it.
+
+use std::sync::Arc;
+
+use component::hosted::{FailureKind, WorkflowFailure, WorkflowHandle};
+use journal::{Context, Cursor, EntityKey, Journal, ReadError, ReadMode, Recorded, Selection};
+
+use super::instance::{Instance, Launch, Phase};
+use super::operations::{Operation, Status};
+use super::record::{Asked, Cause, RESTARTED, TOLD, Turn, WorkflowState};
+use crate::limits::DEATHS_MAX;
+
+/// The turns of the last run of a workflow that count, in order.
+pub(super) struct History {
+    pub(super) context: Context,
+    pub(super) turns: Vec<Turn>,
+    /// Where its record was cut, in order: what came behind has another generation.
+    pub(super) reruns: Vec<u32>,
+    /// Of the last event.
+    pub(super) sequence: u64,
+}
+
+impl History {
+    /// Reads it; `None` when there is none.
+    pub(super) async fn read(journal: &dyn Journal, entity: &EntityKey) -> Result<Option<Self>, ReadError> {
+        let selection = Selection::Entity { entity: entity.clone(), from_sequence: 1 };
+        let mut events = journal.read(selection, Cursor::BEGINNING, ReadMode::ToHead);
+        let mut history: Option<Self> = None;
+        while let Some(event) = events.next_event().await.transpose()? {
+            let context = || Context { causation_id: None, traceparent: None, ..(*event.context).clone() };
+            let history = history.get_or_insert_with(|| Self { context: context(), turns: Vec::new(), reruns: Vec::new(), sequence: 0 });
+            history.sequence = event.sequence;
+            if *event.name != *TOLD {
+                history.add(&event)?;
+            }
+        }
+        Ok(history)
+    }
+
+    fn add(&mut self, event: &Arc<Recorded>) -> Result<(), ReadError> {
+        let turn = parsed(event)?;
+        if *event.name == *RESTARTED {
+            (self.turns, self.reruns) = (Vec::new(), Vec::new());
+        }
+        match turn.cause {
+            Cause::Rerun { from } => self.cut(from),
+            _ => self.turns.push(turn),
+        }
+        Ok(())
+    }
+
+    /// Leaves out what was recorded of an operation and of those behind it, and whatever stood still meanwhile.
+    fn cut(&mut self, from: u32) {
+        self.reruns.push(from);
+        let mut asked = 0;
+        self.turns.retain_mut(|turn| {
+            let room = (from as usize).saturating_sub(asked);
+            turn.asked.truncate(room);
+            asked += turn.asked.len();
+            turn.withdrawn.retain(|number| *number < from);
+            (turn.kept, turn.state, turn.due, turn.why, turn.failure, turn.output) =
+                (false, WorkflowState::Running, None, None, None, None);
+            match &turn.cause {
+                Cause::Begin { .. } | Cause::Signal { .. } => true,
+                Cause::Done { number, .. } | Cause::Failed { number, .. } | Cause::Tried { number, .. } | Cause::Due { number } => {
+                    *number < from
+                }
+                Cause::Pause { .. } | Cause::Resume { .. } | Cause::Rerun { .. } | Cause::Cancel { .. } | Cause::Changed => false,
+                Cause::Undone { .. } | Cause::UndoTried { .. } => false,
+            }
+        });
+    }
+
+    pub(super) fn has_undone(&self) -> bool {
+        self.turns.iter().any(|turn| matches!(turn.cause, Cause::Undone { .. } | Cause::UndoTried { .. }))
+    }
+
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.turns.iter().flat_map(|turn| turn.asked.iter().cloned()).collect()
+    }
+
+    /// Brings it back. One that has ended is not run for that.
+    pub(super) fn bring_back(self, entity: EntityKey, hosted: &WorkflowHandle) -> Instance {
+        let recorded = self.asked();
+        let count = recorded.len();
+        let mut instance = Instance::new(entity, hosted, self.context.clone(), recorded);
+        instance.reruns = self.reruns;
+        match self.turns.last() {
+            Some(last) if last.state.is_ended() => instance.replay_end(&self.turns[0], last),
+            _ => self.turns.iter().for_each(|turn| instance.replay(turn)),
+        }
+        instance.sequence = self.sequence;
+        if instance.live().is_some() && instance.operations.len() < count && matches!(instance.phase, Phase::Running) {
+            let next = instance.operations.len();
+            instance.lacks(next);
+        }
+        instance
+    }
+}
+
+pub(super) fn parsed(event: &Recorded) -> Result<Turn, ReadError> {
+    serde_json::from_slice(&event.payload).map_err(|error| {
+        let cause = format!("{} is not readable by this version at sequence {}: {error}", event.entity, event.sequence);
+        ReadError::Unavailable { cause }
+    })
+}
+
+/// What a workflow that was brought back has to be told, and what is to be done.
+#[derive(Default)]
+pub(super) struct Recovery {
+    pub(super) causes: Vec<Cause>,
+    pub(super) launches: Vec<Launch>,
+}
+
+impl Instance {
+    /// What its process has left open. `runs` says which attempts are still under way.
+    pub(super) fn recover(&mut self, now: i64, runs: impl Fn(Launch) -> bool) -> Recovery {
+        let mut recovery = Recovery::default();
+        if let Phase::Ended { state, .. } = &self.phase {
+            // The code ends where its record goes on.
+            if !self.last.0.is_ended() && state.is_ended() {
+                recovery.causes.push(Cause::Changed);
+            }
+            return recovery;
+        }
+        if let Some(misfit) = &self.misfit {
+            if self.paused.is_none() {
+                recovery.causes.push(Cause::Pause { why: misfit.clone() });
+            }
+            return recovery;
+        }
+        if self.operations.iter().any(|operation| operation.is_new) {
+            recovery.causes.push(Cause::Changed);
+        }
+        let is_running = matches!(self.phase, Phase::Running);
+        for (number, operation) in self.operations.iter().enumerate() {
+            let launch = Launch::of(number, operation);
+            if operation.status != Status::Working || operation.is_new || runs(launch) {
+                continue;
+            }
+            match launch {
+                Launch::Child { number } if !is_running => recovery.launches.push(Launch::ChildEnd { number }),
+                Launch::Child { .. } => recovery.launches.push(launch),
+                // Its command's id says what became of it.
+                _ if is_running && operation.policy().attempts_max.is_none() => recovery.launches.push(launch),
+                _ => recovery.causes.push(operation.died(number, now)),
+            }
+        }
+        recovery.causes.extend(self.undo_that_died(now, &runs));
+        recovery
+    }
+
+    fn undo_that_died(&self, now: i64, runs: &impl Fn(Launch) -> bool) -> Option<Cause> {
+        let Phase::Undoing(undo) = &self.phase else { return None };
+        let (number, attempt) = undo.under_way()?;
+        if runs(Launch::Undo { number, attempt }) {
+            return None;
+        }
+        let due = (attempt < DEATHS_MAX).then_some(now);
+        Some(Cause::UndoTried { number, attempt, cause: DIED.to_owned(), due })
+    }
+
+    /// What it is told when time has come so far, and what is tried again.
+    pub(super) fn wake(&mut self, now: i64) -> Recovery {
+        let mut recovery = Recovery::default();
+        if self.paused.is_some() {
+            return recovery;
+        }
+        match &mut self.phase {
+            Phase::Running => {
+                for (number, operation) in self.operations.iter_mut().enumerate() {
+                    match (operation.status, u32::try_from(number)) {
+                        (Status::Resting(due), _) if due <= now => {
+                            operation.status = Status::Working;
+                            recovery.launches.push(Launch::of(number, operation));
+                        }
+                        (Status::Waiting, Ok(number)) if !operation.withdrawn && operation.asked.due.is_some_and(|due| due <= now) => {
+                            recovery.causes.push(Cause::Due { number });
+                        }
+                        _ => {}
+                    }
+                }
+                // Those that were due first are told first.
+                let due = |cause: &Cause| match cause {
+                    Cause::Due { number } => self.operations.get(*number as usize).and_then(|operation| operation.asked.due),
+                    _ => None,
+                };
+                recovery.causes.sort_by_key(due);
+            }
+            Phase::Undoing(undo) => {
+                recovery.launches.extend(undo.wake(now).map(|(number, attempt)| Launch::Undo { number, attempt }));
+            }
+            Phase::Ended { .. } => {}
+        }
+        recovery
+    }
+}
+
+const DIED: &str = "the process ended during the attempt";
+
+impl Operation {
+    /// Its attempt has ended with its process.
+    fn died(&self, number: usize, now: i64) -> Cause {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let is_over = self.policy().attempts_max.is_some_and(|most| self.attempt >= most) || self.deaths + 1 >= DEATHS_MAX;
+        if is_over {
+            let message = format!("{DIED}, which was number {}", self.attempt);
+            return Cause::Failed {
+                number,
+                failure: WorkflowFailure { code: "gave-up".into(), message, data: None, kind: FailureKind::GaveUp },
+            };
+        }
+        Cause::Tried { number, attempt: self.attempt, cause: DIED.to_owned(), due: now, died: true }
+    }
+}

@@ -1,0 +1,251 @@
+//! Which workflows there are, how they stand and when they are to be looked at again: a table in SQLite, filled from the journal as views
+//! are.
+//!
+//! It is derived: deleted, it is made again. What a workflow knows is not in it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use component::hosted::{
+    Accepted, CommandContext, EntityDescription, EntityHandle, HostedEntity, LiveEntity, Refusal, ShapeDescription, StoredEvent,
+    Unreadable, ViewHandle,
+};
+use component::{Value, View, encode};
+use journal::{Cursor, Position};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::record::{RESTARTED, STARTED, TOLD, WORKFLOW, WorkflowState};
+use crate::limits::Limits;
+use crate::view::{QueryError, QueryInput, QueryRequest, Surroundings, ViewFolder, ViewStatus, Views, check};
+
+const NAME: &str = "workflows";
+
+/// See the module.
+pub(super) struct Index(Arc<Views>);
+
+/// From where on, and until when, workflows are looked for.
+#[derive(Value)]
+pub(super) struct DueInput {
+    pub(super) due: i64,
+    pub(super) tenant: String,
+    pub(super) key: String,
+    pub(super) now: i64,
+    pub(super) limit: u32,
+}
+
+/// A workflow that is to be looked at.
+#[derive(Value)]
+pub(super) struct DueRow {
+    pub(super) tenant: String,
+    pub(super) key: String,
+    pub(super) due: i64,
+}
+
+/// Behind which one workflows are looked for that work.
+#[derive(Value)]
+pub(super) struct WorkInput {
+    pub(super) tenant: String,
+    pub(super) key: String,
+    pub(super) limit: u32,
+}
+
+/// A workflow that works, or whose parent does not know that it has ended.
+#[derive(Value)]
+pub(super) struct WorkRow {
+    pub(super) tenant: String,
+    pub(super) key: String,
+}
+
+/// Which workflows are listed.
+#[derive(Default, Value)]
+pub(super) struct ListInput {
+    pub(super) tenant: String,
+    pub(super) after: String,
+    /// Of `{name}/{id}`.
+    pub(super) prefix: String,
+    /// The first text behind all that begin so.
+    pub(super) end: String,
+    pub(super) state: Option<String>,
+    pub(super) limit: u32,
+}
+
+/// A workflow in a list.
+#[derive(Value)]
+pub(super) struct ListRow {
+    pub(super) key: String,
+    pub(super) state: String,
+    pub(super) due: Option<i64>,
+    pub(super) why: Option<String>,
+    pub(super) started: i64,
+    pub(super) changed: i64,
+}
+
+/// How many stand so.
+#[derive(Value)]
+pub(super) struct CountRow {
+    pub(super) state: String,
+    pub(super) count: u64,
+}
+
+fn view() -> ViewHandle {
+    let of = "WHERE tenant = @tenant AND key = @id";
+    let begun = "INSERT INTO workflow VALUES (@tenant, @id, :state, :due, :why, @time_micros, @time_micros,
+         CASE WHEN json_extract(:cause, '$.begin.parent') IS NULL THEN 0 ELSE 1 END)
+         ON CONFLICT (tenant, key) DO UPDATE SET state = excluded.state, due = excluded.due, why = excluded.why, changed = excluded.changed";
+    let mut view = View::sqlite(NAME)
+        .table(
+            "CREATE TABLE workflow (tenant TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, due INTEGER, why TEXT,
+             started INTEGER NOT NULL, changed INTEGER NOT NULL, untold INTEGER NOT NULL, PRIMARY KEY (tenant, key)) WITHOUT ROWID",
+        )
+        .table("CREATE INDEX workflow_due ON workflow (due, tenant, key) WHERE due IS NOT NULL")
+        .table(
+            "CREATE INDEX workflow_work ON workflow (tenant, key)
+             WHERE state IN ('running', 'undoing') OR (untold = 1 AND state IN ('completed', 'failed', 'cancelled'))",
+        )
+        .table("CREATE INDEX workflow_state ON workflow (state, tenant, key)")
+        .on(format!("{WORKFLOW}/{STARTED}"), begun)
+        .on(format!("{WORKFLOW}/{RESTARTED}"), begun)
+        .on(format!("{WORKFLOW}/{TOLD}"), format!("UPDATE workflow SET untold = 0 {of}"));
+    for state in WorkflowState::ALL {
+        view = view.on(
+            format!("{WORKFLOW}/{}", state.word()),
+            format!("UPDATE workflow SET state = :state, due = :due, why = :why, changed = @time_micros {of}"),
+        );
+    }
+    view.query::<DueInput, DueRow>(
+        "due",
+        "SELECT tenant, key, due FROM workflow WHERE due IS NOT NULL AND (due, tenant, key) > (:due, :tenant, :key) AND due <= :now
+         ORDER BY due, tenant, key LIMIT :limit",
+    )
+    .query::<DueInput, i64>(
+        "next",
+        "SELECT due FROM workflow WHERE due IS NOT NULL AND (due, tenant, key) > (:due, :tenant, :key) AND due > :now
+         ORDER BY due, tenant, key LIMIT :limit",
+    )
+    .query::<WorkInput, WorkRow>(
+        "work",
+        "SELECT tenant, key FROM workflow WHERE (state IN ('running', 'undoing') OR (untold = 1 AND state IN ('completed', 'failed', 'cancelled')))
+         AND (tenant, key) > (:tenant, :key) ORDER BY tenant, key LIMIT :limit",
+    )
+    .query::<ListInput, ListRow>(
+        "list",
+        "SELECT key, state, due, why, started, changed FROM workflow
+         WHERE tenant = :tenant AND key > :after AND key >= :prefix AND key < :end AND (:state IS NULL OR state = :state) ORDER BY key LIMIT :limit",
+    )
+    .query::<(), CountRow>("counts", "SELECT state, count(*) AS count FROM workflow GROUP BY state")
+    .hosted()
+}
+
+impl Index {
+    pub(super) fn new(around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> Self {
+        let workflows: EntityHandle = Arc::new(Workflows(description()));
+        let plans =
+            check(&[view()], &[workflows]).unwrap_or_else(|(_, problem)| unreachable!("the view of workflows holds together: {problem}"));
+        Self(Arc::new(Views::new(plans, around, folder, limits)))
+    }
+
+    /// Starts to fill; `head` is where the journal was before this process recorded anything.
+    pub(super) fn begin(&self, head: Position) {
+        self.0.begin(head);
+    }
+
+    /// Returns when the file is closed.
+    pub(super) async fn end(&self) {
+        self.0.end().await;
+    }
+
+    pub(super) async fn status(&self) -> Option<ViewStatus> {
+        self.0.status().await.pop()
+    }
+
+    /// The rows of a query that has seen a place.
+    pub(super) async fn rows<R: DeserializeOwned>(
+        &self,
+        query: &str,
+        input: &impl Value,
+        seen: Cursor,
+        wait: Duration,
+    ) -> Result<Vec<R>, QueryError> {
+        let broken = |message: String| QueryError::Broken { query: NAME, message };
+        let input = encode(input).map_err(|error| broken(error.to_string()))?;
+        let request = QueryRequest {
+            view: NAME.to_owned(),
+            query: query.to_owned(),
+            input: QueryInput::Json(Bytes::from(input)),
+            seen: Some(seen),
+            wait,
+            stale: false,
+        };
+        let answer = self.0.query(request).await?;
+        answer.rows.iter().map(|row| serde_json::from_slice(row).map_err(|error| broken(error.to_string()))).collect()
+    }
+}
+
+/// The entity type of workflows as the index is checked against it: it takes no commands.
+struct Workflows(EntityDescription);
+
+fn description() -> EntityDescription {
+    let turn = json!({ "type": "object", "properties": {
+        "cause": { "type": ["object", "string"] },
+        "state": { "type": "string" },
+        "due": { "type": ["integer", "null"] },
+        "why": { "type": ["string", "null"] },
+    } });
+    let event = |name: &'static str| ShapeDescription { name, summary: String::new(), version: 1, schema: turn.clone() };
+    let names = [STARTED, RESTARTED, TOLD].into_iter().chain(WorkflowState::ALL.map(WorkflowState::word));
+    let events = names.map(event).collect();
+    EntityDescription { name: WORKFLOW, commands: Vec::new(), events, rejections: Vec::new(), reply: json!({}), state: json!({}) }
+}
+
+impl HostedEntity for Workflows {
+    fn name(&self) -> &'static str {
+        WORKFLOW
+    }
+
+    fn check(&self, _command: &str, _body: &[u8]) -> Result<(), Refusal> {
+        Err(Refusal::UnknownCommand { known: Vec::new() })
+    }
+
+    fn fresh(&self) -> Box<dyn LiveEntity> {
+        Box::new(NoState)
+    }
+
+    fn restore(&self, _state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable> {
+        Ok(self.fresh())
+    }
+
+    fn state_build(&self) -> &str {
+        WORKFLOW
+    }
+
+    fn description(&self) -> &EntityDescription {
+        &self.0
+    }
+}
+
+struct NoState;
+
+impl LiveEntity for NoState {
+    fn decide(&mut self, _command: &str, _body: &[u8], _context: &CommandContext) -> Result<Accepted, Refusal> {
+        Err(Refusal::UnknownCommand { known: Vec::new() })
+    }
+
+    fn evolve(&mut self, _event: StoredEvent<'_>) -> Result<(), Unreadable> {
+        Ok(())
+    }
+
+    fn state(&self) -> Result<Vec<u8>, Unreadable> {
+        Ok(b"null".to_vec())
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+}

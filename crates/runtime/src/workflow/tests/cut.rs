@@ -1,0 +1,134 @@
+//! A saga of six steps whose process ends before each step of each of its tasks, one after the other: money is neither made nor lost.
+
+use std::time::Duration;
+
+use component::hosted::WorkflowHandle;
+use component::{Failure, Value, Workflow, WorkflowContext, hosted_workflow};
+
+use super::bank::{Account, AccountCommand, account, deposit};
+use super::*;
+
+const FIRST: i64 = 100;
+
+/// Where it fails, if it does: behind so many steps, or in the middle of one.
+#[derive(Clone, Debug, Value)]
+struct Plan {
+    fails_behind: Option<u32>,
+    is_cancelled: bool,
+}
+
+/// Takes money from two accounts, in two ways, and brings it to two others.
+struct Round;
+
+impl Workflow for Round {
+    const NAME: &'static str = "round";
+    type Input = Plan;
+    type Output = i64;
+
+    async fn run(&self, ctx: &WorkflowContext, plan: Plan) -> Result<i64, Failure> {
+        let fails = |steps: u32| {
+            if plan.fails_behind == Some(steps) { Err(Failure::new("planned", "as planned")) } else { Ok(()) }
+        };
+        let take = |cents| AccountCommand::Withdraw { cents };
+        let give = |cents| AccountCommand::Deposit { cents };
+        fails(0)?;
+        ctx.command::<Account>("a", take(10)).undo_command::<Account>("give-back", "a", give(10)).await?;
+        fails(1)?;
+        ctx.command::<Account>("b", give(10)).undo_command::<Account>("take-back", "b", take(10)).await?;
+        fails(2)?;
+        // A step of one's own: what it sends has ids of its own, so that it takes effect once however often it runs.
+        let left: i64 = ctx
+            .step("take", |step| async move { Ok(step.command::<Account>("c", AccountCommand::Withdraw { cents: 7 }).await?) })
+            .undo("give-back", |step, left: Option<i64>| async move {
+                // One that never took effect has nothing to give back: asked again under the same id, it would take now.
+                if left.is_some() {
+                    step.command::<Account>("c", AccountCommand::Deposit { cents: 7 }).await?;
+                }
+                Ok(())
+            })
+            .await?;
+        fails(3)?;
+        ctx.command::<Account>("d", give(7)).undo_command::<Account>("take-back", "d", take(7)).await?;
+        fails(4)?;
+        ctx.sleep(Duration::from_secs(60)).await;
+        ctx.command::<Account>("a", take(1)).undo_command::<Account>("give-back", "a", give(1)).await?;
+        fails(5)?;
+        ctx.command::<Account>("bank", give(1)).undo_command::<Account>("take-back", "bank", take(1)).await?;
+        fails(6)?;
+        Ok(left)
+    }
+}
+
+fn workflows() -> Vec<WorkflowHandle> {
+    vec![hosted_workflow(Round)]
+}
+
+/// Runs it once; gives how often its process ended.
+fn run(plan: &Plan, faults: Faults) -> u32 {
+    run_seed(1, plan, faults)
+}
+
+fn run_seed(seed: u64, plan: &Plan, faults: Faults) -> u32 {
+    let bank = bank(seed, faults, workflows);
+    ["a", "b", "c", "d"].into_iter().for_each(|id| deposit(&bank, id, FIRST));
+    let input = serde_json::to_string(plan).unwrap();
+    start(&bank, "round", "r1", &input).unwrap();
+    if plan.is_cancelled {
+        bank.advance(Duration::from_secs(1));
+        order(&bank, "round", "r1", &WorkflowOrder::Cancel { why: "changed my mind".to_owned() }).unwrap();
+    }
+    for _ in 0..6 {
+        bank.advance(Duration::from_secs(20));
+        bank.settle().unwrap();
+    }
+    let round = sight(&bank, "round", "r1");
+    let money: Vec<i64> = ["a", "b", "c", "d", "bank"].into_iter().map(|id| account(&bank, id).0).collect();
+    let said = format!("{plan:?} {faults:?}: {round:?}");
+    if plan.is_cancelled {
+        assert_eq!((round.state, money), (WorkflowState::Cancelled, vec![FIRST, FIRST, FIRST, FIRST, 0]), "{said}");
+    } else if plan.fails_behind.is_some() {
+        assert_eq!(round.state, WorkflowState::Failed, "{said}");
+        assert_eq!(round.failure.as_ref().map(|failure| failure.code.as_str()), Some("planned"), "{said}");
+        assert_eq!(money, [FIRST, FIRST, FIRST, FIRST, 0], "{said}");
+    } else {
+        assert_eq!((round.state, output(&round).as_str()), (WorkflowState::Completed, "93"), "{said}");
+        assert_eq!(money, [FIRST - 11, FIRST + 10, FIRST - 7, FIRST + 7, 1], "{said}");
+    }
+    bank.crashes()
+}
+
+/// Cuts it off before each step; gives how many there are.
+fn cut_off_everywhere(plan: &Plan) -> u64 {
+    assert_eq!(run(plan, Faults::default()), 0);
+    let mut at = 0;
+    while run(plan, Faults { crash_at: Some(at), ..Faults::default() }) > 0 {
+        at += 1;
+    }
+    at
+}
+
+#[test]
+fn a_saga_that_is_cut_off_anywhere_ends_with_all_of_its_effects_or_none() {
+    let plans = [None, Some(0), Some(1), Some(2), Some(3), Some(4), Some(5), Some(6)];
+    let cuts: u64 = plans.into_iter().map(|fails_behind| cut_off_everywhere(&Plan { fails_behind, is_cancelled: false })).sum();
+    // Otherwise this would test something else.
+    assert!(cuts > 300, "only {cuts} places");
+}
+
+#[test]
+fn a_saga_that_is_cancelled_and_cut_off_anywhere_is_undone() {
+    let cuts = cut_off_everywhere(&Plan { fails_behind: None, is_cancelled: true });
+    assert!(cuts > 50, "only {cuts} places");
+}
+
+#[test]
+fn sagas_whose_processes_end_again_and_again_end_with_all_of_their_effects_or_none() {
+    let mut crashes = 0;
+    for seed in 0..60 {
+        let fails_behind = (seed % 8 < 7).then(|| u32::try_from(seed % 8).unwrap());
+        let plan = Plan { fails_behind, is_cancelled: false };
+        let faults = Faults { crashes: 0.01, delays: seed % 2 == 0, duplicates: seed % 3 == 0, ..Faults::default() };
+        crashes += run_seed(seed, &plan, faults);
+    }
+    assert!(crashes > 20, "only {crashes}");
+}
