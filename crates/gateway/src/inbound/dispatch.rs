@@ -98,6 +98,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Live => health::live(parts),
         Route::Ready => health::ready(gateway, parts),
         Route::OpenApi => health::description(gateway, parts),
+        Route::AsyncApi => health::messages(gateway, parts),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Health and self-description: `/livez`, `/readyz`, `/openapi.json`.
+//! Health and self-description: `/livez`, `/readyz`, `/openapi.json`, `/asyncapi.json`.
 
 use std::sync::Arc;
 
@@ -64,6 +64,16 @@ pub(super) fn description(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respo
         let (entities, operations) = (runtime.entity_descriptions(), runtime.operation_descriptions());
         let (topics, views, workflows) = (runtime.topic_descriptions(), runtime.view_descriptions(), runtime.workflow_descriptions());
         describe::openapi(runtime.service(), &entities, &operations, &topics, &views, &workflows).into()
+    });
+    Ok(answer::json(document.clone()))
+}
+
+/// The AsyncAPI document, made once.
+pub(super) fn messages(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Body>, Problem> {
+    query::none(parts.uri.query())?;
+    let runtime = &gateway.runtime;
+    let document = gateway.messages.get_or_init(|| {
+        describe::asyncapi(runtime.service(), &runtime.entity_descriptions(), &runtime.topic_descriptions()).into()
     });
     Ok(answer::json(document.clone()))
 }

@@ -59,6 +59,7 @@ pub(super) enum Route<'a> {
     Live,
     Ready,
     OpenApi,
+    AsyncApi,
 }
 
 impl Route<'_> {
@@ -148,6 +149,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),
         ["openapi.json"] => (Route::OpenApi, GET),
+        ["asyncapi.json"] => (Route::AsyncApi, GET),
         _ => return Err(unknown(path)),
     };
     let posts = method == Method::POST;
