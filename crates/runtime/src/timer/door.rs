@@ -157,7 +157,8 @@ impl Timers {
         }
         let TimerSelection { tenant, prefix, after, from, until, kind, id, state, limit, seen } = selection;
         let micros = |time: Option<Timestamp>| time.map(Timestamp::as_micros);
-        let input = ListInput { tenant, after, prefix, from: micros(from), until: micros(until), kind, target: id, state, limit };
+        let input =
+            ListInput { from: micros(from), until: micros(until), kind, target: id, state, limit, ..ListInput::of(tenant, after, prefix) };
         let own = self.room.alarm.seen();
         let seen = seen.filter(|seen| seen.position() > own.position()).unwrap_or(own);
         let rows: Vec<ListRow> = self.room.index.rows("list", &input, seen).await.map_err(TimerError::Query)?;
