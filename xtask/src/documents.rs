@@ -92,7 +92,8 @@ fn is_numbered(name: &str) -> bool {
 fn written(root: &Path, folder: &Path, kind: Kind, program: &[String]) -> Result<PathBuf, Failure> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let name = program.iter().filter(|part| !part.starts_with("--")).cloned().collect::<Vec<_>>().join("-");
-    let failed = |cause: &dyn std::fmt::Display| Failure::new(format!("{} does not print its {} document: {cause}", program.join(" "), kind.name));
+    let failed =
+        |cause: &dyn std::fmt::Display| Failure::new(format!("{} does not print its {} document: {cause}", program.join(" "), kind.name));
     let output = Command::new(target.join("debug").join(&program[0])).args(&program[1..]).arg(kind.name).output();
     let output = output.map_err(|error| failed(&error))?;
     if !output.status.success() {

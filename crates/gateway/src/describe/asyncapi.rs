@@ -103,7 +103,13 @@ impl Draft {
         let names = [structured, binary];
         self.channel(&channel, &format!("/v1/topics/{}", topic.name), "Messages of others, kept once for each `source` and `id`", &names);
         let http = json!({ "method": "POST", "bindingVersion": BINDING });
-        self.operation(&format!("{channel}.receive"), ("receive", &channel), "Takes a message; it is durable when it was answered", &http, &names);
+        self.operation(
+            &format!("{channel}.receive"),
+            ("receive", &channel),
+            "Takes a message; it is durable when it was answered",
+            &http,
+            &names,
+        );
     }
 
     /// One kind of event: its name among the messages.

@@ -72,8 +72,8 @@ pub(super) fn description(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respo
 pub(super) fn messages(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Body>, Problem> {
     query::none(parts.uri.query())?;
     let runtime = &gateway.runtime;
-    let document = gateway.messages.get_or_init(|| {
-        describe::asyncapi(runtime.service(), &runtime.entity_descriptions(), &runtime.topic_descriptions()).into()
-    });
+    let document = gateway
+        .messages
+        .get_or_init(|| describe::asyncapi(runtime.service(), &runtime.entity_descriptions(), &runtime.topic_descriptions()).into());
     Ok(answer::json(document.clone()))
 }

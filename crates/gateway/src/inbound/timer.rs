@@ -184,7 +184,11 @@ fn counted(changes: Vec<Result<TimerChange, TimerError>>, gateway: &Gateway) -> 
     let (mut set, mut unchanged, mut cursor) = (0_u64, 0_u64, None);
     for (place, change) in changes.into_iter().enumerate() {
         let change = change.map_err(|error| refused(gateway, error).member("index", place))?;
-        if change.changed { set += 1 } else { unchanged += 1 }
+        if change.changed {
+            set += 1
+        } else {
+            unchanged += 1
+        }
         let is_later = |place: &Cursor| cursor.is_none_or(|known: Cursor| place.position() > known.position());
         cursor = change.cursor.filter(is_later).or(cursor);
     }

@@ -1,7 +1,7 @@
 //! `describe`: what a service says about itself, without running it.
 
 use clap::Subcommand;
-use component::hosted::{EntityHandle, EntityDescription};
+use component::hosted::{EntityDescription, EntityHandle};
 
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -15,9 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Timers;
 use super::index::{ListInput, ListRow};
-use super::record::{
-    CANCELLED, Cancelled, Known, REDRIVEN, Redriven, SET, Set, State, TIMER, read, record,
-};
+use super::record::{CANCELLED, Cancelled, Known, REDRIVEN, Redriven, SET, Set, State, TIMER, read, record};
 use super::request::{
     ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSelection, TimerSight, TimerState, TimerTarget,
     TimerWhen,

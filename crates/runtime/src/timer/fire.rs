@@ -183,9 +183,10 @@ impl Firing {
 
     /// What it sends, its personal values with their marks.
     fn open(&self, room: &Room) -> Result<Set, Attempt> {
-        let opened = room.runs.subjects().map_or(Ok(None), |subjects| {
-            subjects.opened(&Place::Event(&self.entity, SET), self.row.content.as_bytes(), Form::Marked)
-        });
+        let opened = room
+            .runs
+            .subjects()
+            .map_or(Ok(None), |subjects| subjects.opened(&Place::Event(&self.entity, SET), self.row.content.as_bytes(), Form::Marked));
         let opened = opened.map_err(|_| Attempt::Later(KEY_WAIT))?;
         let content = opened.as_deref().unwrap_or(self.row.content.as_bytes());
         serde_json::from_slice(content).map_err(|error| Attempt::Failed(format!("what it sends is not readable by this version: {error}")))

@@ -21,9 +21,9 @@ mod recorder;
 mod request;
 mod room;
 mod schedule;
-mod under_way;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

@@ -12,8 +12,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use journal::{Position, RegisterError, Registers};
 use journal::seams::{Clock, Random};
+use journal::{Position, RegisterError, Registers};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::alarm::Alarm;

@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use headwater::command_line::GlobalFlags;
-use headwater::{Failure, Running, output, threads};
 use ::journal::seams::{Clock as _, SystemClock};
 use ::journal::{Cursor, Journal as _, ReadMode, Selection};
+use headwater::command_line::GlobalFlags;
+use headwater::{Failure, Running, output, threads};
 use serde::Deserialize;
 use tokio::time::sleep;
 

@@ -31,21 +31,10 @@ pub(super) fn run(count: u64, bells: u64, flags: &GlobalFlags, reporter: &mut Re
     let data = workspace.path("belfry");
     let (rate, memory) = threads::serve(wait(&data, count, bells))?;
     let index = directory_bytes(&data.join("timers")).map_err(|error| failed(&error))?;
-    let figure = |case: &str, value, unit, bar| Figure {
-        case: case.to_owned(),
-        value,
-        unit,
-        latencies: None,
-        probe: None,
-        ratio: None,
-        bar,
-    };
+    let figure =
+        |case: &str, value, unit, bar| Figure { case: case.to_owned(), value, unit, latencies: None, probe: None, ratio: None, bar };
     let probe = Some((probe, "appends/s of as many tasks"));
-    reporter.tell(&Figure {
-        probe,
-        ratio: probe.map(|(probe, _)| rate / probe),
-        ..figure("timer set", rate, "timers/s", None)
-    })?;
+    reporter.tell(&Figure { probe, ratio: probe.map(|(probe, _)| rate / probe), ..figure("timer set", rate, "timers/s", None) })?;
     reporter.tell(&figure("timer memory", memory / count as f64, "bytes a timer that waits", Some(Bar::Below(BYTES_MAX))))?;
     reporter.tell(&figure("timer index", index as f64 / count as f64, "bytes a timer on disk", None))
 }
