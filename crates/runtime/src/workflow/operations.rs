@@ -15,6 +15,8 @@ pub(super) struct Operation {
     pub(super) attempt: u32,
     /// How often an attempt has ended with its process.
     pub(super) deaths: u32,
+    /// Its last attempt may have ended with its process: that the next one begins is recorded.
+    pub(super) is_suspect: bool,
     /// Kept for its undo.
     pub(super) result: Option<Bytes>,
     /// Nobody waits for it any more.
@@ -63,6 +65,7 @@ impl Operation {
             status,
             attempt: 1,
             deaths: 0,
+            is_suspect: false,
             result: None,
             withdrawn: false,
             undone: false,
@@ -90,6 +93,7 @@ impl Operation {
     pub(super) fn tried(&mut self, attempt: u32, due: Option<i64>, died: bool) {
         self.attempt = attempt + 1;
         self.deaths += u32::from(died);
+        self.is_suspect |= died;
         self.status = due.map_or(Status::Over, Status::Resting);
     }
 
@@ -104,9 +108,17 @@ impl Operation {
     pub(super) fn stop(&mut self) {
         self.status = match self.status {
             Status::Fresh | Status::Waiting => Status::Never,
-            Status::Resting(_) => Status::Over,
+            // What became of a command is known before it is undone.
+            Status::Resting(_) if !self.is_sure() => Status::Over,
             status => status,
         };
+    }
+
+    /// It is to begin once more.
+    pub(super) fn again(&mut self) {
+        if matches!(self.status, Status::Resting(_)) {
+            self.status = Status::Fresh;
+        }
     }
 
     /// Begins it, if it is to begin, and recorded.
@@ -118,13 +130,18 @@ impl Operation {
         begins
     }
 
+    /// Whether it is tried until it is known what became of it: a command. Its id says whether it took effect.
+    pub(super) fn is_sure(&self) -> bool {
+        self.policy().refusal_is_clean
+    }
+
     pub(super) fn is_child(&self) -> bool {
         self.asked.child.is_some()
     }
 
     /// Whether its end is still to come.
     pub(super) fn is_under_way(&self) -> bool {
-        self.status == Status::Working
+        self.status == Status::Working || (matches!(self.status, Status::Resting(_)) && self.is_sure())
     }
 
     pub(super) fn is_to_undo(&self) -> bool {

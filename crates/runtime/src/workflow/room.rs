@@ -123,7 +123,11 @@ impl Room {
                     self.pause(slot, why).await;
                     return None;
                 }
-                Err(WorkflowError::NotFound { .. } | WorkflowError::Unknown { .. }) => return None,
+                Err(WorkflowError::NotFound { .. }) => return None,
+                Err(error @ WorkflowError::Unknown { .. }) => {
+                    (self.notices)(&format!("the workflow `{}` does not go on: {error}", slot.entity.id()));
+                    return None;
+                }
                 Err(_) => {}
             }
             tokio::select! {
@@ -231,7 +235,7 @@ impl Room {
             let entity = &instance.entity;
             let (identity, context) = match wish {
                 Some((identity, context)) if records.is_empty() => (identity.clone(), context.clone()),
-                _ => ((own_id(entity, at), None, Arc::from(drafts[0].name)), instance.context.clone()),
+                _ => ((own_id(at), None, Arc::from(drafts[0].name)), instance.context.clone()),
             };
             records.push(record(entity, identity, context, &events).map_err(|problem| WorkflowError::Unfit { problem })?);
         }
