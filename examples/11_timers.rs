@@ -94,7 +94,9 @@ impl Action for Expiry {
         let (id, name) = (seat.entity_id.clone(), format!("release-{}", seat.entity_id));
         match seat.event {
             SeatEvent::Held { .. } => ctx.timer(name).after(HELD_FOR).send::<Seat>(id, SeatCommand::Release).await?,
-            SeatEvent::Sold { .. } => drop(ctx.cancel_timer(name).await?),
+            SeatEvent::Sold { .. } => {
+                let _was_in_time = ctx.cancel_timer(name).await?;
+            }
             SeatEvent::Released { .. } => {}
         }
         Ok(())
