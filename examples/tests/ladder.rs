@@ -28,6 +28,9 @@ mod schemas;
 mod streams;
 #[allow(dead_code, unreachable_pub)]
 #[allow(dead_code, unreachable_pub)]
+#[path = "../11_timers.rs"]
+mod timers;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../07_topic.rs"]
 mod topic;
 #[allow(dead_code, unreachable_pub)]

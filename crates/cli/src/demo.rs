@@ -17,13 +17,19 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use headwater::command_line::describe::{self, Document};
 use headwater::command_line::{GlobalFlags, StopSignals, announce, start_as_told};
+use headwater::prelude::Start;
 use headwater::{Exit, Failure, Running, output, threads};
 use serde_json::json;
 
-use crate::shop;
+use crate::cards::CheckName;
+use crate::{cards, shop};
 use play::{Play, Played};
 use story::{CardsArguments, Story, Telling};
+
+/// All checks of the cards.
+const CHECKS: [CheckName; 3] = [CheckName::Velocity, CheckName::Spending, CheckName::Travel];
 
 /// What the demo plays, and how it ends.
 #[derive(Args)]
@@ -58,12 +64,19 @@ pub(crate) struct Arguments {
     /// Say only what was asked for
     #[arg(long)]
     quiet: bool,
+    /// Start nothing: print what the story's service says about itself
+    #[arg(long, value_enum, hide = true)]
+    describe: Option<Document>,
     #[command(flatten)]
     cards: CardsArguments,
 }
 
 /// Runs the demo.
 pub(crate) fn run(arguments: &Arguments, flags: &GlobalFlags) -> Result<Exit, Failure> {
+    if let Some(document) = arguments.describe {
+        let service = if arguments.story == Story::Cards { cards::service(&CHECKS, Start::First) } else { shop::service() };
+        return describe::run(document, &service);
+    }
     match &arguments.retail_totals {
         Some(url) => print_totals(url, flags.json),
         None if arguments.story == Story::Cards && arguments.retail.is_some() => {

@@ -50,6 +50,8 @@ pub struct CommandContext {
     pub correlation_id: Option<String>,
     /// The sequence of the entity's last event before this command.
     pub sequence: u64,
+    /// When the timer that sends the command was due: microseconds since 1970, UTC. `None` for a command that no timer sends.
+    pub timer_due_micros: Option<i64>,
     /// How many erasures this process has seen: what is older than its subject's erasure is not recorded again.
     #[doc(hidden)]
     pub erasures: u64,

@@ -3,6 +3,7 @@
 //! One path an entity type and command, with the schemas of body, reply, state, events and rejections; one an operation; one a
 //! query; and the general routes. Paths, components and members come in a fixed order, so that a changed description is a readable diff.
 
+mod asyncapi;
 mod consumers;
 mod destinations;
 mod general;
@@ -23,6 +24,7 @@ use component::hosted::{
 use serde_json::{Map, Value as Json, json};
 
 use crate::problem::REJECTED;
+pub use asyncapi::asyncapi;
 use schemas::Schemas;
 
 /// The OpenAPI 3.1 document of a service, as JSON text.

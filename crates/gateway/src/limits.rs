@@ -150,5 +150,9 @@ const _: () = assert!(BODY_BYTES_MAX <= REFUSED_BODY_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
 const _: () = assert!(journal::limits::EVENT_BYTES_MAX * 4 / 3 < CLIENT_LINE_BYTES_MAX, "the largest event fits a line, as base64 too");
 
+/// Timers that one request sets, at most.
+pub const TIMERS_SET_MAX: usize = 1_000;
+/// Bytes of a request that sets many timers, at most.
+pub const TIMERS_SET_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How many milliseconds from now a timer may be due, or between two firings of it, at most: a hundred years.
 pub const TIMER_SPAN_MS_MAX: u64 = 100 * 366 * 86_400_000;

@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod consumer;
+pub mod describe;
 pub(crate) mod destination;
 pub(crate) mod entity;
 pub(crate) mod erase;
@@ -105,6 +106,9 @@ pub enum Command {
     Journal(journal::Command),
     /// Read the whole data directory and tell what is damaged; the service must not run
     Verify(verify::Arguments),
+    /// Print what the service says about itself, without running it
+    #[command(subcommand)]
+    Describe(describe::Document),
     /// Explain an error code, such as HW0012; without a code, list all
     Explain(explain::Arguments),
     /// Print a completion script for a shell
@@ -138,6 +142,7 @@ pub fn execute(service: &Service, flags: &GlobalFlags, command: &Command, gramma
     let done = match command {
         Command::Explain(arguments) => explain::run(arguments, flags.json),
         Command::Completions(arguments) => completions::run(arguments, grammar),
+        Command::Describe(document) => describe::run(*document, service),
         _ => settings(service, flags).and_then(|settings| with_settings(service, flags, command, &settings)),
     };
     ended(done, flags.json)
@@ -172,7 +177,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Journal(command) => journal::run(command, settings, flags.json),
         Command::Verify(arguments) => verify::run(arguments, settings, flags.json),
         Command::Config(config::Command::Show) => config::show(settings, flags.json),
-        Command::Explain(_) | Command::Completions(_) => unreachable!("these need no settings and were done before"),
+        Command::Explain(_) | Command::Completions(_) | Command::Describe(_) => unreachable!("these need no settings and were done before"),
     }
 }
 

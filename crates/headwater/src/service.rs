@@ -296,6 +296,10 @@ impl Service {
         &self.pages
     }
 
+    pub(crate) fn streams(&self) -> &[StreamHandle] {
+        &self.streams
+    }
+
     pub(crate) fn views(&self) -> &[ViewHandle] {
         &self.views
     }

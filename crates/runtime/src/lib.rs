@@ -17,6 +17,7 @@ mod flight;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod guard;
 mod isolation;
 pub mod limits;
 mod operation;

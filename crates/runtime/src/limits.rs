@@ -173,12 +173,16 @@ pub const PUBLISH_MESSAGES_MAX: usize = 250;
 /// Bytes of payloads that share one commit of a topic, at most; a single message has the journal's own bound.
 pub const PUBLISH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Timers that are fired at once, at most.
-pub const TIMERS_FIRING_MAX: u32 = 1_024;
+/// Timers that were taken from the index and are being fired or are about to be, at most.
+pub const TIMERS_FIRING_MAX: u32 = 4_096;
+/// Tasks that fire timers, at most: each has one at a time.
+pub const TIMERS_CREW_MAX: usize = 1_024;
 /// Timers that are taken from the index at a time.
-pub const TIMER_BATCH: u32 = 256;
+pub const TIMER_BATCH: u32 = 1_024;
 /// Timers that wait for another attempt and let others fire meanwhile, at most; further ones keep their place among those that are fired.
 pub const TIMERS_RESTING_MAX: usize = 4_096;
+/// Timers that a process may have been firing when it ended: as many that are due are fired one by one by the next one.
+pub const TIMERS_ALONE_MAX: usize = TIMERS_FIRING_MAX as usize + TIMERS_RESTING_MAX;
 /// How often a timer is tried whose command meets a fault of its component, before it is parked.
 pub const TIMER_ATTEMPTS_MAX: u32 = 12;
 /// The shortest time between two firings of a schedule that goes by a period.

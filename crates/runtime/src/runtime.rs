@@ -161,7 +161,7 @@ impl Runtime {
         let subscriptions = addressed(parts.streams.subscriptions, &peers);
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
-        let timers = Shared::new(&entities, &runs, &around, parts.random);
+        let timers = Shared::new(&entities, &runs, &around, (Arc::clone(&seams.registers), parts.random));
         let workflows = Workflows::new(parts.workflows, &timers, parts.workflow_folder, parts.limits);
         let timers = Timers::new(timers, parts.timer_folder, parts.limits);
         let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);

@@ -90,6 +90,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Decide { consumer, act } => Box::pin(admin::act(gateway, parts, body, &consumer, act)).await,
         Route::Erase { kind, id } => Box::pin(subject::erase(gateway, parts, body, &kind, &id)).await,
         Route::Timers => Box::pin(timer::list(gateway, parts)).await,
+        Route::TimersSet => Box::pin(timer::set_all(gateway, parts, body)).await,
         Route::Timer { name } => Box::pin(timer::show(gateway, parts, &name)).await,
         Route::TimerChange { name } => Box::pin(timer::change(gateway, parts, body, &name)).await,
         Route::TimerAct { name, act } => Box::pin(timer::act(gateway, parts, body, (&name, act))).await,
@@ -104,6 +105,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Live => health::live(parts),
         Route::Ready => health::ready(gateway, parts),
         Route::OpenApi => health::description(gateway, parts),
+        Route::AsyncApi => health::messages(gateway, parts),
     }
 }
 

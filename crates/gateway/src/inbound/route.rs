@@ -51,6 +51,7 @@ pub(super) enum Route<'a> {
     Decide { consumer: Text<'a>, act: Act },
     Erase { kind: Text<'a>, id: Text<'a> },
     Timers,
+    TimersSet,
     Timer { name: Text<'a> },
     TimerChange { name: Text<'a> },
     TimerAct { name: Text<'a>, act: timer::Act },
@@ -65,6 +66,7 @@ pub(super) enum Route<'a> {
     Live,
     Ready,
     OpenApi,
+    AsyncApi,
 }
 
 impl Route<'_> {
@@ -84,6 +86,7 @@ impl Route<'_> {
                 | Self::Topic { .. }
                 | Self::ConsumerChange { .. }
                 | Self::ConsumerCall { .. }
+                | Self::TimersSet
                 | Self::TimerChange { .. }
                 | Self::TimerAct { .. }
                 | Self::WorkflowStart { .. }
@@ -131,7 +134,8 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views", view, query] => (Route::Query { view: segment("view", view)?, query: segment("query", query)? }, EITHER),
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
-        ["v1", "timers"] => (Route::Timers, GET),
+        ["v1", "timers"] if read => (Route::Timers, EITHER),
+        ["v1", "timers"] => (Route::TimersSet, EITHER),
         ["v1", "timers", name] if read => (Route::Timer { name: segment("timer", name)? }, GET),
         ["v1", "timers", name] => (Route::TimerChange { name: segment("timer", name)? }, CHANGE),
         ["v1", "timers", name, "reschedule"] => (timer_act(name, timer::Act::Reschedule)?, POST),
@@ -160,11 +164,12 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),
         ["openapi.json"] => (Route::OpenApi, GET),
+        ["asyncapi.json"] => (Route::AsyncApi, GET),
         _ => return Err(unknown(path)),
     };
     let posts = method == Method::POST;
     let fits = match &route {
-        Route::History { .. } => read,
+        Route::History { .. } | Route::Timers => read,
         Route::Query { .. } => read || posts,
         Route::ConsumerChange { .. } | Route::TimerChange { .. } => method == Method::PUT || method == Method::DELETE,
         _ if allowed == GET => read,
