@@ -13,8 +13,11 @@ mod subjects;
 mod timers;
 mod topics;
 mod views;
+mod workflows;
 
-use component::hosted::{EntityDescription, OperationDescription, ShapeDescription, TopicDescription, ViewDescription};
+use component::hosted::{
+    EntityDescription, OperationDescription, ShapeDescription, TopicDescription, ViewDescription, WorkflowDescription,
+};
 use serde_json::{Map, Value as Json, json};
 
 use crate::problem::REJECTED;
@@ -28,6 +31,7 @@ pub fn openapi(
     operations: &[&OperationDescription],
     declared: &[&TopicDescription],
     views: &[&ViewDescription],
+    workflows: &[&WorkflowDescription],
 ) -> String {
     let mut schemas = Schemas::new();
     let mut paths = Map::new();
@@ -46,6 +50,7 @@ pub fn openapi(
     journal::paths(&mut schemas, &mut paths);
     subjects::paths(&mut paths);
     timers::paths(&mut schemas, &mut paths);
+    workflows::paths(workflows, &mut schemas, &mut paths);
     pulls::paths(&mut paths);
     general::paths(service, &mut paths);
     let tags: Vec<Json> = entities.iter().map(|entity| json!({ "name": entity.name })).collect();

@@ -33,6 +33,7 @@ mod subject;
 mod timer;
 mod topic;
 mod view;
+mod workflow;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

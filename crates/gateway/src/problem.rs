@@ -95,6 +95,9 @@ codes! {
     BASELINE_UNFIT = "HW0101" "baseline-unfit" 500;
     TIMER_NOT_FOUND = "HW0110" "timer-not-found" 404;
     TIMER_NOT_WAITING = "HW0111" "timer-not-waiting" 409;
+    WORKFLOW_NOT_FOUND = "HW0120" "workflow-not-found" 404;
+    WORKFLOW_NOT_NOW = "HW0121" "workflow-not-now" 409;
+    WORKFLOW_OTHER_INPUT = "HW0122" "workflow-other-input" 422;
 }
 
 /// Where a code's page stands; the code's number follows.

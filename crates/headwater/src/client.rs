@@ -2,6 +2,7 @@
 
 mod timer;
 mod wire;
+mod workflow;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -18,6 +19,7 @@ pub use timer::{DueTimer, NamedTimer, TimerStatus};
 pub(crate) use wire::minted_key;
 #[doc(hidden)]
 pub use wire::{accepted, command_headers, connection, failed, refused, segment};
+pub use workflow::{NamedWorkflow, WorkflowStatus};
 
 /// A client of one service. Cheap to clone; each call has a connection of its own.
 ///

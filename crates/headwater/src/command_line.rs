@@ -22,6 +22,7 @@ pub(crate) mod timer;
 pub(crate) mod topic;
 pub(crate) mod verify;
 pub(crate) mod view;
+pub(crate) mod workflow;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -79,6 +80,9 @@ pub enum Command {
     /// Ask views, and look at them
     #[command(subcommand)]
     View(view::Command),
+    /// Look at workflows, start, signal and cancel them
+    #[command(subcommand)]
+    Workflow(workflow::Command),
     /// Copy a data directory into another one, verified; the service may run
     ///
     /// Into an older backup of the same journal only what is new is copied. Prints the root over all events in the backup: kept elsewhere, it
@@ -150,6 +154,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Erase(arguments) => erase::run(arguments, settings, flags.json),
         Command::Timer(command) => timer::run(command, settings, flags.json),
+        Command::Workflow(command) => workflow::run(command, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),
         Command::Backup(arguments) => backup::back_up_to(arguments, settings, flags.json),

@@ -16,7 +16,7 @@ use super::connection::Busy;
 use super::route::{self, Route};
 use super::{
     Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, stream, subject,
-    timer, topic, view,
+    timer, topic, view, workflow,
 };
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
@@ -87,6 +87,13 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::TimerChange { name } => Box::pin(timer::change(gateway, parts, body, &name)).await,
         Route::TimerAct { name, act } => Box::pin(timer::act(gateway, parts, body, (&name, act))).await,
         Route::TimersStatus => Box::pin(timer::status(gateway, parts)).await,
+        Route::Workflows { name } => Box::pin(workflow::list(gateway, parts, name.as_deref())).await,
+        Route::Workflow { name } => Box::pin(workflow::show(gateway, parts, name)).await,
+        Route::WorkflowTimeline { name } => Box::pin(workflow::timeline(gateway, parts, name)).await,
+        Route::WorkflowStart { name } => Box::pin(workflow::start(gateway, parts, body, name)).await,
+        Route::WorkflowSignal { name, signal } => Box::pin(workflow::signal(gateway, parts, body, (name, signal))).await,
+        Route::WorkflowAct { name, act } => Box::pin(workflow::act(gateway, parts, body, (name, act))).await,
+        Route::WorkflowsStatus => Box::pin(workflow::status(gateway, parts)).await,
         Route::Live => health::live(parts),
         Route::Ready => health::ready(gateway, parts),
         Route::OpenApi => health::description(gateway, parts),

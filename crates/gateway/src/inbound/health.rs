@@ -62,7 +62,8 @@ pub(super) fn description(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respo
     let runtime = &gateway.runtime;
     let document = gateway.description.get_or_init(|| {
         let (entities, operations) = (runtime.entity_descriptions(), runtime.operation_descriptions());
-        describe::openapi(runtime.service(), &entities, &operations, &runtime.topic_descriptions(), &runtime.view_descriptions()).into()
+        let (topics, views, workflows) = (runtime.topic_descriptions(), runtime.view_descriptions(), runtime.workflow_descriptions());
+        describe::openapi(runtime.service(), &entities, &operations, &topics, &views, &workflows).into()
     });
     Ok(answer::json(document.clone()))
 }

@@ -13,6 +13,16 @@ pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
 
 /// How long a client that takes an answer later waits for it at first; `None` when it wants the answer itself.
 pub(super) fn respond_async(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
+    let (later, wait) = read(headers)?;
+    Ok(later.then(|| wait.unwrap_or_default()))
+}
+
+/// How long a client waits for the end of what it asks for; `None` when it does not.
+pub(super) fn wait(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
+    read(headers).map(|(_, wait)| wait)
+}
+
+fn read(headers: &HeaderMap) -> Result<(bool, Option<Duration>), Problem> {
     let (mut later, mut wait) = (false, None);
     for value in headers.get_all(&PREFER) {
         let text = value.to_str().map_err(|_| invalid(&PREFER, "is not ASCII"))?;
@@ -26,8 +36,7 @@ pub(super) fn respond_async(headers: &HeaderMap) -> Result<Option<Duration>, Pro
             }
         }
     }
-    let wait = Duration::from_secs(wait.unwrap_or(0)).min(PREFERRED_WAIT_MAX);
-    Ok(later.then_some(wait))
+    Ok((later, wait.map(|seconds| Duration::from_secs(seconds).min(PREFERRED_WAIT_MAX))))
 }
 
 /// A preference without its parameters.

@@ -13,7 +13,7 @@ use crate::problem::{
     INVALID_PARAMETER, INVALID_PATH, JOURNAL_STOPPED, MALFORMED_JSON, NOT_HELD, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem,
     QUERY_TOO_SLOW, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_CONSUMER,
     UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_SUBJECT, UNKNOWN_TOPIC, UNKNOWN_VIEW, UNREADABLE, VIEW_BEHIND,
-    VIEW_STOPPED,
+    VIEW_STOPPED, WORKFLOW_NOT_FOUND,
 };
 use crate::{calendar, nearest};
 
@@ -50,6 +50,17 @@ pub(super) fn timer_command(error: CommandError) -> Problem {
         CommandError::UnknownTarget { name, known } => unknown_entity_type(&name, &known),
         CommandError::Refused(Refusal::UnknownCommand { known }) => {
             Problem::new(UNKNOWN_COMMAND, format!("/send/command: there is no such command; {}", nearest::hint("", &known)))
+        }
+        CommandError::Refused(refusal) => refused(refusal, ""),
+        other => machine(&other),
+    }
+}
+
+/// Why a workflow takes no such input or signal.
+pub(super) fn workflow_command(error: CommandError) -> Problem {
+    match error {
+        CommandError::Refused(Refusal::UnknownCommand { known }) => {
+            Problem::new(WORKFLOW_NOT_FOUND, format!("there is no such signal; {}", nearest::hint("", &known)))
         }
         CommandError::Refused(refusal) => refused(refusal, ""),
         other => machine(&other),

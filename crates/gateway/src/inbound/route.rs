@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 
 use http::{Method, header};
+use runtime::WorkflowName;
 
 use super::admin::Act;
 use super::consumer::Call;
 use super::path::decode;
-use super::timer;
+use super::{timer, workflow};
 use crate::problem::{INVALID_PATH, METHOD_NOT_ALLOWED, Problem, UNKNOWN_ROUTE};
 
 type Text<'a> = Cow<'a, str>;
@@ -47,6 +48,13 @@ pub(super) enum Route<'a> {
     TimerChange { name: Text<'a> },
     TimerAct { name: Text<'a>, act: timer::Act },
     TimersStatus,
+    Workflows { name: Option<Text<'a>> },
+    Workflow { name: WorkflowName },
+    WorkflowTimeline { name: WorkflowName },
+    WorkflowStart { name: WorkflowName },
+    WorkflowSignal { name: WorkflowName, signal: String },
+    WorkflowAct { name: WorkflowName, act: workflow::Act },
+    WorkflowsStatus,
     Live,
     Ready,
     OpenApi,
@@ -70,6 +78,9 @@ impl Route<'_> {
                 | Self::ConsumerCall { .. }
                 | Self::TimerChange { .. }
                 | Self::TimerAct { .. }
+                | Self::WorkflowStart { .. }
+                | Self::WorkflowSignal { .. }
+                | Self::WorkflowAct { .. }
         )
     }
 }
@@ -116,6 +127,8 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "timers", name, "reschedule"] => (timer_act(name, timer::Act::Reschedule)?, POST),
         ["v1", "timers", name, "redrive"] => (timer_act(name, timer::Act::Redrive)?, POST),
         ["v1", "admin", "timers"] => (Route::TimersStatus, GET),
+        ["v1", "workflows", rest @ ..] => workflows(path, method, rest)?,
+        ["v1", "admin", "workflows"] => (Route::WorkflowsStatus, GET),
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
         ["v1", "admin", "subjects", kind, id, "erase"] => (Route::Erase { kind: segment("type", kind)?, id: segment("id", id)? }, POST),
         ["v1", "admin", "destinations"] => (Route::Destinations, GET),
@@ -159,6 +172,37 @@ fn outcome<'a>(kind: &'a str, id: &'a str, key: &'a str) -> Result<Route<'a>, Pr
 
 fn timer_act(name: &str, act: timer::Act) -> Result<Route<'_>, Problem> {
     Ok(Route::TimerAct { name: segment("timer", name)?, act })
+}
+
+/// What lies below `/v1/workflows`.
+fn workflows<'a>(path: &str, method: &Method, rest: &[&'a str]) -> Result<(Route<'a>, &'static str), Problem> {
+    let named = |name: &str, id: &str| -> Result<WorkflowName, Problem> {
+        let (workflow, id) = (segment("workflow", name)?.into_owned(), segment("id", id)?.into_owned());
+        Ok(WorkflowName { tenant: String::new(), workflow, id })
+    };
+    Ok(match rest {
+        [] => (Route::Workflows { name: None }, GET),
+        [name] => (Route::Workflows { name: Some(segment("workflow", name)?) }, GET),
+        [name, id] if *method == Method::POST => (Route::WorkflowStart { name: named(name, id)? }, POST),
+        [name, id] if *method == Method::GET || *method == Method::HEAD => (Route::Workflow { name: named(name, id)? }, GET),
+        [_, _] => return Err(not_allowed(method, EITHER)),
+        [name, id, "timeline"] => (Route::WorkflowTimeline { name: named(name, id)? }, GET),
+        [name, id, "signals", signal] => {
+            (Route::WorkflowSignal { name: named(name, id)?, signal: segment("signal", signal)?.into_owned() }, POST)
+        }
+        [name, id, act] => {
+            let acts = [
+                ("cancel", workflow::Act::Cancel),
+                ("pause", workflow::Act::Pause),
+                ("resume", workflow::Act::Resume),
+                ("rerun", workflow::Act::Rerun),
+            ];
+            let found = acts.into_iter().find(|(word, _)| word == act);
+            let (_, act) = found.ok_or_else(|| unknown(path))?;
+            (Route::WorkflowAct { name: named(name, id)?, act }, POST)
+        }
+        _ => return Err(unknown(path)),
+    })
 }
 
 fn consumer_call(name: &str) -> Option<Call> {

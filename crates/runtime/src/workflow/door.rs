@@ -18,7 +18,7 @@ use super::request::{
     WorkflowState, WorkflowWish, WorkflowsStatus,
 };
 use super::room::{Room, Turned};
-use super::slots::Slot;
+use super::slots::{End, Slot};
 use super::timeline::timeline;
 use crate::asked::Asked;
 use crate::limits::{TIMER_INDEX_WAIT, WORKFLOW_RECORDS_MAX, WORKFLOWS_ATTEMPTS_MAX};
@@ -99,19 +99,32 @@ impl Workflows {
     /// How a workflow stands once it has ended, or after `patience`; `None` when it was never started.
     pub(crate) async fn ended(&self, name: &WorkflowName, patience: Duration) -> Result<Option<WorkflowSight>, WorkflowError> {
         let entity = named(name)?;
-        if !patience.is_zero() && self.begun.get().is_some() {
-            let slot = self.room.slots.get(&entity);
-            let mut end = slot.end.subscribe();
-            let state = self.get(name).await?.map(|sight| sight.state);
-            if state.is_some_and(|state| !state.is_ended()) {
-                tokio::select! {
-                    biased;
-                    _ = end.wait_for(Option::is_some) => {}
-                    () = self.room.tasks.sleep(patience) => {}
-                }
+        if patience.is_zero() || self.begun.get().is_none() {
+            return self.get(name).await;
+        }
+        let slot = self.room.slots.get(&entity);
+        let mut end = slot.end.subscribe();
+        if end.borrow().is_none() {
+            // One in memory that has not ended says so when it does.
+            let is_live = slot.lock().instance.as_ref().is_some_and(|instance| !instance.is_ended());
+            let found = if is_live { None } else { self.get(name).await? };
+            if !is_live && found.as_ref().is_none_or(|sight| sight.state.is_ended()) {
+                return Ok(found);
+            }
+            let has_ended = tokio::select! {
+                biased;
+                ended = end.wait_for(Option::is_some) => ended.is_ok(),
+                () = self.room.tasks.sleep(patience) => false,
+            };
+            if !has_ended {
+                return self.get(name).await;
             }
         }
-        self.get(name).await
+        let end = end.borrow().clone();
+        match end {
+            Some(end) => Ok(Some(end.sight(name))),
+            None => self.get(name).await,
+        }
     }
 
     /// A workflow; `None` when none was ever started under this id.
@@ -126,7 +139,7 @@ impl Workflows {
             let Some(before) = self.room.event_at(&entity, head.sequence - 1).await? else { return Ok(None) };
             last = before;
         }
-        let turn = parsed(&last).map_err(unread)?;
+        let (first, turn) = (parsed(&first).map_err(unread)?, parsed(&last).map_err(unread)?);
         Ok(Some(WorkflowSight {
             workflow: name.workflow.clone(),
             id: name.id.clone(),
@@ -135,9 +148,9 @@ impl Workflows {
             due: turn.due.map(Timestamp::from_micros),
             output: turn.output.as_deref().map(bytes),
             failure: turn.failure,
-            started: first.time,
-            changed: last.time,
-            sequence: head.sequence,
+            started: Timestamp::from_micros(first.now),
+            changed: Timestamp::from_micros(turn.now),
+            sequence: last.sequence,
         }))
     }
 
@@ -178,6 +191,23 @@ impl Workflows {
             in_memory: self.room.slots.count(),
             attempts: WORKFLOWS_ATTEMPTS_MAX.saturating_sub(self.room.attempts.available_permits()),
             trouble: stopped.or_else(|| self.room.trouble()),
+        }
+    }
+}
+
+impl End {
+    fn sight(&self, name: &WorkflowName) -> WorkflowSight {
+        WorkflowSight {
+            workflow: name.workflow.clone(),
+            id: name.id.clone(),
+            state: self.state,
+            why: None,
+            due: None,
+            output: self.output.clone(),
+            failure: self.failure.clone(),
+            started: Timestamp::from_micros(self.started),
+            changed: Timestamp::from_micros(self.ended),
+            sequence: self.sequence,
         }
     }
 }

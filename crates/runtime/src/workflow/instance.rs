@@ -42,6 +42,8 @@ pub(super) struct Instance {
     pub(super) last: (WorkflowState, Option<i64>),
     /// What is recorded behind an operation does not count any more: it is to be brought back without it.
     is_rerun: bool,
+    /// When it was started, and told something at last: microseconds since 1970, UTC.
+    pub(super) times: (i64, i64),
     /// Where its record was cut.
     pub(super) reruns: Vec<u32>,
 }
@@ -112,6 +114,7 @@ impl Instance {
             phase: Phase::Running,
             last: (WorkflowState::Running, None),
             is_rerun: false,
+            times: (0, 0),
             reruns: Vec::new(),
         }
     }
@@ -183,6 +186,7 @@ impl Instance {
         if let Cause::Begin { run, parent, .. } = &first.cause {
             (self.run, self.parent) = (*run, parent.clone());
         }
+        self.times = (first.now, last.now);
         self.phase = Phase::Ended { state: last.state, output: last.output.as_deref().map(bytes), failure: last.failure.clone() };
         self.last = (last.state, last.due);
     }
@@ -229,6 +233,7 @@ impl Instance {
     /// What it is told changes, and what its function makes of it; gives the input that it begins again with.
     fn take(&mut self, cause: Cause, now: i64, recorded: Option<&Turn>) -> Option<Bytes> {
         self.records += 1;
+        self.times = (if self.run == 0 { now } else { self.times.0 }, now);
         match cause {
             Cause::Begin { run, input, parent } => {
                 self.begin(run, bytes(&input), parent);

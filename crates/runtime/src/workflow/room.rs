@@ -320,8 +320,9 @@ impl Instance {
     }
 
     pub(super) fn end(&self) -> Option<End> {
-        let Phase::Ended { output, failure, .. } = &self.phase else { return None };
-        Some(End { output: output.clone(), failure: failure.clone(), sequence: self.sequence })
+        let Phase::Ended { state, output, failure } = &self.phase else { return None };
+        let (started, ended) = self.times;
+        Some(End { state: *state, output: output.clone(), failure: failure.clone(), sequence: self.sequence, started, ended })
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::instance::{Instance, Phase};
 use super::operations::Operation;
+use super::record::WorkflowState;
 use crate::flight::Flight;
 use crate::limits::{EVICTION_SCAN_MAX, WORKFLOWS_IN_MEMORY_MAX};
 
@@ -45,9 +46,13 @@ pub(super) struct Held {
 /// How a workflow has ended.
 #[derive(Clone, Debug)]
 pub(super) struct End {
+    pub(super) state: WorkflowState,
     pub(super) output: Option<Bytes>,
     pub(super) failure: Option<WorkflowFailure>,
     pub(super) sequence: u64,
+    /// By its own clock: microseconds since 1970, UTC.
+    pub(super) started: i64,
+    pub(super) ended: i64,
 }
 
 impl Slots {
