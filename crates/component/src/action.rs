@@ -1,6 +1,7 @@
 //! Actions: stateless reactions to events.
 
 mod timer;
+mod workflow;
 
 use std::fmt;
 use std::future::Future;
@@ -17,6 +18,7 @@ use crate::value::{Value, decode, encode};
 use crate::variants::{Event, Rejection, Variants as _, decode_payload, encode_payload};
 
 pub use timer::{DueTimer, Timer};
+pub use workflow::ToldWorkflow;
 
 /// A stateless reaction: an event of one entity type becomes commands to others, and calls to the outside.
 ///

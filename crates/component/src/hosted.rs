@@ -18,7 +18,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 pub use crate::personal::mark as personal_mark;
-pub use target::{ActionTarget, TimerDue};
+pub use target::{ActionTarget, TimerDue, WorkflowAsk};
 pub use workflow::{
     AskedKind, AskedOperation, FailureKind, HostedWorkflow, LiveWorkflow, Progress, RecordedOperation, Standing, StepOutcome, StepPolicy,
     StepRun, Told, WorkflowDescription, WorkflowFailure, WorkflowHandle, WorkflowStart,

@@ -38,6 +38,7 @@ mod workflow;
 pub mod __private;
 
 pub use action::{Action, ActionContext, ActionError, CommandFailure, DeliveryPolicy, DueTimer, Keyed, Recorded, Start, Timer};
+pub use action::ToldWorkflow;
 pub use decimal::{Decimal, DecimalError};
 pub use decision::{Decision, IntoEvents, nothing, record};
 pub use entity::Entity;
@@ -46,6 +47,7 @@ pub use given::{
     command_to, given, given_action, given_entities, given_events, given_processor, given_topic_action, http_delete, http_get, http_patch,
     http_post, http_put, operation_with, rule_with, timer_after, timer_at, timer_cancelled, timer_cron, timer_every,
 };
+pub use given::{workflow_cancelled, workflow_signalled, workflow_started};
 pub use host::{
     hosted, hosted_action, hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
     hosted_workflow,

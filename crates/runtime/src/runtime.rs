@@ -60,7 +60,7 @@ pub struct Runtime {
     processors: Processors,
     operations: Arc<Operations>,
     timers: Arc<Timers>,
-    workflows: Workflows,
+    workflows: Arc<Workflows>,
     topics: Topics,
     pulled: PullConsumers,
     admission: Admission,
@@ -165,7 +165,7 @@ impl Runtime {
             delivery,
             operations: Arc::new(Operations::new(parts.operations)),
             timers: Arc::new(timers),
-            workflows,
+            workflows: Arc::new(workflows),
             topics,
             pulled: PullConsumers::new(),
             admission: Admission::new(parts.limits.commands_in_flight_max),
@@ -299,8 +299,11 @@ impl Runtime {
             operations: Arc::clone(&self.operations),
             destinations: Arc::clone(&self.destinations),
             timers: Arc::clone(&self.timers),
+            workflows: Arc::downgrade(&self.workflows),
             tasks: Arc::clone(self.delivery.tasks()),
         };
+        // An action may start the first one.
+        self.workflows.know(&reach, place);
         for action in &self.actions {
             let consumer = action::consumer(action, &reach);
             self.delivery.place(&consumer).await?;
@@ -308,7 +311,7 @@ impl Runtime {
         }
         self.processors.begin().await?;
         self.timers.resume(head).await?;
-        self.workflows.resume(reach, place).await?;
+        self.workflows.resume().await?;
         Ok(())
     }
 

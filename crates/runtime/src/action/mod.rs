@@ -10,8 +10,9 @@
 
 mod preview;
 mod timers;
+mod workflows;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ use crate::personal::runs::Waiting;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation, OperationRequest};
 use crate::seams::Tasks;
 use crate::timer::Timers;
+use crate::workflow::Workflows;
 
 pub(crate) use preview::dry_run;
 pub use preview::{DryRun, DrySend};
@@ -43,6 +45,8 @@ pub(crate) struct Reach {
     pub(crate) operations: Arc<Operations>,
     pub(crate) destinations: Arc<Destinations>,
     pub(crate) timers: Arc<Timers>,
+    /// They reach for it too.
+    pub(crate) workflows: Weak<Workflows>,
     pub(crate) tasks: Arc<dyn Tasks>,
 }
 
@@ -197,6 +201,7 @@ impl Door {
     async fn run(&self, command: SentCommand) -> Result<Vec<u8>, SendFailure> {
         match command.target {
             ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } => self.timer(command).await,
+            ActionTarget::Workflow { .. } => self.workflow(command).await,
             ActionTarget::Entity { .. } | ActionTarget::Operation { .. } => {
                 let answer = self.command(command).await;
                 self.shown(answer)
@@ -220,7 +225,9 @@ impl Door {
                     OperationRequest { tenant: tenant.to_owned(), operation: name.to_owned(), body: body.into(), id: None, context };
                 self.reach.operations.run_under(&self.reach.entities, id, request).await
             }
-            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } => unreachable!("timers have a way of their own"),
+            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } | ActionTarget::Workflow { .. } => {
+                unreachable!("timers and workflows have ways of their own")
+            }
         }
     }
 }

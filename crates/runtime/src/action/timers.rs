@@ -26,7 +26,9 @@ impl Door {
                     Err(error) => Err(refused(error)),
                 }
             }
-            ActionTarget::Entity { .. } | ActionTarget::Operation { .. } => unreachable!("commands have a way of their own"),
+            ActionTarget::Entity { .. } | ActionTarget::Operation { .. } | ActionTarget::Workflow { .. } => {
+                unreachable!("others have ways of their own")
+            }
         }
     }
 
