@@ -16,6 +16,7 @@ mod report;
 mod statistics;
 mod tracks;
 mod view;
+mod workflow;
 mod workspace;
 mod written;
 
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     View(view::Arguments),
     /// From an event over an action and its command to the next event, and a key that always fails among others
     Flow(flow::Arguments),
+    /// Workflows of three durable steps over HTTP, alone and 64 at once, and a hundred thousand that wait
+    Workflow(workflow::Arguments),
     /// A journal of ten million events: opening it, its memory, reading it, and appends to it beside an empty one
     Replay(replay::Arguments),
     /// A service that does nothing: memory, disk, and the time from its start until it is ready
@@ -101,6 +104,7 @@ pub(crate) fn run(command: &Command, flags: &GlobalFlags) -> Result<Exit, Failur
         Command::Commands(arguments) => command::run(arguments, flags, &mut reporter)?,
         Command::View(arguments) => view::run(arguments, flags, &mut reporter)?,
         Command::Flow(arguments) => flow::run(arguments, flags, &mut reporter)?,
+        Command::Workflow(arguments) => workflow::run(arguments, flags, &mut reporter)?,
         Command::Replay(arguments) => replay::run(arguments, flags, &mut reporter)?,
         Command::Idle(_) => idle::run(flags, &mut reporter)?,
     }

@@ -1,7 +1,8 @@
-//! `peers-commands`: durable commands over HTTP to carts of Headwater beside the same carts in Restate, in alternated rounds of one run.
+//! `peers-commands`: durable commands over HTTP to carts of Headwater beside the same carts in Restate, and workflows of three durable
+//! steps beside the same workflows in Restate, in alternated rounds of one run.
 //!
 //! Both get the same requests from the load generator of `headwater bench command`, over keep-alive connections on the loopback, and
-//! answer when the command is durable.
+//! answer when the command is durable, or the workflow has ended.
 
 mod ours;
 mod restate;
@@ -18,6 +19,7 @@ mod statistics;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use clap::Parser;
@@ -41,6 +43,9 @@ struct Arguments {
     /// Only with so many connections; may be repeated
     #[arg(long = "connections", value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1024))]
     connections: Vec<u16>,
+    /// Workflows of three durable steps instead of commands: each request begins a new one and is answered when it has ended
+    #[arg(long)]
+    workflows: bool,
     /// Carts
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     entities: u32,
@@ -111,6 +116,9 @@ struct OfSide {
 
 impl Bench<'_> {
     async fn figures(&self) -> Result<[Figure; 2], Failure> {
+        if self.arguments.workflows {
+            return self.workflows().await;
+        }
         // Warm: every cart is there. One connection alone would take minutes for that.
         for address in [self.ours, self.restate] {
             round(address, Shape { connections: CONNECTIONS_WARM, ..self.shape(address) }, Until::EachOnce).await?;
@@ -128,29 +136,60 @@ impl Bench<'_> {
         Ok(self.compared(ours, restate))
     }
 
+    /// Each round begins as many new workflows as its side runs in about a second.
+    async fn workflows(&self) -> Result<[Figure; 2], Failure> {
+        let shape = |address: SocketAddr, entities: usize| {
+            let (request, headers): (fn(usize) -> (String, String), _) =
+                if address == self.ours { (ours_run, "prefer: wait=30\r\n") } else { (restate_run, "") };
+            Shape { connections: self.connections, entities, request, headers }
+        };
+        let mut sides = [self.ours, self.restate].map(|address| (address, 200, OfSide { rates: Vec::new(), latencies: Latencies::new() }));
+        for (address, runs, _) in &mut sides {
+            // Warm, and told how many a second it runs.
+            round(*address, shape(*address, *runs), Until::EachOnce).await?;
+            let (rate, _) = round(*address, shape(*address, *runs), Until::EachOnce).await?;
+            *runs = (rate * self.duration().as_secs_f64()).max(100.0) as usize;
+        }
+        for number in 0..self.arguments.rounds as usize {
+            for turn in 0..sides.len() {
+                let (address, runs, of_side) = &mut sides[(number + turn) % 2];
+                let (rate, latencies) = round(*address, shape(*address, *runs), Until::EachOnce).await?;
+                of_side.rates.push(rate);
+                of_side.latencies.merge(&latencies);
+            }
+        }
+        let [(_, _, ours), (_, _, restate)] = sides;
+        Ok(self.compared(ours, restate))
+    }
+
     fn duration(&self) -> Duration {
         Duration::from_millis(self.arguments.seconds * 1000 / u64::from(self.arguments.rounds))
     }
 
     fn shape(&self, address: SocketAddr) -> Shape {
         let request = if address == self.ours { ours_add_item } else { restate_add_item };
-        Shape { connections: self.connections, entities: self.arguments.entities as usize, request }
+        Shape { connections: self.connections, entities: self.arguments.entities as usize, request, headers: "" }
     }
 
     fn compared(&self, ours: OfSide, restate: OfSide) -> [Figure; 2] {
         let [value, probe] = [&ours.rates, &restate.rates].map(|rates| median(rates));
-        let name = |side: &str| format!("{}x{} {side}", self.connections, self.arguments.entities);
+        let (what, unit, probe_unit) = if self.arguments.workflows {
+            ("3 steps".to_owned(), "workflows/s", "workflows/s of Restate")
+        } else {
+            (self.arguments.entities.to_string(), "commands/s", "commands/s of Restate")
+        };
+        let name = |side: &str| format!("{}x{what} {side}", self.connections);
         let figure = Figure {
             case: name("headwater"),
             value,
-            unit: "commands/s",
+            unit,
             latencies: Some(ours.latencies),
-            probe: Some((probe, "commands/s of Restate")),
+            probe: Some((probe, probe_unit)),
             ratio: Some(value / probe),
             bar: (self.connections >= RATIO_CONNECTIONS).then_some(Bar::RatioAtLeast(RATIO_MIN)),
         };
         let latencies = Some(restate.latencies);
-        let beside = Figure { case: name("restate"), value: probe, unit: "commands/s", latencies, probe: None, ratio: None, bar: None };
+        let beside = Figure { case: name("restate"), value: probe, unit, latencies, probe: None, ratio: None, bar: None };
         [figure, beside]
     }
 }
@@ -161,6 +200,17 @@ fn ours_add_item(cart: usize) -> (String, String) {
 
 fn restate_add_item(cart: usize) -> (String, String) {
     (format!("/cart/bench-{cart}/addItem"), body())
+}
+
+/// A new one at each call.
+static WORKFLOWS: AtomicU64 = AtomicU64::new(0);
+
+fn ours_run(_: usize) -> (String, String) {
+    (format!("/v1/workflows/three/r{}", WORKFLOWS.fetch_add(1, Relaxed)), "1".to_owned())
+}
+
+fn restate_run(_: usize) -> (String, String) {
+    (format!("/three/r{}/run", WORKFLOWS.fetch_add(1, Relaxed)), "1".to_owned())
 }
 
 fn body() -> String {

@@ -41,6 +41,22 @@ impl Entity for Cart {
     }
 }
 
+/// Three steps that do nothing but be durable.
+struct Three;
+
+impl Workflow for Three {
+    const NAME: &'static str = "three";
+    type Input = u64;
+    type Output = u64;
+
+    async fn run(&self, ctx: &WorkflowContext, given: u64) -> Result<u64, headwater::prelude::Failure> {
+        let first = ctx.step("first", move |_| async move { Ok(given + 1) }).await?;
+        let second = ctx.step("second", move |_| async move { Ok(first + 1) }).await?;
+        let third = ctx.step("third", move |_| async move { Ok(second + 1) }).await?;
+        Ok(third)
+    }
+}
+
 pub(crate) async fn start(data: &Path) -> Result<Running, Failure> {
-    Service::new("carts").entity::<Cart>().listen("127.0.0.1:0").data(data.display().to_string()).start().await
+    Service::new("carts").entity::<Cart>().workflow(Three).listen("127.0.0.1:0").data(data.display().to_string()).start().await
 }

@@ -40,6 +40,19 @@ impl Cart {
     }
 }
 
+struct Three;
+
+#[workflow(name = "three")]
+impl Three {
+    #[handler(name = "run")]
+    async fn run(&self, ctx: WorkflowContext<'_>, given: u64) -> Result<u64, TerminalError> {
+        let first: u64 = ctx.run(move || async move { Ok(given + 1) }).name("first").await?;
+        let second: u64 = ctx.run(move || async move { Ok(first + 1) }).name("second").await?;
+        let third: u64 = ctx.run(move || async move { Ok(second + 1) }).name("third").await?;
+        Ok(third)
+    }
+}
+
 /// A server with its cart, which ends with this.
 pub(crate) struct Restate {
     server: Child,
@@ -71,7 +84,7 @@ impl Restate {
         command.envs(ports.map(|(name, address)| (name, address.port().to_string())));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let restate = Self { server: command.spawn().map_err(failed)?, address: ingress };
-        tokio::spawn(HttpServer::new(Endpoint::builder().bind(Cart).build()).listen_and_serve(handler));
+        tokio::spawn(HttpServer::new(Endpoint::builder().bind(Cart).bind(Three).build()).listen_and_serve(handler));
         until_accepted(Method::GET, ingress, "/restate/health", "").await?;
         until_accepted(Method::POST, admin, "/deployments", &format!(r#"{{"uri":"http://{handler}"}}"#)).await?;
         until_accepted(Method::POST, ingress, "/cart/first/addItem", r#"{"sku":"mug","quantity":1}"#).await?;

@@ -97,7 +97,7 @@ impl Bench {
     }
 
     fn shape(&self, entities: usize) -> Shape {
-        Shape { connections: self.case.0, entities, request: add_item }
+        Shape { connections: self.case.0, entities, request: add_item, headers: "" }
     }
 
     async fn load(&self, address: SocketAddr, entities: usize) -> Result<(f64, Latencies), Failure> {

@@ -21,6 +21,8 @@ pub(super) struct Shape {
     pub(super) entities: usize,
     /// Path and body of the command to an entity.
     pub(super) request: fn(usize) -> (String, String),
+    /// Header lines of each request besides, each with its end.
+    pub(super) headers: &'static str,
 }
 
 /// How long a round goes on.
@@ -63,12 +65,16 @@ async fn load(address: SocketAddr, shape: Shape, until: Until) -> Result<(f64, L
 
 fn command(address: SocketAddr, shape: Shape, entity: usize) -> Vec<u8> {
     let (path, body) = (shape.request)(entity);
-    request(address, "POST", &path, &body)
+    request_with(address, ("POST", shape.headers), &path, &body)
 }
 
 /// A request as it goes over the wire.
 pub(super) fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> Vec<u8> {
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\n");
+    request_with(address, (method, ""), path, body)
+}
+
+fn request_with(address: SocketAddr, (method, headers): (&str, &str), path: &str, body: &str) -> Vec<u8> {
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\n{headers}");
     let length = body.len();
     let rest =
         if body.is_empty() { "\r\n".into() } else { format!("content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}") };
@@ -176,7 +182,7 @@ mod tests {
 
     #[test]
     fn each_entity_gets_one_request_over_all_connections() {
-        let shape = Shape { connections: 3, entities: 10, request: |_| Default::default() };
+        let shape = Shape { connections: 3, entities: 10, request: |_| Default::default(), headers: "" };
         let turns = (0..3).map(|index| Turn::new(index, shape, Until::EachOnce, Instant::now()));
         let mut all: Vec<_> = turns.flat_map(|mut turn| std::iter::from_fn(move || turn.next()).collect::<Vec<_>>()).collect();
         all.sort_unstable();

@@ -15,7 +15,7 @@ use super::super::report::{Bar, Figure, Reporter};
 use super::super::statistics::{Latencies, median};
 use super::super::workspace::Workspace;
 
-const SHAPE: Shape = Shape { connections: 64, entities: 10_000, request: read };
+const SHAPE: Shape = Shape { connections: 64, entities: 10_000, request: read, headers: "" };
 const P50_MS_MAX: f64 = 3.0;
 const P99_MS_MAX: f64 = 20.0;
 
