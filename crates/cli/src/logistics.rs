@@ -10,8 +10,8 @@
 
 pub(crate) mod carrier;
 pub(crate) mod delivery;
-mod position;
-pub(crate) mod shipment;
+pub(crate) mod position;
+mod shipment;
 pub(crate) mod supplier;
 mod views;
 
@@ -19,8 +19,7 @@ use headwater::Service;
 
 use carrier::Carrier;
 use delivery::Delivery;
-pub(crate) use delivery::{ANSWERED, Answer, CUSTOMS, Customs, Order, Outcome};
-pub(crate) use position::{POSITIONS, Position, Status};
+use position::{POSITIONS, Position};
 use shipment::Shipment;
 use supplier::Supplier;
 

@@ -37,8 +37,8 @@ mod workflow;
 #[path = "private.rs"]
 pub mod __private;
 
-pub use action::{Action, ActionContext, ActionError, CommandFailure, DeliveryPolicy, DueTimer, Keyed, Recorded, Start, Timer};
 pub use action::ToldWorkflow;
+pub use action::{Action, ActionContext, ActionError, CommandFailure, DeliveryPolicy, DueTimer, Keyed, Recorded, Start, Timer};
 pub use decimal::{Decimal, DecimalError};
 pub use decision::{Decision, IntoEvents, nothing, record};
 pub use entity::Entity;

@@ -95,9 +95,7 @@ impl Entity for Carrier {
                 Err(CarrierRejection::Full { lorries: self.lorries })
             }
             CarrierCommand::Ask { shipment } => Ok(record(CarrierEvent::Asked { shipment })),
-            CarrierCommand::Withdraw { shipment } if self.shipments.contains(&shipment) => {
-                Ok(record(CarrierEvent::Withdrawn { shipment }))
-            }
+            CarrierCommand::Withdraw { shipment } if self.shipments.contains(&shipment) => Ok(record(CarrierEvent::Withdrawn { shipment })),
             CarrierCommand::Finish { shipment } if self.shipments.contains(&shipment) => Ok(record(CarrierEvent::Finished { shipment })),
             CarrierCommand::Withdraw { .. } | CarrierCommand::Finish { .. } => Ok(nothing()),
         }

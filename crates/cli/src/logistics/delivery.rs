@@ -16,7 +16,7 @@ pub(super) const TRACKED: &str = "tracked";
 /// What customs decides.
 pub(crate) const CUSTOMS: &str = "customs";
 
-const HOURS_TO_ANSWER: u64 = 4;
+const HOURS_TO_ANSWER: u64 = 12;
 const HOURS_TO_PICK_UP: u64 = 2 * 24;
 const HOURS_A_LEG: u64 = 3 * 24;
 const HOURS_AT_CUSTOMS: u64 = 10 * 24;
@@ -149,9 +149,11 @@ impl Delivery {
     async fn book(&self, ctx: &WorkflowContext, carriers: &[String]) -> Result<String, Failure> {
         for carrier in carriers {
             let shipment = ctx.id().to_owned();
-            let asked = ctx
-                .command::<Carrier>(carrier, CarrierCommand::Ask { shipment: shipment.clone() })
-                .undo_command::<Carrier>("withdraw", carrier, CarrierCommand::Withdraw { shipment: shipment.clone() });
+            let asked = ctx.command::<Carrier>(carrier, CarrierCommand::Ask { shipment: shipment.clone() }).undo_command::<Carrier>(
+                "withdraw",
+                carrier,
+                CarrierCommand::Withdraw { shipment: shipment.clone() },
+            );
             match asked.await {
                 Err(CommandFailure::Rejected(CarrierRejection::Full { .. })) => continue,
                 other => other?,

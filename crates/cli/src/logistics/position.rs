@@ -31,6 +31,27 @@ pub(crate) enum Status {
     Returned,
 }
 
+impl Status {
+    const ALL: [Self; 6] = [Self::PickedUp, Self::Arrived, Self::Damaged, Self::Delivered, Self::Refused, Self::Returned];
+
+    /// In a word, as it travels.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::PickedUp => "picked-up",
+            Self::Arrived => "arrived",
+            Self::Damaged => "damaged",
+            Self::Delivered => "delivered",
+            Self::Refused => "refused",
+            Self::Returned => "returned",
+        }
+    }
+
+    /// Of a word.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.word() == word)
+    }
+}
+
 /// What a lorry tells of a shipment.
 #[derive(Clone, Debug, PartialEq, Value)]
 pub(crate) struct Position {

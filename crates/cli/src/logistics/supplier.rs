@@ -7,6 +7,7 @@ use headwater::prelude::*;
 /// A supplier as far as its rules need it.
 #[derive(Debug, Default, PartialEq, State)]
 pub(crate) struct Supplier {
+    pub(crate) made: u32,
     pub(crate) ready: u32,
     pub(crate) promised: BTreeMap<String, u32>,
     pub(crate) on_the_road: BTreeMap<String, u32>,
@@ -144,7 +145,10 @@ impl Entity for Supplier {
 
     fn evolve(&mut self, event: &SupplierEvent) {
         match event {
-            SupplierEvent::Made { pieces } => self.ready += pieces,
+            SupplierEvent::Made { pieces } => {
+                self.made += pieces;
+                self.ready += pieces;
+            }
             SupplierEvent::Promised { shipment, pieces } => {
                 self.ready -= pieces;
                 self.promised.insert(shipment.clone(), *pieces);

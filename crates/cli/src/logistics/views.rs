@@ -86,7 +86,8 @@ mod tests {
         let planned = ShipmentEvent::Planned { shipper: "ann".into(), supplier: "mill".into(), pieces: 2, destination: "Lyon".into() };
         let seen = |status, place: &str| ShipmentEvent::Seen { status, place: place.into() };
         let at = || "1970-01-01T00:00:00.000000Z".to_owned();
-        let told = |number, stage: &str, place: Option<&str>| Told { number, stage: stage.into(), place: place.map(str::to_owned), at: at() };
+        let told =
+            |number, stage: &str, place: Option<&str>| Told { number, stage: stage.into(), place: place.map(str::to_owned), at: at() };
         given_view(tracking())
             .at(0)
             .events::<Shipment>("s1", [planned, ShipmentEvent::Booked { carrier: "van".into() }, seen(Status::PickedUp, "mill")])

@@ -13,4 +13,5 @@ mod retention;
 mod rewound;
 mod testkit;
 mod timers;
+mod told;
 mod witness;

@@ -481,7 +481,7 @@ fn one_that_begins_again_without_waiting_is_paused_before_it_does_so_for_ever() 
     let bank = bank(1, Faults::default(), || vec![hosted_workflow(Hasty)]);
     start(&bank, "hasty", "h1", "100").unwrap();
     assert_eq!(output(&sight(&bank, "hasty", "h1")), r#""done""#);
-    start(&bank, "hasty", "h2", "101").unwrap();
+    start(&bank, "hasty", "h2", "1000").unwrap();
     bank.crash();
     settle(&bank);
     let paused = sight(&bank, "hasty", "h2");
