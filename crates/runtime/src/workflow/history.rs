@@ -142,7 +142,7 @@ impl Instance {
                 Launch::Child { number } if !is_running => recovery.launches.push(Launch::ChildEnd { number }),
                 Launch::Child { .. } => recovery.launches.push(launch),
                 // Its command's id says what became of it.
-                _ if is_running && operation.policy().attempts_max.is_none() => recovery.launches.push(launch),
+                _ if operation.is_sure() => recovery.launches.push(launch),
                 _ => recovery.causes.push(operation.died(number, now)),
             }
         }
@@ -166,14 +166,19 @@ impl Instance {
         if self.paused.is_some() {
             return recovery;
         }
+        if let Phase::Ended { .. } = self.phase {
+            return recovery;
+        }
+        for (number, operation) in self.operations.iter_mut().enumerate() {
+            if matches!(operation.status, Status::Resting(due) if due <= now) {
+                operation.status = Status::Working;
+                recovery.launches.push(Launch::of(number, operation));
+            }
+        }
         match &mut self.phase {
             Phase::Running => {
-                for (number, operation) in self.operations.iter_mut().enumerate() {
+                for (number, operation) in self.operations.iter().enumerate() {
                     match (operation.status, u32::try_from(number)) {
-                        (Status::Resting(due), _) if due <= now => {
-                            operation.status = Status::Working;
-                            recovery.launches.push(Launch::of(number, operation));
-                        }
                         (Status::Waiting, Ok(number)) if !operation.withdrawn && operation.asked.due.is_some_and(|due| due <= now) => {
                             recovery.causes.push(Cause::Due { number });
                         }

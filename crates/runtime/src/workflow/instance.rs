@@ -339,7 +339,8 @@ impl Instance {
     fn tried(&mut self, number: u32, attempt: u32, due: i64, died: bool) {
         let goes_on = matches!(self.phase, Phase::Running);
         if let Some(operation) = self.operations.get_mut(number as usize) {
-            operation.tried(attempt, (goes_on && !operation.withdrawn).then_some(due), died);
+            let goes_on = operation.is_sure() || (goes_on && !operation.withdrawn);
+            operation.tried(attempt, goes_on.then_some(due), died);
         }
     }
 
@@ -515,7 +516,8 @@ impl Instance {
             return (WorkflowState::Paused, None, Some(why.clone()));
         }
         if let Phase::Undoing(undo) = &self.phase {
-            return (WorkflowState::Undoing, undo.due(), None);
+            let resting = self.operations.iter().filter_map(Operation::due).min();
+            return (WorkflowState::Undoing, undo.due().or(resting), None);
         }
         let due = self.operations.iter().filter_map(Operation::due).min();
         let works = |operation: &Operation| {

@@ -104,7 +104,8 @@ impl Operation {
     pub(super) fn stop(&mut self) {
         self.status = match self.status {
             Status::Fresh | Status::Waiting => Status::Never,
-            Status::Resting(_) => Status::Over,
+            // What became of a command is known before it is undone.
+            Status::Resting(_) if !self.is_sure() => Status::Over,
             status => status,
         };
     }
@@ -118,13 +119,18 @@ impl Operation {
         begins
     }
 
+    /// Whether it is tried until it is known what became of it: a command. Its id says whether it took effect.
+    pub(super) fn is_sure(&self) -> bool {
+        self.policy().refusal_is_clean
+    }
+
     pub(super) fn is_child(&self) -> bool {
         self.asked.child.is_some()
     }
 
     /// Whether its end is still to come.
     pub(super) fn is_under_way(&self) -> bool {
-        self.status == Status::Working
+        self.status == Status::Working || (matches!(self.status, Status::Resting(_)) && self.is_sure())
     }
 
     pub(super) fn is_to_undo(&self) -> bool {

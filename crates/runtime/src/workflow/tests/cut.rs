@@ -132,3 +132,99 @@ fn sagas_whose_processes_end_again_and_again_end_with_all_of_their_effects_or_no
     }
     assert!(crashes > 20, "only {crashes}");
 }
+
+/// Money from one account to another.
+#[derive(Clone, Debug, Value)]
+struct Transfer {
+    from: String,
+    to: String,
+    cents: i64,
+    /// Whether somebody in between says no.
+    is_refused: bool,
+}
+
+/// Takes, asks somebody in between, gives.
+struct Transfers;
+
+impl Workflow for Transfers {
+    const NAME: &'static str = "transfer";
+    type Input = Transfer;
+    type Output = ();
+
+    async fn run(&self, ctx: &WorkflowContext, transfer: Transfer) -> Result<(), Failure> {
+        let Transfer { from, to, cents, is_refused } = transfer;
+        let give_back = AccountCommand::Deposit { cents };
+        ctx.command::<Account>(&from, AccountCommand::Withdraw { cents }).undo_command::<Account>("give-back", &from, give_back).await?;
+        ctx.step("ask", move |step| async move {
+            step.command::<Account>("asked", AccountCommand::Deposit { cents: 1 }).await?;
+            if is_refused { Err(component::ActionError::park("somebody says no")) } else { Ok(()) }
+        })
+        .attempts(1_000)
+        .await?;
+        ctx.sleep(Duration::from_millis(u64::try_from(cents).unwrap_or_default())).await;
+        ctx.command::<Account>(&to, AccountCommand::Deposit { cents }).await?;
+        Ok(())
+    }
+}
+
+/// Transfers of one seed.
+const TRANSFERS_A_SEED: u64 = 50;
+const ACCOUNTS: u64 = 6;
+
+/// Random transfers over one journal, whose processes end all the time; gives how often.
+fn random_transfers(seed: u64) -> u32 {
+    let dice = journal::sim::SimRandom::new(seed);
+    let faults = Faults { crashes: 0.002, delays: seed % 2 == 0, duplicates: seed % 3 == 0, reorder: true, ..Faults::default() };
+    let bank = bank(seed, faults, || vec![hosted_workflow(Transfers)]);
+    let mut expected: Vec<i64> = (0..ACCOUNTS).map(|_| 1_000).collect();
+    (0..ACCOUNTS).for_each(|account| deposit(&bank, &format!("a{account}"), 1_000));
+    let mut plans = Vec::new();
+    for number in 0..TRANSFERS_A_SEED {
+        let (from, to) = (dice.below(ACCOUNTS), dice.below(ACCOUNTS));
+        let transfer = Transfer {
+            from: format!("a{from}"),
+            to: format!("a{to}"),
+            cents: i64::try_from(dice.below(400)).unwrap() + 1,
+            is_refused: dice.one_in(4),
+        };
+        start(&bank, "transfer", &format!("t{number}"), &serde_json::to_string(&transfer).unwrap()).unwrap();
+        if dice.one_in(8) {
+            order(&bank, "transfer", &format!("t{number}"), &WorkflowOrder::Cancel { why: "as drawn".to_owned() }).unwrap();
+        }
+        plans.push((usize::try_from(from).unwrap(), usize::try_from(to).unwrap(), transfer));
+    }
+    for _ in 0..8 {
+        bank.advance(Duration::from_secs(400));
+        bank.settle().unwrap();
+    }
+    for (number, (from, to, transfer)) in plans.iter().enumerate() {
+        let ended = sight(&bank, "transfer", &format!("t{number}"));
+        match ended.state {
+            WorkflowState::Completed if !transfer.is_refused => {
+                expected[*from] -= transfer.cents;
+                expected[*to] += transfer.cents;
+            }
+            WorkflowState::Failed | WorkflowState::Cancelled => {}
+            state => panic!("seed {seed}: transfer {number} is {state:?}: {ended:?} {transfer:?}"),
+        }
+    }
+    let money: Vec<i64> = (0..ACCOUNTS).map(|id| account(&bank, &format!("a{id}")).0).collect();
+    assert_eq!(money, expected, "seed {seed}");
+    assert_eq!(money.iter().sum::<i64>(), i64::try_from(ACCOUNTS).unwrap() * 1_000, "seed {seed}");
+    bank.crashes()
+}
+
+/// How many, and from which seed: by torture more than in CI.
+fn asked(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+#[test]
+fn random_transfers_under_crashes_neither_make_nor_lose_money() {
+    let (count, first) = (asked("HEADWATER_TRANSFERS", 1_000), asked("HEADWATER_TRANSFERS_SEED", 1));
+    let mut crashes = 0;
+    for seed in first..first + count.div_ceil(TRANSFERS_A_SEED) {
+        crashes += random_transfers(seed);
+    }
+    assert!(u64::from(crashes) >= count / TRANSFERS_A_SEED, "only {crashes} ends of processes");
+}
