@@ -28,3 +28,4 @@ mod streams;
 mod timers;
 mod topics;
 mod views;
+mod workflows;

@@ -315,7 +315,7 @@ impl Shop {
             view_folder: None,
             timer_folder: None,
             workflow_folder: None,
-            workflows: Vec::new(),
+            workflows: vec![component::hosted_workflow(Approval)],
             notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),
             planted: runtime::PlantedBug::None,
@@ -447,5 +447,27 @@ impl Answer {
 
     pub(crate) fn code(&self) -> &str {
         self.json["code"].as_str().unwrap_or_default()
+    }
+}
+
+/// Waits for a decision: a tenth of a second when that is to be at once, else for an hour.
+struct Approval;
+
+impl component::Workflow for Approval {
+    const NAME: &'static str = "approval";
+    type Input = String;
+    type Output = String;
+
+    async fn run(&self, ctx: &component::WorkflowContext, what: String) -> Result<String, component::Failure> {
+        ctx.step("note", |_| async { Ok(()) }).undo("tear-up", |_, _| async { Ok(()) }).await?;
+        let time = if what == "at once" { Duration::from_millis(100) } else { Duration::from_secs(3_600) };
+        match ctx.wait_for::<bool>("decision").timeout(time).await {
+            Some(decision) => Ok(format!("{what}: {}", if decision { "yes" } else { "no" })),
+            None => Err(component::Failure::new("late", "nobody decided")),
+        }
+    }
+
+    fn signals() -> component::Signals {
+        component::Signals::none().with::<bool>("decision")
     }
 }
