@@ -95,7 +95,7 @@ async fn what_does_not_fit_is_refused_with_the_remedy() {
         ("POST", "/v1/workflows/approval/a1/cancel", r#"{"skip":true}"#, 400, "HW0002"),
         ("POST", "/v1/workflows/approval/a1/fly", "", 404, "HW0010"),
         ("PUT", "/v1/workflows/approval/a1", "", 405, "HW0016"),
-        ("GET", "/v1/workflows?state=asleep", "", 400, "HW0006"),
+        ("GET", "/v1/workflows?state=asleep", "", 400, "HW0004"),
     ] {
         let answer = shop.ask(method, path, &[("content-type", "application/json")], body).await;
         assert_eq!((answer.status, &answer.json["code"]), (status, &json!(code)), "{method} {path}: {:?}", answer.json);
