@@ -8,6 +8,7 @@ use journal::{Context, Cursor, EntityKey, Journal, ReadError, ReadMode, Recorded
 use super::instance::{Instance, Launch, Phase};
 use super::operations::{Operation, Status};
 use super::record::{Asked, Cause, RESTARTED, TOLD, Turn, WorkflowState};
+use super::undo::Woken;
 use crate::limits::DEATHS_MAX;
 
 /// The turns of the last run of a workflow that count, in order.
@@ -66,6 +67,7 @@ impl History {
                     *number < from
                 }
                 Cause::Pause { .. } | Cause::Resume { .. } | Cause::Rerun { .. } | Cause::Cancel { .. } | Cause::Changed => false,
+                Cause::Again { number, undo } => !*undo && *number < from,
                 Cause::Undone { .. } | Cause::UndoTried { .. } => false,
             }
         });
@@ -129,10 +131,11 @@ impl Instance {
             }
             return recovery;
         }
-        if self.operations.iter().any(|operation| operation.is_new) {
+        let is_running = matches!(self.phase, Phase::Running);
+        let fails_earlier = !is_running && !matches!(self.last.0, WorkflowState::Undoing | WorkflowState::Paused);
+        if fails_earlier || self.operations.iter().any(|operation| operation.is_new) {
             recovery.causes.push(Cause::Changed);
         }
-        let is_running = matches!(self.phase, Phase::Running);
         for (number, operation) in self.operations.iter().enumerate() {
             let launch = Launch::of(number, operation);
             if operation.status != Status::Working || operation.is_new || runs(launch) {
@@ -147,7 +150,19 @@ impl Instance {
             }
         }
         recovery.causes.extend(self.undo_that_died(now, &runs));
+        self.suspect(now, &runs);
         recovery
+    }
+
+    /// What rests and was due before may have begun in the last process, and ended it.
+    fn suspect(&mut self, now: i64, runs: &impl Fn(Launch) -> bool) {
+        for (number, operation) in self.operations.iter_mut().enumerate() {
+            let is_due = matches!(operation.status, Status::Resting(due) if due <= now);
+            operation.is_suspect |= is_due && !operation.is_sure() && !runs(Launch::of(number, operation));
+        }
+        if let Phase::Undoing(undo) = &mut self.phase {
+            undo.suspect(now);
+        }
     }
 
     fn undo_that_died(&self, now: i64, runs: &impl Fn(Launch) -> bool) -> Option<Cause> {
@@ -170,9 +185,15 @@ impl Instance {
             return recovery;
         }
         for (number, operation) in self.operations.iter_mut().enumerate() {
-            if matches!(operation.status, Status::Resting(due) if due <= now) {
-                operation.status = Status::Working;
-                recovery.launches.push(Launch::of(number, operation));
+            match (operation.status, u32::try_from(number)) {
+                (Status::Resting(due), Ok(number)) if due <= now && operation.is_suspect => {
+                    recovery.causes.push(Cause::Again { number, undo: false });
+                }
+                (Status::Resting(due), _) if due <= now => {
+                    operation.status = Status::Working;
+                    recovery.launches.push(Launch::of(number, operation));
+                }
+                _ => {}
             }
         }
         match &mut self.phase {
@@ -192,9 +213,11 @@ impl Instance {
                 };
                 recovery.causes.sort_by_key(due);
             }
-            Phase::Undoing(undo) => {
-                recovery.launches.extend(undo.wake(now).map(|(number, attempt)| Launch::Undo { number, attempt }));
-            }
+            Phase::Undoing(undo) => match undo.wake(now) {
+                Some(Woken::Begun(number, attempt)) => recovery.launches.push(Launch::Undo { number, attempt }),
+                Some(Woken::Recorded(number)) => recovery.causes.push(Cause::Again { number, undo: true }),
+                None => {}
+            },
             Phase::Ended { .. } => {}
         }
         recovery

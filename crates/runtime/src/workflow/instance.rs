@@ -281,6 +281,16 @@ impl Instance {
             }
             Cause::Undone { number } => self.undone(number),
             Cause::UndoTried { number, attempt, cause, due } => self.undo_tried(number, attempt, &cause, due),
+            Cause::Again { number, undo: false } => {
+                if let Some(operation) = self.operations.get_mut(number as usize) {
+                    operation.again();
+                }
+            }
+            Cause::Again { undo: true, .. } => {
+                if let Phase::Undoing(undo) = &mut self.phase {
+                    undo.again();
+                }
+            }
             Cause::Changed => {}
         }
         let is_kept = recorded.is_some_and(|turn| turn.kept);

@@ -15,6 +15,8 @@ pub(super) struct Operation {
     pub(super) attempt: u32,
     /// How often an attempt has ended with its process.
     pub(super) deaths: u32,
+    /// Its last attempt may have ended with its process: that the next one begins is recorded.
+    pub(super) is_suspect: bool,
     /// Kept for its undo.
     pub(super) result: Option<Bytes>,
     /// Nobody waits for it any more.
@@ -63,6 +65,7 @@ impl Operation {
             status,
             attempt: 1,
             deaths: 0,
+            is_suspect: false,
             result: None,
             withdrawn: false,
             undone: false,
@@ -90,6 +93,7 @@ impl Operation {
     pub(super) fn tried(&mut self, attempt: u32, due: Option<i64>, died: bool) {
         self.attempt = attempt + 1;
         self.deaths += u32::from(died);
+        self.is_suspect |= died;
         self.status = due.map_or(Status::Over, Status::Resting);
     }
 
@@ -108,6 +112,13 @@ impl Operation {
             Status::Resting(_) if !self.is_sure() => Status::Over,
             status => status,
         };
+    }
+
+    /// It is to begin once more.
+    pub(super) fn again(&mut self) {
+        if matches!(self.status, Status::Resting(_)) {
+            self.status = Status::Fresh;
+        }
     }
 
     /// Begins it, if it is to begin, and recorded.

@@ -186,6 +186,13 @@ pub(super) enum Cause {
         cause: String,
         due: Option<i64>,
     },
+    /// An attempt begins that may end its process: another one has, or may have.
+    Again {
+        number: u32,
+        /// It is one of the operation's undo.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        undo: bool,
+    },
     /// The code asks for more than it did.
     Changed,
 }

@@ -123,7 +123,11 @@ impl Room {
                     self.pause(slot, why).await;
                     return None;
                 }
-                Err(WorkflowError::NotFound { .. } | WorkflowError::Unknown { .. }) => return None,
+                Err(WorkflowError::NotFound { .. }) => return None,
+                Err(error @ WorkflowError::Unknown { .. }) => {
+                    (self.notices)(&format!("the workflow `{}` does not go on: {error}", slot.entity.id()));
+                    return None;
+                }
                 Err(_) => {}
             }
             tokio::select! {

@@ -60,7 +60,8 @@ impl Lines {
 
     fn told(&mut self, turn: &Turn, time: Timestamp) {
         match &turn.cause {
-            Cause::Begin { .. } | Cause::Changed => {}
+            Cause::Begin { .. } | Cause::Changed | Cause::Again { undo: true, .. } => {}
+            Cause::Again { number, undo: false } => self.operation(*number, |item| item.state = "working"),
             Cause::Done { number, result } => self.end(*number, "done", time, Some(bytes(result))),
             Cause::Failed { number, failure } => self.end(*number, "failed", time, Some(json!(failure).to_string().into())),
             Cause::Due { number } => self.end(*number, "done", time, None),

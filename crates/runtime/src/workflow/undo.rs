@@ -11,6 +11,8 @@ pub(super) struct Undo {
     now: Option<Attempt>,
     /// Other workflows that it has begun were told to end.
     are_children_told: bool,
+    /// Its last attempt may have ended with its process.
+    is_suspect: bool,
 }
 
 /// One undo.
@@ -20,6 +22,14 @@ pub(super) struct Attempt {
     /// The attempt that is under way, or the next one; from 1.
     pub(super) attempt: u32,
     pub(super) stage: Stage,
+}
+
+/// What becomes of an undo whose time has come.
+pub(super) enum Woken {
+    /// It has begun: its number, and which attempt it is.
+    Begun(u32, u32),
+    /// It begins when that is recorded.
+    Recorded(u32),
 }
 
 /// How far an undo is.
@@ -36,7 +46,7 @@ pub(super) enum Stage {
 
 impl Undo {
     pub(super) fn new(failure: WorkflowFailure, state: WorkflowState) -> Self {
-        Self { failure, state, now: None, are_children_told: false }
+        Self { failure, state, now: None, are_children_told: false, is_suspect: false }
     }
 
     pub(super) fn failure(&self) -> &WorkflowFailure {
@@ -58,14 +68,30 @@ impl Undo {
         Some((attempt.number, attempt.attempt))
     }
 
-    /// The same for one whose time has come.
-    pub(super) fn wake(&mut self, now: i64) -> Option<(u32, u32)> {
+    /// The same for one whose time has come, unless that is to be recorded first.
+    pub(super) fn wake(&mut self, now: i64) -> Option<Woken> {
         let attempt = self.now.as_mut()?;
         match attempt.stage {
-            Stage::Resting(due) if due <= now => attempt.stage = Stage::Fresh,
+            Stage::Resting(due) if due <= now => {}
             _ => return None,
         }
-        self.begin_attempt()
+        if self.is_suspect {
+            return Some(Woken::Recorded(attempt.number));
+        }
+        attempt.stage = Stage::Fresh;
+        self.begin_attempt().map(|(number, attempt)| Woken::Begun(number, attempt))
+    }
+
+    /// It is to begin once more.
+    pub(super) fn again(&mut self) {
+        if let Some(attempt) = self.now.as_mut().filter(|attempt| matches!(attempt.stage, Stage::Resting(_))) {
+            attempt.stage = Stage::Fresh;
+        }
+    }
+
+    /// One whose time had come when it was brought back may have begun, and ended its process.
+    pub(super) fn suspect(&mut self, now: i64) {
+        self.is_suspect |= self.due().is_some_and(|due| due <= now);
     }
 
     /// The attempt that has begun, as far as the record says.

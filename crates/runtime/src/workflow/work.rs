@@ -25,6 +25,14 @@ const UNDO: RetryPolicy =
     RetryPolicy { attempts_max: UNDO_ATTEMPTS_MAX, backoff_min: Duration::from_millis(200), backoff_max: Duration::from_secs(300) };
 const UNDO_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Why an attempt has no outcome: the service stops.
+enum Cut {
+    NotBegun,
+    UnderWay,
+}
+
+const STOPPED: &str = "the service stopped";
+
 /// One attempt, ready to run.
 struct Attempt {
     run: u32,
@@ -109,7 +117,13 @@ impl Room {
 
     async fn attempted(self: &Arc<Self>, slot: &Arc<Slot>, launch: Launch, attempt: Attempt) -> Option<Turned> {
         let Attempt { run, work, source, retry, timeout } = attempt;
-        let outcome = self.outcome(launch, work, source, timeout).await?;
+        let is_once = matches!(launch, Launch::Step { .. }) && retry.attempts_max == 1;
+        let outcome = match self.outcome(launch, work, source, timeout).await {
+            Ok(outcome) => outcome,
+            // One that may run once only has run.
+            Err(Cut::UnderWay) if is_once => StepOutcome::Retry { cause: STOPPED.to_owned() },
+            Err(Cut::UnderWay | Cut::NotBegun) => StepOutcome::Later { cause: STOPPED.to_owned(), wait: Duration::ZERO },
+        };
         let cause = match launch {
             Launch::Undo { number, attempt } => self.undo_cause(number, attempt, outcome),
             Launch::Step { number, attempt } => self.step_cause(number, attempt, outcome, retry),
@@ -122,10 +136,14 @@ impl Room {
         .await
     }
 
-    /// Nothing at a stop.
-    async fn outcome(&self, launch: Launch, work: StepRun, source: Source, timeout: Duration) -> Option<StepOutcome> {
-        let _permit = self.attempts.acquire().await.ok()?;
-        let reach = self.reach.get()?.clone();
+    async fn outcome(&self, launch: Launch, work: StepRun, source: Source, timeout: Duration) -> Result<StepOutcome, Cut> {
+        let mut stop = self.stop.subscribe();
+        let permit = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return Err(Cut::NotBegun),
+            permit = self.attempts.acquire() => permit.map_err(|_| Cut::NotBegun)?,
+        };
+        let reach = self.reach.get().ok_or(Cut::NotBegun)?.clone();
         let time = timeout - timeout / RUN_MARGIN_DIVISOR;
         let attempt = match launch {
             Launch::Step { attempt, .. } | Launch::Undo { attempt, .. } => attempt,
@@ -134,19 +152,20 @@ impl Room {
         let deadline = self.tasks.elapsed().saturating_add(time);
         let door = Arc::new(Door { reach, source, attempt, deadline });
         let run = isolated_future(async move { work(door, attempt).await });
-        let mut stop = self.stop.subscribe();
         let cut = async {
             stopped(&mut stop).await;
             self.tasks.sleep(WORKFLOW_STOP_MAX).await;
         };
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
-            ended = run => Some(ended.unwrap_or_else(|panic| StepOutcome::Retry { cause: panic.during("it") })),
+            ended = run => Ok(ended.unwrap_or_else(|panic| StepOutcome::Retry { cause: panic.during("it") })),
             () = self.tasks.sleep(timeout) => {
-                Some(StepOutcome::Retry { cause: format!("no answer within {} seconds; the attempt was cut", timeout.as_secs_f64()) })
+                Ok(StepOutcome::Retry { cause: format!("no answer within {} seconds; the attempt was cut", timeout.as_secs_f64()) })
             }
-            () = cut => None,
-        }
+            () = cut => Err(Cut::UnderWay),
+        };
+        drop(permit);
+        outcome
     }
 
     fn step_cause(&self, number: u32, attempt: u32, outcome: StepOutcome, retry: RetryPolicy) -> Cause {
@@ -260,6 +279,9 @@ impl Room {
         run: Option<u32>,
         told: Result<Bytes, WorkflowFailure>,
     ) -> bool {
+        if self.hosted(parts(entity).0).is_err() {
+            return false;
+        }
         let slot = self.slots.get(entity);
         let cause = match told.map(|output| raw(&output)) {
             Ok(Ok(result)) => Cause::Done { number, result },

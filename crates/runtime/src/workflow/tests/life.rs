@@ -564,3 +564,56 @@ fn times_in_lists_are_those_of_the_records() {
     assert_eq!((listed.len(), listed[0].id.as_str(), listed[0].state.as_str()), (1, "a/1", "waiting"));
     assert!(listed[0].started >= before && listed[0].due.is_some());
 }
+
+/// Steps that take an hour each, of which the second may run once only.
+struct Slow(Arc<AtomicU32>);
+
+workflow!(Slow, "slow", bool => u32, [], |this, ctx, is_once| {
+    let runs = Arc::clone(&this.0);
+    let step = ctx.step("slow", move |_| {
+        let run = runs.fetch_add(1, SeqCst) + 1;
+        async move {
+            if run < 4 { std::future::pending::<()>().await; }
+            Ok(run)
+        }
+    });
+    step.timeout(60 * MINUTE).attempts(if is_once { 1 } else { 5 }).await
+});
+
+#[test]
+fn a_stop_in_order_costs_a_step_no_attempt_but_one_that_may_run_once_has_run() {
+    for is_once in [false, true] {
+        let runs = Arc::new(AtomicU32::new(0));
+        let ours = Arc::clone(&runs);
+        let bank = bank(1, Faults::default(), move || vec![hosted_workflow(Slow(Arc::clone(&ours)))]);
+        start(&bank, "slow", "s1", &is_once.to_string()).unwrap();
+        for _ in 0..4 {
+            bank.advance(Duration::from_secs(1));
+            bank.restart();
+        }
+        bank.advance(MINUTE);
+        let slow = sight(&bank, "slow", "s1");
+        if is_once {
+            assert_eq!((slow.failure.unwrap().kind, runs.load(SeqCst)), (FailureKind::GaveUp, 1));
+        } else {
+            assert_eq!((output(&slow).as_str(), runs.load(SeqCst)), ("4", 4), "{:?}", sight(&bank, "slow", "s1"));
+        }
+    }
+}
+
+#[test]
+fn a_step_that_ends_its_process_again_and_again_has_failed() {
+    let runs = Arc::new(AtomicU32::new(0));
+    let ours = Arc::clone(&runs);
+    let bank = bank(1, Faults::default(), move || vec![hosted_workflow(Slow(Arc::clone(&ours)))]);
+    start(&bank, "slow", "s1", "false").unwrap();
+    for _ in 0..3 {
+        bank.advance(Duration::from_secs(1));
+        bank.crash();
+    }
+    bank.advance(MINUTE);
+    let slow = sight(&bank, "slow", "s1");
+    let failure = slow.failure.clone().unwrap_or_else(|| panic!("{slow:?} after {} runs", runs.load(SeqCst)));
+    assert_eq!((slow.state, failure.kind, runs.load(SeqCst)), (WorkflowState::Failed, FailureKind::GaveUp, 3));
+    assert!(failure.message.contains("the process ended during the attempt"), "{failure}");
+}
