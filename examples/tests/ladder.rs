@@ -39,6 +39,9 @@ mod typed_rejections;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../05_view_popular.rs"]
 mod view_popular;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../12_workflow.rs"]
+mod workflow;
 
 /// A step of the ladder that nobody tests would rot.
 #[test]

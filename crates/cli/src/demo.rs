@@ -5,6 +5,7 @@
 //! not take effect twice. What it prints at the end it has read back over HTTP.
 
 mod guide;
+mod logistics;
 mod play;
 mod reading;
 mod retail;
@@ -24,7 +25,9 @@ use headwater::{Exit, Failure, Running, output, threads};
 use serde_json::json;
 
 use crate::cards::CheckName;
+
 use crate::{cards, shop};
+use logistics::LogisticsArguments;
 use play::{Play, Played};
 use story::{CardsArguments, Story, Telling};
 
@@ -69,6 +72,8 @@ pub(crate) struct Arguments {
     describe: Option<Document>,
     #[command(flatten)]
     cards: CardsArguments,
+    #[command(flatten)]
+    logistics: LogisticsArguments,
 }
 
 /// Runs the demo.
@@ -79,17 +84,21 @@ pub(crate) fn run(arguments: &Arguments, flags: &GlobalFlags) -> Result<Exit, Fa
     }
     match &arguments.retail_totals {
         Some(url) => print_totals(url, flags.json),
-        None if arguments.story == Story::Cards && arguments.retail.is_some() => {
-            Err(Failure::plain(Exit::Usage, "--retail plays invoices of the shop; leave out --story cards, or --retail"))
+        None if arguments.story != Story::Shop && arguments.retail.is_some() => {
+            Err(Failure::plain(Exit::Usage, "--retail plays invoices of the shop; leave out --story, or --retail"))
         }
-        None if arguments.story == Story::Cards => {
-            let telling = Telling { exits: arguments.exit, is_empty: arguments.empty, quiet: arguments.quiet, rate: arguments.rate };
-            threads::serve(story::serve(&arguments.cards, telling, flags))
-        }
+        None if arguments.story == Story::Cards => threads::serve(story::serve(&arguments.cards, arguments.telling(), flags)),
+        None if arguments.story == Story::Logistics => threads::serve(logistics::serve(&arguments.logistics, arguments.telling(), flags)),
         None => {
             let play = chosen(arguments)?;
             threads::serve(serve(arguments, flags, play))
         }
+    }
+}
+
+impl Arguments {
+    fn telling(&self) -> Telling {
+        Telling { exits: self.exit, is_empty: self.empty, quiet: self.quiet, rate: self.rate }
     }
 }
 

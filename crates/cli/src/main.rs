@@ -3,6 +3,7 @@
 mod bench;
 mod cards;
 mod demo;
+mod logistics;
 mod shop;
 
 use clap::{CommandFactory as _, Parser, Subcommand};

@@ -3,6 +3,7 @@
 //! The rules are small on purpose. What real data holds is kept, not judged: lines of minus six pieces, prices of nought
 //! and below, orders of nobody.
 
+pub(crate) mod articles;
 pub(crate) mod board;
 mod cart;
 mod order;
@@ -93,7 +94,7 @@ mod tests {
         type Event = CartEvent;
 
         async fn run(&self, event: Recorded<CartEvent>, ctx: &ActionContext) -> Result<(), ActionError> {
-            if let CartEvent::CheckedOut { pieces } = event.event {
+            if let CartEvent::CheckedOut { pieces, .. } = event.event {
                 let run = self.0.fetch_add(1, Relaxed);
                 ctx.keyed(run).command::<Parcel>(event.entity_id, ParcelCommand::Pack { pieces }).await?;
             }

@@ -2,6 +2,7 @@
 
 mod peer;
 mod timer;
+mod workflow;
 
 use std::fmt;
 use std::future::Future;
@@ -19,6 +20,7 @@ use crate::variants::{Event, Rejection, Variants as _, decode_payload, encode_pa
 
 pub use peer::{Peer, PeerEntity};
 pub use timer::{DueTimer, Timer};
+pub use workflow::ToldWorkflow;
 
 /// A stateless reaction: an event of one entity type becomes commands to others, and calls to the outside.
 ///

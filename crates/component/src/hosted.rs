@@ -25,7 +25,7 @@ pub use stream::{
     HostedStream, StreamDescription, StreamHandle, StreamItem, StreamMap, StreamPlace, StreamShape, StreamTypeDescription,
     SubscriptionDescription, UNFIT,
 };
-pub use target::{ActionTarget, TimerDue};
+pub use target::{ActionTarget, TimerDue, WorkflowAsk};
 pub use workflow::{
     AskedKind, AskedOperation, FailureKind, HostedWorkflow, LiveWorkflow, Progress, RecordedOperation, Standing, StepOutcome, StepPolicy,
     StepRun, Told, WorkflowDescription, WorkflowFailure, WorkflowHandle, WorkflowStart,

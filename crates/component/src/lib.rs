@@ -41,6 +41,7 @@ pub mod __private;
 
 pub use action::{
     Action, ActionContext, ActionError, CommandFailure, DeliveryPolicy, DueTimer, Keyed, Peer, PeerEntity, Recorded, Start, Timer,
+    ToldWorkflow,
 };
 pub use compatibility::{Compatibility, Shapes};
 pub use decimal::{Decimal, DecimalError};
@@ -51,6 +52,7 @@ pub use given::{
     command_to, command_to_peer, given, given_action, given_entities, given_events, given_processor, given_topic_action, http_delete,
     http_get, http_patch, http_post, http_put, operation_with, rule_with, timer_after, timer_at, timer_cancelled, timer_cron, timer_every,
 };
+pub use given::{workflow_cancelled, workflow_signalled, workflow_started};
 pub use host::{
     hosted, hosted_action, hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
     hosted_workflow,

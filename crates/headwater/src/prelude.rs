@@ -9,6 +9,7 @@ pub use component::{
     given_processor, given_topic_action, http_delete, http_get, http_patch, http_post, http_put, join, join_all, nothing, operation_with,
     race, race_all, record, record_on, rule_with, tag, timer_after, timer_at, timer_cancelled, timer_cron, timer_every,
 };
+pub use component::{ToldWorkflow, workflow_cancelled, workflow_signalled, workflow_started};
 pub use runtime::DestinationPolicy;
 
 pub use gateway::Page;

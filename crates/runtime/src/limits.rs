@@ -223,6 +223,8 @@ pub const RUN_MARGIN_DIVISOR: u32 = 20;
 
 /// Records of one run of a workflow, at most; then it is paused.
 pub const WORKFLOW_RECORDS_MAX: u32 = 10_000;
+/// How often a workflow begins again because of one thing that it was told, at most: signals that wait may be enough for a run.
+pub const WORKFLOW_RESTARTS_MAX: usize = 100;
 /// Workflows kept in memory, at most, unless more of them work.
 pub const WORKFLOWS_IN_MEMORY_MAX: usize = 4_096;
 /// Attempts of steps and undos under way, at most.

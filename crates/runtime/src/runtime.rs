@@ -66,7 +66,7 @@ pub struct Runtime {
     processors: Processors,
     operations: Arc<Operations>,
     timers: Arc<Timers>,
-    workflows: Workflows,
+    workflows: Arc<Workflows>,
     topics: Arc<Topics>,
     streams: Streams,
     subscriptions: Subscriptions,
@@ -178,7 +178,7 @@ impl Runtime {
             timers: Arc::new(timers),
             subscriptions,
             peers: Arc::new(peers),
-            workflows,
+            workflows: Arc::new(workflows),
             topics,
             streams: Streams::new(streams, Arc::clone(&entities)),
             pulled: PullConsumers::new(),
@@ -355,8 +355,11 @@ impl Runtime {
             destinations: Arc::clone(&self.destinations),
             timers: Arc::clone(&self.timers),
             peers: Arc::clone(&self.peers),
+            workflows: Arc::downgrade(&self.workflows),
             tasks: Arc::clone(self.delivery.tasks()),
         };
+        // An action may start the first one.
+        self.workflows.know(&reach, place);
         for action in &self.actions {
             let consumer = action::consumer(action, &reach);
             self.delivery.place(&consumer).await?;
@@ -364,7 +367,7 @@ impl Runtime {
         }
         self.processors.begin().await?;
         self.timers.resume(head).await?;
-        self.workflows.resume(reach, place).await?;
+        self.workflows.resume().await?;
         // Whoever reads their topics has a place by now.
         self.subscriptions.begin();
         Ok(())

@@ -58,6 +58,6 @@ pub(super) fn where_to_look(url: &str, order: Option<&str>, ends_now: bool) {
 }
 
 /// This program as it was called, so that the lines work where it was.
-fn program() -> String {
+pub(super) fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "headwater".to_owned())
 }

@@ -30,6 +30,8 @@ pub(super) enum Story {
     Shop,
     /// Card fraud in a stream of generated payments
     Cards,
+    /// Shipments that travel for days, each a workflow
+    Logistics,
 }
 
 /// Where a check begins that is new.

@@ -5,20 +5,11 @@
 use serde_json::json;
 
 use super::script::{Script, ScriptCommand};
+use crate::shop::articles::{ARTICLES, Article};
 
 /// How many customers come by.
 pub(super) const CUSTOMERS: u32 = 400;
 
-const ARTICLES: [(&str, &str, u32); 8] = [
-    ("mug-blue", "Blue mug", 695),
-    ("mug-red", "Red mug", 695),
-    ("tea-earl", "Earl Grey, 100 g", 540),
-    ("tea-mint", "Mint tea, 80 g", 425),
-    ("pot-iron", "Cast iron pot", 3_990),
-    ("tin-small", "Small tin", 310),
-    ("spoon-oak", "Oak spoon", 245),
-    ("box-gift", "Gift box", 180),
-];
 const COUNTRIES: [&str; 5] = ["Malta", "Norway", "Portugal", "United Kingdom", "Germany"];
 const SEED: u64 = 0x1234_5678_9abc_def1;
 
@@ -38,7 +29,7 @@ fn visit(customer: u32, dice: &mut Dice) -> Vec<Script> {
 
 fn cart(id: &str, items: &[(usize, usize)], buys: bool) -> Script {
     let add = |(number, (article, quantity)): (usize, &(usize, usize))| {
-        ScriptCommand::new("add-item", format!("{id}-item-{number}"), &json!({ "sku": ARTICLES[*article].0, "quantity": quantity }))
+        ScriptCommand::new("add-item", format!("{id}-item-{number}"), &json!({ "sku": ARTICLES[*article].sku, "quantity": quantity }))
     };
     let check_out = buys.then(|| ScriptCommand::new("check-out", format!("{id}-check-out"), &json!({})));
     script("cart", id, items.iter().enumerate().map(add).chain(check_out).collect())
@@ -54,9 +45,9 @@ fn order(customer: u32, id: &str, items: &[(usize, usize)], dice: &mut Dice) -> 
 }
 
 fn add_line(id: &str, number: u32, article: usize, quantity: usize, at: &str) -> ScriptCommand {
-    let (sku, description, cents) = ARTICLES[article];
-    let price = format!("{}.{:02}", cents / 100, cents % 100);
-    let body = json!({ "line": number, "sku": sku, "description": description, "quantity": quantity, "price": price, "at": at });
+    let Article { sku, name, price_cents } = ARTICLES[article];
+    let price = format!("{}.{:02}", price_cents / 100, price_cents % 100);
+    let body = json!({ "line": number, "sku": sku, "description": name, "quantity": quantity, "price": price, "at": at });
     ScriptCommand::new("add-line", format!("{id}-line-{number}"), &body)
 }
 

@@ -55,6 +55,9 @@ pub(crate) enum CartEvent {
     CheckedOut {
         /// How many pieces were in the cart.
         pieces: u32,
+        /// Which articles, and how many of each; older events do not say it.
+        #[field(default)]
+        items: BTreeMap<String, u32>,
     },
 }
 
@@ -102,7 +105,7 @@ impl Entity for Cart {
             CartCommand::RemoveItem { sku } if self.items.contains_key(&sku) => Ok(record(CartEvent::ItemRemoved { sku })),
             CartCommand::RemoveItem { sku } => Err(CartRejection::NotInCart { sku }),
             CartCommand::CheckOut if self.items.is_empty() => Err(CartRejection::Empty),
-            CartCommand::CheckOut => Ok(record(CartEvent::CheckedOut { pieces: self.pieces() })),
+            CartCommand::CheckOut => Ok(record(CartEvent::CheckedOut { pieces: self.pieces(), items: self.items.clone() })),
         }
     }
 
@@ -131,6 +134,8 @@ impl Cart {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::{Cart, CartCommand, CartEvent, CartRejection, PIECES_MAX};
     use headwater::prelude::*;
 
@@ -163,9 +168,10 @@ mod tests {
 
     #[test]
     fn the_checkout_counts_the_pieces_and_is_the_end() {
-        given::<Cart>([added("mug", 2), added("tea", 3)]).when(CartCommand::CheckOut).then([CartEvent::CheckedOut { pieces: 5 }]);
+        let items = BTreeMap::from([("mug".to_owned(), 2), ("tea".to_owned(), 3)]);
+        given::<Cart>([added("mug", 2), added("tea", 3)]).when(CartCommand::CheckOut).then([CartEvent::CheckedOut { pieces: 5, items }]);
         given::<Cart>([]).when(CartCommand::CheckOut).rejected(CartRejection::Empty);
-        let closed = [added("mug", 1), CartEvent::CheckedOut { pieces: 1 }];
+        let closed = [added("mug", 1), CartEvent::CheckedOut { pieces: 1, items: BTreeMap::new() }];
         given::<Cart>(closed).when(CartCommand::CheckOut).rejected(CartRejection::AlreadyCheckedOut);
     }
 }

@@ -184,6 +184,8 @@ pub(super) fn products() -> View {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::cart::{Cart, CartEvent};
     use super::super::order::{Order, OrderEvent};
     use super::super::parcel::{Parcel, ParcelEvent};
@@ -223,7 +225,7 @@ mod tests {
 
     #[test]
     fn an_order_moves_over_the_board_and_never_back() {
-        let checked_out = || CartEvent::CheckedOut { pieces: 5 };
+        let checked_out = || CartEvent::CheckedOut { pieces: 5, items: BTreeMap::new() };
         let nothing = |stage| on_board(stage, 0, None, None, None);
         let filling = CartEvent::ItemAdded { sku: "mug".into(), quantity: 2 };
         let order = [placed(None, "Malta", "x"), line(1, 3, "1.5", "")];
@@ -254,7 +256,9 @@ mod tests {
     fn the_board_has_the_last_of_each_stage_and_counts_all() {
         let mut view = given_view(orders());
         for order in 0..20 {
-            view = view.at(order * 1_000_000).events::<Cart>(&format!("o{order}"), [CartEvent::CheckedOut { pieces: 1 }]);
+            view = view
+                .at(order * 1_000_000)
+                .events::<Cart>(&format!("o{order}"), [CartEvent::CheckedOut { pieces: 1, items: BTreeMap::new() }]);
         }
         let shown = (14..20).rev().map(|order| checked_out(order, 20));
         let empty = |stage| on_board(stage, 0, None, None, None);

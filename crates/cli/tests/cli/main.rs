@@ -11,6 +11,7 @@ mod disk;
 mod export;
 mod import;
 mod kill;
+mod logistics;
 mod process;
 mod restored;
 mod retail;

@@ -6,11 +6,12 @@ use serde_json::Value as Json;
 
 use crate::action::PeerEntity;
 use crate::entity::Entity;
-use crate::hosted::{ActionTarget, SentCall, SentCommand, TimerDue};
+use crate::hosted::{ActionTarget, SentCall, SentCommand, TimerDue, WorkflowAsk};
 use crate::operation::Operation;
 use crate::rule::Rule;
 use crate::value::{Value, encode};
 use crate::variants::{Variants as _, encode_payload};
+use crate::workflow::Workflow;
 
 /// Something that an action sends: [`command_to`], [`command_to_peer`], [`operation_with`], [`rule_with`], [`timer_after`], [`http_post`] and its siblings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,32 @@ pub fn timer_every<E: Entity>(name: &str, period: Duration, id: &str, command: E
 #[must_use]
 pub fn timer_cron<E: Entity>(name: &str, line: &str, zone: &str, id: &str, command: E::Command) -> Sending {
     timer::<E>(name, TimerDue::Cron { line: line.to_owned(), zone: zone.to_owned() }, id, &command)
+}
+
+/// The beginning of a workflow.
+#[track_caller]
+#[must_use]
+pub fn workflow_started<W: Workflow>(id: &str, input: &W::Input) -> Sending {
+    told::<W>(id, WorkflowAsk::Start, input)
+}
+
+/// A signal to a workflow.
+#[track_caller]
+#[must_use]
+pub fn workflow_signalled<W: Workflow>(id: &str, signal: &str, body: &impl Value) -> Sending {
+    told::<W>(id, WorkflowAsk::Signal { signal: signal.to_owned() }, body)
+}
+
+/// The end of a workflow.
+#[must_use]
+pub fn workflow_cancelled<W: Workflow>(id: &str, why: &str) -> Sending {
+    told::<W>(id, WorkflowAsk::Cancel, &why.to_owned())
+}
+
+#[track_caller]
+fn told<W: Workflow>(id: &str, ask: WorkflowAsk, body: &impl Value) -> Sending {
+    let body = encode(body).unwrap_or_else(|error| panic!("what the workflow is told does not encode: {error}"));
+    Sending::new(ActionTarget::Workflow { workflow: W::NAME, id: id.to_owned(), ask }.words(), &body)
 }
 
 /// The end of a timer.

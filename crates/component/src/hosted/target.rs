@@ -44,11 +44,44 @@ pub enum ActionTarget {
         /// The command's name.
         command: &'static str,
     },
+    /// A workflow; the reply is whether it was told.
+    Workflow {
+        /// Its name.
+        workflow: &'static str,
+        /// Its id.
+        id: String,
+        /// What it is told.
+        ask: WorkflowAsk,
+    },
     /// A timer, to cancel it; the reply is whether that was in time.
     TimerEnd {
         /// The timer's name.
         name: String,
     },
+}
+
+/// What a workflow is told; the body has the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkflowAsk {
+    /// To begin, with its input.
+    Start,
+    /// A signal.
+    Signal {
+        /// Its name.
+        signal: String,
+    },
+    /// To end, and why.
+    Cancel,
+}
+
+impl fmt::Display for WorkflowAsk {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => formatter.write_str("start"),
+            Self::Signal { signal } => write!(formatter, "signal {signal}"),
+            Self::Cancel => formatter.write_str("cancel"),
+        }
+    }
 }
 
 /// When a timer of an action is due.
@@ -90,12 +123,13 @@ impl ActionTarget {
             Self::Operation { name } => format!("operation {name}"),
             Self::Timer { name, due, kind, id, command } => format!("timer {name} {due}: {kind}/{id} {command}"),
             Self::TimerEnd { name } => format!("cancel timer {name}"),
+            Self::Workflow { workflow, id, ask } => format!("workflow {workflow}/{id} {ask}"),
         }
     }
 
-    /// What is replied where nobody decides: nothing, and yes to who cancels a timer.
+    /// What is replied where nobody decides: nothing, and yes to who cancels a timer or tells a workflow something.
     #[must_use]
     pub fn untold_reply(&self) -> Vec<u8> {
-        if matches!(self, Self::TimerEnd { .. }) { b"true".to_vec() } else { b"null".to_vec() }
+        if matches!(self, Self::TimerEnd { .. } | Self::Workflow { .. }) { b"true".to_vec() } else { b"null".to_vec() }
     }
 }

@@ -15,5 +15,6 @@ mod retention;
 mod rewound;
 mod testkit;
 mod timers;
+mod told;
 mod webhooks;
 mod witness;

@@ -11,8 +11,9 @@
 mod peer;
 mod preview;
 mod timers;
+mod workflows;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation, 
 use crate::seams::Tasks;
 use crate::stream::Peers;
 use crate::timer::Timers;
+use crate::workflow::Workflows;
 
 pub(crate) use preview::dry_run;
 pub use preview::{DryRun, DrySend};
@@ -46,6 +48,8 @@ pub(crate) struct Reach {
     pub(crate) destinations: Arc<Destinations>,
     pub(crate) timers: Arc<Timers>,
     pub(crate) peers: Arc<Peers>,
+    /// They reach for it too.
+    pub(crate) workflows: Weak<Workflows>,
     pub(crate) tasks: Arc<dyn Tasks>,
 }
 
@@ -201,6 +205,7 @@ impl Door {
         match command.target {
             ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } => self.timer(command).await,
             ActionTarget::Peer { .. } => self.to_peer(command).await,
+            ActionTarget::Workflow { .. } => self.workflow(command).await,
             ActionTarget::Entity { .. } | ActionTarget::Operation { .. } => {
                 let answer = self.command(command).await;
                 self.shown(answer)
@@ -224,8 +229,8 @@ impl Door {
                     OperationRequest { tenant: tenant.to_owned(), operation: name.to_owned(), body: body.into(), id: None, context };
                 self.reach.operations.run_under(&self.reach.entities, id, request).await
             }
-            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } | ActionTarget::Peer { .. } => {
-                unreachable!("timers and peers have ways of their own")
+            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } | ActionTarget::Peer { .. } | ActionTarget::Workflow { .. } => {
+                unreachable!("timers, peers and workflows have ways of their own")
             }
         }
     }

@@ -26,8 +26,8 @@ impl Door {
                     Err(error) => Err(refused(error)),
                 }
             }
-            ActionTarget::Entity { .. } | ActionTarget::Operation { .. } | ActionTarget::Peer { .. } => {
-                unreachable!("commands have a way of their own")
+            ActionTarget::Entity { .. } | ActionTarget::Operation { .. } | ActionTarget::Peer { .. } | ActionTarget::Workflow { .. } => {
+                unreachable!("others have ways of their own")
             }
         }
     }

@@ -20,7 +20,7 @@ use super::request::{
 use super::room::{Room, Turned};
 use super::slots::{End, Slot};
 use super::timeline::timeline;
-use crate::asked::Asked;
+use crate::asked::{Asked, AskedId};
 use crate::limits::{TIMER_INDEX_WAIT, WORKFLOW_RECORDS_MAX, WORKFLOWS_ATTEMPTS_MAX};
 use crate::request::CommandError;
 use crate::topic::RESERVED;
@@ -28,16 +28,22 @@ use crate::view::ViewState;
 
 impl Workflows {
     /// Does what is wished of a workflow.
-    pub(crate) async fn order(&self, wish: WorkflowWish, order: WorkflowOrder) -> Result<WorkflowChange, WorkflowError> {
+    pub(crate) async fn order(&self, mut wish: WorkflowWish, order: WorkflowOrder) -> Result<WorkflowChange, WorkflowError> {
+        let id = wish.id.take().into();
+        self.order_under(id, wish, order).await
+    }
+
+    /// The same under an id of the platform's.
+    pub(crate) async fn order_under(&self, id: AskedId, wish: WorkflowWish, order: WorkflowOrder) -> Result<WorkflowChange, WorkflowError> {
         match order {
-            WorkflowOrder::Start { input } => self.start(wish, input).await,
-            WorkflowOrder::Rerun { from } => self.rerun(wish, from).await,
-            order => self.tell(wish, order).await,
+            WorkflowOrder::Start { input } => self.start(id, wish, input).await,
+            WorkflowOrder::Rerun { from } => self.rerun(id, wish, from).await,
+            order => self.tell(id, wish, order).await,
         }
     }
 
-    async fn start(&self, wish: WorkflowWish, input: Bytes) -> Result<WorkflowChange, WorkflowError> {
-        let WorkflowWish { name, id, context } = wish;
+    async fn start(&self, id: AskedId, wish: WorkflowWish, input: Bytes) -> Result<WorkflowChange, WorkflowError> {
+        let WorkflowWish { name, context, .. } = wish;
         let input = if input.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { input };
         let hosted = self.room.hosted(&name.workflow)?;
         hosted.check_input(&input)?;
@@ -48,14 +54,14 @@ impl Workflows {
         self.room.start(&slot, &input, None, &wish).await
     }
 
-    async fn tell(&self, wish: WorkflowWish, order: WorkflowOrder) -> Result<WorkflowChange, WorkflowError> {
-        let WorkflowWish { name, id, context } = wish;
+    async fn tell(&self, id: AskedId, wish: WorkflowWish, order: WorkflowOrder) -> Result<WorkflowChange, WorkflowError> {
+        let WorkflowWish { name, context, .. } = wish;
         let (what, said) = said(&order);
         if let WorkflowOrder::Signal { signal, body } = &order {
             self.room.hosted(&name.workflow)?.check_signal(signal, body)?;
         }
         self.room.hosted(&name.workflow)?;
-        let (entity, is_given) = (named(&name)?, id.is_some());
+        let (entity, is_given) = (named(&name)?, !matches!(id, AskedId::Client(None)));
         let wish = self.room.identity(what, said, id, context)?;
         self.begin();
         if is_given && let Some(first) = self.room.replayed(&entity, &wish.0).await? {
@@ -70,10 +76,10 @@ impl Workflows {
         Ok(self.room.follow(&slot, turned))
     }
 
-    async fn rerun(&self, wish: WorkflowWish, from: String) -> Result<WorkflowChange, WorkflowError> {
-        let WorkflowWish { name, id, context } = wish;
+    async fn rerun(&self, id: AskedId, wish: WorkflowWish, from: String) -> Result<WorkflowChange, WorkflowError> {
+        let WorkflowWish { name, context, .. } = wish;
         self.room.hosted(&name.workflow)?;
-        let (entity, is_given) = (named(&name)?, id.is_some());
+        let (entity, is_given) = (named(&name)?, !matches!(id, AskedId::Client(None)));
         let wish = self.room.identity("rerun", Bytes::from(from.clone()), id, context)?;
         self.begin();
         if is_given && let Some(first) = self.room.replayed(&entity, &wish.0).await? {
@@ -215,11 +221,11 @@ impl End {
 
 impl Room {
     /// Who asks, as it is recorded.
-    fn identity(&self, what: &str, said: Bytes, id: Option<String>, context: Context) -> Result<(Identity, Context), WorkflowError> {
+    fn identity(&self, what: &str, said: Bytes, id: AskedId, context: Context) -> Result<(Identity, Context), WorkflowError> {
         if is_reserved(&said) {
             return Err(Refusal::Invalid { pointer: String::new(), message: format!("{RESERVED}; choose another one") }.into());
         }
-        let asked = Asked::new((what.into(), said), id.into(), context, self.journal().lineage(), &self.entities.mint)?;
+        let asked = Asked::new((what.into(), said), id, context, self.journal().lineage(), &self.entities.mint)?;
         Ok(((asked.id, asked.fingerprint, asked.name), asked.context))
     }
 
@@ -256,7 +262,7 @@ impl Room {
                 return Ok(found);
             }
             let raw_input = raw(input).map_err(|message| WorkflowError::from(Refusal::Syntax { message }))?;
-            let cause = Cause::Begin { run: 1, input: raw_input, parent: parent.clone() };
+            let cause = Cause::Begin { run: 1, input: raw_input, parent: parent.clone(), signals: Vec::new() };
             let context = Context { causation_id: None, traceparent: None, ..wish.1.clone() };
             let instance = Instance::new(slot.entity.clone(), hosted, context, Vec::new());
             let Some(step) = self.begin(slot, instance, wish, cause)? else { continue };
@@ -313,7 +319,7 @@ impl Room {
         }
         loop {
             attempts += 1;
-            let wish = match self.identity("start", input.clone(), None, context.clone()) {
+            let wish = match self.identity("start", input.clone(), AskedId::Client(None), context.clone()) {
                 Ok(wish) => wish,
                 Err(error) => return Some(error.to_string()),
             };

@@ -8,12 +8,13 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use component::hosted::{FailureKind, LiveWorkflow, Progress, Standing, Told, WorkflowFailure, WorkflowHandle, WorkflowStart};
 use journal::{CommandId, Context, EntityKey};
+use serde_json::value::RawValue;
 
 use super::operations::{Operation, Status};
 use super::record::{Asked, Cause, PROGRESSED, Parent, RESTARTED, STARTED, Turn, WorkflowState, bytes, parts, raw};
 use super::undo::Undo;
 use crate::isolation::isolated;
-use crate::limits::WORKFLOW_RECORDS_MAX;
+use crate::limits::{WORKFLOW_RECORDS_MAX, WORKFLOW_RESTARTS_MAX};
 
 /// See the module.
 pub(super) struct Instance {
@@ -122,19 +123,20 @@ impl Instance {
     /// Takes what it is told; gives what to record, and what to do once that is durable.
     pub(super) fn told(&mut self, cause: Cause, now: i64) -> (Vec<Draft>, Vec<Launch>) {
         let is_first = matches!(cause, Cause::Begin { .. });
-        let restart = self.take(&cause, now, None);
-        if self.is_full() {
+        let mut restart = self.take(&cause, now, None);
+        if restart.is_none() && self.is_full() {
             self.paused = Some(format!(
                 "it has {WORKFLOW_RECORDS_MAX} records, as many as one run of a workflow may have; cancel it, and have its code begin a new run \
                  before that with `ctx.restart_with(..)`"
             ));
         }
         let mut drafts = vec![self.draft(cause, now, is_first.then_some(STARTED))];
-        let mut launches = self.launches();
-        if let Some(input) = restart {
-            drafts.extend(self.begin_again(&input, now));
-            launches = self.launches();
+        while let Some(input) = restart.take() {
+            let (draft, again) = self.begin_again(&input, now, drafts.len());
+            drafts.extend(draft);
+            restart = again;
         }
+        let launches = self.launches();
         self.sequence += drafts.len() as u64;
         (drafts, launches)
     }
@@ -143,22 +145,37 @@ impl Instance {
         self.records >= WORKFLOW_RECORDS_MAX && matches!(self.phase, Phase::Running) && self.paused.is_none()
     }
 
-    fn begin_again(&mut self, input: &Bytes, now: i64) -> Option<Draft> {
+    /// Gives what to record, and the input with which it begins once more: signals that wait may be enough for a run.
+    fn begin_again(&mut self, input: &Bytes, now: i64, times: usize) -> (Option<Draft>, Option<Bytes>) {
         let cause = match raw(input) {
-            Ok(input) => Cause::Begin { run: self.run + 1, input, parent: self.parent.clone() },
+            Ok(input) => Cause::Begin { run: self.run + 1, input, parent: self.parent.clone(), signals: self.waiting_signals() },
             Err(problem) => {
                 self.paused = Some(problem);
-                return None;
+                return (None, None);
             }
         };
         self.recorded.clear();
-        self.take(&cause, now, None);
-        Some(self.draft(cause, now, Some(RESTARTED)))
+        let mut again = self.take(&cause, now, None);
+        if times >= WORKFLOW_RESTARTS_MAX && again.take().is_some() {
+            self.break_off(AGAIN_AND_AGAIN.to_owned());
+            self.paused.clone_from(&self.misfit);
+        }
+        (Some(self.draft(cause, now, Some(RESTARTED))), again)
+    }
+
+    /// Signals that nobody has waited for yet, in their order: the next run has them.
+    fn waiting_signals(&self) -> Vec<(String, Box<RawValue>)> {
+        let mut waiting: Vec<_> = self.signals.iter().collect();
+        waiting.sort_unstable_by_key(|(name, _)| name.as_str());
+        let each = waiting.into_iter().flat_map(|(name, bodies)| bodies.iter().map(move |body| (name.clone(), raw(body))));
+        each.filter_map(|(name, body)| Some((name, body.ok()?))).collect()
     }
 
     /// Goes on by its record.
     pub(super) fn replay(&mut self, turn: &Turn) {
-        self.take(&turn.cause, turn.now, Some(turn));
+        if self.take(&turn.cause, turn.now, Some(turn)).is_some() {
+            self.break_off(misfit(Some("that it goes on".to_owned()), Some("another run".to_owned())));
+        }
         if self.live.is_some() && matches!(self.phase, Phase::Running) && turn.failure.is_some() {
             self.break_off("its record says that it failed, and the code goes on at that place".to_owned());
         }
@@ -245,8 +262,12 @@ impl Instance {
 
     fn learn(&mut self, cause: &Cause) {
         match cause {
-            Cause::Begin { run, input, parent } => {
+            Cause::Begin { run, input, parent, signals } => {
                 self.begin(*run, bytes(input), parent.clone());
+                self.signals.clear();
+                for (signal, body) in signals {
+                    self.signals.entry(signal.clone()).or_default().push_back(bytes(body));
+                }
                 self.kept.push_back(None);
             }
             Cause::Done { number, result } => self.settle(*number, Ok(bytes(result))),
@@ -532,6 +553,8 @@ impl Instance {
         self.live.as_deref()
     }
 }
+
+const AGAIN_AND_AGAIN: &str = "it begins again and again without waiting for anything; let it wait for a time or a signal before it does";
 
 /// The same at every replay.
 fn seed(entity: &EntityKey, run: u32) -> u64 {

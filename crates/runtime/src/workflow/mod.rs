@@ -86,10 +86,14 @@ impl Workflows {
         self.room.names.iter().filter_map(|name| self.room.types.get(name)).map(|workflow| workflow.description()).collect()
     }
 
-    /// Goes on with the workflows that are there; `head` is where the journal is, before anything is recorded.
-    pub(crate) async fn resume(&self, reach: Reach, head: Cursor) -> Result<(), ReadError> {
-        self.room.reach.get_or_init(|| reach);
+    /// What steps reach, and where the journal is, before anything is recorded.
+    pub(crate) fn know(&self, reach: &Reach, head: Cursor) {
+        self.room.reach.get_or_init(|| reach.clone());
         self.head.get_or_init(|| head);
+    }
+
+    /// Goes on with the workflows that are there.
+    pub(crate) async fn resume(&self) -> Result<(), ReadError> {
         if self.room.has_any().await? {
             self.begin();
         }

@@ -130,6 +130,9 @@ pub(super) enum Cause {
         /// Who waits for its end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<Parent>,
+        /// What the run before has not waited for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        signals: Vec<(String, Box<RawValue>)>,
     },
     /// A step or a child has a result.
     Done {

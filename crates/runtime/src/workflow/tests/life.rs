@@ -453,6 +453,47 @@ fn one_that_begins_again_has_an_empty_record_and_goes_on() {
 }
 
 #[test]
+fn signals_that_wait_when_it_begins_again_are_for_the_next_run() {
+    let bank = bank(1, Faults::default(), || vec![hosted_workflow(Endless)]);
+    start(&bank, "endless", "e1", "3").unwrap();
+    order(&bank, "endless", "e1", &WorkflowOrder::Pause { why: "holidays".to_owned() }).unwrap();
+    for tick in 0..5 {
+        signal(&bank, "endless", "e1", "tick", &tick.to_string()).unwrap();
+    }
+    order(&bank, "endless", "e1", &WorkflowOrder::Resume { skip: false }).unwrap();
+    bank.crash();
+    settle(&bank);
+    assert_eq!(sight(&bank, "endless", "e1").state, WorkflowState::Waiting);
+    signal(&bank, "endless", "e1", "tick", "5").unwrap();
+    settle(&bank);
+    assert_eq!(output(&sight(&bank, "endless", "e1")), r#""done""#);
+}
+
+/// Begins again as often as it is told, without waiting for anything.
+struct Hasty;
+
+workflow!(Hasty, "hasty", u32 => String, [], |_this, ctx, left| {
+    if left == 0 { Ok("done".to_owned()) } else { Err(ctx.restart_with(&(left - 1))) }
+});
+
+#[test]
+fn one_that_begins_again_without_waiting_is_paused_before_it_does_so_for_ever() {
+    let bank = bank(1, Faults::default(), || vec![hosted_workflow(Hasty)]);
+    start(&bank, "hasty", "h1", "100").unwrap();
+    assert_eq!(output(&sight(&bank, "hasty", "h1")), r#""done""#);
+    start(&bank, "hasty", "h2", "1000").unwrap();
+    bank.crash();
+    settle(&bank);
+    let paused = sight(&bank, "hasty", "h2");
+    assert_eq!(paused.state, WorkflowState::Paused);
+    assert!(why(&paused).contains("again and again"), "{}", why(&paused));
+    order(&bank, "hasty", "h2", &WorkflowOrder::Resume { skip: false }).unwrap();
+    assert_eq!(sight(&bank, "hasty", "h2").state, WorkflowState::Paused);
+    order(&bank, "hasty", "h2", &WorkflowOrder::Cancel { why: "no sense".to_owned() }).unwrap();
+    assert_eq!(sight(&bank, "hasty", "h2").state, WorkflowState::Cancelled);
+}
+
+#[test]
 fn a_record_without_end_is_paused_with_the_remedy_named() {
     let bank = bank(1, Faults::default(), || vec![hosted_workflow(Endless)]);
     start(&bank, "endless", "e1", "99").unwrap();
