@@ -1,5 +1,6 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
+mod erasure;
 mod schemas;
 mod timers;
 mod workflows;
@@ -14,11 +15,9 @@ use component::hosted::{
     ActionHandle, EntityDescription, OperationDescription, StoredEvent, StreamDescription, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
 use journal::{
-    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Recorded, Selection,
-    Timestamp,
+    BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Recorded, Selection, Timestamp,
 };
 use serde_json::Value as Json;
-use tokio::sync::oneshot;
 
 use crate::action::DryRun;
 use crate::admission::Admission;
@@ -32,7 +31,6 @@ use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
 use crate::operation::Operations;
-use crate::personal::erase::{EraseError, Erasure};
 use crate::personal::runs::{Runs, Whose};
 use crate::personal::veil::veiled;
 use crate::personal::{Form, Subjects};
@@ -561,38 +559,6 @@ impl Runtime {
     /// The event that holds a key.
     async fn holding(&self, held: &HeldKey) -> Result<Arc<Recorded>, OrderError> {
         event_of(&**self.journal(), held).await
-    }
-
-    /// Erases a subject: its keys are destroyed, and what was kept of its personal values cannot be read by anybody any more. Views that
-    /// may hold some are made again beside those that serve. No run of a consumer that has seen some is under way any more when this returns.
-    /// Again is safe, and a caller that goes away does not undo it.
-    ///
-    /// # Errors
-    /// See [`EraseError`].
-    pub async fn erase(&self, tenant: &str, subject: &str, why: Decision) -> Result<Erasure, EraseError> {
-        let personal = Arc::clone(self.personal.as_ref().ok_or(EraseError::NothingPersonal)?);
-        let (journal, entities, views) = (Arc::clone(&self.shown), Arc::clone(&self.entities), Arc::clone(&self.views));
-        let (tenant, subject) = (tenant.to_owned(), subject.to_owned());
-        let (answer, answered) = oneshot::channel();
-        // In a task of its own: a caller that goes away would leave an event behind whose keys are still there.
-        self.delivery.tasks().spawn(Box::pin(async move {
-            let one_at_a_time = personal.erasing.lock().await;
-            let erased = personal.subjects.erase(&*journal, (&tenant, &subject), &why).await;
-            // Also after one that failed: some keys may be gone.
-            entities.cache.forget_all();
-            personal.subjects.saw_through();
-            let erased = erased.map(|(keys, position)| {
-                personal.erased.fetch_max(position, SeqCst);
-                Erasure { subject, keys, views: views.erase(position) }
-            });
-            // The next one need not wait for these runs, which may be waiting for it.
-            drop(one_at_a_time);
-            personal.runs.passed().await;
-            // Who asked may have gone away.
-            let _ = answer.send(erased);
-        }));
-        let stopped = || EraseError::Append(AppendError::Unavailable { cause: "the service stops".to_owned() });
-        answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {

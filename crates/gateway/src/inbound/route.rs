@@ -134,12 +134,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views", view, query] => (Route::Query { view: segment("view", view)?, query: segment("query", query)? }, EITHER),
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
-        ["v1", "timers"] if read => (Route::Timers, EITHER),
-        ["v1", "timers"] => (Route::TimersSet, EITHER),
-        ["v1", "timers", name] if read => (Route::Timer { name: segment("timer", name)? }, GET),
-        ["v1", "timers", name] => (Route::TimerChange { name: segment("timer", name)? }, CHANGE),
-        ["v1", "timers", name, "reschedule"] => (timer_act(name, timer::Act::Reschedule)?, POST),
-        ["v1", "timers", name, "redrive"] => (timer_act(name, timer::Act::Redrive)?, POST),
+        ["v1", "timers", rest @ ..] => timers(path, read, rest)?,
         ["v1", "admin", "timers"] => (Route::TimersStatus, GET),
         ["v1", "workflows", rest @ ..] => workflows(path, method, rest)?,
         ["v1", "admin", "workflows"] => (Route::WorkflowsStatus, GET),
@@ -200,6 +195,19 @@ fn timer_act(name: &str, act: timer::Act) -> Result<Route<'_>, Problem> {
 
 fn event_schema<'a>(kind: &'a str, event: &'a str, version: &'a str) -> Result<Route<'a>, Problem> {
     Ok(Route::EventSchema { kind: segment("type", kind)?, event: segment("event", event)?, version: segment("version", version)? })
+}
+
+/// What lies below `/v1/timers`.
+fn timers<'a>(path: &str, read: bool, rest: &[&'a str]) -> Result<(Route<'a>, &'static str), Problem> {
+    Ok(match rest {
+        [] if read => (Route::Timers, EITHER),
+        [] => (Route::TimersSet, EITHER),
+        [name] if read => (Route::Timer { name: segment("timer", name)? }, GET),
+        [name] => (Route::TimerChange { name: segment("timer", name)? }, CHANGE),
+        [name, "reschedule"] => (timer_act(name, timer::Act::Reschedule)?, POST),
+        [name, "redrive"] => (timer_act(name, timer::Act::Redrive)?, POST),
+        _ => return Err(unknown(path)),
+    })
 }
 
 /// What lies below `/v1/workflows`.

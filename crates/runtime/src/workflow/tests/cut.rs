@@ -124,10 +124,10 @@ fn a_saga_that_is_cancelled_and_cut_off_anywhere_is_undone() {
 #[test]
 fn sagas_whose_processes_end_again_and_again_end_with_all_of_their_effects_or_none() {
     let mut crashes = 0;
-    for seed in 0..60 {
+    for seed in 0..60_u64 {
         let fails_behind = (seed % 8 < 7).then(|| u32::try_from(seed % 8).unwrap());
         let plan = Plan { fails_behind, is_cancelled: false };
-        let faults = Faults { crashes: 0.01, delays: seed % 2 == 0, duplicates: seed % 3 == 0, ..Faults::default() };
+        let faults = Faults { crashes: 0.01, delays: seed.is_multiple_of(2), duplicates: seed.is_multiple_of(3), ..Faults::default() };
         crashes += run_seed(seed, &plan, faults);
     }
     assert!(crashes > 20, "only {crashes}");
@@ -174,7 +174,8 @@ const ACCOUNTS: u64 = 6;
 /// Random transfers over one journal, whose processes end all the time; gives how often.
 fn random_transfers(seed: u64) -> u32 {
     let dice = journal::sim::SimRandom::new(seed);
-    let faults = Faults { crashes: 0.002, delays: seed % 2 == 0, duplicates: seed % 3 == 0, reorder: true, ..Faults::default() };
+    let faults =
+        Faults { crashes: 0.002, delays: seed.is_multiple_of(2), duplicates: seed.is_multiple_of(3), reorder: true, ..Faults::default() };
     let bank = bank(seed, faults, || vec![hosted_workflow(Transfers)]);
     let mut expected: Vec<i64> = (0..ACCOUNTS).map(|_| 1_000).collect();
     (0..ACCOUNTS).for_each(|account| deposit(&bank, &format!("a{account}"), 1_000));
