@@ -130,7 +130,8 @@ impl Workflow for Delivery {
             ctx.command::<Carrier>(&carrier, CarrierCommand::Finish { shipment: shipment.clone() }),
         )
         .await;
-        (of_supplier?, of_carrier?);
+        of_supplier?;
+        of_carrier?;
         ctx.command::<Shipment>(shipment, ShipmentCommand::Close { outcome: outcome.word().to_owned() }).await?;
         Ok(outcome)
     }
