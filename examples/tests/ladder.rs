@@ -22,6 +22,9 @@ mod processor;
 #[path = "../04_rule_unique_email.rs"]
 mod rule_unique_email;
 #[allow(dead_code, unreachable_pub)]
+#[path = "../13_streams.rs"]
+mod streams;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../07_topic.rs"]
 mod topic;
 #[allow(dead_code, unreachable_pub)]

@@ -131,6 +131,7 @@ fn runtime() -> Arc<Runtime> {
         actions: Vec::new(),
         processors: Vec::new(),
         topics: vec![component::hosted_topic("notes")],
+        streams: runtime::StreamParts::default(),
         clock: Arc::new(SystemClock),
         random,
         tasks: Arc::new(TokioTasks::current()),

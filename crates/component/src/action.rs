@@ -1,5 +1,6 @@
 //! Actions: stateless reactions to events.
 
+mod peer;
 mod timer;
 mod workflow;
 
@@ -17,6 +18,7 @@ use crate::rule::Rule;
 use crate::value::{Value, decode, encode};
 use crate::variants::{Event, Rejection, Variants as _, decode_payload, encode_payload};
 
+pub use peer::{Peer, PeerEntity};
 pub use timer::{DueTimer, Timer};
 pub use workflow::ToldWorkflow;
 
@@ -203,6 +205,14 @@ pub enum CommandFailure<R> {
     ReplyGone,
     /// It could not be decided now.
     Failed(String),
+    /// The peer is not asked for now, or is in trouble of its own: with `?` the event waits so long, and spends no attempt. The command may
+    /// have taken effect, and is recognised when it is sent again.
+    Later {
+        /// Why.
+        cause: String,
+        /// For how long.
+        wait: Duration,
+    },
 }
 
 /// What a run says that cannot go on without a reply that is gone.
@@ -215,6 +225,7 @@ impl<R: Rejection> From<CommandFailure<R>> for ActionError {
             CommandFailure::Unfit(message) => Self::park(message),
             CommandFailure::ReplyGone => Self::park(REPLY_GONE),
             CommandFailure::Failed(message) => Self::retry(message),
+            CommandFailure::Later { cause, wait } => Self(Verdict::Later { cause, wait }),
         }
     }
 }
@@ -337,6 +348,7 @@ impl<'a> Keyed<'a> {
             Err(SendFailure::ReplyGone) if size_of::<T>() == 0 => decode(b"null").map_err(|_| CommandFailure::ReplyGone),
             Err(SendFailure::ReplyGone) => Err(CommandFailure::ReplyGone),
             Err(SendFailure::Failed { message }) => Err(CommandFailure::Failed(message)),
+            Err(SendFailure::Later { message, wait }) => Err(CommandFailure::Later { cause: message, wait }),
             Err(SendFailure::Refused(Refusal::Rejected(rejected))) => {
                 let data = rejected.data.to_string();
                 let decoded = decode_payload(&rejected.code, data.as_bytes());

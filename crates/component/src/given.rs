@@ -21,8 +21,8 @@ pub use entity::{Given, When, given};
 pub use events::{GivenEvents, WhenEvents, given_events};
 pub use processor::{GivenProcessor, given_processor};
 pub use sending::{
-    Sending, command_to, http_delete, http_get, http_patch, http_post, http_put, operation_with, rule_with, timer_after, timer_at,
-    timer_cancelled, timer_cron, timer_every,
+    Sending, command_to, command_to_peer, http_delete, http_get, http_patch, http_post, http_put, operation_with, rule_with, timer_after,
+    timer_at, timer_cancelled, timer_cron, timer_every,
 };
 pub use sending::{workflow_cancelled, workflow_signalled, workflow_started};
 pub use topic::{GivenTopicAction, given_topic_action};

@@ -2,6 +2,7 @@
 //!
 //! Bodies, replies, events and states are JSON bytes here. A remote component can stand behind the same traits.
 
+mod stream;
 mod target;
 mod workflow;
 
@@ -18,6 +19,10 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 pub use crate::personal::mark as personal_mark;
+pub use stream::{
+    HostedStream, StreamDescription, StreamHandle, StreamItem, StreamMap, StreamPlace, StreamShape, StreamTypeDescription,
+    SubscriptionDescription, UNFIT,
+};
 pub use target::{ActionTarget, TimerDue, WorkflowAsk};
 pub use workflow::{
     AskedKind, AskedOperation, FailureKind, HostedWorkflow, LiveWorkflow, Progress, RecordedOperation, Standing, StepOutcome, StepPolicy,
@@ -402,6 +407,14 @@ pub enum SendFailure {
         /// Why.
         message: String,
     },
+    /// Whoever decides it is spared for now, or in trouble that is not the command's: it is sent again after this time, and that costs no
+    /// attempt.
+    Later {
+        /// Why.
+        message: String,
+        /// For how long.
+        wait: Duration,
+    },
 }
 
 /// A call to the outside that an action makes.
@@ -595,6 +608,11 @@ pub trait HostedTopic: Send + Sync {
     /// # Errors
     /// A refusal whose pointer begins at the data.
     fn check(&self, json: Option<&[u8]>) -> Result<(), Refusal>;
+
+    /// Whether messages may have personal values.
+    fn is_personal(&self) -> bool {
+        false
+    }
 
     /// Data with its personal values as marks; `None` when it has none. What its type does not know is left out: it might be personal too.
     ///

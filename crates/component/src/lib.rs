@@ -25,6 +25,7 @@ mod operation;
 mod personal;
 mod processor;
 mod rule;
+mod stream;
 mod tag;
 mod topic;
 mod value;
@@ -38,14 +39,16 @@ mod workflow;
 pub mod __private;
 
 pub use action::ToldWorkflow;
-pub use action::{Action, ActionContext, ActionError, CommandFailure, DeliveryPolicy, DueTimer, Keyed, Recorded, Start, Timer};
+pub use action::{
+    Action, ActionContext, ActionError, CommandFailure, DeliveryPolicy, DueTimer, Keyed, Peer, PeerEntity, Recorded, Start, Timer,
+};
 pub use decimal::{Decimal, DecimalError};
 pub use decision::{Decision, IntoEvents, nothing, record};
 pub use entity::Entity;
 pub use given::{
     Given, GivenAction, GivenEntities, GivenEvents, GivenProcessor, GivenTopicAction, Sending, When, WhenAction, WhenEntities, WhenEvents,
-    command_to, given, given_action, given_entities, given_events, given_processor, given_topic_action, http_delete, http_get, http_patch,
-    http_post, http_put, operation_with, rule_with, timer_after, timer_at, timer_cancelled, timer_cron, timer_every,
+    command_to, command_to_peer, given, given_action, given_entities, given_events, given_processor, given_topic_action, http_delete,
+    http_get, http_patch, http_post, http_put, operation_with, rule_with, timer_after, timer_at, timer_cancelled, timer_cron, timer_every,
 };
 pub use given::{workflow_cancelled, workflow_signalled, workflow_started};
 pub use host::{
@@ -60,6 +63,7 @@ pub use operation::{Entities, EntityRef, Operation};
 pub use personal::{Personal, SubjectId};
 pub use processor::{EventClock, Inputs, Processor, ProcessorContext, Route};
 pub use rule::{Rule, RuleDecision, record_on};
+pub use stream::{Stream, StreamEvent, Subscription};
 pub use tag::{Tag, TagSet, tag};
 pub use topic::{Message, TopicAction};
 pub use value::{Definitions, Key, Value, decode, encode, schema_of};

@@ -2,7 +2,9 @@
 //!
 //! JSON payloads go into `data` as the bytes they were recorded as; all others into `data_base64`.
 
+use component::hosted::StreamDescription;
 use journal::{ContentType, Cursor, Recorded};
+use runtime::Shaped;
 
 use crate::{calendar, json};
 
@@ -13,6 +15,38 @@ pub(crate) enum Audience {
     Stream,
     /// Also who asked, with which command, and the tags.
     History,
+}
+
+/// Writes one event of a declared stream, without a line end.
+pub(crate) fn write_public(
+    out: &mut Vec<u8>,
+    (service, stream): (&str, &StreamDescription),
+    event: &Recorded,
+    shaped: &Shaped,
+    cursor: Cursor,
+) {
+    let StreamDescription { name: stream, version, .. } = stream;
+    out.extend_from_slice(b"{\"specversion\":\"1.0\",\"id\":");
+    json::plain(out, event.id);
+    out.extend_from_slice(b",\"source\":");
+    json::plain(out, format_args!("/{service}"));
+    text(out, "type", &[service, ".", stream, ".", shaped.name].concat());
+    text(out, "subject", event.entity.id());
+    text(out, "time", &calendar::text(event.time));
+    if shaped.data.is_some() {
+        text(out, "datacontenttype", "application/json");
+        text(out, "dataschema", &format!("/v1/streams/{stream}/schemas/{}/{version}", shaped.name));
+    }
+    text(out, "entitytype", event.entity.kind());
+    text(out, "sequence", &event.sequence.to_string());
+    out.extend_from_slice(b",\"cursor\":");
+    json::plain(out, cursor);
+    context(out, event, Audience::Stream);
+    if let Some(data) = &shaped.data {
+        out.extend_from_slice(b",\"data\":");
+        json::verbatim(out, data);
+    }
+    out.push(b'}');
 }
 
 /// Writes one event, without a line end.

@@ -9,6 +9,7 @@ mod general;
 mod journal;
 mod pulls;
 mod schemas;
+mod streams;
 mod subjects;
 mod timers;
 mod topics;
@@ -16,7 +17,7 @@ mod views;
 mod workflows;
 
 use component::hosted::{
-    EntityDescription, OperationDescription, ShapeDescription, TopicDescription, ViewDescription, WorkflowDescription,
+    EntityDescription, OperationDescription, ShapeDescription, StreamDescription, TopicDescription, ViewDescription, WorkflowDescription,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -30,6 +31,7 @@ pub fn openapi(
     entities: &[&EntityDescription],
     operations: &[&OperationDescription],
     declared: &[&TopicDescription],
+    streams: &[&StreamDescription],
     views: &[&ViewDescription],
     workflows: &[&WorkflowDescription],
 ) -> String {
@@ -44,6 +46,7 @@ pub fn openapi(
     for topic in declared {
         topics::path(topic, &mut schemas, &mut paths);
     }
+    streams::paths(service, streams, &mut schemas, &mut paths);
     views::paths(views, &mut schemas, &mut paths);
     consumers::paths(&mut schemas, &mut paths);
     destinations::paths(&mut schemas, &mut paths);

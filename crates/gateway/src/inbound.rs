@@ -30,6 +30,7 @@ mod route;
 mod server;
 mod stream;
 mod subject;
+mod subscription;
 mod timer;
 mod topic;
 mod view;

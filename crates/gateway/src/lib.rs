@@ -20,6 +20,7 @@ pub mod limits;
 mod nearest;
 pub mod outgoing;
 mod page;
+pub mod peers;
 pub mod problem;
 
 pub use describe::openapi;

@@ -121,6 +121,11 @@ pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one line of a stream that the client takes, at most.
 pub const CLIENT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Bytes of a peer's cursor, at most.
+pub const PEER_CURSOR_BYTES_MAX: usize = 256;
+/// Bytes of what a peer refuses a stream with that are read, at most.
+pub const PEER_REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
 /// How long a call of an action waits for a connection.
 pub const OUTGOING_CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Addresses of one name that are tried, at most.

@@ -29,11 +29,12 @@ use hyper::client::conn::http1::SendRequest;
 use journal::BoxFuture;
 use runtime::{Outgoing, OutgoingCall, OutgoingError};
 
-use connect::{Connector, Host};
+pub(crate) use connect::{Connector, Host};
 use idle::Idle;
+pub(crate) use request::AGENT;
 
 /// A connection that is open.
-type Sender = SendRequest<Full<Bytes>>;
+pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
 /// Calls destinations, and keeps connections to them. Needs a tokio runtime with I/O and time.
 #[derive(Default)]
@@ -105,6 +106,12 @@ impl Shared {
         let response = sender.send_request(request).await.map_err(|error| failed("no answer came", &error))?;
         Ok((sender, response))
     }
+}
+
+/// Why no connection came about, in words.
+pub(crate) fn words(error: OutgoingError) -> String {
+    let (OutgoingError::Unfit { message } | OutgoingError::Failed { message }) = error;
+    message
 }
 
 fn unfit(message: String) -> OutgoingError {

@@ -98,6 +98,9 @@ codes! {
     WORKFLOW_NOT_FOUND = "HW0120" "workflow-not-found" 404;
     WORKFLOW_NOT_NOW = "HW0121" "workflow-not-now" 409;
     WORKFLOW_OTHER_INPUT = "HW0122" "workflow-other-input" 422;
+    UNKNOWN_STREAM = "HW0130" "unknown-stream" 404;
+    UNKNOWN_STREAM_VERSION = "HW0131" "unknown-stream-version" 404;
+    UNKNOWN_SUBSCRIPTION = "HW0132" "unknown-subscription" 404;
 }
 
 /// Where a code's page stands; the code's number follows.

@@ -17,6 +17,7 @@ pub(crate) mod prove;
 pub(crate) mod run;
 pub(crate) mod send;
 mod sight;
+pub(crate) mod stream;
 mod table;
 pub(crate) mod timer;
 pub(crate) mod topic;
@@ -71,6 +72,9 @@ pub enum Command {
     Entity(entity::Command),
     /// Erase a subject: what is kept of its personal data cannot be read by anybody any more
     Erase(erase::Arguments),
+    /// Look at streams, and at the streams of other services that come in
+    #[command(subcommand)]
+    Stream(stream::Command),
     /// Look at timers, set and cancel them
     #[command(subcommand)]
     Timer(timer::Command),
@@ -130,7 +134,7 @@ pub fn execute(service: &Service, flags: &GlobalFlags, command: &Command, gramma
     let done = match command {
         Command::Explain(arguments) => explain::run(arguments, flags.json),
         Command::Completions(arguments) => completions::run(arguments, grammar),
-        _ => settings(flags).and_then(|settings| with_settings(service, flags, command, &settings)),
+        _ => settings(service, flags).and_then(|settings| with_settings(service, flags, command, &settings)),
     };
     ended(done, flags.json)
 }
@@ -140,8 +144,8 @@ pub fn ended(done: Result<Exit, Failure>, as_json: bool) -> Exit {
     done.unwrap_or_else(|failure| output::report(&failure, as_json))
 }
 
-pub(crate) fn settings(flags: &GlobalFlags) -> Result<Settings, Failure> {
-    load(&flags.to_flags(), &process_environment)
+pub(crate) fn settings(service: &Service, flags: &GlobalFlags) -> Result<Settings, Failure> {
+    load(&service.known_peers(flags.to_flags()), &process_environment)
 }
 
 fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, settings: &Settings) -> Result<Exit, Failure> {
@@ -153,6 +157,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Destination(command) => destination::run(command, settings, flags.json),
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Erase(arguments) => erase::run(arguments, settings, flags.json),
+        Command::Stream(command) => stream::run(command, settings, flags.json),
         Command::Timer(command) => timer::run(command, settings, flags.json),
         Command::Workflow(command) => workflow::run(command, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),

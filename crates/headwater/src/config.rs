@@ -8,6 +8,7 @@
 mod file;
 mod form;
 mod nearest;
+mod peers;
 mod settings;
 mod value;
 
@@ -19,7 +20,7 @@ use crate::failure::{CONFIGURATION_VALUE, Failure};
 pub(crate) use nearest::nearest;
 #[cfg(test)]
 pub(crate) use settings::SETTINGS;
-pub(crate) use settings::{Kind, Resolved, Settings};
+pub(crate) use settings::{Kind, Resolved, Settings, Source};
 pub(crate) use value::{Config, data_directory};
 
 /// What the command line (or an embedding program) sets, before anything else is asked.
@@ -29,6 +30,10 @@ pub(crate) struct Flags {
     pub(crate) file: Option<PathBuf>,
     /// Setting name and value.
     pub(crate) values: Vec<(&'static str, String)>,
+    /// Peers and their addresses.
+    pub(crate) peers: Vec<(String, String)>,
+    /// Peers that the service needs, whoever says where they are.
+    pub(crate) peer_names: Vec<String>,
 }
 
 /// The process environment, or a test's.

@@ -8,7 +8,7 @@ use gateway::Pages;
 use journal::ReadError;
 use journal::seams::{Disk, RealDisk};
 use runtime::seams::TokioTasks;
-use runtime::{DeliveryError, Parts, Runtime, StartError, ViewFolder, has_personal_data};
+use runtime::{DeliveryError, Parts, Runtime, StartError, StreamParts, ViewFolder, has_personal_data};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -156,6 +156,12 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         actions: service.actions().to_vec(),
         processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
+        streams: StreamParts {
+            addresses: config.peers.clone(),
+            reader: Some(Arc::new(gateway::peers::Reader::new())),
+            tongue: Some(Arc::new(gateway::peers::Tongue)),
+            ..service.stream_parts()
+        },
         views: service.views().to_vec(),
         workflows: service.workflows().to_vec(),
         outgoing: Some(Arc::new(gateway::outgoing::Pool::new())),

@@ -1,12 +1,15 @@
 //! A service as it is put together: its name and its components.
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle};
+use component::hosted::{
+    ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, StreamHandle, SubscriptionDescription, TopicHandle, ViewHandle,
+    WorkflowHandle,
+};
 use component::{
-    Action, Entity, Keep, Operation, Processor, Rule, TopicAction, Value, View, Workflow, hosted, hosted_action, hosted_operation,
-    hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of, hosted_workflow,
+    Action, Entity, Keep, Operation, Processor, Rule, Stream, Subscription, TopicAction, Value, View, Workflow, hosted, hosted_action,
+    hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of, hosted_workflow,
 };
 use gateway::Page;
-use runtime::DestinationPolicy;
+use runtime::{DestinationPolicy, StreamParts};
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -30,6 +33,9 @@ pub struct Service {
     actions: Vec<ActionHandle>,
     processors: Vec<ProcessorHandle>,
     topics: Vec<TopicHandle>,
+    streams: Vec<StreamHandle>,
+    subscriptions: Vec<SubscriptionDescription>,
+    peers: Vec<String>,
     views: Vec<ViewHandle>,
     workflows: Vec<WorkflowHandle>,
     destinations: Vec<(String, DestinationPolicy)>,
@@ -48,6 +54,9 @@ impl Service {
             actions: Vec::new(),
             processors: Vec::new(),
             topics: Vec::new(),
+            streams: Vec::new(),
+            subscriptions: Vec::new(),
+            peers: Vec::new(),
             views: Vec::new(),
             workflows: Vec::new(),
             destinations: Vec::new(),
@@ -128,6 +137,26 @@ impl Service {
         self
     }
 
+    /// Adds a stream: what leaves the service under public names, beside the stream of its own name.
+    pub fn stream(mut self, stream: Stream) -> Self {
+        self.streams.push(stream.hosted());
+        self
+    }
+
+    /// Adds a subscription: a stream of another service as a topic of this one. The topic is added beside it, with
+    /// [`topic_of`](Self::topic_of) or [`topic`](Self::topic); where the other service is says the configuration.
+    pub fn subscribe(mut self, subscription: Subscription) -> Self {
+        self.subscriptions.push(subscription.described());
+        self
+    }
+
+    /// Says that actions send commands to this other service, `ctx.peer("stock")`: without an address for it in the configuration the
+    /// service does not start. Peers of subscriptions need no such word.
+    pub fn peer(mut self, name: impl Into<String>) -> Self {
+        self.peers.push(name.into());
+        self
+    }
+
     /// Adds a view: rows made from events, with queries.
     pub fn view(mut self, view: View) -> Self {
         self.views.push(view.hosted());
@@ -181,6 +210,12 @@ impl Service {
         self
     }
 
+    /// Sets where a peer is when it is embedded with [`start`](Self::start).
+    pub fn peer_at(mut self, name: impl Into<String>, address: impl Into<String>) -> Self {
+        self.flags.peers.push((name.into(), address.into()));
+        self
+    }
+
     /// The service's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -202,7 +237,7 @@ impl Service {
     /// # Errors
     /// When the configuration does not fit, the address is taken, or the data directory cannot be opened.
     pub async fn start(self) -> Result<Running, Failure> {
-        let settings = config::load(&self.flags, &config::process_environment)?;
+        let settings = config::load(&self.known_peers(self.flags.clone()), &config::process_environment)?;
         start(&self, &Config::for_server(&settings)?).await
     }
 
@@ -220,6 +255,21 @@ impl Service {
 
     pub(crate) fn topics(&self) -> &[TopicHandle] {
         &self.topics
+    }
+
+    /// With the names of the peers that it needs, for which the environment is asked.
+    pub(crate) fn known_peers(&self, mut flags: Flags) -> Flags {
+        flags.peer_names = self.subscriptions.iter().map(|subscription| subscription.peer.to_owned()).chain(self.peers.clone()).collect();
+        flags
+    }
+
+    pub(crate) fn stream_parts(&self) -> StreamParts {
+        StreamParts {
+            declared: self.streams.clone(),
+            subscriptions: self.subscriptions.clone(),
+            spoken_to: self.peers.clone(),
+            ..StreamParts::default()
+        }
     }
 
     pub(crate) fn operations(&self) -> &[OperationHandle] {

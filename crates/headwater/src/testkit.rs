@@ -45,6 +45,7 @@ mod erase;
 mod held;
 mod http;
 mod key;
+mod peer;
 mod processor;
 mod read;
 mod timer;
@@ -118,6 +119,7 @@ pub struct Testkit {
     seed: u64,
     faults: Faults,
     stubs: Arc<HttpStubs>,
+    peers: peer::Stubs,
     simulation: OnceCell<Simulation>,
     /// How many commands were sent without a key of the test's own.
     sent: Cell<u64>,
@@ -133,6 +135,7 @@ impl Testkit {
             seed,
             faults: Faults::default(),
             stubs: Arc::default(),
+            peers: peer::Stubs::default(),
             simulation: OnceCell::new(),
             sent: Cell::new(0),
         }
@@ -272,8 +275,8 @@ impl Testkit {
     fn simulation(&self) -> &Simulation {
         self.simulation.get_or_init(|| {
             let service = Rc::clone(&self.service);
-            let stubs = Arc::clone(&self.stubs);
-            let simulation = Simulation::new(self.seed, self.faults, stubs, Box::new(move || components(&service())));
+            let (stubs, peers) = (Arc::clone(&self.stubs), self.peers.clone());
+            let simulation = Simulation::new(self.seed, self.faults, stubs, Box::new(move || components(&service(), &peers)));
             simulation.unwrap_or_else(|refused| panic!("the service does not hold together: {refused}"))
         })
     }
@@ -293,7 +296,7 @@ impl Drop for Testkit {
     }
 }
 
-fn components(service: &Service) -> Components {
+fn components(service: &Service, peers: &peer::Stubs) -> Components {
     Components {
         service: service.name().to_owned(),
         entities: service.entities().to_vec(),
@@ -301,6 +304,7 @@ fn components(service: &Service) -> Components {
         actions: service.actions().to_vec(),
         processors: service.processors().to_vec(),
         topics: service.topics().to_vec(),
+        streams: peers.parts(service),
         views: service.views().to_vec(),
         workflows: service.workflows().to_vec(),
         destinations: service.destinations().to_vec(),

@@ -29,6 +29,7 @@ mod runtime;
 pub mod seams;
 mod stall;
 mod start;
+mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod timer;
@@ -61,6 +62,10 @@ pub use retention::{RetentionStatus, RetentionWait};
 pub use runtime::{Health, Runtime};
 pub use stall::Stall;
 pub use start::StartError;
+pub use stream::{
+    PeerCommand, PeerError, PeerItem, PeerPlace, PeerStream, PeerStreams, PeerTongue, PeerWords, Shaped, Shaper, StreamAsk, StreamParts,
+    SubscriptionState, SubscriptionStatus,
+};
 pub use timer::{
     ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSchedule, TimerSelection, TimerSight,
     TimerState, TimerTarget, TimerWhen, TimersStatus,
@@ -95,6 +100,8 @@ pub struct Parts {
     pub processors: Vec<ProcessorHandle>,
     /// The topics.
     pub topics: Vec<TopicHandle>,
+    /// The streams that leave beside the service's own, and those of peers that come in.
+    pub streams: StreamParts,
     /// The views.
     pub views: Vec<ViewHandle>,
     /// The workflows.

@@ -235,6 +235,22 @@ pub const WORKFLOW_STOP_MAX: Duration = Duration::from_secs(5);
 pub const WORKFLOW_BATCH: u32 = 256;
 /// Workflows that are woken at once, at most.
 pub const WORKFLOWS_WOKEN_MAX: u32 = 256;
+/// Characters of why a message of a peer does not fit its topic, at most.
+pub const UNFIT_CAUSE_CHARS_MAX: usize = 512;
+/// How long a subscription hears nothing at all from its peer before it calls again: three signs of life.
+pub const PEER_SILENCE_MAX: Duration = Duration::from_secs(45);
+/// The first and the longest wait before a subscription calls its peer again, jitter not counted.
+pub const PEER_RETRY_MIN: Duration = Duration::from_millis(200);
+/// See [`PEER_RETRY_MIN`].
+pub const PEER_RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long a reader at rest waits before it writes how far a filter has let nothing through.
+pub const PEER_PROGRESS_EVERY: Duration = Duration::from_secs(10);
+/// Readers of streams with documents at once, at most.
+pub const DOCUMENT_READERS_MAX: usize = 256;
+/// States that such a reader has in memory, at most.
+pub const FOLDS_MAX: usize = 1_024;
+/// Bytes of payloads that these states are made of, at most, but for the last one.
+pub const FOLDS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 // Each message has two command records, whose keys, names and contexts come on top of its payload.
 const _: () = assert!(PUBLISH_MESSAGES_MAX * 2 <= journal::limits::COMMIT_COMMANDS_MAX);

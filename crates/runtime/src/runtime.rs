@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use component::hosted::personal_mark::{is_marked, is_reserved};
 use component::hosted::{
-    ActionHandle, EntityDescription, OperationDescription, StoredEvent, TOPIC_TYPE, TopicDescription, ViewDescription,
+    ActionHandle, EntityDescription, OperationDescription, StoredEvent, StreamDescription, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
 use journal::{
     AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp,
@@ -42,6 +42,7 @@ use crate::request::{
 use crate::retention::pins::{Pin, of_registers};
 use crate::retention::{Lost, Pins, Retention, RetentionStatus};
 use crate::start::StartError;
+use crate::stream::{PeerPlace, Peers, Shaper, Streams, SubscriptionStatus, Subscriptions, addressed};
 use crate::timer::{Shared, Timers};
 use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
@@ -61,7 +62,10 @@ pub struct Runtime {
     operations: Arc<Operations>,
     timers: Arc<Timers>,
     workflows: Arc<Workflows>,
-    topics: Topics,
+    topics: Arc<Topics>,
+    streams: Streams,
+    subscriptions: Subscriptions,
+    peers: Arc<Peers>,
     pulled: PullConsumers,
     admission: Admission,
     views: Arc<Views>,
@@ -147,7 +151,9 @@ impl Runtime {
             lost: Arc::clone(&lost),
         };
         let mint = Mint { clock: parts.clock, random: Arc::clone(&parts.random), subjects: subjects.clone() };
-        let topics = Topics::new(Arc::clone(&journal), parts.topics);
+        let topics = Arc::new(Topics::new(Arc::clone(&journal), parts.topics));
+        let (streams, peers) = (parts.streams.declared, Peers::new(&parts.streams.addresses, parts.streams.tongue));
+        let subscriptions = addressed(parts.streams.subscriptions, &peers);
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
         let timers = Shared::new(&entities, &runs, &around, parts.random);
@@ -155,20 +161,24 @@ impl Runtime {
         let timers = Timers::new(timers, parts.timer_folder, parts.limits);
         let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
         let delivery = DeliveryRoom::new(seams);
+        let subscriptions = Subscriptions::new(Arc::clone(delivery.seams()), Arc::clone(&topics), parts.streams.reader, subscriptions);
         Ok(Self {
             service: parts.service,
             asynchronous: Asynchronous::new(Arc::clone(&entities)),
             actions: parts.actions,
             destinations: Arc::new(Destinations::new(machine, destinations)),
-            entities,
             processors: Processors::new(parts.processors, processors),
             delivery,
             operations: Arc::new(Operations::new(parts.operations)),
             timers: Arc::new(timers),
+            subscriptions,
+            peers: Arc::new(peers),
             workflows: Arc::new(workflows),
             topics,
+            streams: Streams::new(streams, Arc::clone(&entities)),
             pulled: PullConsumers::new(),
             admission: Admission::new(parts.limits.commands_in_flight_max),
+            entities,
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
             shown,
             retention: Arc::new(retention),
@@ -206,6 +216,36 @@ impl Runtime {
     #[must_use]
     pub fn topic_descriptions(&self) -> Vec<&TopicDescription> {
         self.topics.descriptions()
+    }
+
+    /// The streams beside the service's own, in the order of registration.
+    #[must_use]
+    pub fn stream_descriptions(&self) -> Vec<&StreamDescription> {
+        self.streams.descriptions()
+    }
+
+    /// What makes the events of a stream for one reader, of those of the [`journal`](Self::journal); `None` when the service has no such
+    /// stream.
+    ///
+    /// # Errors
+    /// When as many readers are there as may be.
+    #[must_use]
+    pub fn stream(&self, name: &str) -> Option<Result<Shaper, CommandError>> {
+        self.streams.shaper(name)
+    }
+
+    /// How each subscription to a peer's stream is, in the order of registration.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<SubscriptionStatus> {
+        self.subscriptions.statuses()
+    }
+
+    /// Lets the subscription that fills this topic go on from another place of its peer's stream; what is here already is known.
+    ///
+    /// # Errors
+    /// When there is no such subscription, or the engine fails.
+    pub async fn place_subscription(&self, topic: &str, place: PeerPlace, why: Decision) -> Result<(), OrderError> {
+        self.subscriptions.place(topic, place, why).await
     }
 
     /// Takes messages for a topic, in their order, and gives an answer for each: one that is refused does not touch the others,
@@ -287,6 +327,7 @@ impl Runtime {
             personal.erased.store(upto, SeqCst);
         }
         self.delivery.lose_foreign_places().await?;
+        self.subscriptions.lose_foreign_places().await?;
         self.retention.remember().await;
         let place = self.journal().head().await?;
         let head = place.position();
@@ -300,6 +341,7 @@ impl Runtime {
             destinations: Arc::clone(&self.destinations),
             timers: Arc::clone(&self.timers),
             workflows: Arc::downgrade(&self.workflows),
+            peers: Arc::clone(&self.peers),
             tasks: Arc::clone(self.delivery.tasks()),
         };
         // An action may start the first one.
@@ -312,6 +354,8 @@ impl Runtime {
         self.processors.begin().await?;
         self.timers.resume(head).await?;
         self.workflows.resume().await?;
+        // Whoever reads their topics has a place by now.
+        self.subscriptions.begin();
         Ok(())
     }
 
@@ -692,6 +736,7 @@ impl Runtime {
         self.processors.stop();
         self.timers.stop();
         self.workflows.stop();
+        self.subscriptions.stop();
     }
 
     /// Returns when nothing is under way. After `stop`, nothing will be.
@@ -702,6 +747,7 @@ impl Runtime {
         self.processors.drained().await;
         self.workflows.drained().await;
         self.timers.drained().await;
+        self.subscriptions.drained().await;
         self.views.end().await;
         if let Some(personal) = &self.personal {
             personal.subjects.release();

@@ -9,7 +9,7 @@ use journal::{Capability, EntityType};
 
 use crate::personal::{KeyStoreError, Subjects, has_personal_data, whose};
 use crate::view::{self, Plan};
-use crate::{DestinationPolicy, Parts};
+use crate::{DestinationPolicy, Parts, stream};
 
 /// Why a runtime does not begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,20 @@ pub enum StartError {
         /// What is wrong.
         problem: String,
     },
+    /// A stream's definition does not hold together.
+    Stream {
+        /// The stream.
+        stream: &'static str,
+        /// What is wrong, and the remedy.
+        problem: String,
+    },
+    /// A peer cannot be reached, whatever it does.
+    Peer {
+        /// The peer.
+        peer: String,
+        /// What is wrong, and the remedy.
+        problem: String,
+    },
     /// A view's definition does not hold together.
     View {
         /// The view.
@@ -99,6 +113,8 @@ impl fmt::Display for StartError {
             Self::NoKeys => formatter.write_str("components have personal data, and there is no key store; name a directory for one"),
             Self::Personal { name, problem } => write!(formatter, "`{name}`: {problem}"),
             Self::Processor { processor, problem } => write!(formatter, "processor `{processor}`: {problem}"),
+            Self::Stream { stream, problem } => write!(formatter, "stream `{stream}`: {problem}"),
+            Self::Peer { peer, problem } => write!(formatter, "the peer `{peer}`: {problem}"),
             Self::View { view, message } => write!(formatter, "view `{view}`, {message}"),
         }
     }
@@ -141,6 +157,7 @@ pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
         }
         check_processor(processor)?;
     }
+    stream::check(parts, &entities)?;
     check_retention(parts)?;
     check_capabilities(parts)?;
     if let Some((name, problem)) = whose::unclear(&parts.entities, &parts.topics) {

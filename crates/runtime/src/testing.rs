@@ -80,6 +80,8 @@ pub struct Components {
     pub processors: Vec<ProcessorHandle>,
     /// The topics.
     pub topics: Vec<TopicHandle>,
+    /// The streams.
+    pub streams: crate::StreamParts,
     /// The views.
     pub views: Vec<ViewHandle>,
     /// The workflows.
@@ -297,7 +299,7 @@ impl Simulation {
     }
 
     fn parts(&self) -> Parts {
-        let Components { service, entities, operations, actions, processors, topics, views, workflows, destinations, retention } =
+        let Components { service, entities, operations, actions, processors, topics, streams, views, workflows, destinations, retention } =
             (self.components)();
         let is_personal = has_personal_data(&entities, &operations, &processors, &topics);
         let keys = is_personal.then(|| Arc::new(self.keys.borrow().clone()) as Arc<dyn Disk>);
@@ -315,6 +317,7 @@ impl Simulation {
             actions: actions.into_iter().map(|action| action::faulty(action, &self.pace, &self.runs)).collect(),
             processors,
             topics,
+            streams,
             views,
             workflows,
             outgoing: Some(Arc::new(Network { stubs: Arc::clone(&self.stubs), pace: Arc::clone(&self.pace) }) as Arc<dyn Outgoing>),

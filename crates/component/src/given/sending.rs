@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::action::PeerEntity;
 use crate::entity::Entity;
 use crate::hosted::{ActionTarget, SentCall, SentCommand, TimerDue, WorkflowAsk};
 use crate::operation::Operation;
@@ -12,7 +13,7 @@ use crate::value::{Value, encode};
 use crate::variants::{Variants as _, encode_payload};
 use crate::workflow::Workflow;
 
-/// Something that an action sends: [`command_to`], [`operation_with`], [`rule_with`], [`timer_after`], [`http_post`] and its siblings.
+/// Something that an action sends: [`command_to`], [`command_to_peer`], [`operation_with`], [`rule_with`], [`timer_after`], [`http_post`] and its siblings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sending {
     to: String,
@@ -25,6 +26,15 @@ pub struct Sending {
 pub fn command_to<E: Entity>(id: &str, command: E::Command) -> Sending {
     let body = encode_payload(&command).unwrap_or_else(|error| panic!("command {} does not encode: {error}", command.name()));
     Sending::new(format!("{}/{id} {}", E::NAME, command.name()), &body)
+}
+
+/// A command to an entity of another service.
+#[track_caller]
+#[must_use]
+pub fn command_to_peer<E: PeerEntity>(peer: &str, id: &str, command: E::Command) -> Sending {
+    let body = encode_payload(&command).unwrap_or_else(|error| panic!("command {} does not encode: {error}", command.name()));
+    let target = ActionTarget::Peer { peer: peer.to_owned(), kind: E::NAME, id: id.to_owned(), command: command.name() };
+    Sending::new(target.words(), &body)
 }
 
 /// The input of an operation.

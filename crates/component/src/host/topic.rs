@@ -13,7 +13,7 @@ use crate::action::ActionContext;
 use crate::body::{check_depth, read_message};
 use crate::hosted::{
     ActionDescription, ActionDoor, ActionHandle, ActionOutcome, BoxedFuture, DeliveredEvent, HostedAction, HostedTopic, Refusal,
-    TOPIC_TYPE, TopicDescription, TopicHandle,
+    TOPIC_TYPE, TopicDescription, TopicHandle, UNFIT,
 };
 use crate::limits::is_name;
 use crate::personal::Binding;
@@ -65,6 +65,10 @@ impl<T: Value> HostedTopic for Typed<T> {
             return Err(Refusal::Invalid { pointer: String::new(), message });
         };
         read_message::<T>(json).map(drop)
+    }
+
+    fn is_personal(&self) -> bool {
+        self.is_personal
     }
 
     fn marked(&self, json: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
@@ -119,6 +123,9 @@ impl<A: TopicAction> HostedAction for TopicActionType<A> {
 pub(super) fn message<T: Value>(event: DeliveredEvent) -> Result<Message<T>, String> {
     let mut members: BTreeMap<String, &RawValue> =
         serde_json::from_slice(&event.payload).map_err(|error| format!("the message is not readable: {error}"))?;
+    if let Some(why) = members.get(UNFIT) {
+        return Err(format!("the message does not fit the topic: {}", serde_json::from_str::<String>(why.get()).unwrap_or_default()));
+    }
     let data = members.remove("data").or_else(|| members.remove("data_base64")).unwrap_or(RawValue::NULL);
     let data = decode(data.get().as_bytes()).map_err(|error| format!("the data does not fit: {error}"))?;
     let mut text = |name: &str| members.remove(name).and_then(|value| serde_json::from_str::<String>(value.get()).ok());

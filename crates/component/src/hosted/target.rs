@@ -15,6 +15,17 @@ pub enum ActionTarget {
         /// The command's name.
         command: &'static str,
     },
+    /// An entity of another service.
+    Peer {
+        /// The service, as the configuration names it.
+        peer: String,
+        /// The entity's type.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+        /// The command's name.
+        command: &'static str,
+    },
     /// An operation or a rule.
     Operation {
         /// Its name.
@@ -108,6 +119,7 @@ impl ActionTarget {
     pub fn words(&self) -> String {
         match self {
             Self::Entity { kind, id, command } => format!("{kind}/{id} {command}"),
+            Self::Peer { peer, kind, id, command } => format!("peer {peer}: {kind}/{id} {command}"),
             Self::Operation { name } => format!("operation {name}"),
             Self::Timer { name, due, kind, id, command } => format!("timer {name} {due}: {kind}/{id} {command}"),
             Self::TimerEnd { name } => format!("cancel timer {name}"),

@@ -95,7 +95,9 @@ impl<R: Rejection> From<CommandFailure<R>> for Failure {
             }
             CommandFailure::Unfit(message) => Self::of(FailureKind::Unfit, "unfit", message),
             CommandFailure::ReplyGone => Self::of(FailureKind::ReplyGone, "reply-gone", "the command took effect, and its reply is gone"),
-            CommandFailure::Failed(message) => Self::of(FailureKind::GaveUp, "gave-up", message),
+            CommandFailure::Failed(message) | CommandFailure::Later { cause: message, .. } => {
+                Self::of(FailureKind::GaveUp, "gave-up", message)
+            }
         }
     }
 }

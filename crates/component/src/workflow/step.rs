@@ -190,6 +190,7 @@ fn send(context: StepContext, target: ActionTarget, body: Vec<u8>) -> Awaited<St
         match context.send(SentCommand { target, body, key: String::new() }).await {
             Ok(reply) => StepOutcome::Done(reply.into()),
             Err(SendFailure::Failed { message }) => StepOutcome::Retry { cause: message },
+            Err(SendFailure::Later { message, wait }) => StepOutcome::Later { cause: message, wait },
             Err(SendFailure::ReplyGone) => {
                 of(FailureKind::ReplyGone, "reply-gone", "the command took effect, and its reply is gone by retention".to_owned())
             }

@@ -160,21 +160,26 @@ pub(super) fn paths(service: &str, paths: &mut Map<String, Json>) {
     }
 }
 
-fn stream() -> Json {
+/// What every stream takes.
+pub(super) fn stream_parameters(types: Json) -> Vec<Json> {
     let text = || json!({ "type": "string" });
     let list = || json!({ "type": "array", "items": { "type": "string" } });
-    let mut all = vec![
-        query("after", reference("schemas", "Cursor"), "events after this place; all without it"),
+    vec![
+        query("after", reference("schemas", "Cursor"), "events after this place, or from `now` on; all without it"),
         query("limit", json!({ "type": "integer", "minimum": 1 }), "ends after so many events"),
         query("live", json!({ "type": "boolean" }), "goes on with new events; the default of server-sent events"),
-        query("type", list(), "`cart` or `cart/item-added`; any of them"),
+        types,
         query("key", text(), "`cart/c1`"),
         query("tag", list(), "`name:value`; all of them"),
-    ];
-    all.push(json!({ "name": "Last-Event-ID", "in": "header", "required": false, "schema": text(),
-        "description": "resumes server-sent events; wins over `after`" }));
-    let content =
-        json!({ "application/x-ndjson": { "schema": reference("schemas", "CloudEvent") }, "text/event-stream": { "schema": text() } });
+        json!({ "name": "Last-Event-ID", "in": "header", "required": false, "schema": text(),
+            "description": "resumes server-sent events; wins over `after`" }),
+    ]
+}
+
+fn stream() -> Json {
+    let types = query("type", json!({ "type": "array", "items": { "type": "string" } }), "`cart` or `cart/item-added`; any of them");
+    let all = stream_parameters(types);
+    let content = json!({ "application/x-ndjson": { "schema": reference("schemas", "CloudEvent") }, "text/event-stream": { "schema": { "type": "string" } } });
     let ok = json!({ "description": "CloudEvents in order, one a line or one a server-sent event", "content": content });
     get("The service's events", "service", "stream", &all, &[400, 404, 406, 409, 410], ok)
 }

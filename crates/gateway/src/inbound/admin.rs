@@ -202,7 +202,7 @@ pub(super) struct Said {
     pub(super) reason: Option<String>,
     payload: Option<Json>,
     per_second: Option<u32>,
-    at: Option<String>,
+    pub(super) at: Option<String>,
 }
 
 /// `POST /v1/admin/consumers/{consumer}/{act}`.
@@ -255,7 +255,7 @@ pub(super) async fn said(gateway: &Arc<Gateway>, parts: &Parts, body: &mut Reque
 }
 
 impl Said {
-    fn needed<T: Clone>(&self, field: &str, value: Option<&T>) -> Result<T, Problem> {
+    pub(super) fn needed<T: Clone>(&self, field: &str, value: Option<&T>) -> Result<T, Problem> {
         value.cloned().ok_or_else(|| refusal::invalid_field(&format!("/{field}"), "is needed"))
     }
 

@@ -16,7 +16,7 @@ use super::connection::Busy;
 use super::route::{self, Route};
 use super::{
     Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, stream, subject,
-    timer, topic, view, workflow,
+    subscription, timer, topic, view, workflow,
 };
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
@@ -67,11 +67,15 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Batch { kind } => batch::run(gateway, parts, body, &kind),
         Route::Ids { kind } => Box::pin(entity::ids(gateway, parts, &kind)).await,
         Route::History { kind, id } => Box::pin(events::history(gateway, parts, &kind, &id)).await,
+        Route::Streams => Box::pin(stream::list(gateway, parts)).await,
+        Route::StreamSchema { stream, name, version } => stream::schema(gateway, parts, (&stream, &name, &version)),
         Route::Stream { name } => Box::pin(stream::open(gateway, parts, &name)).await,
         Route::Query { view, query } => Box::pin(view::ask(gateway, parts, body, &view, &query)).await,
         Route::View { view } => Box::pin(view::status(gateway, parts, &view)).await,
         Route::Views => Box::pin(view::list(gateway, parts)).await,
         Route::Rebuild { view } => view::rebuild(gateway, parts, &view),
+        Route::Subscriptions => Box::pin(subscription::list(gateway, parts)).await,
+        Route::PlaceSubscription { topic } => Box::pin(subscription::place(gateway, parts, body, &topic)).await,
         Route::Consumers => Box::pin(admin::list(gateway, parts)).await,
         Route::Destinations => Box::pin(destination::list(gateway, parts)).await,
         Route::Journal => Box::pin(journal::status(gateway, parts)).await,

@@ -63,7 +63,8 @@ pub(super) fn description(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respo
     let document = gateway.description.get_or_init(|| {
         let (entities, operations) = (runtime.entity_descriptions(), runtime.operation_descriptions());
         let (topics, views, workflows) = (runtime.topic_descriptions(), runtime.view_descriptions(), runtime.workflow_descriptions());
-        describe::openapi(runtime.service(), &entities, &operations, &topics, &views, &workflows).into()
+        let streams = runtime.stream_descriptions();
+        describe::openapi(runtime.service(), &entities, &operations, &topics, &streams, &views, &workflows).into()
     });
     Ok(answer::json(document.clone()))
 }

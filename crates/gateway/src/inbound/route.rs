@@ -24,7 +24,9 @@ pub(super) enum Route<'a> {
     Ids { kind: Text<'a> },
     Batch { kind: Text<'a> },
     Operation { name: Text<'a> },
+    Streams,
     Stream { name: Text<'a> },
+    StreamSchema { stream: Text<'a>, name: Text<'a>, version: Text<'a> },
     Topic { name: Text<'a> },
     ClientConsumer { name: Text<'a> },
     ConsumerChange { name: Text<'a> },
@@ -33,6 +35,8 @@ pub(super) enum Route<'a> {
     View { view: Text<'a> },
     Views,
     Rebuild { view: Text<'a> },
+    Subscriptions,
+    PlaceSubscription { topic: Text<'a> },
     Consumers,
     Destinations,
     Journal,
@@ -73,6 +77,7 @@ impl Route<'_> {
                 | Self::Compact
                 | Self::Decide { .. }
                 | Self::Erase { .. }
+                | Self::PlaceSubscription { .. }
                 | Self::Topic { .. }
                 | Self::ConsumerChange { .. }
                 | Self::ConsumerCall { .. }
@@ -111,6 +116,8 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "entities", kind, id, "commands", key] => (outcome(kind, id, key)?, GET),
         ["v1", "operations", name] => (Route::Operation { name: segment("operation", name)? }, POST),
         ["v1", "streams", name] => (Route::Stream { name: segment("stream", name)? }, GET),
+        ["v1", "streams"] => (Route::Streams, GET),
+        ["v1", "streams", stream, "schemas", name, version] => (stream_schema(stream, name, version)?, GET),
         ["v1", "topics", name] => (Route::Topic { name: segment("topic", name)? }, POST),
         ["v1", "consumers", name] if read => (Route::ClientConsumer { name: segment("consumer", name)? }, GET),
         ["v1", "consumers", name] => (Route::ConsumerChange { name: segment("consumer", name)? }, CHANGE),
@@ -135,6 +142,8 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "admin", "journal"] => (Route::Journal, GET),
         ["v1", "admin", "journal", "scrub"] => (Route::Scrub, POST),
         ["v1", "admin", "journal", "compact"] => (Route::Compact, POST),
+        ["v1", "admin", "subscriptions"] => (Route::Subscriptions, GET),
+        ["v1", "admin", "subscriptions", topic, "place"] => (Route::PlaceSubscription { topic: segment("topic", topic)? }, POST),
         ["v1", "admin", "consumers"] => (Route::Consumers, GET),
         ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
         ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
@@ -168,6 +177,10 @@ fn history<'a>(kind: &'a str, id: &'a str) -> Result<Route<'a>, Problem> {
 
 fn outcome<'a>(kind: &'a str, id: &'a str, key: &'a str) -> Result<Route<'a>, Problem> {
     Ok(Route::Outcome { kind: segment("type", kind)?, id: segment("id", id)?, key: segment("key", key)? })
+}
+
+fn stream_schema<'a>(stream: &'a str, name: &'a str, version: &'a str) -> Result<Route<'a>, Problem> {
+    Ok(Route::StreamSchema { stream: segment("stream", stream)?, name: segment("type", name)?, version: segment("version", version)? })
 }
 
 fn timer_act(name: &str, act: timer::Act) -> Result<Route<'_>, Problem> {

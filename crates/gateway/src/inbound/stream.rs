@@ -1,4 +1,6 @@
-//! `GET /v1/streams/{stream}`: the service's events as CloudEvents, as NDJSON or as server-sent events.
+//! `GET /v1/streams/{stream}`: the service's events as CloudEvents, as NDJSON or as server-sent events; and what streams there are.
+//!
+//! The stream of the service's own name has all its events, as they were recorded; a declared stream has what it makes of them.
 //!
 //! NDJSON goes to the head as it was when the read began, or on with `?live=true`, where a blank line now and then says
 //! that the connection lives. SSE is live unless `?live=false`: each event carries its cursor as `id`, so that a browser
@@ -7,6 +9,8 @@
 
 mod feed;
 mod filter;
+mod list;
+mod source;
 
 use std::sync::Arc;
 
@@ -21,31 +25,52 @@ use super::headers::{invalid, single};
 use super::query::{Parameters, many, once};
 use super::refusal;
 use crate::limits::FILTERS_MAX;
-use crate::problem::{INVALID_CURSOR, INVALID_HEADER, NOT_ACCEPTABLE, Problem, UNKNOWN_ROUTE};
+use crate::problem::{INVALID_CURSOR, INVALID_HEADER, NOT_ACCEPTABLE, Problem};
 use feed::{Feed, Framing};
-use filter::Filter;
+pub(super) use list::{list, schema};
+use source::Wanted;
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Tells proxies such as nginx to pass each event on at once.
 pub(super) const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 pub(super) async fn open(gateway: &Arc<Gateway>, parts: &Parts, name: &str) -> Result<Response<Body>, Problem> {
-    let service = gateway.runtime.service();
-    if name != service {
-        return Err(Problem::new(UNKNOWN_ROUTE, format!("there is no stream `{name}`; this service has one, `{service}`")));
-    }
-    let known = [once("after"), once("limit"), once("live"), once("key"), many("type", FILTERS_MAX), many("tag", FILTERS_MAX)];
+    let known =
+        [once("after"), once("limit"), once("live"), once("key"), once("version"), many("type", FILTERS_MAX), many("tag", FILTERS_MAX)];
     let parameters = Parameters::read(parts.uri.query(), &known)?;
+    let wanted = Wanted::read(gateway, name, &parameters)?;
     let framing = framing(parts)?;
     let live = parameters.flag("live")?.unwrap_or(framing == Framing::Sse);
     let limit = parameters.bounded("limit", u64::MAX)?;
-    let filter = Filter::read(&parameters)?;
-    let after = after(parts, &parameters, framing)?;
-    check_cursor(gateway, after).await?;
+    let place = place(gateway, parts, &parameters, framing).await?;
     let mode = if live { ReadMode::Live } else { ReadMode::ToHead };
-    let events = gateway.runtime.journal().read(filter.selection(), after, mode);
-    let feed = Feed::new(gateway, events, filter, framing, after).limited(limit).live(live);
+    let source = wanted.source(gateway, place.after, mode);
+    let feed = Feed::new(gateway, source, framing, place.told).limited(limit).live(live);
     Ok(response(framing, feed))
+}
+
+/// Where a reader begins, and where it knows that it is.
+struct Place {
+    after: Cursor,
+    told: Option<Cursor>,
+}
+
+async fn place(gateway: &Gateway, parts: &Parts, parameters: &Parameters, framing: Framing) -> Result<Place, Problem> {
+    let (after, told) = match after(parts, parameters, framing)? {
+        After::Now => {
+            let head = gateway.runtime.journal().head().await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
+            (head, None)
+        }
+        After::Cursor(cursor) => (cursor, Some(cursor)),
+    };
+    check_cursor(gateway, after).await?;
+    Ok(Place { after, told })
+}
+
+enum After {
+    Cursor(Cursor),
+    /// Behind all that is there.
+    Now,
 }
 
 fn response(framing: Framing, feed: Feed) -> Response<Body> {
@@ -70,17 +95,18 @@ fn framing(parts: &Parts) -> Result<Framing, Problem> {
         .ok_or_else(|| Problem::new(NOT_ACCEPTABLE, format!("a stream comes as `{NDJSON}` or `{SSE}`, not as `{accept}`")))
 }
 
-fn after(parts: &Parts, parameters: &Parameters, framing: Framing) -> Result<Cursor, Problem> {
+fn after(parts: &Parts, parameters: &Parameters, framing: Framing) -> Result<After, Problem> {
     let last = single(&parts.headers, &LAST_EVENT_ID, INVALID_HEADER)?.filter(|text| !text.is_empty());
     if last.is_some() && framing != Framing::Sse {
         return Err(invalid(&LAST_EVENT_ID, "belongs to server-sent events; use `?after=` or accept `text/event-stream`"));
     }
     let (place, text) = match (last, parameters.one("after")) {
         (Some(text), _) => ("last-event-id", text),
+        (None, Some("now")) => return Ok(After::Now),
         (None, Some(text)) => ("after", text),
-        (None, None) => return Ok(Cursor::BEGINNING),
+        (None, None) => return Ok(After::Cursor(Cursor::BEGINNING)),
     };
-    text.parse().map_err(|error| Problem::new(INVALID_CURSOR, format!("{place}: {error}")))
+    text.parse().map(After::Cursor).map_err(|error| Problem::new(INVALID_CURSOR, format!("{place}: {error}")))
 }
 
 /// Refuses a cursor before the first byte of the answer: a live read may say nothing for long.

@@ -18,7 +18,7 @@ use crate::limits::{OUTGOING_ADDRESSES_MAX, OUTGOING_CONNECT_MAX, OUTGOING_HEAD_
 
 /// Whom to connect to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Host {
+pub(crate) struct Host {
     pub(super) is_https: bool,
     /// Without brackets.
     pub(super) name: String,
@@ -27,7 +27,7 @@ pub(super) struct Host {
 
 impl Host {
     /// Of a destination in its one spelling.
-    pub(super) fn of(destination: &str) -> Result<Self, String> {
+    pub(crate) fn of(destination: &str) -> Result<Self, String> {
         let (scheme, authority) = destination.split_once("://").ok_or("is no destination")?;
         let is_https = scheme == "https";
         let end = authority.rfind(']').map_or_else(|| authority.find(':').unwrap_or(authority.len()), |at| at + 1);
@@ -48,7 +48,7 @@ impl Host {
 
 /// Opens connections.
 #[derive(Default)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     #[cfg(feature = "https")]
     tls: Tls,
 }
@@ -62,21 +62,21 @@ impl Connector {
     /// Whether this build can speak to the host.
     #[cfg(feature = "https")]
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "a build without https refuses here")]
-    pub(super) fn check(&self, _: &Host) -> Result<(), String> {
+    pub(crate) fn check(&self, _: &Host) -> Result<(), String> {
         Ok(())
     }
 
     /// Whether this build can speak to the host.
     #[cfg(not(feature = "https"))]
     #[expect(clippy::unused_self, reason = "a build with https has its roots here")]
-    pub(super) fn check(&self, host: &Host) -> Result<(), String> {
+    pub(crate) fn check(&self, host: &Host) -> Result<(), String> {
         if host.is_https {
             return Err("this build does not speak https; add the feature `https` of the crate `headwater`".to_owned());
         }
         Ok(())
     }
 
-    pub(super) async fn connect(&self, host: &Host) -> Result<Sender, OutgoingError> {
+    pub(crate) async fn connect(&self, host: &Host) -> Result<Sender, OutgoingError> {
         let stream = open(host).await?;
         // A call is whole when it is written: nothing is gained by waiting for more.
         let _unsupported = stream.set_nodelay(true);

@@ -11,7 +11,7 @@ use runtime::OutgoingCall;
 
 use crate::inbound::{CORRELATION_ID, IDEMPOTENCY_KEY, TIMEOUT_MS, TRACEPARENT};
 
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("headwater/", env!("CARGO_PKG_VERSION")));
+pub(crate) const AGENT: HeaderValue = HeaderValue::from_static(concat!("headwater/", env!("CARGO_PKG_VERSION")));
 
 pub(super) fn build(call: &OutgoingCall) -> Result<Request<Full<Bytes>>, String> {
     let (_, host) = call.destination.split_once("://").ok_or("is no destination")?;

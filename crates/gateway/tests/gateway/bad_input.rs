@@ -82,7 +82,7 @@ const PATHS: &[Row] = &[
     ("GET", "/v1/entities", &[], "", 404, "HW0010", None),
     ("GET", "/V1/entities/cart", &[], "", 404, "HW0010", None),
     ("GET", "/v1/entities/cart/c1/commands/k1/x", &[], "", 404, "HW0010", None),
-    ("GET", "/v1/streams/other", &[], "", 404, "HW0010", None),
+    ("GET", "/v1/streams/other", &[], "", 404, "HW0130", None),
     ("GET", "/v1/entities/crat", &[], "", 404, "HW0011", None),
     ("GET", "/v1/entities/$workflow/w1", &[], "", 404, "HW0011", None),
     ("POST", "/v1/entities/Cart/c1/add-item", &[JSON], GOOD, 404, "HW0011", None),

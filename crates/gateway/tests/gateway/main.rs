@@ -19,6 +19,7 @@ mod failures;
 mod later;
 mod pages;
 mod processors;
+mod public;
 mod pulls;
 mod reads;
 mod shop;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use component::hosted::{ActionHandle, CommandContext, ProcessorHandle};
 use component::{
     Action, ActionContext, ActionError, Command, Decision, DeliveryPolicy, Entities, Entity, EntityRef, Event, Inputs, Message, Operation,
-    Processor, ProcessorContext, Recorded, Rejection, State, Tag, TopicAction, Value, View, nothing, record, tag,
+    Processor, ProcessorContext, Recorded, Rejection, State, Stream, Tag, TopicAction, Value, View, nothing, record, tag,
 };
 use gateway::client::{Connection, LineStream, Response};
 use gateway::{Options, Page, Pages};
@@ -241,6 +241,40 @@ impl TopicAction for BookPayment {
     }
 }
 
+/// What others may know of an item.
+#[derive(Value)]
+struct ItemTaken {
+    article: String,
+}
+
+/// A cart, as others may have it.
+#[derive(Value)]
+struct PublicCart {
+    cart: String,
+    items: BTreeMap<String, u32>,
+    paid: bool,
+}
+
+/// Items but secret ones, as events; payments as notifications.
+pub(crate) fn public_carts() -> Stream {
+    Stream::new("carts")
+        .version(3)
+        .about("What happens to carts.")
+        .event::<Cart, ItemTaken>("item-taken", |cart| match cart.event {
+            CartEvent::ItemAdded { sku, .. } if sku == "panic" => panic!("on purpose"),
+            CartEvent::ItemAdded { sku, .. } if sku != "secret" => Some(ItemTaken { article: sku.clone() }),
+            _ => None,
+        })
+        .notification("cart/paid", "paid")
+}
+
+/// Carts as they are after each event.
+fn cart_documents() -> Stream {
+    Stream::new("cart-documents").document::<Cart, PublicCart>("cart", |event, cart| {
+        Some(PublicCart { cart: event.id.to_owned(), items: cart.items.clone(), paid: cart.paid })
+    })
+}
+
 /// A running service.
 pub(crate) struct Shop {
     pub(crate) address: SocketAddr,
@@ -301,6 +335,10 @@ impl Shop {
             actions,
             processors,
             topics: vec![component::hosted_topic_of::<Payment>("payments"), component::hosted_topic("notes")],
+            streams: runtime::StreamParts {
+                declared: vec![public_carts().hosted(), cart_documents().hosted()],
+                ..runtime::StreamParts::default()
+            },
             clock,
             random,
             tasks: Arc::new(TokioTasks::current()),

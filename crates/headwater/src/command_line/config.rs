@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::config::{Kind, Resolved, Settings};
+use crate::config::{Kind, Resolved, Settings, Source};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
@@ -16,12 +16,17 @@ pub enum Command {
 }
 
 pub(super) fn show(settings: &Settings, as_json: bool) -> Result<Exit, Failure> {
-    let lines: Vec<_> = settings.resolved.iter().map(|setting| (assignment(setting), setting)).collect();
-    let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or_default();
-    for (line, setting) in lines {
+    let of_settings = settings.resolved.iter().map(|setting| (assignment(setting), in_json(setting), &setting.source));
+    let of_peers = settings.peers.iter().map(|peer| {
+        let name = format!("peers.{}", peer.name);
+        (format!("{name} = {}", json!(peer.address)), entry(&name, &peer.address, &peer.source), &peer.source)
+    });
+    let lines: Vec<_> = of_settings.chain(of_peers).collect();
+    let width = lines.iter().map(|(line, ..)| line.len()).max().unwrap_or_default();
+    for (line, entry, source) in lines {
         match as_json {
-            true => output::json(&in_json(setting))?,
-            false => output::data(format!("{line:width$}  # {}", setting.source))?,
+            true => output::json(&entry)?,
+            false => output::data(format!("{line:width$}  # {source}"))?,
         }
     }
     Ok(Exit::Done)
@@ -36,5 +41,9 @@ fn assignment(setting: &Resolved) -> String {
 }
 
 fn in_json(setting: &Resolved) -> serde_json::Value {
-    json!({ "name": setting.name(), "value": setting.value, "source": setting.source.word(), "from": setting.source.to_string() })
+    entry(setting.name(), &setting.value, &setting.source)
+}
+
+fn entry(name: &str, value: &str, source: &Source) -> serde_json::Value {
+    json!({ "name": name, "value": value, "source": source.word(), "from": source.to_string() })
 }

@@ -57,6 +57,9 @@ pub struct GlobalFlags {
     /// A snapshot of an entity is taken every so many events [default: 100]
     #[arg(long, global = true, value_name = "COUNT", help_heading = "Configuration", hide_short_help = true)]
     snapshot_every_events: Option<String>,
+    /// Where another service is, NAME=URL; may be given several times
+    #[arg(long = "peer", global = true, value_name = "NAME=URL", value_parser = peer, help_heading = "Configuration", hide_short_help = true)]
+    peers: Vec<(String, String)>,
     /// Whether the scrub compresses old segments of the journal, true or false [default: true]
     #[arg(long, global = true, value_name = "SWITCH", help_heading = "Configuration", hide_short_help = true)]
     pack_segments: Option<String>,
@@ -90,8 +93,13 @@ impl GlobalFlags {
             ("pack_segments", &self.pack_segments),
         ];
         let values = all.into_iter().filter_map(|(name, value)| value.clone().map(|value| (name, value)));
-        Flags { file: self.config.clone(), values: values.collect() }
+        Flags { file: self.config.clone(), values: values.collect(), peers: self.peers.clone(), peer_names: Vec::new() }
     }
+}
+
+fn peer(text: &str) -> Result<(String, String), String> {
+    let (name, address) = text.split_once('=').ok_or("write NAME=URL, such as order=http://127.0.0.1:7431")?;
+    Ok((name.to_owned(), address.to_owned()))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(super) fn run(service: &Service, settings: &Settings, as_json: bool) -> Resu
 /// # Errors
 /// As [`Service::start`].
 pub async fn start_as_told(service: &Service, flags: &super::GlobalFlags) -> Result<Running, Failure> {
-    start(service, &Config::for_server(&super::settings(flags)?)?).await
+    start(service, &Config::for_server(&super::settings(service, flags)?)?).await
 }
 
 /// Says where a service is: to people, or to the program that started it.

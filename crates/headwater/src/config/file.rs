@@ -1,4 +1,4 @@
-//! `headwater.toml`: a flat list of `name = value`.
+//! `headwater.toml`: a flat list of `name = value`, and a table of peers.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -9,11 +9,16 @@ use super::{DEFAULT_FILE, nearest};
 use crate::failure::{CONFIGURATION_FILE, CONFIGURATION_VALUE, Failure, UNKNOWN_NAME};
 use crate::limits::CONFIGURATION_FILE_BYTES_MAX;
 
+/// The one table of the file.
+const PEERS: &str = "peers";
+
 /// The values of a configuration file, as text.
 #[derive(Debug, Default)]
 pub(crate) struct FileValues {
     pub(super) path: PathBuf,
     values: Vec<(String, String)>,
+    /// The table `[peers]`.
+    pub(super) peers: Vec<(String, String)>,
 }
 
 impl FileValues {
@@ -43,9 +48,24 @@ fn read_text(path: &Path) -> std::io::Result<String> {
 }
 
 pub(super) fn parse(path: &Path, text: &str) -> Result<FileValues, Failure> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| not_toml(path, &error))?;
+    let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| not_toml(path, &error))?;
+    let peers = table.remove(PEERS).map_or_else(|| Ok(Vec::new()), |value| peers(path, value))?;
     let values = table.into_iter().map(|(name, value)| checked(path, name, value)).collect::<Result<_, _>>()?;
-    Ok(FileValues { path: path.to_path_buf(), values })
+    Ok(FileValues { path: path.to_path_buf(), values, peers })
+}
+
+fn peers(path: &Path, value: toml::Value) -> Result<Vec<(String, String)>, Failure> {
+    let refused = |what: &str| {
+        let message =
+            format!("{what} in {} must be a text, as in `[peers]` and `order = \"http://127.0.0.1:7431\"` below it", path.display());
+        Failure::configuration(CONFIGURATION_VALUE, message)
+    };
+    let toml::Value::Table(table) = value else { return Err(refused("each of the peers")) };
+    let text = |(name, value): (String, toml::Value)| match value {
+        toml::Value::String(address) => Ok((name, address)),
+        _ => Err(refused(&format!("the address of the peer {name}"))),
+    };
+    table.into_iter().map(text).collect()
 }
 
 fn not_toml(path: &Path, error: &toml::de::Error) -> Failure {

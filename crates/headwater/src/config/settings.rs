@@ -1,9 +1,11 @@
 //! The list of settings, and how one value is chosen for each.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
 use super::file::FileValues;
+use super::peers::{self, Peer};
 use super::{Environment, Flags, form, in_environment, value};
 use crate::failure::{CONFIGURATION_VALUE, Failure};
 
@@ -89,7 +91,7 @@ pub(crate) enum Source {
     /// The command line, or the embedding program.
     Flag(&'static str),
     /// The environment.
-    Environment(&'static str),
+    Environment(Cow<'static, str>),
     /// The configuration file.
     File(PathBuf),
     /// Nobody said anything.
@@ -153,6 +155,8 @@ impl Resolved {
 pub(crate) struct Settings {
     /// Those that have a value, in the order of the list.
     pub(crate) resolved: Vec<Resolved>,
+    /// Where peers are.
+    pub(crate) peers: Vec<Peer>,
 }
 
 impl Settings {
@@ -162,7 +166,7 @@ impl Settings {
         prefer_directory(&mut resolved);
         derive_url(&mut resolved);
         derive_keys(&mut resolved);
-        Ok(Self { resolved })
+        Ok(Self { resolved, peers: peers::resolve(flags, environment, file)? })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Resolved> {
@@ -210,7 +214,7 @@ fn resolve_one(
         return Ok(Some(of_setting((value.clone(), Source::Flag(name)))));
     }
     if let Some(value) = in_environment(environment, setting.environment)? {
-        return Ok(Some(of_setting((value, Source::Environment(setting.environment)))));
+        return Ok(Some(of_setting((value, Source::Environment(setting.environment.into())))));
     }
     let from_file = file.get(setting.name).map(|value| (value, Source::File(file.path.clone())));
     let from_default = || setting.default.map(|value| (value.to_owned(), Source::Default));

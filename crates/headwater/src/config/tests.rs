@@ -8,7 +8,7 @@ use super::{Flags, Settings, file, load};
 use crate::failure::Failure;
 
 fn resolve(flags: &[(&'static str, &str)], environment: &[(&str, &str)], file_text: &str) -> Result<Settings, Failure> {
-    let flags = Flags { file: None, values: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect() };
+    let flags = Flags { file: None, values: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(), ..Flags::default() };
     let lookup = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
     let file = file::parse(Path::new("headwater.toml"), file_text)?;
     let settings = Settings::resolve(&flags, &lookup, &file)?;

@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) connections_max: usize,
     /// Whether old segments of the journal are packed.
     pub(crate) pack_segments: bool,
+    /// Where peers are, by their names.
+    pub(crate) peers: Vec<(String, String)>,
     /// The runtime's bounds.
     pub(crate) limits: runtime::Limits,
 }
@@ -51,6 +53,7 @@ impl Config {
             body_bytes_max: count(settings, "body_bytes_max")?,
             connections_max: count(settings, "connections_max")?,
             pack_segments: text(settings, "pack_segments") == "true",
+            peers: settings.peers.iter().map(|peer| (peer.name.clone(), peer.address.clone())).collect(),
             limits: limits(settings)?,
         })
     }

@@ -6,6 +6,7 @@ mod contained;
 mod deadly;
 mod embedded;
 mod parked;
+mod peers;
 mod personal;
 mod processors;
 mod quoted;

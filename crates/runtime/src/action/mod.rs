@@ -8,6 +8,7 @@
 //!
 //! What it is not: a fence for calls to the outside; these are at least once.
 
+mod peer;
 mod preview;
 mod timers;
 mod workflows;
@@ -32,6 +33,7 @@ use crate::operation::Operations;
 use crate::personal::runs::Waiting;
 use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation, OperationRequest};
 use crate::seams::Tasks;
+use crate::stream::Peers;
 use crate::timer::Timers;
 use crate::workflow::Workflows;
 
@@ -47,6 +49,7 @@ pub(crate) struct Reach {
     pub(crate) timers: Arc<Timers>,
     /// They reach for it too.
     pub(crate) workflows: Weak<Workflows>,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) tasks: Arc<dyn Tasks>,
 }
 
@@ -202,6 +205,7 @@ impl Door {
         match command.target {
             ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } => self.timer(command).await,
             ActionTarget::Workflow { .. } => self.workflow(command).await,
+            ActionTarget::Peer { .. } => self.to_peer(command).await,
             ActionTarget::Entity { .. } | ActionTarget::Operation { .. } => {
                 let answer = self.command(command).await;
                 self.shown(answer)
@@ -225,8 +229,8 @@ impl Door {
                     OperationRequest { tenant: tenant.to_owned(), operation: name.to_owned(), body: body.into(), id: None, context };
                 self.reach.operations.run_under(&self.reach.entities, id, request).await
             }
-            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } | ActionTarget::Workflow { .. } => {
-                unreachable!("timers and workflows have ways of their own")
+            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } | ActionTarget::Workflow { .. } | ActionTarget::Peer { .. } => {
+                unreachable!("others have ways of their own")
             }
         }
     }

@@ -26,7 +26,7 @@ impl Door {
                     Err(error) => Err(refused(error)),
                 }
             }
-            ActionTarget::Entity { .. } | ActionTarget::Operation { .. } | ActionTarget::Workflow { .. } => {
+            ActionTarget::Entity { .. } | ActionTarget::Operation { .. } | ActionTarget::Workflow { .. } | ActionTarget::Peer { .. } => {
                 unreachable!("others have ways of their own")
             }
         }

@@ -99,7 +99,7 @@ impl Replay {
         }
     }
 
-    fn apply(&mut self, kind: &Kind, event: &Recorded) -> Result<(), StateError> {
+    pub(crate) fn apply(&mut self, kind: &Kind, event: &Recorded) -> Result<(), StateError> {
         self.notice_hole(event.sequence);
         match &*event.name {
             DELETED => {

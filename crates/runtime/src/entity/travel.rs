@@ -40,6 +40,17 @@ impl Entities {
         }
     }
 
+    /// Where a replay up to this sequence begins.
+    pub(crate) fn snapshot_before(&self, kind: &Kind, entity: &EntityKey, sequence: u64) -> Result<Replay, StateError> {
+        self.before(kind, entity, |snapshot| snapshot.sequence <= sequence)
+    }
+
+    /// Why a replay came to no state.
+    pub(crate) async fn why_unknown(&self, kind: &Kind, entity: &EntityKey, replay: Replay) -> StateError {
+        let sequence = replay.sequence;
+        self.then(kind, entity, replay).await.err().unwrap_or_else(|| missing(entity, sequence))
+    }
+
     /// What a replay came to; when the moment lies in front of what is there, the first one that does not.
     async fn then(&self, kind: &Kind, entity: &EntityKey, replay: Replay) -> Result<Option<StateRead>, StateError> {
         let from_sequence = match &replay.unknown {

@@ -119,6 +119,7 @@ fn billing() -> Components {
         actions: vec![hosted_action(Bill)],
         processors: Vec::new(),
         topics: Vec::new(),
+        streams: crate::StreamParts::default(),
         views: Vec::new(),
         workflows: Vec::new(),
         destinations: Vec::new(),

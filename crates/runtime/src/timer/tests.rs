@@ -69,6 +69,7 @@ fn components() -> Components {
         actions: Vec::new(),
         processors: Vec::new(),
         topics: Vec::new(),
+        streams: crate::StreamParts::default(),
         views: Vec::new(),
         workflows: Vec::new(),
         destinations: Vec::new(),

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use component::hosted::personal_mark::is_reserved;
-use component::hosted::{Refusal, TOPIC_TYPE, TopicDescription, TopicHandle};
+use component::hosted::{Refusal, TOPIC_TYPE, TopicDescription, TopicHandle, UNFIT};
 use journal::limits::{CONTEXT_TEXT_BYTES_MAX, EVENT_BYTES_MAX};
 use journal::{
     AppendError, CommandId, CommandRecord, Commit, Committed, ContentType, Context, Cursor, Durability, EntityKey, EventData, EventFlags,
@@ -34,7 +34,7 @@ use serde_json::Value as Json;
 
 use crate::flight::Flight;
 use crate::isolation::isolated;
-use crate::limits::{PUBLISH_BYTES_MAX, PUBLISH_MESSAGES_MAX};
+use crate::limits::{PUBLISH_BYTES_MAX, PUBLISH_MESSAGES_MAX, UNFIT_CAUSE_CHARS_MAX};
 use crate::request::CommandError;
 pub use message::{MessageData, TopicMessage};
 
@@ -55,6 +55,17 @@ pub struct Published {
     pub durability: Durability,
 }
 
+/// What became of messages of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FromPeer {
+    /// How many did not fit.
+    pub(crate) unfit: u64,
+    /// How many were there already.
+    pub(crate) repeated: u64,
+    /// A place that has seen all of them.
+    pub(crate) cursor: Option<Cursor>,
+}
+
 /// What became of one message.
 pub type PublishAnswer = Result<Published, CommandError>;
 
@@ -70,7 +81,8 @@ struct Prepared {
     at: usize,
     raw_id: String,
     id: CommandId,
-    fingerprint: Fingerprint,
+    /// None where the id alone says which message it is.
+    fingerprint: Option<Fingerprint>,
     records: [CommandRecord; 2],
     bytes: usize,
 }
@@ -108,6 +120,28 @@ impl Topics {
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
+    /// Takes messages of a peer's stream, in their order; an answer for each. What does not fit the topic is taken with the reason in it,
+    /// so that its key stops where it is read, and nothing is left out.
+    pub(crate) async fn take_from_peer(&self, topic: &str, messages: Vec<TopicMessage>) -> Result<FromPeer, CommandError> {
+        let hosted = self.find(topic)?;
+        let (mut unfit, mut queue, mut answers) = (0, VecDeque::new(), Vec::with_capacity(messages.len()));
+        for (at, message) in messages.iter().enumerate() {
+            let (prepared, is_fit) = self.prepare_of_peer(hosted, at, message)?;
+            unfit += u64::from(!is_fit);
+            queue.push_back(prepared);
+        }
+        while !queue.is_empty() {
+            self.take(next_chunk(&mut queue), &mut answers).await?;
+        }
+        let (mut repeated, mut cursor) = (0, None::<Cursor>);
+        for (_, answer) in answers {
+            let published = answer?;
+            repeated += u64::from(published.replayed);
+            cursor = cursor.into_iter().chain([published.cursor]).max_by_key(|cursor| cursor.position());
+        }
+        Ok(FromPeer { unfit, repeated, cursor })
+    }
+
     /// A message that a person has edited, with its personal values as marks.
     pub(crate) fn marked(&self, topic: &str, mut message: Json) -> Result<Json, String> {
         let Ok(hosted) = self.find(topic) else { return Ok(message) };
@@ -130,6 +164,18 @@ impl Topics {
         unreserved(message)?;
         let check = || topic.check(message.json()).and_then(|()| message.json().map_or(Ok(None), |json| topic.marked(json)));
         let marked = isolated(check).map_err(|panic| broken(panic.during("the topic")))?.map_err(in_data)?;
+        self.prepare_unchecked((topic, at), message, marked, context)
+    }
+
+    /// The same for a message whose data is not looked at; `marked` stands for it where it is there.
+    fn prepare_unchecked(
+        &self,
+        (topic, at): (&TopicHandle, usize),
+        message: &TopicMessage,
+        marked: Option<Vec<u8>>,
+        context: &Context,
+    ) -> Result<Prepared, CommandError> {
+        let broken = |message: String| CommandError::Refused(Refusal::Broken { message });
         let payload = match marked {
             Some(data) => TopicMessage { data: Some(MessageData::Json(data.into())), ..message.clone() }.encode(),
             None => message.encode(),
@@ -146,7 +192,35 @@ impl Topics {
         let memory = record(key(MEMORY, name).map_err(&broken)?, id, Some(fingerprint), &context, Vec::new());
         let event_id = CommandId::from_raw(format!("{raw_id}\0event").as_bytes());
         let event = record(entity(name, message).map_err(&broken)?, event_id, None, &context, vec![event(name, payload.into())]);
-        Ok(Prepared { at, raw_id, id, fingerprint, records: [memory, event], bytes })
+        Ok(Prepared { at, raw_id, id, fingerprint: Some(fingerprint), records: [memory, event], bytes })
+    }
+
+    /// A message of a peer, and whether it fits. Its id says which one it is: a peer that words it otherwise by now sends no other one.
+    fn prepare_of_peer(&self, topic: &TopicHandle, at: usize, message: &TopicMessage) -> Result<(Prepared, bool), CommandError> {
+        let causation_id = Some(&*message.id).filter(|id| (1..=CONTEXT_TEXT_BYTES_MAX).contains(&id.len())).map(Arc::from);
+        let context = Context { causation_id, ..Context::default() };
+        let by_its_id = |prepared: Prepared| {
+            let mut prepared = prepared;
+            prepared.records[0].fingerprint = None;
+            Prepared { fingerprint: None, ..prepared }
+        };
+        let why = match self.prepare(topic, at, message, &context) {
+            Ok(prepared) => return Ok((by_its_id(prepared), true)),
+            Err(why) => why.to_string(),
+        };
+        let unfit = |data: Option<MessageData>| {
+            let mut attributes = message.attributes.clone();
+            attributes.push((UNFIT.to_owned(), why.chars().take(UNFIT_CAUSE_CHARS_MAX).collect::<String>().into()));
+            TopicMessage { data, attributes, ..message.clone() }
+        };
+        // What is personal cannot be told apart in what does not fit: then the data stays with the peer.
+        let may_stay = !topic.is_personal() && unreserved(message).is_ok();
+        let kept = may_stay.then(|| self.prepare_unchecked((topic, at), &unfit(message.data.clone()), None, &context).ok()).flatten();
+        let prepared = match kept {
+            Some(prepared) => prepared,
+            None => self.prepare_unchecked((topic, at), &unfit(None), None, &context)?,
+        };
+        Ok((by_its_id(prepared), false))
     }
 
     /// Takes messages in one commit, but for those that are there already. An error is the engine's, and about all the rest.
@@ -276,7 +350,7 @@ fn published(committed: &Committed) -> Published {
 }
 
 fn replayed(message: &Prepared, first: &FoundCommand) -> PublishAnswer {
-    if first.fingerprint.is_some_and(|first| first != message.fingerprint) {
+    if first.fingerprint.zip(message.fingerprint).is_some_and(|(first, second)| first != second) {
         return Err(CommandError::Mismatch);
     }
     Ok(Published { cursor: first.cursor, replayed: true, durability: Durability::Durable })

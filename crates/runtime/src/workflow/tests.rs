@@ -23,6 +23,7 @@ fn bank(seed: u64, faults: Faults, workflows: impl Fn() -> Vec<WorkflowHandle> +
         actions: Vec::new(),
         processors: Vec::new(),
         topics: Vec::new(),
+        streams: crate::StreamParts::default(),
         views: Vec::new(),
         workflows: workflows(),
         destinations: Vec::new(),

@@ -33,6 +33,7 @@ fn service(disk: &Arc<SimDisk>, snapshots: &Arc<SimDisk>, seed: u64) -> Arc<Runt
         actions: Vec::new(),
         processors: Vec::new(),
         topics: Vec::new(),
+        streams: runtime::StreamParts::default(),
         clock,
         random,
         tasks: Arc::new(TokioTasks::current()),

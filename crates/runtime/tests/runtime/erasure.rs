@@ -113,6 +113,7 @@ async fn service(actions: Vec<ActionHandle>, processors: Vec<ProcessorHandle>) -
         actions,
         processors,
         topics: Vec::new(),
+        streams: runtime::StreamParts::default(),
         clock: clock as Arc<dyn Clock>,
         random: Arc::new(SimRandom::new(5)),
         tasks: Arc::new(TokioTasks::current()),

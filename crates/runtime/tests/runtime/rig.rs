@@ -76,6 +76,7 @@ impl Plan {
             actions: Vec::new(),
             processors: Vec::new(),
             topics: Vec::new(),
+            streams: runtime::StreamParts::default(),
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             random: Arc::new(SimRandom::new(next_seed())),
             tasks: Arc::new(TokioTasks::current()),

@@ -57,6 +57,7 @@ fn begin_with(
         actions,
         processors: Vec::new(),
         topics: topics.iter().map(|name| component::hosted_topic(name)).collect(),
+        streams: runtime::StreamParts::default(),
         clock: clock as Arc<dyn Clock>,
         random: Arc::new(SimRandom::new(1)),
         tasks: Arc::new(TokioTasks::current()),

@@ -160,6 +160,7 @@ pub(crate) fn open(journal: &Arc<ModelJournal>, folder: Option<&Path>, views: Ve
         actions: Vec::new(),
         processors: Vec::new(),
         topics: Vec::new(),
+        streams: runtime::StreamParts::default(),
         views: views.into_iter().map(View::hosted).collect(),
         outgoing: None,
         destinations: Vec::new(),

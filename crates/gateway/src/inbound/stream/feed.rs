@@ -8,14 +8,14 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
-use journal::{Cursor, Events, Read, ReadError};
+use journal::{Cursor, Read, ReadError, Recorded};
 use tokio::sync::watch;
 
-use super::Filter;
-use crate::cloudevent::{self, Audience};
+use super::source::Source;
 use crate::inbound::body::Chunks;
-use crate::inbound::{Gateway, Stage, refusal};
+use crate::inbound::{Gateway, Stage};
 use crate::limits::{CHUNK_BYTES, PROGRESS, SSE_RETRY};
+use crate::problem::Problem;
 
 /// How items are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +28,13 @@ pub(super) enum Framing {
 
 pub(super) struct Feed {
     gateway: Arc<Gateway>,
-    events: Events,
-    filter: Filter,
+    source: Source,
     framing: Framing,
     stages: watch::Receiver<Stage>,
     live: bool,
     left: Option<u64>,
-    /// How far the reader has been told it is, and how far the read has come.
-    told: Cursor,
-    seen: Cursor,
+    /// How far the reader knows it is; nothing yet when it asked for `now`.
+    told: Option<Cursor>,
     told_at: Instant,
     begun: bool,
     ended: bool,
@@ -49,17 +47,16 @@ enum Signal {
 }
 
 impl Feed {
-    pub(super) fn new(gateway: &Arc<Gateway>, events: Events, filter: Filter, framing: Framing, after: Cursor) -> Self {
+    /// `told` is where the reader knows that it is.
+    pub(super) fn new(gateway: &Arc<Gateway>, source: Source, framing: Framing, told: Option<Cursor>) -> Self {
         Self {
             gateway: Arc::clone(gateway),
-            events,
-            filter,
+            source,
             framing,
             stages: gateway.stage.clone(),
             live: false,
             left: None,
-            told: after,
-            seen: after,
+            told,
             told_at: Instant::now(),
             begun: false,
             ended: false,
@@ -77,47 +74,54 @@ impl Feed {
     }
 
     async fn signal(&mut self) -> Signal {
-        let Self { events, stages, live, gateway, .. } = self;
+        let Self { source, stages, live, gateway, .. } = self;
         tokio::select! {
             biased;
             _ = stages.wait_for(|stage| *stage > Stage::Serving), if *live => Signal::Stop,
-            item = events.next() => Signal::Item(item),
+            item = source.next() => Signal::Item(item),
             () = tokio::time::sleep(gateway.options.heartbeat) => Signal::Heartbeat,
         }
     }
 
-    fn put(&mut self, item: Option<Result<Read, ReadError>>, chunk: &mut Vec<u8>) {
+    async fn put(&mut self, item: Option<Result<Read, ReadError>>, chunk: &mut Vec<u8>) {
         match item {
             None => {
                 self.ended = true;
                 self.put_progress(chunk);
             }
-            Some(Ok(Read::Event(event))) => {
-                self.seen = self.gateway.runtime.journal().lineage().cursor(event.position);
-                if self.filter.matches(&event) {
-                    self.put_event(&event, chunk);
-                } else {
-                    self.put_progress_if_due(chunk);
+            Some(Ok(read)) => {
+                self.source.pass(&read);
+                match read {
+                    Read::Event(event) => self.put_event(&event, chunk).await,
+                    Read::Progress(_) => self.put_progress_if_due(chunk),
                 }
             }
-            Some(Ok(Read::Progress(cursor))) => {
-                self.seen = cursor;
-                self.put_progress_if_due(chunk);
-            }
-            Some(Err(error)) => self.put_problem(&error, chunk),
+            Some(Err(error)) => self.put_problem(&self.source.problem(&error), chunk),
         }
     }
 
-    fn put_event(&mut self, event: &journal::Recorded, chunk: &mut Vec<u8>) {
+    async fn put_event(&mut self, event: &Recorded, chunk: &mut Vec<u8>) {
+        let (before, seen) = (chunk.len(), self.source.seen());
         if self.framing == Framing::Sse {
-            sse_id(chunk, self.seen);
+            sse_id(chunk, seen);
             chunk.extend_from_slice(b"data: ");
         }
-        cloudevent::write(chunk, self.gateway.runtime.service(), event, self.seen, Audience::Stream);
-        chunk.extend_from_slice(if self.framing == Framing::Sse { b"\n\n" } else { b"\n" });
-        self.told = self.seen;
-        self.left = self.left.map(|left| left.saturating_sub(1));
-        self.ended |= self.left == Some(0);
+        match self.source.write(event, chunk).await {
+            Ok(true) => {
+                chunk.extend_from_slice(if self.framing == Framing::Sse { b"\n\n" } else { b"\n" });
+                self.told = Some(seen);
+                self.left = self.left.map(|left| left.saturating_sub(1));
+                self.ended |= self.left == Some(0);
+            }
+            Ok(false) => {
+                chunk.truncate(before);
+                self.put_progress_if_due(chunk);
+            }
+            Err(problem) => {
+                chunk.truncate(before);
+                self.put_problem(&problem, chunk);
+            }
+        }
     }
 
     fn put_progress_if_due(&mut self, chunk: &mut Vec<u8>) {
@@ -128,21 +132,21 @@ impl Feed {
 
     /// Tells an SSE reader how far it is; lines have no place for it.
     fn put_progress(&mut self, chunk: &mut Vec<u8>) {
-        if self.framing == Framing::Lines || self.seen.position() == self.told.position() {
+        if self.framing == Framing::Lines || self.told.is_some_and(|told| told.position() == self.source.seen().position()) {
             return;
         }
-        sse_id(chunk, self.seen);
-        let cursor = self.seen;
+        let cursor = self.source.seen();
+        sse_id(chunk, cursor);
         chunk.extend_from_slice(format!("event: progress\ndata: {{\"cursor\":\"{cursor}\"}}\n\n").as_bytes());
-        self.told = cursor;
+        self.told = Some(cursor);
     }
 
-    fn put_problem(&mut self, error: &ReadError, chunk: &mut Vec<u8>) {
+    fn put_problem(&mut self, problem: &Problem, chunk: &mut Vec<u8>) {
         self.ended = true;
         if self.framing == Framing::Sse {
             chunk.extend_from_slice(b"event: problem\ndata: ");
         }
-        refusal::read(&self.gateway.runtime, error).write(chunk, None);
+        problem.write(chunk, None);
         chunk.extend_from_slice(if self.framing == Framing::Sse { b"\n\n" } else { b"\n" });
     }
 
@@ -155,7 +159,13 @@ impl Feed {
 
     fn begin(&mut self) -> Option<Bytes> {
         self.begun = true;
-        (self.framing == Framing::Sse).then(|| format!("retry: {}\n\n", SSE_RETRY.as_millis()).into())
+        if self.framing == Framing::Lines {
+            return None;
+        }
+        let mut chunk = format!("retry: {}\n\n", SSE_RETRY.as_millis()).into_bytes();
+        // Who begins at `now` has a place to come back to before the first event.
+        self.put_progress(&mut chunk);
+        Some(chunk.into())
     }
 }
 
@@ -169,14 +179,14 @@ impl Chunks for Feed {
         let mut chunk = Vec::new();
         while chunk.is_empty() && !self.ended {
             match self.signal().await {
-                Signal::Item(item) => self.put(item, &mut chunk),
+                Signal::Item(item) => self.put(item, &mut chunk).await,
                 Signal::Heartbeat => self.put_heartbeat(&mut chunk),
                 Signal::Stop => self.ended = true,
             }
         }
         while !self.ended && chunk.len() < CHUNK_BYTES {
-            let Some(item) = at_once(self.events.next()).await else { break };
-            self.put(item, &mut chunk);
+            let Some(item) = at_once(self.source.next()).await else { break };
+            self.put(item, &mut chunk).await;
         }
         self.told_at = Instant::now();
         (!chunk.is_empty()).then(|| chunk.into())

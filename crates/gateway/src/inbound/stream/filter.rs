@@ -22,21 +22,26 @@ impl Filter {
         Ok(Self {
             types: if types.is_empty() { Selection::All } else { Selection::Types(types) },
             key: parameters.one("key").map(key).transpose()?,
-            tags: parameters
-                .all("tag")
-                .map(|text| Tag::new(text).map_err(|error| invalid("tag", error.problem())))
-                .collect::<Result<_, _>>()?,
+            tags: tags(parameters)?,
         })
     }
 
-    /// The narrowest selection that an index answers; what it lets through besides, `matches` stops.
-    pub(super) fn selection(&self) -> Selection {
+    /// The same for a declared stream, whose types are public names and none of the journal's.
+    pub(super) fn of_public(parameters: &Parameters) -> Result<Self, Problem> {
+        Ok(Self { types: Selection::All, key: parameters.one("key").map(key).transpose()?, tags: tags(parameters)? })
+    }
+
+    /// The narrowest selection of a key or of tags that an index answers; what it lets through besides, `matches` stops.
+    pub(super) fn narrow(&self) -> Option<Selection> {
         if let Some(entity) = &self.key {
-            return Selection::Entity { entity: entity.clone(), from_sequence: 1 };
+            return Some(Selection::Entity { entity: entity.clone(), from_sequence: 1 });
         }
-        if !self.tags.is_empty() {
-            return Selection::Tags(TagQuery { items: vec![TagQueryItem { types: Vec::new(), tags: self.tags.clone() }] });
-        }
+        let items = || vec![TagQueryItem { types: Vec::new(), tags: self.tags.clone() }];
+        (!self.tags.is_empty()).then(|| Selection::Tags(TagQuery { items: items() }))
+    }
+
+    /// The types that it names; all events when it names none.
+    pub(super) fn types(&self) -> Selection {
         self.types.clone()
     }
 
@@ -66,6 +71,10 @@ fn event_type(text: &str) -> Result<Arc<str>, Problem> {
         Some("") => Err(invalid("type", &format!("`{text}` has no event name; write `{kind}` for all of its events"))),
         _ => Ok(text.into()),
     }
+}
+
+fn tags(parameters: &Parameters) -> Result<Vec<Tag>, Problem> {
+    parameters.all("tag").map(|text| Tag::new(text).map_err(|error| invalid("tag", error.problem()))).collect()
 }
 
 fn key(text: &str) -> Result<EntityKey, Problem> {

@@ -1,0 +1,132 @@
+//! What a reader of a stream gets, event by event, whatever carries it: the service's own events, or those of a declared stream.
+
+use std::sync::Arc;
+
+use component::hosted::StreamDescription;
+use journal::{Cursor, Events, Read, ReadError, ReadMode, Recorded};
+use runtime::Shaper;
+
+use super::filter::Filter;
+use crate::cloudevent::{self, Audience};
+use crate::inbound::query::{Parameters, invalid};
+use crate::inbound::{Gateway, refusal};
+use crate::nearest;
+use crate::problem::{Problem, UNKNOWN_STREAM, UNKNOWN_STREAM_VERSION};
+
+/// Which stream, and what of it.
+pub(super) struct Wanted {
+    filter: Filter,
+    /// A declared stream has one.
+    shaper: Option<Shaper>,
+}
+
+impl Wanted {
+    /// Reads what is wanted of the stream of this name.
+    pub(super) fn read(gateway: &Gateway, name: &str, parameters: &Parameters) -> Result<Self, Problem> {
+        if name == gateway.runtime.service() {
+            no_version(parameters)?;
+            return Ok(Self { filter: Filter::read(parameters)?, shaper: None });
+        }
+        let shaper = gateway.runtime.stream(name).ok_or_else(|| unknown(gateway, name))?;
+        let shaper = shaper.map_err(|busy| refusal::command(busy, name))?;
+        check_version(shaper.description(), parameters)?;
+        let types = types(shaper.description(), parameters)?;
+        Ok(Self { filter: Filter::of_public(parameters)?, shaper: Some(shaper.wanting(types)) })
+    }
+
+    /// Reads it, from a place on.
+    pub(super) fn source(self, gateway: &Arc<Gateway>, after: Cursor, mode: ReadMode) -> Source {
+        let selection = self.filter.narrow().or_else(|| self.shaper.as_ref().map(Shaper::selection)).unwrap_or_else(|| self.filter.types());
+        let events = gateway.runtime.journal().read(selection, after, mode);
+        let Self { filter, shaper } = self;
+        Source { gateway: Arc::clone(gateway), events, filter, shaper, seen: after }
+    }
+}
+
+/// The stream of a name, for its description.
+pub(super) fn described<'a>(gateway: &'a Gateway, name: &str) -> Result<&'a StreamDescription, Problem> {
+    gateway.runtime.stream_descriptions().into_iter().find(|stream| stream.name == name).ok_or_else(|| unknown(gateway, name))
+}
+
+fn unknown(gateway: &Gateway, name: &str) -> Problem {
+    let declared = gateway.runtime.stream_descriptions();
+    let known: Vec<&str> = std::iter::once(gateway.runtime.service()).chain(declared.iter().map(|stream| stream.name)).collect();
+    Problem::new(UNKNOWN_STREAM, format!("this service has no stream `{name}`; {}", nearest::hint(name, &known)))
+}
+
+/// The service's own stream has as many versions as its events have.
+fn no_version(parameters: &Parameters) -> Result<(), Problem> {
+    let told = "belongs to a declared stream; the service's own shows each event in the version that it was recorded in";
+    if parameters.one("version").is_some() { Err(invalid("version", told)) } else { Ok(()) }
+}
+
+/// The one place where a reader's version meets the stream's: what lowers events to an older one begins here.
+fn check_version(stream: &StreamDescription, parameters: &Parameters) -> Result<(), Problem> {
+    match parameters.bounded("version", u16::MAX.into())? {
+        Some(wanted) if wanted != u64::from(stream.version) => {
+            let StreamDescription { name, version, .. } = stream;
+            let detail = format!("the stream `{name}` has version {version}, and not {wanted}; read that, or ask for no version");
+            Err(Problem::new(UNKNOWN_STREAM_VERSION, detail).member("version", *version))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn types(stream: &StreamDescription, parameters: &Parameters) -> Result<Vec<String>, Problem> {
+    let known: Vec<&str> = stream.types.iter().map(|public| public.name).collect();
+    let wanted = parameters.all("type").map(|text| {
+        let problem = || invalid("type", &format!("the stream `{}` has no `{text}`; {}", stream.name, nearest::hint(text, &known)));
+        known.contains(&text).then(|| text.to_owned()).ok_or_else(problem)
+    });
+    wanted.collect()
+}
+
+/// Events of a stream, one after the other.
+pub(super) struct Source {
+    gateway: Arc<Gateway>,
+    events: Events,
+    filter: Filter,
+    shaper: Option<Shaper>,
+    seen: Cursor,
+}
+
+impl Source {
+    /// The next thing that the journal has. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Result<Read, ReadError>> {
+        self.events.next().await
+    }
+
+    /// How far the read has come.
+    pub(super) fn seen(&self) -> Cursor {
+        self.seen
+    }
+
+    /// Goes past what was read.
+    pub(super) fn pass(&mut self, read: &Read) {
+        self.seen = match read {
+            Read::Event(event) => self.gateway.runtime.journal().lineage().cursor(event.position),
+            Read::Progress(cursor) => *cursor,
+        };
+    }
+
+    /// Writes what leaves of an event as a CloudEvent on one line, without its end; whether there was anything.
+    pub(super) async fn write(&mut self, event: &Recorded, out: &mut Vec<u8>) -> Result<bool, Problem> {
+        if !self.filter.matches(event) {
+            return Ok(false);
+        }
+        let service = self.gateway.runtime.service();
+        let Some(shaper) = &mut self.shaper else {
+            cloudevent::write(out, service, event, self.seen, Audience::Stream);
+            return Ok(true);
+        };
+        let shaped = shaper.shape(event).await.map_err(|error| refusal::state(&self.gateway.runtime, error))?;
+        let Some(shaped) = shaped else { return Ok(false) };
+        cloudevent::write_public(out, (service, shaper.description()), event, &shaped, self.seen);
+        Ok(true)
+    }
+
+    /// Why the journal could not be read.
+    pub(super) fn problem(&self, error: &ReadError) -> Problem {
+        refusal::read(&self.gateway.runtime, error)
+    }
+}
