@@ -10,6 +10,7 @@ mod play;
 mod reading;
 mod retail;
 mod script;
+mod services;
 mod story;
 mod totals;
 mod trade;
@@ -18,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use headwater::command_line::{GlobalFlags, StopSignals, announce, start_as_told};
+use headwater::command_line::{GlobalFlags, StopSignals};
 use headwater::{Exit, Failure, Running, output, threads};
 use serde_json::json;
 
-use crate::shop;
 use logistics::LogisticsArguments;
 use play::{Play, Played};
+use services::Services;
 use story::{CardsArguments, Story, Telling};
 
 /// What the demo plays, and how it ends.
@@ -54,6 +55,9 @@ pub(crate) struct Arguments {
     /// Play at most so many commands a second, slowly enough to watch the order board; payments with --story cards [default there: 500]
     #[arg(long, value_name = "COUNT", conflicts_with = "empty", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
+    /// Run the shop alone, without the services of stock and payment beside it
+    #[arg(long)]
+    alone: bool,
     /// Let carts keep their last so many events only: retention, as `journal compact` and `journal status` show it
     #[arg(long, value_name = "EVENTS")]
     keep_last: Option<u64>,
@@ -124,23 +128,23 @@ fn retail_play(file: &Path, arguments: &Arguments) -> Result<Play, Failure> {
 
 async fn serve(arguments: &Arguments, flags: &GlobalFlags, play: Option<Play>) -> Result<Exit, Failure> {
     let mut stop = StopSignals::listen()?;
-    let running = start_as_told(&shop::service_keeping(arguments.keep_last), flags).await?;
+    let services = Services::start(arguments, flags).await?;
     if flags.json || !arguments.quiet {
-        announce(shop::NAME, &running, flags.json)?;
+        services.announce(flags.json)?;
     }
     let played = tokio::select! {
-        played = perform(arguments, flags.json, play, &running) => played,
+        played = perform(arguments, flags.json, play, &services.shop) => played,
         () = stop.wait() => {
-            let ended = stop.drain(running).await?;
+            let ended = services.drain(&mut stop).await?;
             return Ok(if arguments.empty { ended } else { interrupted(ended) });
         }
     };
     if played.is_err() || arguments.exit {
-        running.stop().await;
+        services.stop().await;
         return played.map(|()| Exit::Done);
     }
     stop.wait().await;
-    stop.drain(running).await
+    services.drain(&mut stop).await
 }
 
 /// A demo that was stopped before its end has not failed, but it is not done either.

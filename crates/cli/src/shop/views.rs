@@ -256,7 +256,9 @@ mod tests {
     fn the_board_has_the_last_of_each_stage_and_counts_all() {
         let mut view = given_view(orders());
         for order in 0..20 {
-            view = view.at(order * 1_000_000).events::<Cart>(&format!("o{order}"), [CartEvent::CheckedOut { pieces: 1, items: BTreeMap::new() }]);
+            view = view
+                .at(order * 1_000_000)
+                .events::<Cart>(&format!("o{order}"), [CartEvent::CheckedOut { pieces: 1, items: BTreeMap::new() }]);
         }
         let shown = (14..20).rev().map(|order| checked_out(order, 20));
         let empty = |stage| on_board(stage, 0, None, None, None);
