@@ -196,9 +196,10 @@ mod tests {
     #[test]
     fn what_has_expired_cannot_be_taken_and_what_was_taken_does_not_expire() {
         let (take, expire) = (StockCommand::Take { order: "o1".into() }, StockCommand::Expire { order: "o1".into() });
-        let expired = reserved().into_iter().chain([StockEvent::Expired { order: "o1".into() }]);
+        let and = |event| reserved().into_iter().chain([event]).collect::<Vec<_>>();
+        let expired = and(StockEvent::Expired { order: "o1".into() });
         given::<Stock>(expired).when(take).rejected(StockRejection::NotKept);
-        let taken = reserved().into_iter().chain([StockEvent::Taken { order: "o1".into() }]);
+        let taken = and(StockEvent::Taken { order: "o1".into() });
         given::<Stock>(taken).when(expire).then([]);
     }
 
