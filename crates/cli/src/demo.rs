@@ -174,7 +174,7 @@ async fn perform(arguments: &Arguments, as_json: bool, play: Option<Play>, runni
         }
     }
     if !arguments.quiet && !as_json {
-        guide::where_to_look(url, reading::first_order(url).await?.as_deref(), arguments.exit);
+        guide::where_to_look(url, reading::first_order(url).await?.as_deref(), arguments.alone, arguments.exit);
     }
     if arguments.empty && !arguments.exit { std::future::pending().await } else { Ok(()) }
 }
