@@ -90,7 +90,8 @@ pub(crate) enum Closed {
     /// The shopping ended.
     #[event("checked-out")]
     CheckedOut {
-        /// What was in the cart.
+        /// What was in the cart; older events do not say it.
+        #[field(default)]
         items: BTreeMap<String, u32>,
     },
 }
@@ -105,6 +106,9 @@ impl Action for Ship {
 
     async fn run(&self, event: Recorded<Closed>, ctx: &ActionContext) -> Result<(), ActionError> {
         let Closed::CheckedOut { items } = event.event;
+        if items.is_empty() {
+            return Err(ActionError::skip("nobody knows what was in it"));
+        }
         Ok(ctx.workflow::<Shipping>(event.entity_id).start(&Basket { items }).await?)
     }
 }
@@ -122,5 +126,18 @@ impl TopicAction for TellShipping {
         // Of one that is undone meanwhile, the payment was called off: nobody needs to know.
         let _is_taken = ctx.workflow::<Shipping>(order).signal(PAID, &message.data).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_checked_out_begins_its_way() {
+        let items = BTreeMap::from([("mug-blue".to_owned(), 2)]);
+        let basket = Basket { items: items.clone() };
+        given_action(Ship).when("c1", Closed::CheckedOut { items }).sends([workflow_started::<Shipping>("c1", &basket)]);
+        given_action(Ship).when("c1", Closed::CheckedOut { items: BTreeMap::new() }).skips();
     }
 }
