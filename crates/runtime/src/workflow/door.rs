@@ -174,11 +174,12 @@ impl Workflows {
         let WorkflowSelection { tenant, workflow, prefix, after, state, limit, seen } = selection;
         let prefix = workflow.map_or_else(String::new, |workflow| format!("{workflow}/{prefix}"));
         let end = format!("{prefix}{}", char::MAX);
+        let query = if state.is_some_and(|state| state != WorkflowState::Completed) { "list-of" } else { "list" };
         let state = state.map(|state| state.word().to_owned());
         let input = ListInput { tenant, after, prefix, end, state, limit };
         let own = self.room.alarm.seen();
         let seen = seen.filter(|seen| seen.position() > own.position()).unwrap_or(own);
-        let rows: Vec<ListRow> = self.room.index.rows("list", &input, seen, TIMER_INDEX_WAIT).await.map_err(WorkflowError::Query)?;
+        let rows: Vec<ListRow> = self.room.index.rows(query, &input, seen, TIMER_INDEX_WAIT).await.map_err(WorkflowError::Query)?;
         Ok(rows.into_iter().map(item).collect())
     }
 
@@ -252,8 +253,12 @@ impl Room {
     ) -> Result<WorkflowChange, WorkflowError> {
         let (workflow, _) = parts(&slot.entity);
         let hosted = self.hosted(workflow)?;
+        // One that nobody knows here is most likely new. If it is not, the journal says so.
+        let mut may_be_there = slot.is_warm();
         for _ in 0..crate::limits::DECIDE_ATTEMPTS_MAX {
-            if let Some(found) = self.started(slot, input, parent.as_ref()).await? {
+            if std::mem::replace(&mut may_be_there, true)
+                && let Some(found) = self.started(slot, input, parent.as_ref()).await?
+            {
                 return Ok(found);
             }
             let raw_input = raw(input).map_err(|message| WorkflowError::from(Refusal::Syntax { message }))?;

@@ -47,6 +47,7 @@ pub(super) struct DueRow {
 /// Behind which one workflows are looked for that work.
 #[derive(Value)]
 pub(super) struct WorkInput {
+    pub(super) state: String,
     pub(super) tenant: String,
     pub(super) key: String,
     pub(super) limit: u32,
@@ -101,11 +102,9 @@ fn view() -> ViewHandle {
              started INTEGER NOT NULL, changed INTEGER NOT NULL, untold INTEGER NOT NULL, PRIMARY KEY (tenant, key)) WITHOUT ROWID",
         )
         .table("CREATE INDEX workflow_due ON workflow (due, tenant, key) WHERE due IS NOT NULL")
-        .table(
-            "CREATE INDEX workflow_work ON workflow (tenant, key)
-             WHERE state IN ('running', 'undoing') OR (untold = 1 AND state IN ('completed', 'failed', 'cancelled'))",
-        )
-        .table("CREATE INDEX workflow_state ON workflow (state, tenant, key)")
+        // Most have succeeded, and are found without it.
+        .table("CREATE INDEX workflow_state ON workflow (state, tenant, key) WHERE state <> 'completed'")
+        .table("CREATE INDEX workflow_untold ON workflow (tenant, key) WHERE untold = 1")
         .on(format!("{WORKFLOW}/{STARTED}"), begun)
         .on(format!("{WORKFLOW}/{RESTARTED}"), begun)
         .on(format!("{WORKFLOW}/{TOLD}"), format!("UPDATE workflow SET untold = 0 {of}"));
@@ -127,13 +126,23 @@ fn view() -> ViewHandle {
     )
     .query::<WorkInput, WorkRow>(
         "work",
-        "SELECT tenant, key FROM workflow WHERE (state IN ('running', 'undoing') OR (untold = 1 AND state IN ('completed', 'failed', 'cancelled')))
-         AND (tenant, key) > (:tenant, :key) ORDER BY tenant, key LIMIT :limit",
+        "SELECT tenant, key FROM workflow WHERE state <> 'completed' AND state = :state AND (tenant, key) > (:tenant, :key)
+         ORDER BY tenant, key LIMIT :limit",
+    )
+    .query::<WorkInput, WorkRow>(
+        "untold",
+        "SELECT tenant, key FROM workflow WHERE untold = 1 AND state IN ('completed', 'failed', 'cancelled') AND (tenant, key) > (:tenant, :key)
+         AND :state IS NOT NULL ORDER BY tenant, key LIMIT :limit",
     )
     .query::<ListInput, ListRow>(
         "list",
         "SELECT key, state, due, why, started, changed FROM workflow
          WHERE tenant = :tenant AND key > :after AND key >= :prefix AND key < :end AND (:state IS NULL OR state = :state) ORDER BY key LIMIT :limit",
+    )
+    .query::<ListInput, ListRow>(
+        "list-of",
+        "SELECT key, state, due, why, started, changed FROM workflow WHERE state <> 'completed' AND state = :state
+         AND tenant = :tenant AND key > :after AND key >= :prefix AND key < :end ORDER BY key LIMIT :limit",
     )
     .query::<(), CountRow>("counts", "SELECT state, count(*) AS count FROM workflow GROUP BY state")
     .hosted()

@@ -123,7 +123,7 @@ impl Instance {
     /// Takes what it is told; gives what to record, and what to do once that is durable.
     pub(super) fn told(&mut self, cause: Cause, now: i64) -> (Vec<Draft>, Vec<Launch>) {
         let is_first = matches!(cause, Cause::Begin { .. });
-        let mut restart = self.take(cause.clone(), now, None);
+        let mut restart = self.take(&cause, now, None);
         if restart.is_none() && self.is_full() {
             self.paused = Some(format!(
                 "it has {WORKFLOW_RECORDS_MAX} records, as many as one run of a workflow may have; cancel it, and have its code begin a new run \
@@ -155,7 +155,7 @@ impl Instance {
             }
         };
         self.recorded.clear();
-        let mut again = self.take(cause.clone(), now, None);
+        let mut again = self.take(&cause, now, None);
         if times >= WORKFLOW_RESTARTS_MAX && again.take().is_some() {
             self.break_off(AGAIN_AND_AGAIN.to_owned());
             self.paused.clone_from(&self.misfit);
@@ -173,7 +173,7 @@ impl Instance {
 
     /// Goes on by its record.
     pub(super) fn replay(&mut self, turn: &Turn) {
-        if self.take(turn.cause.clone(), turn.now, Some(turn)).is_some() {
+        if self.take(&turn.cause, turn.now, Some(turn)).is_some() {
             self.break_off(misfit(Some("that it goes on".to_owned()), Some("another run".to_owned())));
         }
         if self.live.is_some() && matches!(self.phase, Phase::Running) && turn.failure.is_some() {
@@ -248,57 +248,60 @@ impl Instance {
     }
 
     /// What it is told changes, and what its function makes of it; gives the input that it begins again with.
-    fn take(&mut self, cause: Cause, now: i64, recorded: Option<&Turn>) -> Option<Bytes> {
+    fn take(&mut self, cause: &Cause, now: i64, recorded: Option<&Turn>) -> Option<Bytes> {
         self.records += 1;
         self.times = (if self.run == 0 { now } else { self.times.0 }, now);
-        match cause {
-            Cause::Begin { run, input, parent, signals } => {
-                self.begin(run, bytes(&input), parent);
-                self.signals.clear();
-                for (signal, body) in signals {
-                    self.signals.entry(signal).or_default().push_back(bytes(&body));
-                }
-                self.kept.push_back(None);
-            }
-            Cause::Done { number, result } => self.settle(number, Ok(bytes(&result))),
-            Cause::Failed { number, failure } => self.settle(number, Err(failure)),
-            Cause::Due { number } => self.settle_due(number),
-            Cause::Tried { number, attempt, due, died, .. } => self.tried(number, attempt, due, died),
-            Cause::Signal { signal, body } => {
-                self.signals.entry(signal).or_default().push_back(bytes(&body));
-            }
-            Cause::Pause { why } => self.paused = Some(why),
-            Cause::Resume { skip } => self.resume(skip),
-            // Whoever reads the record leaves out what does not count.
-            Cause::Rerun { from } => {
-                self.operations.truncate(from as usize);
-                (self.paused, self.phase, self.is_rerun) = (None, Phase::Running, true);
-            }
-            Cause::Cancel { why } => {
-                self.paused = None;
-                let failure = WorkflowFailure { code: "cancelled".into(), message: why, data: None, kind: FailureKind::Cancelled };
-                self.fail(failure, WorkflowState::Cancelled);
-            }
-            Cause::Undone { number } => self.undone(number),
-            Cause::UndoTried { number, attempt, cause, due } => self.undo_tried(number, attempt, &cause, due),
-            Cause::Again { number, undo: false } => {
-                if let Some(operation) = self.operations.get_mut(number as usize) {
-                    operation.again();
-                }
-            }
-            Cause::Again { undo: true, .. } => {
-                if let Phase::Undoing(undo) = &mut self.phase {
-                    undo.again();
-                }
-            }
-            Cause::Changed => {}
-        }
+        self.learn(cause);
         let is_kept = recorded.is_some_and(|turn| turn.kept);
         let restart = if self.paused.is_none() && !is_kept { self.tell_all(now, recorded.is_some()) } else { None };
         if recorded.is_none() {
             self.go_on_undoing();
         }
         restart
+    }
+
+    fn learn(&mut self, cause: &Cause) {
+        match cause {
+            Cause::Begin { run, input, parent, signals } => {
+                self.begin(*run, bytes(input), parent.clone());
+                self.signals.clear();
+                for (signal, body) in signals {
+                    self.signals.entry(signal.clone()).or_default().push_back(bytes(body));
+                }
+                self.kept.push_back(None);
+            }
+            Cause::Done { number, result } => self.settle(*number, Ok(bytes(result))),
+            Cause::Failed { number, failure } => self.settle(*number, Err(failure.clone())),
+            Cause::Due { number } => self.settle_due(*number),
+            Cause::Tried { number, attempt, due, died, .. } => self.tried(*number, *attempt, *due, *died),
+            Cause::Signal { signal, body } => {
+                self.signals.entry(signal.clone()).or_default().push_back(bytes(body));
+            }
+            Cause::Pause { why } => self.paused = Some(why.clone()),
+            Cause::Resume { skip } => self.resume(*skip),
+            // Whoever reads the record leaves out what does not count.
+            Cause::Rerun { from } => {
+                self.operations.truncate(*from as usize);
+                (self.paused, self.phase, self.is_rerun) = (None, Phase::Running, true);
+            }
+            Cause::Cancel { why } => {
+                self.paused = None;
+                let failure = WorkflowFailure { code: "cancelled".into(), message: why.clone(), data: None, kind: FailureKind::Cancelled };
+                self.fail(failure, WorkflowState::Cancelled);
+            }
+            Cause::Undone { number } => self.undone(*number),
+            Cause::UndoTried { number, attempt, cause, due } => self.undo_tried(*number, *attempt, cause, *due),
+            Cause::Again { number, undo } => self.again(*number, *undo),
+            Cause::Changed => {}
+        }
+    }
+
+    fn again(&mut self, number: u32, is_undo: bool) {
+        match (&mut self.phase, self.operations.get_mut(number as usize)) {
+            (Phase::Undoing(undo), _) if is_undo => undo.again(),
+            (_, Some(operation)) if !is_undo => operation.again(),
+            _ => {}
+        }
     }
 
     /// A run of its own, without what was before.

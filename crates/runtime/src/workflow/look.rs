@@ -25,12 +25,23 @@ struct Place {
     key: String,
 }
 
+/// Which of those that work are being brought back.
+#[derive(Clone, Default)]
+struct Work {
+    stage: usize,
+    tenant: String,
+    key: String,
+}
+
+/// What is asked for, one after the other, when a process begins: those that work, and those whose parent does not know that they have ended.
+const WORK: [(&str, &str); 3] = [("work", "running"), ("work", "undoing"), ("untold", "")];
+
 impl Room {
     /// Goes on with those that worked when the last process ended, and wakes the others as time goes by, until a stop.
     pub(super) async fn run(self: Arc<Self>, head: Cursor) {
         let _at_work = AtWork::new(&self.working);
         let (mut stop, woken) = (self.stop.subscribe(), Arc::new(Semaphore::new(WORKFLOWS_WOKEN_MAX as usize)));
-        let (mut work, mut place) = (Some((String::new(), String::new())), Place::default());
+        let (mut work, mut place) = (Some(Work::default()), Place::default());
         self.alarm.saw(head);
         loop {
             let look = async {
@@ -54,11 +65,18 @@ impl Room {
     }
 
     /// Brings back those that work, a page at a time.
-    async fn go_on(self: &Arc<Self>, place: &mut Option<(String, String)>, woken: &Arc<Semaphore>) -> Result<(), QueryError> {
-        let Some((tenant, key)) = place.clone() else { return Ok(()) };
-        let input = WorkInput { tenant, key, limit: WORKFLOW_BATCH };
-        let rows: Vec<WorkRow> = self.index.rows("work", &input, self.alarm.seen(), TIMER_INDEX_WAIT).await?;
-        *place = rows.last().map(|row| (row.tenant.clone(), row.key.clone()));
+    async fn go_on(self: &Arc<Self>, place: &mut Option<Work>, woken: &Arc<Semaphore>) -> Result<(), QueryError> {
+        let Some(Work { stage, tenant, key }) = place.clone() else { return Ok(()) };
+        let Some((query, state)) = WORK.get(stage) else {
+            *place = None;
+            return Ok(());
+        };
+        let input = WorkInput { state: (*state).to_owned(), tenant, key, limit: WORKFLOW_BATCH };
+        let rows: Vec<WorkRow> = self.index.rows(query, &input, self.alarm.seen(), TIMER_INDEX_WAIT).await?;
+        *place = Some(match rows.last() {
+            Some(row) => Work { stage, tenant: row.tenant.clone(), key: row.key.clone() },
+            None => Work { stage: stage + 1, ..Work::default() },
+        });
         for row in rows {
             self.wake(&row.tenant, &row.key, woken).await?;
         }

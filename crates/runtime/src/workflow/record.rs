@@ -319,9 +319,11 @@ pub(super) fn parts(entity: &EntityKey) -> (&str, &str) {
     entity.id().split_once('/').unwrap_or((entity.id(), ""))
 }
 
-/// The id of a record of ours: of the event that it follows, so that it is written once.
-pub(super) fn own_id(entity: &EntityKey, sequence: u64) -> CommandId {
-    CommandId::from_raw(format!("workflow\0{}\0{}\0{sequence}", entity.tenant(), entity.id()).as_bytes())
+/// The id of a record of ours, which is unique on its entity: what it follows. A client's id is a hash, and is none of these.
+pub(super) fn own_id(sequence: u64) -> CommandId {
+    let mut id = *b"workflow\0\0\0\0\0\0\0\0";
+    id[8..].copy_from_slice(&sequence.to_be_bytes());
+    CommandId(id)
 }
 
 /// Who asks for a record: its command's id, fingerprint and name.

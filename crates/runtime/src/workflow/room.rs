@@ -235,7 +235,7 @@ impl Room {
             let entity = &instance.entity;
             let (identity, context) = match wish {
                 Some((identity, context)) if records.is_empty() => (identity.clone(), context.clone()),
-                _ => ((own_id(entity, at), None, Arc::from(drafts[0].name)), instance.context.clone()),
+                _ => ((own_id(at), None, Arc::from(drafts[0].name)), instance.context.clone()),
             };
             records.push(record(entity, identity, context, &events).map_err(|problem| WorkflowError::Unfit { problem })?);
         }

@@ -304,7 +304,7 @@ impl Room {
 
     /// So that the next process does not tell it again. Lost, it is told again, and knows.
     async fn record_told(&self, entity: &EntityKey, sequence: u64) {
-        let identity = (own_id(entity, sequence), None, Arc::from(TOLD));
+        let identity = (own_id(sequence), None, Arc::from(TOLD));
         let Ok(record) = record(entity, identity, Context::default(), &[(TOLD, &json!({}))]) else { return };
         let expect = vec![(entity.clone(), Expect::Head(sequence))];
         if let Ok(committed) = self.journal().append(Commit { commands: vec![record], expect, ..Commit::default() }).await {
