@@ -22,8 +22,3 @@ pub(crate) const ARTICLES: [Article; 8] = [
     article("spoon-oak", "Oak spoon", 245),
     article("box-gift", "Gift box", 180),
 ];
-
-/// What one of it costs; nothing is known of what is not sold.
-pub(crate) fn price_cents(sku: &str) -> u64 {
-    ARTICLES.iter().find(|article| article.sku == sku).map_or(0, |article| u64::from(article.price_cents))
-}
