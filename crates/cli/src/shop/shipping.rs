@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use headwater::prelude::*;
 
-use super::articles::price_cents;
+use super::articles::ARTICLES;
 use super::dispatch::{Dispatch, DispatchCommand};
 use super::payment::{Answered, PAYMENT, PAYMENTS, Payment, PaymentCommand};
 use super::stock::{STOCK, Stock, StockCommand, StockRejection};
@@ -82,6 +82,11 @@ async fn tell_stock(step: StepContext, article: String, command: StockCommand) -
 
 async fn tell_payment(step: StepContext, order: String, command: PaymentCommand) -> Result<(), ActionError> {
     Ok(step.peer(PAYMENT).command::<Payment>(order, command).await?)
+}
+
+/// What one of it costs; nothing is known of what is not sold.
+fn price_cents(sku: &str) -> u64 {
+    ARTICLES.iter().find(|article| article.sku == sku).map_or(0, |article| u64::from(article.price_cents))
 }
 
 /// What of a cart begins it.
