@@ -11,6 +11,8 @@ mod folds;
 mod peers;
 mod shape;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
