@@ -21,9 +21,15 @@ mod processor;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../04_rule_unique_email.rs"]
 mod rule_unique_email;
+#[path = "../14_schemas.rs"]
+mod schemas;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../13_streams.rs"]
 mod streams;
+#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub)]
+#[path = "../11_timers.rs"]
+mod timers;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../07_topic.rs"]
 mod topic;

@@ -141,6 +141,7 @@ fn runtime() -> Arc<Runtime> {
         keys: None,
         keys_lost: None,
         retention: Vec::new(),
+        compatibility: Vec::new(),
         views: Vec::new(),
         outgoing: None,
         destinations: Vec::new(),

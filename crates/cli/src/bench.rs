@@ -2,6 +2,7 @@
 //!
 //! Rounds of probe and case alternate and the medians are told: a busy host moves one round, not the verdict.
 
+mod bells;
 mod command;
 mod flow;
 mod idle;
@@ -14,6 +15,7 @@ mod readings;
 mod replay;
 mod report;
 mod statistics;
+mod timer;
 mod tracks;
 mod view;
 mod workflow;
@@ -40,6 +42,8 @@ pub(crate) enum Command {
     View(view::Arguments),
     /// From an event over an action and its command to the next event, and a key that always fails among others
     Flow(flow::Arguments),
+    /// Timers: what one that waits costs, how fast they are set and fired, and how late they are
+    Timer(timer::Arguments),
     /// Workflows of three durable steps over HTTP, alone and 64 at once, and a hundred thousand that wait
     Workflow(workflow::Arguments),
     /// A journal of ten million events: opening it, its memory, reading it, and appends to it beside an empty one
@@ -104,6 +108,7 @@ pub(crate) fn run(command: &Command, flags: &GlobalFlags) -> Result<Exit, Failur
         Command::Commands(arguments) => command::run(arguments, flags, &mut reporter)?,
         Command::View(arguments) => view::run(arguments, flags, &mut reporter)?,
         Command::Flow(arguments) => flow::run(arguments, flags, &mut reporter)?,
+        Command::Timer(arguments) => timer::run(arguments, flags, &mut reporter)?,
         Command::Workflow(arguments) => workflow::run(arguments, flags, &mut reporter)?,
         Command::Replay(arguments) => replay::run(arguments, flags, &mut reporter)?,
         Command::Idle(_) => idle::run(flags, &mut reporter)?,

@@ -19,14 +19,21 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use headwater::command_line::describe::{self, Document};
 use headwater::command_line::{GlobalFlags, StopSignals};
+use headwater::prelude::Start;
 use headwater::{Exit, Failure, Running, output, threads};
 use serde_json::json;
 
+use crate::cards::CheckName;
+use crate::{cards, shop};
 use logistics::LogisticsArguments;
 use play::{Play, Played};
 use services::Services;
 use story::{CardsArguments, Story, Telling};
+
+/// All checks of the cards.
+const CHECKS: [CheckName; 3] = [CheckName::Velocity, CheckName::Spending, CheckName::Travel];
 
 /// What the demo plays, and how it ends.
 #[derive(Args)]
@@ -64,6 +71,9 @@ pub(crate) struct Arguments {
     /// Say only what was asked for
     #[arg(long)]
     quiet: bool,
+    /// Start nothing: print what the story's service says about itself
+    #[arg(long, value_enum, hide = true)]
+    describe: Option<Document>,
     #[command(flatten)]
     cards: CardsArguments,
     #[command(flatten)]
@@ -72,6 +82,14 @@ pub(crate) struct Arguments {
 
 /// Runs the demo.
 pub(crate) fn run(arguments: &Arguments, flags: &GlobalFlags) -> Result<Exit, Failure> {
+    if let Some(document) = arguments.describe {
+        let service = match arguments.story {
+            Story::Shop => shop::service(),
+            Story::Cards => cards::service(&CHECKS, Start::First),
+            Story::Logistics => logistics::described(),
+        };
+        return describe::run(document, &service);
+    }
     match &arguments.retail_totals {
         Some(url) => print_totals(url, flags.json),
         None if arguments.story != Story::Shop && arguments.retail.is_some() => {

@@ -2,6 +2,7 @@
 //!
 //! Bodies, replies, events and states are JSON bytes here. A remote component can stand behind the same traits.
 
+mod shape;
 mod stream;
 mod target;
 mod workflow;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 pub use crate::personal::mark as personal_mark;
+pub use shape::{DeclaredShape, OlderShape, ShapeDescription};
 pub use stream::{
     HostedStream, StreamDescription, StreamHandle, StreamItem, StreamMap, StreamPlace, StreamShape, StreamTypeDescription,
     SubscriptionDescription, UNFIT,
@@ -48,6 +50,8 @@ pub struct CommandContext {
     pub correlation_id: Option<String>,
     /// The sequence of the entity's last event before this command.
     pub sequence: u64,
+    /// When the timer that sends the command was due: microseconds since 1970, UTC. `None` for a command that no timer sends.
+    pub timer_due_micros: Option<i64>,
     /// How many erasures this process has seen: what is older than its subject's erasure is not recorded again.
     #[doc(hidden)]
     pub erasures: u64,
@@ -229,6 +233,31 @@ pub trait HostedEntity: Send + Sync + 'static {
     /// When the component does not know the event or cannot read it.
     fn raised(&self, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
         let message = format!("event {}/{} version {}: this component does not raise old events", self.name(), event.name, event.version);
+        Err(Unreadable { message })
+    }
+
+    /// The payload of a stored event in the version that a reader asks for: raised, or lowered, or as it is; `None` when it is left out for
+    /// readers of that version. Personal values are as plain as they came.
+    ///
+    /// # Errors
+    /// When the component does not know the event, cannot read it, or has no way to that version.
+    fn lowered(&self, event: StoredEvent<'_>, version: u16) -> Result<Option<Vec<u8>>, Unreadable> {
+        if event.version == version {
+            return Ok(Some(event.payload.to_vec()));
+        }
+        let message = format!("event {}/{} version {}: there is no way to version {version}", self.name(), event.name, event.version);
+        Err(Unreadable { message })
+    }
+
+    /// The body of a command that has waited since it was of this version, as it would be sent today: strict readers take it.
+    ///
+    /// # Errors
+    /// When the component does not know the command, or cannot read it.
+    fn raised_command(&self, command: StoredEvent<'_>) -> Result<Vec<u8>, Unreadable> {
+        if command.version == self.description().command_version(command.name) {
+            return Ok(command.payload.to_vec());
+        }
+        let message = format!("command {}/{} version {}: this component does not raise it", self.name(), command.name, command.version);
         Err(Unreadable { message })
     }
 
@@ -632,21 +661,8 @@ pub struct TopicDescription {
     pub schema: Option<Json>,
 }
 
-/// One command, event, rejection or reply, for descriptions.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ShapeDescription {
-    /// Its durable name (a rejection's code).
-    pub name: &'static str,
-    /// What its doc comment says, or a rejection's message.
-    pub summary: String,
-    /// The version of its shape; 1 where versions make no sense.
-    pub version: u16,
-    /// JSON Schema 2020-12. References point to `#/$defs/{name}`, which is inside the schema.
-    pub schema: Json,
-}
-
 /// An entity type, for OpenAPI and for people.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EntityDescription {
     /// Its durable name.
     pub name: &'static str,
@@ -660,6 +676,18 @@ pub struct EntityDescription {
     pub reply: Json,
     /// Schema of its state.
     pub state: Json,
+    /// The version of its state.
+    pub state_version: u16,
+    /// The shapes that states of older versions are read in.
+    pub state_from: Vec<OlderShape>,
+}
+
+impl EntityDescription {
+    /// The present version of a command's shape; 1 for one that is not there.
+    #[must_use]
+    pub fn command_version(&self, command: &str) -> u16 {
+        self.commands.iter().find(|shape| shape.name == command).map_or(1, |shape| shape.version)
+    }
 }
 
 /// An operation, for OpenAPI and for people.

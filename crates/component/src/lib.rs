@@ -11,6 +11,7 @@ extern crate self as headwater;
 
 mod action;
 mod body;
+mod compatibility;
 mod decimal;
 mod decision;
 mod depth;
@@ -42,6 +43,7 @@ pub use action::ToldWorkflow;
 pub use action::{
     Action, ActionContext, ActionError, CommandFailure, DeliveryPolicy, DueTimer, Keyed, Peer, PeerEntity, Recorded, Start, Timer,
 };
+pub use compatibility::{Compatibility, Shapes};
 pub use decimal::{Decimal, DecimalError};
 pub use decision::{Decision, IntoEvents, nothing, record};
 pub use entity::Entity;

@@ -4,9 +4,9 @@ use serde::de::Deserializer;
 use serde::ser::{Serialize, Serializer};
 use serde_json::Value as Json;
 
-use crate::hosted::{ShapeDescription, StoredEvent, Unreadable};
+use crate::hosted::{OlderShape, ShapeDescription, StoredEvent, Unreadable};
 use crate::personal::Binding;
-use crate::value::{Definitions, Reading, Value, decode, decode_seed, encode_written};
+use crate::value::{Definitions, Reading, Value, decode, decode_seed, encode, encode_written, schema_of};
 
 /// An enum whose variants have durable names. The derives implement it.
 ///
@@ -66,11 +66,21 @@ pub fn decode_payload<T: Variants>(name: &str, payload: &[u8]) -> Result<T, serd
 ///
 /// Doc comments become descriptions in OpenAPI. A body with an unknown field is refused, a field with `#[field(default)]` may be
 /// missing, as may an `Option`.
+///
+/// A command that waits (of a timer, or accepted to be decided later) is kept with its version. `#[command("pay", version = 2, from = PayV1)]`
+/// reads those that wait in the old shape, as [`Event`] does.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a command: add `#[derive(Command)]` to its enum",
     label = "`Command` is not implemented for `{Self}`"
 )]
-pub trait Command: Variants {}
+pub trait Command: Variants {
+    /// The version of each shape, in the order of `NAMES`.
+    const VERSIONS: &'static [u16];
+
+    /// Reads a version below the present one, where a type for it is named.
+    #[doc(hidden)]
+    fn older(stored: StoredEvent<'_>) -> Option<Result<Self, serde_json::Error>>;
+}
 
 /// The enum of what can happen to an entity. `#[derive(Event)]` implements it.
 ///
@@ -99,6 +109,9 @@ pub trait Command: Variants {}
 ///
 /// `from = T` reads every version below through `T`, which converts into the enum; `from = [V1, V2]` names one type a version, from
 /// version 1. Without `from` older versions are read in the present shape: enough when only optional fields came.
+///
+/// `to = T` (or `to = [V1, V2]`) writes an older version for readers that ask for one: `T: TryFrom<CartEvent>`. What does not convert is
+/// left out for them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event: add `#[derive(Event)]` to its enum",
     label = "`Event` is not implemented for `{Self}`"
@@ -112,7 +125,11 @@ pub trait Event: Variants {
 
     /// Reads a version below the present one, where a type for it is named.
     #[doc(hidden)]
-    fn older(stored: StoredEvent<'_>) -> Option<Result<Self, Unreadable>>;
+    fn older(stored: StoredEvent<'_>) -> Option<Result<Self, serde_json::Error>>;
+
+    /// The payload in a version below the present one, where a type for it is named; the inner `None` leaves the event out.
+    #[doc(hidden)]
+    fn lower(self, version: u16) -> Option<Result<Option<Vec<u8>>, serde_json::Error>>;
 }
 
 /// The enum of why a rule says no. `#[derive(Rejection)]` implements it.
@@ -151,6 +168,9 @@ pub trait Rejection: Variants {
 ///
 /// A snapshot of another version or another shape is not used: the state is built from its events again. Raise the version when
 /// `evolve` changed and the shape did not.
+///
+/// A state that stands for events which are gone (a baseline) is the truth, and must be read: `#[state(version = 2, from = CartV1)]` reads
+/// those of version 1 through `CartV1`, which converts into the state.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a state: add `#[derive(State)]` to it",
     label = "`State` is not implemented for `{Self}`"
@@ -158,6 +178,18 @@ pub trait Rejection: Variants {
 pub trait State: Value {
     /// The version of what `evolve` makes.
     const VERSION: u16;
+
+    /// Reads a version below the present one, where a type for it is named.
+    #[doc(hidden)]
+    fn older(_version: u16, _state: &[u8]) -> Option<Result<Self, serde_json::Error>> {
+        None
+    }
+
+    /// The shapes of older versions, where types for them are named.
+    #[doc(hidden)]
+    fn older_shapes() -> Vec<OlderShape> {
+        Vec::new()
+    }
 }
 
 /// A rule that never says no.
@@ -197,13 +229,59 @@ pub(crate) fn decode_event<E: Event>(stored: StoredEvent<'_>) -> Result<E, Unrea
         return Err(unreadable(stored, format_args!("this build knows it up to version {version}; deploy the newer build")));
     }
     let older = if stored.version < version { E::older(stored) } else { None };
-    older.unwrap_or_else(|| decode_payload(stored.name, stored.payload).map_err(|error| unreadable(stored, error)))
+    older.unwrap_or_else(|| decode_payload(stored.name, stored.payload)).map_err(|error| unreadable(stored, error))
 }
 
-/// A stored event of an older shape.
+/// A stored event in the version that a reader asked for; `None` when it is left out for those.
+pub(crate) fn decode_lowered<E: Event>(stored: StoredEvent<'_>, version: u16) -> Result<Option<Vec<u8>>, Unreadable> {
+    if stored.version == version {
+        return Ok(Some(stored.payload.to_vec()));
+    }
+    let event: E = decode_event(stored)?;
+    let present = event.version();
+    let lowered = if version == present { Some(encode_payload(&event).map(Some)) } else { event.lower(version) };
+    let no_way =
+        || unreadable(stored, format_args!("there is no way to version {version}; this build has version {present} and names no `to`"));
+    lowered.ok_or_else(no_way)?.map_err(|error| unreadable(stored, error))
+}
+
+/// A command that has waited, in its present shape.
+pub(crate) fn decode_waited<C: Command>(stored: StoredEvent<'_>) -> Result<C, String> {
+    let Some(at) = C::NAMES.iter().position(|name| *name == stored.name) else {
+        return Err(format!("no such command; there are: {}", C::NAMES.join(", ")));
+    };
+    let version = C::VERSIONS[at];
+    if stored.version > version {
+        return Err(format!("is of version {}, and this build knows it up to version {version}; deploy the newer build", stored.version));
+    }
+    let older = if stored.version < version { C::older(stored) } else { None };
+    let read = older.unwrap_or_else(|| decode_payload(stored.name, stored.payload));
+    read.map_err(|error| format!("of version {} does not fit: {error}", stored.version))
+}
+
+/// A stored event or command of an older shape.
 #[doc(hidden)]
-pub fn decode_older<T: Value>(stored: StoredEvent<'_>) -> Result<T, Unreadable> {
-    decode(stored.payload).map_err(|error| unreadable(stored, error))
+pub fn decode_older<T: Value>(stored: StoredEvent<'_>) -> Result<T, serde_json::Error> {
+    decode(stored.payload)
+}
+
+/// A stored state of an older shape.
+#[doc(hidden)]
+pub fn decode_state_as<T: Value>(state: &[u8]) -> Result<T, serde_json::Error> {
+    decode(state)
+}
+
+/// An event in an older shape; `None` when it does not convert into it.
+#[doc(hidden)]
+pub fn encode_lower<E, T: Value + TryFrom<E>>(event: E) -> Result<Option<Vec<u8>>, serde_json::Error> {
+    T::try_from(event).ok().map(|older| encode(&older)).transpose()
+}
+
+/// The shape of some older versions.
+#[doc(hidden)]
+#[must_use]
+pub fn older_shape<T: Value>(first: u16, last: u16) -> OlderShape {
+    OlderShape { first, last, schema: schema_of::<T>() }
 }
 
 fn unreadable(stored: StoredEvent<'_>, why: impl std::fmt::Display) -> Unreadable {
@@ -224,7 +302,26 @@ pub fn shape(
     definitions: Definitions,
     payload: impl FnOnce(&mut Definitions) -> Json,
 ) -> ShapeDescription {
-    ShapeDescription { name, summary: summary.to_owned(), version, schema: definitions.document(payload) }
+    let schema = definitions.document(payload);
+    ShapeDescription { name, summary: summary.to_owned(), version, schema, ..ShapeDescription::default() }
+}
+
+impl ShapeDescription {
+    /// The same, with a type that reads these older versions.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn read_as<T: Value>(mut self, first: u16, last: u16) -> Self {
+        self.from.push(older_shape::<T>(first, last));
+        self
+    }
+
+    /// The same, with a type that it is lowered to for these older versions.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn written_as<T: Value>(mut self, first: u16, last: u16) -> Self {
+        self.to.push(older_shape::<T>(first, last));
+        self
+    }
 }
 
 struct Payload<'a, T>(&'a T);

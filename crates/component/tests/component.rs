@@ -25,3 +25,5 @@ mod rules;
 mod topics;
 #[path = "component/values.rs"]
 mod values;
+#[path = "component/versions.rs"]
+mod versions;

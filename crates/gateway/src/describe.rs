@@ -3,11 +3,13 @@
 //! One path an entity type and command, with the schemas of body, reply, state, events and rejections; one an operation; one a
 //! query; and the general routes. Paths, components and members come in a fixed order, so that a changed description is a readable diff.
 
+mod asyncapi;
 mod consumers;
 mod destinations;
 mod general;
 mod journal;
 mod pulls;
+mod registry;
 mod schemas;
 mod streams;
 mod subjects;
@@ -22,6 +24,7 @@ use component::hosted::{
 use serde_json::{Map, Value as Json, json};
 
 use crate::problem::REJECTED;
+pub use asyncapi::asyncapi;
 use schemas::Schemas;
 
 /// The OpenAPI 3.1 document of a service, as JSON text.
@@ -51,6 +54,7 @@ pub fn openapi(
     consumers::paths(&mut schemas, &mut paths);
     destinations::paths(&mut schemas, &mut paths);
     journal::paths(&mut schemas, &mut paths);
+    registry::paths(&mut schemas, &mut paths);
     subjects::paths(&mut paths);
     timers::paths(&mut schemas, &mut paths);
     workflows::paths(workflows, &mut schemas, &mut paths);

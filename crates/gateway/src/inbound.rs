@@ -27,6 +27,7 @@ mod query;
 mod refusal;
 mod retention;
 mod route;
+mod schema;
 mod server;
 mod stream;
 mod subject;
@@ -113,11 +114,12 @@ struct Gateway {
     /// The same word as `stage`, for every request's answer to look at without a lock.
     stopping: AtomicBool,
     description: OnceLock<Bytes>,
+    messages: OnceLock<Bytes>,
 }
 
 impl Gateway {
     fn new(runtime: Arc<Runtime>, pages: Pages, options: Options, stage: watch::Receiver<Stage>) -> Self {
-        Self { runtime, pages, options, stage, stopping: AtomicBool::new(false), description: OnceLock::new() }
+        Self { runtime, pages, options, stage, stopping: AtomicBool::new(false), description: OnceLock::new(), messages: OnceLock::new() }
     }
 
     fn is_stopping(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The gateway: the only room that knows HTTP, as server ([`serve`], and of [`Pages`] beside the API), as client ([`client`], and
 //! [`outgoing`] for actions) and in
-//! what it says about itself ([`openapi`], [`problem`]).
+//! what it says about itself ([`openapi`], [`asyncapi`], [`problem`]).
 //!
 //! It promises that bad input is refused with a problem that names the part, the bound and the remedy, that it never
 //! becomes a status of 500 or above, and that it never has an effect. It decides nothing: commands, states and histories
@@ -23,7 +23,7 @@ mod page;
 pub mod peers;
 pub mod problem;
 
-pub use describe::openapi;
+pub use describe::{asyncapi, openapi};
 #[doc(hidden)]
 pub use inbound::told;
 pub use inbound::{Options, serve};

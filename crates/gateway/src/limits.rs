@@ -140,6 +140,8 @@ pub const OUTGOING_IDLE_MAX: Duration = Duration::from_secs(30);
 pub const OUTGOING_KEPT_PER_DESTINATION_MAX: usize = 32;
 /// Connections that wait for their next call, at most.
 pub const OUTGOING_KEPT_MAX: usize = 256;
+/// Samples of one shape when a request does not say how many.
+pub(crate) const SAMPLES_PER_SHAPE_DEFAULT: usize = 3;
 
 const _: () = assert!(URI_BYTES_MAX + HEADER_BYTES_MAX < HEAD_BUFFER_BYTES, "our own refusal comes before hyper's bare one");
 const _: () = assert!(PULL_WAIT_SECONDS_MAX < CLIENT_ANSWER_MAX.as_secs(), "our own client waits longer than a pull");
@@ -148,5 +150,9 @@ const _: () = assert!(BODY_BYTES_MAX <= REFUSED_BODY_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
 const _: () = assert!(journal::limits::EVENT_BYTES_MAX * 4 / 3 < CLIENT_LINE_BYTES_MAX, "the largest event fits a line, as base64 too");
 
+/// Timers that one request sets, at most.
+pub const TIMERS_SET_MAX: usize = 1_000;
+/// Bytes of a request that sets many timers, at most.
+pub const TIMERS_SET_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How many milliseconds from now a timer may be due, or between two firings of it, at most: a hundred years.
 pub const TIMER_SPAN_MS_MAX: u64 = 100 * 366 * 86_400_000;

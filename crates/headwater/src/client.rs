@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
-pub use timer::{DueTimer, NamedTimer, TimerStatus};
+pub use timer::{DueTimer, NamedTimer, TimerStatus, TimerWish};
 pub(crate) use wire::minted_key;
 #[doc(hidden)]
 pub use wire::{accepted, command_headers, connection, failed, refused, segment};

@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod consumer;
+pub mod describe;
 pub(crate) mod destination;
 pub(crate) mod entity;
 pub(crate) mod erase;
@@ -15,6 +16,7 @@ mod flags;
 pub(crate) mod journal;
 pub(crate) mod prove;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod send;
 mod sight;
 pub(crate) mod stream;
@@ -75,6 +77,9 @@ pub enum Command {
     /// Look at streams, and at the streams of other services that come in
     #[command(subcommand)]
     Stream(stream::Command),
+    /// Look at the shapes of commands, events and states, and check that the code reads what there is
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Look at timers, set and cancel them
     #[command(subcommand)]
     Timer(timer::Command),
@@ -101,6 +106,9 @@ pub enum Command {
     Journal(journal::Command),
     /// Read the whole data directory and tell what is damaged; the service must not run
     Verify(verify::Arguments),
+    /// Print what the service says about itself, without running it
+    #[command(subcommand)]
+    Describe(describe::Document),
     /// Explain an error code, such as HW0012; without a code, list all
     Explain(explain::Arguments),
     /// Print a completion script for a shell
@@ -134,6 +142,7 @@ pub fn execute(service: &Service, flags: &GlobalFlags, command: &Command, gramma
     let done = match command {
         Command::Explain(arguments) => explain::run(arguments, flags.json),
         Command::Completions(arguments) => completions::run(arguments, grammar),
+        Command::Describe(document) => describe::run(*document, service),
         _ => settings(service, flags).and_then(|settings| with_settings(service, flags, command, &settings)),
     };
     ended(done, flags.json)
@@ -158,6 +167,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Erase(arguments) => erase::run(arguments, settings, flags.json),
         Command::Stream(command) => stream::run(command, settings, flags.json),
+        Command::Schema(command) => schema::run(command, service, settings, flags.json),
         Command::Timer(command) => timer::run(command, settings, flags.json),
         Command::Workflow(command) => workflow::run(command, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
@@ -167,7 +177,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Journal(command) => journal::run(command, settings, flags.json),
         Command::Verify(arguments) => verify::run(arguments, settings, flags.json),
         Command::Config(config::Command::Show) => config::show(settings, flags.json),
-        Command::Explain(_) | Command::Completions(_) => unreachable!("these need no settings and were done before"),
+        Command::Explain(_) | Command::Completions(_) | Command::Describe(_) => unreachable!("these need no settings and were done before"),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use runtime::Broken;
 use serde_json::{Value as Json, json};
 
 use crate::exit::Exit;
@@ -39,6 +40,26 @@ pub(crate) const IMPORT: &str = "HW0072";
 pub(crate) const BACKUP: &str = "HW0073";
 /// The key store of a service with personal data is not there, is another one, or cannot be used.
 pub(crate) const KEYS: &str = "HW0092";
+/// A shape changed within its version so that it breaks its rule.
+pub(crate) const SHAPE_CHANGED: &str = "HW0140";
+/// A version that is registered cannot be read, or be written for those who were promised it.
+pub(crate) const VERSION_LOST: &str = "HW0141";
+/// The journal has events that the code does not know.
+pub(crate) const EVENTS_UNKNOWN: &str = "HW0142";
+/// A schema cannot be registered.
+pub(crate) const SCHEMA_UNFIT: &str = "HW0143";
+/// A stored sample or snapshot is not read.
+pub(crate) const SAMPLE_UNREADABLE: &str = "HW0144";
+
+/// The code of a shape that is refused.
+pub(crate) fn schema_code(broken: &Broken) -> &'static str {
+    match broken {
+        Broken::Backward | Broken::Forward => SHAPE_CHANGED,
+        Broken::Unraised | Broken::Unlowered => VERSION_LOST,
+        Broken::Gone | Broken::Newer => EVENTS_UNKNOWN,
+        Broken::Unfit => SCHEMA_UNFIT,
+    }
+}
 
 /// All codes of this room, for the test that each has a page.
 #[cfg(test)]
@@ -58,6 +79,11 @@ pub(crate) const CODES: &[&str] = &[
     IMPORT,
     BACKUP,
     KEYS,
+    SHAPE_CHANGED,
+    VERSION_LOST,
+    EVENTS_UNKNOWN,
+    SCHEMA_UNFIT,
+    SAMPLE_UNREADABLE,
 ];
 
 /// Why a service did not start, or a command line call failed.

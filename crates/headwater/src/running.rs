@@ -8,7 +8,7 @@ use gateway::Pages;
 use journal::ReadError;
 use journal::seams::{Disk, RealDisk};
 use runtime::seams::TokioTasks;
-use runtime::{DeliveryError, Parts, Runtime, StartError, StreamParts, ViewFolder, has_personal_data};
+use runtime::{DeliveryError, Parts, Runtime, SchemaError, StartError, StreamParts, ViewFolder, has_personal_data};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::descriptors;
 use crate::engine::{self, Engine};
 use crate::exit::Exit;
-use crate::failure::{COMPONENTS, DATA_DAMAGED, DATA_OPEN, Failure, KEYS, LISTEN};
+use crate::failure::{COMPONENTS, DATA_DAMAGED, DATA_OPEN, Failure, KEYS, LISTEN, SHAPE_CHANGED, schema_code};
 use crate::output;
 use crate::service::Service;
 
@@ -174,6 +174,7 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         keys: keys(service, config)?,
         keys_lost: config.keys_lost.clone(),
         retention: service.retention().to_vec(),
+        compatibility: service.rules().to_vec(),
         view_folder: Some(sqlite_folder(&config.data, "views")?),
         timer_folder: Some(sqlite_folder(&config.data, "timers")?),
         workflow_folder: Some(sqlite_folder(&config.data, "workflows")?),
@@ -213,6 +214,10 @@ fn not_begun(error: &DeliveryError, config: &Config) -> Failure {
                 KEYS,
                 format!("key store {keys}: {unfit}; bring the journal's own key store back, or name it with --keys"),
             )
+        }
+        DeliveryError::Schemas(SchemaError::Refused(refusals)) => {
+            let code = refusals.first().map_or(SHAPE_CHANGED, |first| schema_code(&first.broken));
+            Failure::configuration(code, format!("the shapes of this code do not follow those in the journal\n  {error}"))
         }
         DeliveryError::Read(ReadError::Damaged { .. }) => Failure::new(Exit::Damaged, DATA_DAMAGED, error.to_string()),
         other => Failure::new(Exit::Failed, DATA_OPEN, format!("the service cannot begin: {other}")),

@@ -5,11 +5,12 @@ use component::hosted::{
     WorkflowHandle,
 };
 use component::{
-    Action, Entity, Keep, Operation, Processor, Rule, Stream, Subscription, TopicAction, Value, View, Workflow, hosted, hosted_action,
-    hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of, hosted_workflow,
+    Action, Compatibility, Entity, Keep, Operation, Processor, Rule, Shapes, Stream, Subscription, TopicAction, Value, View, Workflow,
+    hosted, hosted_action, hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
+    hosted_workflow,
 };
 use gateway::Page;
-use runtime::{DestinationPolicy, StreamParts};
+use runtime::{DestinationPolicy, ShapeSources, StreamParts};
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -40,6 +41,7 @@ pub struct Service {
     workflows: Vec<WorkflowHandle>,
     destinations: Vec<(String, DestinationPolicy)>,
     retention: Vec<(&'static str, Keep)>,
+    rules: Vec<(String, Shapes, Compatibility)>,
     pages: Vec<(String, Page)>,
     flags: Flags,
 }
@@ -61,6 +63,7 @@ impl Service {
             workflows: Vec::new(),
             destinations: Vec::new(),
             retention: Vec::new(),
+            rules: Vec::new(),
             pages: Vec::new(),
             flags: Flags::default(),
         }
@@ -92,6 +95,19 @@ impl Service {
     /// in passes of a day. States, replies to repeated commands and versions stay as they are; the history before is gone.
     pub fn retain<E: Entity>(mut self, keep: Keep) -> Self {
         self.retention.push((E::NAME, keep));
+        self
+    }
+
+    /// Says which changes of a component's shapes are taken without a new version, where the rule of their sort does not fit: see the guide,
+    /// schemas. An entity type or a processor has its name, an operation `operation:transfer`, a topic `topic:payments`.
+    ///
+    /// ```
+    /// # use headwater::prelude::*;
+    /// # let service = Service::new("shop").topic_of::<String>("notes");
+    /// service.compatibility("topic:notes", Shapes::Messages, Compatibility::FullTransitive);
+    /// ```
+    pub fn compatibility(mut self, component: impl Into<String>, shapes: Shapes, rule: Compatibility) -> Self {
+        self.rules.push((component.into(), shapes, rule));
         self
     }
 
@@ -285,6 +301,10 @@ impl Service {
         &self.pages
     }
 
+    pub(crate) fn streams(&self) -> &[StreamHandle] {
+        &self.streams
+    }
+
     pub(crate) fn views(&self) -> &[ViewHandle] {
         &self.views
     }
@@ -295,6 +315,21 @@ impl Service {
 
     pub(crate) fn retention(&self) -> &[(&'static str, Keep)] {
         &self.retention
+    }
+
+    pub(crate) fn rules(&self) -> &[(String, Shapes, Compatibility)] {
+        &self.rules
+    }
+
+    /// What its shapes are of.
+    pub(crate) fn shape_sources(&self) -> ShapeSources<'_> {
+        ShapeSources {
+            entities: &self.entities,
+            operations: &self.operations,
+            processors: &self.processors,
+            topics: &self.topics,
+            workflows: &self.workflows,
+        }
     }
 
     pub(crate) fn destinations(&self) -> &[(String, DestinationPolicy)] {

@@ -309,6 +309,7 @@ fn components(service: &Service, peers: &peer::Stubs) -> Components {
         workflows: service.workflows().to_vec(),
         destinations: service.destinations().to_vec(),
         retention: service.retention().to_vec(),
+        compatibility: service.rules().to_vec(),
     }
 }
 

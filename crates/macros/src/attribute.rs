@@ -58,17 +58,21 @@ impl Kind {
     }
 }
 
-/// `#[event("name", version = 2, from = V1)]`, `#[command("name")]`, `#[rejection("name", "message")]`, `#[value("name")]`.
+/// `#[event("name", version = 2, from = V1, to = V1)]`, `#[command("name", version = 2, from = V1)]`, `#[rejection("name", "message")]`,
+/// `#[value("name")]`.
 pub(crate) struct VariantAttribute {
     pub(crate) name: String,
     pub(crate) span: Span,
     pub(crate) message: Option<LitStr>,
     pub(crate) version: u16,
-    pub(crate) from: Option<From>,
+    /// The types that read older versions.
+    pub(crate) from: Option<Older>,
+    /// The types that the present version is lowered to.
+    pub(crate) to: Option<Older>,
 }
 
-/// The types that read older versions of an event.
-pub(crate) enum From {
+/// The types of older versions.
+pub(crate) enum Older {
     /// One for all of them.
     All(Type),
     /// One a version, from version 1.
@@ -102,7 +106,7 @@ pub(crate) fn only<'a>(name: &str, owner: &Ident, attributes: &'a [Attribute]) -
 fn parse_variant(kind: Kind, variant: &Ident, input: ParseStream<'_>) -> Result<VariantAttribute, Error> {
     let literal = literal(input, &format!("a name in quotes: `{}`", kind.example(&variant.to_string())))?;
     let name = if kind == Kind::Value { name::check_code(&literal)? } else { name::check_durable(&literal, variant)? };
-    let mut attribute = VariantAttribute { name, span: literal.span(), message: None, version: 1, from: None };
+    let mut attribute = VariantAttribute { name, span: literal.span(), message: None, version: 1, from: None, to: None };
     if kind == Kind::Rejection {
         let remedy = format!("`{variant}` needs a message for people: `{}`", kind.example(&variant.to_string()));
         let _: Token![,] = input.parse().map_err(|_| Error::new(literal.span(), &remedy))?;
@@ -120,21 +124,28 @@ fn parse_variant(kind: Kind, variant: &Ident, input: ParseStream<'_>) -> Result<
 
 fn parse_option(kind: Kind, input: ParseStream<'_>, attribute: &mut VariantAttribute) -> Result<(), Error> {
     let option: Ident = input.parse()?;
-    let is_event = kind == Kind::Event;
-    if option == "version" && is_event {
+    let (is_event, is_versioned) = (kind == Kind::Event, matches!(kind, Kind::Event | Kind::Command));
+    if option == "version" && is_versioned {
         let _: Token![=] = input.parse()?;
         attribute.version = version(&input.parse()?)?;
-    } else if option == "from" && is_event {
+    } else if option == "from" && is_versioned {
         let _: Token![=] = input.parse()?;
         attribute.from = Some(input.parse()?);
+    } else if option == "to" && is_event {
+        let _: Token![=] = input.parse()?;
+        attribute.to = Some(input.parse()?);
     } else {
-        let known = if is_event { "; there are `version` and `from`" } else { "" };
+        let known = match kind {
+            Kind::Event => "; there are `version`, `from` and `to`",
+            Kind::Command => "; there are `version` and `from`",
+            Kind::Rejection | Kind::Value => "",
+        };
         return Err(Error::new(option.span(), format!("{} has no option `{option}`{known}", kind.a())));
     }
     Ok(())
 }
 
-impl Parse for From {
+impl Parse for Older {
     fn parse(input: ParseStream<'_>) -> Result<Self, Error> {
         if !input.peek(syn::token::Bracket) {
             return input.parse().map(Self::All);
@@ -147,12 +158,17 @@ impl Parse for From {
 }
 
 fn check_versions(attribute: &VariantAttribute) -> Result<(), Error> {
-    let older = usize::from(attribute.version) - 1;
-    match &attribute.from {
-        Some(_) if older == 0 => Err(Error::new(attribute.span, "`from` reads older versions: it needs a `version` of 2 or more")),
-        Some(From::Each(types)) if types.len() != older => {
-            let message = format!("version {} has {older} before it, `from` names {}", attribute.version, types.len());
-            Err(Error::new(attribute.span, message))
+    let VariantAttribute { span, version, from, to, .. } = attribute;
+    check_older("from", "reads", (*span, *version), from.as_ref())?;
+    check_older("to", "writes", (*span, *version), to.as_ref())
+}
+
+fn check_older(option: &str, does: &str, (span, version): (Span, u16), types: Option<&Older>) -> Result<(), Error> {
+    let older = usize::from(version) - 1;
+    match types {
+        Some(_) if older == 0 => Err(Error::new(span, format!("`{option}` {does} older versions: it needs a `version` of 2 or more"))),
+        Some(Older::Each(types)) if types.len() != older => {
+            Err(Error::new(span, format!("version {version} has {older} before it, `{option}` names {}", types.len())))
         }
         _ => Ok(()),
     }
@@ -211,9 +227,9 @@ fn parse_field_option(input: ParseStream<'_>, parsed: &mut FieldAttribute) -> Re
     Ok(())
 }
 
-/// `#[state(version = 1)]`, 1 when it is not there.
-pub(crate) fn state_version(state: &Ident, attributes: &[Attribute]) -> Result<u16, Error> {
-    let Some(own) = only("state", state, attributes)? else { return Ok(1) };
+/// `#[state(version = 2, from = V1)]`; version 1 when it is not there.
+pub(crate) fn of_state(state: &Ident, attributes: &[Attribute]) -> Result<(u16, Option<Older>), Error> {
+    let Some(own) = only("state", state, attributes)? else { return Ok((1, None)) };
     let remedy = "write `#[state(version = 1)]`";
     let Meta::List(list) = &own.meta else { return Err(Error::new(own.span(), remedy)) };
     list.parse_args_with(|input: ParseStream<'_>| {
@@ -222,8 +238,23 @@ pub(crate) fn state_version(state: &Ident, attributes: &[Attribute]) -> Result<u
             return Err(Error::new(option.span(), remedy));
         }
         let _: Token![=] = input.parse()?;
-        version(&input.parse()?)
+        let (version, from) = (version(&input.parse()?)?, state_from(input)?);
+        check_older("from", "reads", (own.span(), version), from.as_ref())?;
+        Ok((version, from))
     })
+}
+
+fn state_from(input: ParseStream<'_>) -> Result<Option<Older>, Error> {
+    if input.is_empty() {
+        return Ok(None);
+    }
+    let _: Token![,] = input.parse()?;
+    let option: Ident = input.parse()?;
+    if option != "from" {
+        return Err(Error::new(option.span(), "a state has `version` and `from`, no other options"));
+    }
+    let _: Token![=] = input.parse()?;
+    input.parse().map(Some)
 }
 
 /// A doc comment as plain text.

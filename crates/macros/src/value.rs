@@ -1,13 +1,14 @@
 //! `Value` and `State`: structs and enums that travel as JSON inside of others.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Ident};
 
-use crate::attribute::{self, Kind};
+use crate::attribute::{self, Kind, Older};
 use crate::fields::{self, as_value, block, slots};
 use crate::model::{Enum, Shape, Variant, check_generics};
-use crate::variants::{bind_arm, objects, schema};
+use crate::variants::{Versions, bind_arm, objects, older_types, schema};
 
 pub(crate) fn derive_value(input: &DeriveInput) -> TokenStream {
     match implement("Value", input) {
@@ -19,8 +20,9 @@ pub(crate) fn derive_value(input: &DeriveInput) -> TokenStream {
 pub(crate) fn derive_state(input: &DeriveInput) -> TokenStream {
     let ident = &input.ident;
     let code = implement("State", input).and_then(|code| {
-        let version = attribute::state_version(ident, &input.attrs)?;
-        Ok(quote!(#code impl __hw::State for #ident { const VERSION: __hw::u16 = #version; }))
+        let (version, from) = attribute::of_state(ident, &input.attrs)?;
+        let older = older_states(version, from.as_ref());
+        Ok(quote!(#code impl __hw::State for #ident { const VERSION: __hw::u16 = #version; #older }))
     });
     match code {
         Ok(code) => block(&code),
@@ -28,6 +30,30 @@ pub(crate) fn derive_state(input: &DeriveInput) -> TokenStream {
             let value = misread(input);
             let state = if value.is_empty() { quote!() } else { quote!(impl __hw::State for #ident { const VERSION: __hw::u16 = 1; }) };
             [error.into_compile_error(), block(&quote!(#value #state))].into_iter().collect()
+        }
+    }
+}
+
+/// How states of older versions are read, when a type for them is named.
+fn older_states(version: u16, from: Option<&Older>) -> TokenStream {
+    let types = older_types(version, from);
+    if types.is_empty() {
+        return TokenStream::new();
+    }
+    let arms = types.iter().map(|Versions { first, last, ty }| {
+        quote_spanned!(ty.span()=> #first..=#last => __hw::Some(__hw::decode_state_as::<#ty>(state).map(<Self as __hw::From<#ty>>::from)),)
+    });
+    let shapes = types.iter().map(|Versions { first, last, ty }| quote_spanned!(ty.span()=> __hw::older_shape::<#ty>(#first, #last)));
+    quote! {
+        fn older(version: __hw::u16, state: &[__hw::u8]) -> __hw::Option<__hw::Result<Self, __hw::JsonError>> {
+            match version {
+                #(#arms)*
+                _ => __hw::None,
+            }
+        }
+
+        fn older_shapes() -> __hw::Vec<__hw::OlderShape> {
+            __hw::vec![#(#shapes),*]
         }
     }
 }

@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{DeriveInput, Error, LitStr};
 
-use crate::attribute::{From, Kind};
+use crate::attribute::{Kind, Older};
 use crate::fields::{self, as_value, binding, block, slots};
 use crate::model::{Enum, Shape, Variant, all};
 
@@ -146,7 +146,29 @@ fn shape(variant: &Variant<'_>) -> TokenStream {
     // A rejection's message says more than its comment.
     let summary = variant.attribute.message.as_ref().map_or_else(|| variant.summary.clone(), LitStr::value);
     let schema = schema(&variant.shape, &variant.summary);
-    quote!(__hw::shape(#name, #summary, #version, definitions(), #schema))
+    let from = older_types(version, variant.attribute.from.as_ref())
+        .into_iter()
+        .map(|Versions { first, last, ty }| quote_spanned!(ty.span()=> .read_as::<#ty>(#first, #last)));
+    let to = older_types(version, variant.attribute.to.as_ref())
+        .into_iter()
+        .map(|Versions { first, last, ty }| quote_spanned!(ty.span()=> .written_as::<#ty>(#first, #last)));
+    quote!(__hw::shape(#name, #summary, #version, definitions(), #schema) #(#from)* #(#to)*)
+}
+
+/// Which versions a type of an older shape stands for.
+pub(crate) struct Versions<'a> {
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+    pub(crate) ty: &'a syn::Type,
+}
+
+/// The types of the versions below this one.
+pub(crate) fn older_types(version: u16, older: Option<&Older>) -> Vec<Versions<'_>> {
+    match older {
+        None => Vec::new(),
+        Some(Older::All(ty)) => vec![Versions { first: 1, last: version - 1, ty }],
+        Some(Older::Each(types)) => (1_u16..).zip(types).map(|(version, ty)| Versions { first: version, last: version, ty }).collect(),
+    }
 }
 
 /// A closure that builds the schema of a shape.
@@ -165,15 +187,20 @@ pub(crate) fn schema(shape: &Shape<'_>, summary: &str) -> TokenStream {
 }
 
 fn command(read: &Enum<'_>) -> TokenStream {
-    let ident = read.ident;
-    quote!(impl __hw::Command for #ident {})
+    let (ident, versions, older) = (read.ident, versions(read), older(read));
+    quote! {
+        impl __hw::Command for #ident {
+            const VERSIONS: &'static [__hw::u16] = &[#(#versions),*];
+
+            #older
+        }
+    }
 }
 
 fn event(read: &Enum<'_>) -> TokenStream {
-    let ident = read.ident;
-    let versions: Vec<_> = read.variants.iter().map(|variant| variant.attribute.version).collect();
+    let (ident, versions, older) = (read.ident, versions(read), older(read));
     let variants = read.variants.iter().map(|variant| variant.ident);
-    let older = read.variants.iter().map(older_arms);
+    let lower = read.variants.iter().map(lower_arms);
     quote! {
         impl __hw::Event for #ident {
             const VERSIONS: &'static [__hw::u16] = &[#(#versions),*];
@@ -182,9 +209,11 @@ fn event(read: &Enum<'_>) -> TokenStream {
                 match self { #(Self::#variants { .. } => #versions,)* }
             }
 
-            fn older(stored: __hw::StoredEvent<'_>) -> __hw::Option<__hw::Result<Self, __hw::Unreadable>> {
-                match (stored.name, stored.version) {
-                    #(#older)*
+            #older
+
+            fn lower(self, version: __hw::u16) -> __hw::Option<__hw::Result<__hw::Option<__hw::Vec<__hw::u8>>, __hw::JsonError>> {
+                match (__hw::Variants::name(&self), version) {
+                    #(#lower)*
                     _ => __hw::None,
                 }
             }
@@ -192,14 +221,38 @@ fn event(read: &Enum<'_>) -> TokenStream {
     }
 }
 
+fn versions(read: &Enum<'_>) -> Vec<u16> {
+    read.variants.iter().map(|variant| variant.attribute.version).collect()
+}
+
+fn older(read: &Enum<'_>) -> TokenStream {
+    let arms = read.variants.iter().map(older_arms);
+    quote! {
+        fn older(stored: __hw::StoredEvent<'_>) -> __hw::Option<__hw::Result<Self, __hw::JsonError>> {
+            match (stored.name, stored.version) {
+                #(#arms)*
+                _ => __hw::None,
+            }
+        }
+    }
+}
+
 fn older_arms(variant: &Variant<'_>) -> TokenStream {
     let name = &variant.attribute.name;
-    let arm = |version: TokenStream, ty: &syn::Type| quote_spanned!(ty.span()=> (#name, #version) => __hw::Some(__hw::decode_older::<#ty>(stored).map(<Self as __hw::From<#ty>>::from)),);
-    match &variant.attribute.from {
-        None => TokenStream::new(),
-        Some(From::All(ty)) => arm(quote!(_), ty),
-        Some(From::Each(types)) => (1_u16..).zip(types).map(|(version, ty)| arm(quote!(#version), ty)).collect(),
-    }
+    let types = older_types(variant.attribute.version, variant.attribute.from.as_ref());
+    let arms = types.into_iter().map(|Versions { first, last, ty }| {
+        quote_spanned!(ty.span()=> (#name, #first..=#last) => __hw::Some(__hw::decode_older::<#ty>(stored).map(<Self as __hw::From<#ty>>::from)),)
+    });
+    arms.collect()
+}
+
+fn lower_arms(variant: &Variant<'_>) -> TokenStream {
+    let name = &variant.attribute.name;
+    let types = older_types(variant.attribute.version, variant.attribute.to.as_ref());
+    let arms = types.into_iter().map(|Versions { first, last, ty }| {
+        quote_spanned!(ty.span()=> (#name, #first..=#last) => __hw::Some(__hw::encode_lower::<Self, #ty>(self)),)
+    });
+    arms.collect()
 }
 
 fn rejection(read: &Enum<'_>) -> Result<TokenStream, Error> {
@@ -276,14 +329,19 @@ fn misread(kind: Kind, input: &DeriveInput) -> TokenStream {
         Kind::Event => quote! {
             const VERSIONS: &'static [__hw::u16] = &[];
             fn version(&self) -> __hw::u16 { __hw::misread() }
-            fn older(_: __hw::StoredEvent<'_>) -> __hw::Option<__hw::Result<Self, __hw::Unreadable>> { __hw::misread() }
+            fn older(_: __hw::StoredEvent<'_>) -> __hw::Option<__hw::Result<Self, __hw::JsonError>> { __hw::misread() }
+            fn lower(self, _: __hw::u16) -> __hw::Option<__hw::Result<__hw::Option<__hw::Vec<__hw::u8>>, __hw::JsonError>> { __hw::misread() }
         },
         Kind::Rejection => quote!(
             fn message(&self) -> __hw::String {
                 __hw::misread()
             }
         ),
-        Kind::Command | Kind::Value => quote!(),
+        Kind::Command => quote! {
+            const VERSIONS: &'static [__hw::u16] = &[];
+            fn older(_: __hw::StoredEvent<'_>) -> __hw::Option<__hw::Result<Self, __hw::JsonError>> { __hw::misread() }
+        },
+        Kind::Value => quote!(),
     };
     quote! {
         impl __hw::#derive for #ident { #own }

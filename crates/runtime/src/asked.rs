@@ -6,7 +6,7 @@ use bytes::Bytes;
 use component::hosted::CommandContext;
 use journal::limits::COMMAND_ID_BYTES_MAX;
 use journal::seams::{Clock, Random};
-use journal::{CommandId, CommandRecord, CommitId, Context, EntityKey, EventData, Fingerprint, FoundCommand, Lineage, Timestamp};
+use journal::{CommandId, CommandRecord, CommitId, Context, EntityKey, EventData, Expect, Fingerprint, FoundCommand, Lineage, Timestamp};
 
 use crate::personal::Subjects;
 use crate::request::{CommandError, CommandOutcome};
@@ -25,6 +25,17 @@ pub(crate) struct Asked {
     pub(crate) context: Context,
     /// How many erasures there had been when it came: what it was made of, and what is made of it, is not younger.
     stamp: u64,
+    /// What is recorded with it, or neither is.
+    pub(crate) beside: Option<Beside>,
+    /// When the timer that sends it was due.
+    pub(crate) timer_due_micros: Option<i64>,
+}
+
+/// A record of another key that goes into the commit of a command that leaves events. When its key is not as it expects, or it is there
+/// already, neither is written, and the command is answered with [`CommandError::PreconditionFailed`].
+pub(crate) struct Beside {
+    pub(crate) record: CommandRecord,
+    pub(crate) expect: Expect,
 }
 
 /// Where a command's id comes from.
@@ -98,7 +109,18 @@ impl Asked {
         if context.correlation_id.is_none() {
             context.correlation_id = Some(text.as_str().into());
         }
-        Ok(Self { id: CommandId::from_raw(text.as_bytes()), text, given, name, body, fingerprint, context, stamp })
+        let id = CommandId::from_raw(text.as_bytes());
+        Ok(Self { id, text, given, name, body, fingerprint, context, stamp, beside: None, timer_due_micros: None })
+    }
+
+    /// The same, sent by a timer that was due then, and recorded with what says that it has fired.
+    pub(crate) fn of_timer(self, due_micros: i64, beside: Beside) -> Self {
+        Self { beside: Some(beside), timer_due_micros: Some(due_micros), ..self }
+    }
+
+    /// Whether a refusal of the journal is about what is recorded with it.
+    pub(crate) fn is_about_beside(&self, entity: &EntityKey) -> bool {
+        self.beside.as_ref().is_some_and(|beside| beside.record.entity == *entity)
     }
 
     /// What a rule may know. `time` is the entity's last one: its clock never goes back.
@@ -110,6 +132,7 @@ impl Asked {
             principal: self.context.principal.as_deref().map(str::to_owned),
             correlation_id: self.context.correlation_id.as_deref().map(str::to_owned),
             sequence,
+            timer_due_micros: self.timer_due_micros,
             erasures: self.stamp,
         }
     }

@@ -17,6 +17,7 @@ mod flight;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod guard;
 mod isolation;
 pub mod limits;
 mod operation;
@@ -26,6 +27,7 @@ mod pull;
 mod request;
 mod retention;
 mod runtime;
+mod schema;
 pub mod seams;
 mod stall;
 mod start;
@@ -39,8 +41,8 @@ mod workflow;
 
 use std::sync::Arc;
 
-use component::Keep;
 use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle};
+use component::{Compatibility, Keep, Shapes};
 use journal::seams::{Clock, Disk, Random, Spawner};
 use journal::{Journal, Registers};
 
@@ -60,6 +62,10 @@ pub use request::{
 };
 pub use retention::{RetentionStatus, RetentionWait};
 pub use runtime::{Health, Runtime};
+pub use schema::{
+    Broken, Comparison, Misfit, RegisteredShape, Registry, Rules, Sample, SampleError, SchemaError, SchemaRefusal, ShapeSources,
+    compare_with, read_sample,
+};
 pub use stall::Stall;
 pub use start::StartError;
 pub use stream::{
@@ -134,6 +140,8 @@ pub struct Parts {
     pub notices: Notices,
     /// What entity types keep of their events, by their names; those that are not named keep all.
     pub retention: Vec<(&'static str, Keep)>,
+    /// Rules for the shapes of components, where they are not those of their sort.
+    pub compatibility: Vec<(String, Shapes, Compatibility)>,
     /// The bounds.
     pub limits: Limits,
     /// A mistake for tests to catch; none outside of them.

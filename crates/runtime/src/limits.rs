@@ -173,12 +173,16 @@ pub const PUBLISH_MESSAGES_MAX: usize = 250;
 /// Bytes of payloads that share one commit of a topic, at most; a single message has the journal's own bound.
 pub const PUBLISH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Timers that are fired at once, at most.
-pub const TIMERS_FIRING_MAX: u32 = 1_024;
+/// Timers that were taken from the index and are being fired or are about to be, at most.
+pub const TIMERS_FIRING_MAX: u32 = 4_096;
+/// Tasks that fire timers, at most: each has one at a time.
+pub const TIMERS_CREW_MAX: usize = 1_024;
 /// Timers that are taken from the index at a time.
-pub const TIMER_BATCH: u32 = 256;
+pub const TIMER_BATCH: u32 = 1_024;
 /// Timers that wait for another attempt and let others fire meanwhile, at most; further ones keep their place among those that are fired.
 pub const TIMERS_RESTING_MAX: usize = 4_096;
+/// Timers that a process may have been firing when it ended: as many that are due are fired one by one by the next one.
+pub const TIMERS_ALONE_MAX: usize = TIMERS_FIRING_MAX as usize + TIMERS_RESTING_MAX;
 /// How often a timer is tried whose command meets a fault of its component, before it is parked.
 pub const TIMER_ATTEMPTS_MAX: u32 = 12;
 /// The shortest time between two firings of a schedule that goes by a period.
@@ -253,6 +257,27 @@ pub const FOLDS_MAX: usize = 1_024;
 pub const FOLDS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 // Each message has two command records, whose keys, names and contexts come on top of its payload.
+/// Bytes of one shape's schema, at most.
+pub const SCHEMA_BYTES_MAX: usize = 256 * 1024;
+/// Shapes that are registered in one commit, at most.
+pub(crate) const SCHEMA_COMMIT_SHAPES: usize = 200;
+/// Bytes of shapes that are registered in one commit, unless one alone has more.
+pub(crate) const SCHEMA_COMMIT_BYTES: usize = 2 * 1024 * 1024;
+/// Refusals that a service which does not begin shows, at most.
+pub(crate) const SCHEMA_REFUSALS_SHOWN_MAX: usize = 20;
+/// Samples of one request, at most.
+pub const SCHEMA_SAMPLES_MAX: usize = 10_000;
+/// Samples of one shape, at most.
+pub const SCHEMA_SAMPLES_PER_SHAPE_MAX: usize = 100;
+/// Events that are looked at for the samples of one shape, at most.
+pub(crate) const SCHEMA_SAMPLE_LOOK_EVENTS: usize = 10_000;
+/// Levels of a schema that are compared, references among them, at most.
+pub(crate) const SCHEMA_DEPTH_MAX: usize = 128;
+/// Steps of one comparison, at most: beyond, shapes are taken for incompatible.
+pub(crate) const SCHEMA_COMPARISONS_MAX: usize = 100_000;
+/// Alternatives of one place in a schema that are compared, at most.
+pub(crate) const SCHEMA_ALTERNATIVES_MAX: usize = 4_096;
+
 const _: () = assert!(PUBLISH_MESSAGES_MAX * 2 <= journal::limits::COMMIT_COMMANDS_MAX);
 const _: () = assert!(
     PUBLISH_BYTES_MAX + PUBLISH_MESSAGES_MAX * 2 * (1_024 + 5 * journal::limits::CONTEXT_TEXT_BYTES_MAX) + journal::limits::EVENT_BYTES_MAX
@@ -280,6 +305,7 @@ const _: () = assert!(
     FAILURES_KEPT_MAX * sealed_bytes_max(PERSONAL_CAUSE_BYTES_MAX * 2, CAUSE_SUBJECTS_MAX) + 8_192 <= journal::limits::REGISTER_BYTES_MAX,
     "so it does with causes that are encrypted, every quotation mark escaped"
 );
+const _: () = assert!(SCHEMA_BYTES_MAX + 4_096 <= journal::limits::EVENT_BYTES_MAX, "a registered shape is an event");
 const _: () = assert!(CACHE_SHARDS.is_power_of_two() && CACHE_SHARDS <= journal::limits::SLICES as usize);
 const _: () = assert!(DECIDE_ATTEMPTS_MAX > 1, "a race is lost at least once before it is given up");
 

@@ -1,5 +1,6 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
+mod schemas;
 mod timers;
 mod workflows;
 
@@ -13,7 +14,8 @@ use component::hosted::{
     ActionHandle, EntityDescription, OperationDescription, StoredEvent, StreamDescription, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
 use journal::{
-    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadMode, Recorded, Selection, Timestamp,
+    AppendError, BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Recorded, Selection,
+    Timestamp,
 };
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
@@ -35,12 +37,15 @@ use crate::personal::runs::{Runs, Whose};
 use crate::personal::veil::veiled;
 use crate::personal::{Form, Subjects};
 use crate::processor::{KeySight, Processors};
-use crate::pull::{ConsumerError, ConsumerSetup, ConsumerSight, DeliveryWord, PullConsumers, PulledDelivery, SetUp};
+use crate::pull::{
+    ConsumerError, ConsumerReads, ConsumerSetup, ConsumerSight, ConsumerStart, DeliveryWord, PullConsumers, PulledDelivery, SetUp,
+};
 use crate::request::{
     CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead, shown, shown_bytes,
 };
 use crate::retention::pins::{Pin, of_registers};
 use crate::retention::{Lost, Pins, Retention, RetentionStatus};
+use crate::schema::Schemas;
 use crate::start::StartError;
 use crate::stream::{PeerPlace, Peers, Shaper, Streams, SubscriptionStatus, Subscriptions, addressed};
 use crate::timer::{Shared, Timers};
@@ -73,6 +78,7 @@ pub struct Runtime {
     shown: Arc<dyn Journal>,
     personal: Option<Arc<Personal>>,
     retention: Arc<Retention>,
+    schemas: Schemas,
 }
 
 /// What a service with personal data has besides.
@@ -113,9 +119,8 @@ impl Runtime {
     /// When names clash or break their rule, or the engine cannot do what a component needs.
     pub fn new(parts: Parts) -> Result<Self, StartError> {
         let plans = start::check(&parts)?;
-        let destinations = start::destinations(&parts.destinations)?;
-        let kinds = start::emitted(&parts).into_iter().map(Kind::new).collect();
-        let subjects = start::subjects(&parts)?;
+        let (destinations, schemas) = (start::destinations(&parts.destinations)?, Schemas::new(&parts)?);
+        let (kinds, subjects) = (start::emitted(&parts).into_iter().map(Kind::new).collect(), start::subjects(&parts)?);
         // Who decides and remembers sees marks, and everybody else plain values.
         let journal = veiled(&parts.journal, subjects.as_ref(), Form::Marked);
         let shown = veiled(&parts.journal, subjects.as_ref(), Form::Plain);
@@ -156,7 +161,7 @@ impl Runtime {
         let subscriptions = addressed(parts.streams.subscriptions, &peers);
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
-        let timers = Shared::new(&entities, &runs, &around, parts.random);
+        let timers = Shared::new(&entities, &runs, &around, (Arc::clone(&seams.registers), parts.random));
         let workflows = Workflows::new(parts.workflows, &timers, parts.workflow_folder, parts.limits);
         let timers = Timers::new(timers, parts.timer_folder, parts.limits);
         let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
@@ -182,6 +187,7 @@ impl Runtime {
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
             shown,
             retention: Arc::new(retention),
+            schemas,
             personal: subjects.map(|subjects| {
                 Arc::new(Personal { subjects, runs, lost: parts.keys_lost, erased, erasing: tokio::sync::Mutex::default() })
             }),
@@ -264,6 +270,12 @@ impl Runtime {
     /// See [`ConsumerError`].
     pub async fn set_up_consumer(&self, name: &str, setup: ConsumerSetup, context: &Context) -> Result<SetUp, ConsumerError> {
         let _permit = self.admission.enter().map_err(|_| ConsumerError::Stopping)?;
+        if let (ConsumerReads::Types(types), ConsumerStart::Cursor(text)) = (&setup.reads, &setup.start)
+            && let Ok(cursor) = text.parse()
+            && let Some(first) = self.retention.gone_before(&kinds_of(types), cursor).await.map_err(ConsumerError::Read)?
+        {
+            return Err(ConsumerError::Read(ReadError::Cursor(CursorError::Gone { first })));
+        }
         self.pulled.set_up(&self.delivery, name, setup, context).await
     }
 
@@ -326,6 +338,8 @@ impl Runtime {
             let upto = personal.subjects.settle(&**self.journal(), personal.lost.as_deref()).await.map_err(DeliveryError::Keys)?;
             personal.erased.store(upto, SeqCst);
         }
+        // Before anybody reads or writes: what the code cannot read, it must not meet.
+        self.schemas.settle(&self.entities.journal, &self.delivery.seams().notices).await.map_err(DeliveryError::Schemas)?;
         self.delivery.lose_foreign_places().await?;
         self.subscriptions.lose_foreign_places().await?;
         self.retention.remember().await;
@@ -477,7 +491,25 @@ impl Runtime {
     /// # Errors
     /// See [`OrderError`].
     pub async fn place_consumer(&self, consumer: &str, cursor: Cursor, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Place { cursor, why }).await.map(drop)
+        let kinds = self.read_by(consumer);
+        match self.retention.gone_before(&kinds, cursor).await.map_err(DeliveryError::Read)? {
+            Some(first) => Err(OrderError::Place(CursorError::Gone { first })),
+            None => self.order(consumer, What::Place { cursor, why }).await.map(drop),
+        }
+    }
+
+    /// The entity types whose events a consumer reads.
+    fn read_by(&self, consumer: &str) -> Vec<String> {
+        if let Some(action) = self.actions.iter().find(|action| action.description().name == consumer) {
+            return vec![action.description().entity.to_owned()];
+        }
+        if self.processors.has(consumer) {
+            return self.processors.read_by(consumer);
+        }
+        match self.consumer_sight(consumer).map(|sight| sight.setup.reads) {
+            Ok(ConsumerReads::Types(types)) => kinds_of(&types),
+            _ => Vec::new(),
+        }
     }
 
     /// A payload that a person wrote, with its personal values as marks: the journal keeps it.
@@ -759,6 +791,11 @@ impl Runtime {
             .kind(entity.kind())
             .ok_or_else(|| StateError::UnknownTarget { name: entity.kind().to_owned(), known: self.entities.names().to_vec() })
     }
+}
+
+/// The entity types of full names.
+fn kinds_of(types: &[String]) -> Vec<String> {
+    types.iter().map(|full| full.split('/').next().unwrap_or_default().to_owned()).collect()
 }
 
 /// The event that holds a key.

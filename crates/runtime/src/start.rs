@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use component::hosted::{EntityHandle, OperationHandle, ProcessorDescription, TOPIC_TYPE, named_destination};
+use component::hosted::{DeclaredShape, EntityHandle, OperationHandle, ProcessorDescription, TOPIC_TYPE, named_destination};
+use component::{Compatibility, Shapes};
 use journal::{Capability, EntityType};
 
 use crate::personal::{KeyStoreError, Subjects, has_personal_data, whose};
@@ -38,6 +39,15 @@ pub enum StartError {
         source: String,
         /// What there is.
         known: Vec<&'static str>,
+    },
+    /// A rule of compatibility is for shapes that the service does not have.
+    UnknownShapes {
+        /// The rule.
+        rule: String,
+        /// What it is for, such as `cart (event)`.
+        shapes: String,
+        /// What there is.
+        known: Vec<String>,
     },
     /// The engine cannot do what a component needs.
     MissingCapability {
@@ -104,6 +114,9 @@ impl fmt::Display for StartError {
             Self::UnknownSource { what, name, source, known } => {
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 write!(formatter, "the {what} `{name}` reads `{source}`, which this service does not have; it has: {known}")
+            }
+            Self::UnknownShapes { rule, shapes, known } => {
+                write!(formatter, "the rule {rule} is for {shapes}, which this service does not have; it has: {}", known.join(", "))
             }
             Self::MissingCapability { capability, what, name } => {
                 write!(formatter, "the engine has no {capability}, which the {what} `{name}` needs; choose another engine")
@@ -289,6 +302,18 @@ fn check_retention(parts: &Parts) -> Result<(), StartError> {
         }
         if !seen.insert(*name) {
             return Err(StartError::DuplicateName { what: "retention policy", name });
+        }
+    }
+    Ok(())
+}
+
+/// Each rule is of shapes that the service has.
+pub(crate) fn check_rules(rules: &[(String, Shapes, Compatibility)], declared: &[DeclaredShape]) -> Result<(), StartError> {
+    for (component, shapes, rule) in rules {
+        if !declared.iter().any(|shape| shape.component == *component && shape.shapes == *shapes) {
+            let mut known: Vec<String> = declared.iter().map(|shape| format!("{} ({})", shape.component, shape.shapes.one())).collect();
+            known.dedup();
+            return Err(StartError::UnknownShapes { rule: rule.to_string(), shapes: format!("{component} ({})", shapes.one()), known });
         }
     }
     Ok(())

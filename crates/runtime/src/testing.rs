@@ -24,8 +24,8 @@ use ::journal::model::ModelJournal;
 use ::journal::seams::{Clock, Disk, Spawner, ThreadSpawner};
 use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
-use component::Keep;
 use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle};
+use component::{Compatibility, Keep, Shapes};
 
 use crate::limits::DEATHS_MAX;
 use crate::personal::has_personal_data;
@@ -90,6 +90,8 @@ pub struct Components {
     pub destinations: Vec<(String, DestinationPolicy)>,
     /// What entity types keep.
     pub retention: Vec<(&'static str, Keep)>,
+    /// Rules for shapes.
+    pub compatibility: Vec<(String, Shapes, Compatibility)>,
 }
 
 /// See the module.
@@ -299,8 +301,20 @@ impl Simulation {
     }
 
     fn parts(&self) -> Parts {
-        let Components { service, entities, operations, actions, processors, topics, streams, views, workflows, destinations, retention } =
-            (self.components)();
+        let Components {
+            service,
+            entities,
+            operations,
+            actions,
+            processors,
+            topics,
+            streams,
+            views,
+            workflows,
+            destinations,
+            retention,
+            compatibility,
+        } = (self.components)();
         let is_personal = has_personal_data(&entities, &operations, &processors, &topics);
         let keys = is_personal.then(|| Arc::new(self.keys.borrow().clone()) as Arc<dyn Disk>);
         let journal = Arc::new(journal::Slow {
@@ -335,6 +349,7 @@ impl Simulation {
             notices: Arc::new(|_| {}),
             limits: Limits { snapshot_every_events: SNAPSHOT_EVERY_EVENTS, ..Limits::default() },
             retention,
+            compatibility,
             planted: crate::PlantedBug::None,
         }
     }

@@ -23,14 +23,19 @@ fn export(directory: &Directory, data: &str) -> Vec<String> {
     stdout(&output).split_inclusive('\n').map(str::to_owned).collect()
 }
 
-/// A header, the commit that places the shop's consumer, and five more, each of another cart.
+/// A header, the commit that registers the shop's shapes, the one that places its consumer, and five more, each of another cart.
 fn exported(directory: &Directory) -> Vec<String> {
     let shop = Shop::start(directory, &["--empty", "--data", "origin"]);
     ["a", "b", "c", "d", "e"].iter().for_each(|cart| add(directory, &shop, cart));
     stop(shop);
     let lines = export(directory, "origin");
-    assert_eq!(lines.len(), 7);
+    assert_eq!(lines.len(), 8);
     lines
+}
+
+/// How many shapes the first commit of an export registers: the positions of all others are behind them.
+fn shapes(lines: &[String]) -> u64 {
+    json_lines(&lines[1])[0]["commands"].as_array().map_or(0, Vec::len) as u64
 }
 
 fn import(directory: &Directory, lines: &[String], data: &str) -> Output {
@@ -49,9 +54,13 @@ fn check_refused(output: &Output, why: &str) {
 fn a_line_that_is_missing_repeated_or_moved_is_refused_and_the_whole_file_goes_in_after_it() {
     let directory = Directory::new();
     let whole = exported(&directory);
-    for order in
-        [vec![0, 1, 2, 4, 5, 6], vec![0, 1, 2, 2, 4, 5, 6], vec![0, 1, 2, 4, 3, 5, 6], vec![0, 1, 2, 3, 4, 5, 6, 6], vec![0, 2, 3, 4, 5, 6]]
-    {
+    for order in [
+        vec![0, 1, 2, 3, 5, 6, 7],
+        vec![0, 1, 2, 3, 3, 5, 6, 7],
+        vec![0, 1, 2, 3, 5, 4, 6, 7],
+        vec![0, 1, 2, 3, 4, 5, 6, 7, 7],
+        vec![0, 2, 3, 4, 5, 6, 7],
+    ] {
         let changed: Vec<_> = order.iter().map(|index: &usize| whole[*index].clone()).collect();
         check_refused(&import(&directory, &changed, "copy"), "of the export");
         assert!(!directory.path().join("copy").exists(), "{order:?}");
@@ -66,9 +75,10 @@ fn a_line_that_is_missing_repeated_or_moved_is_refused_and_the_whole_file_goes_i
 fn a_command_that_is_twice_in_a_file_is_refused() {
     let directory = Directory::new();
     let mut lines = exported(&directory);
-    lines[3] = lines[2].replace("\"position\":2", "\"position\":3");
-    assert_ne!(lines[3], lines[2]);
-    check_refused(&import(&directory, &lines, "copy"), "line 4 of the export was refused");
+    let place = |add: u64| format!("\"position\":{}", shapes(&lines) + add);
+    lines[4] = lines[3].replace(&place(2), &place(3));
+    assert_ne!(lines[4], lines[3]);
+    check_refused(&import(&directory, &lines, "copy"), "line 5 of the export was refused");
     assert!(!directory.path().join("copy").exists());
 }
 
@@ -80,7 +90,7 @@ fn a_directory_with_data_is_compared_and_never_added_to() {
     let again = import(&directory, &older, "copy");
     check_code(&again, 0);
     let counts = &json_lines(&stdout(&again))[0];
-    assert_eq!((&counts["commits"], &counts["events"], &counts["skipped"]), (&0.into(), &0.into(), &6.into()));
+    assert_eq!((&counts["commits"], &counts["events"], &counts["skipped"]), (&0.into(), &0.into(), &7.into()));
     let mut edited = older.clone();
     edited[5] = edited[5].replace("mug", "cup");
     assert_ne!(edited, older);
@@ -92,14 +102,17 @@ fn a_directory_with_data_is_compared_and_never_added_to() {
     stop(shop);
     let newer = export(&directory, "origin");
     check_refused(&import(&directory, &newer, "copy"), "another history");
-    check_refused(&import(&directory, &older, "origin"), "has 8 events and the export 6");
+    check_refused(
+        &import(&directory, &older, "origin"),
+        &format!("has {} events and the export {}", shapes(&older) + 8, shapes(&older) + 6),
+    );
     assert_eq!(export(&directory, "copy")[1..], older[1..]);
 
     let shop = Shop::start(&directory, &["--empty", "--data", "copy"]);
     add(&directory, &shop, "h");
     stop(shop);
     let grown = export(&directory, "copy");
-    check_refused(&import(&directory, &older, "copy"), "has 7 events and the export 6");
+    check_refused(&import(&directory, &older, "copy"), &format!("has {} events and the export {}", shapes(&older) + 7, shapes(&older) + 6));
     check_refused(&import(&directory, &newer, "copy"), "another history");
     assert_eq!(export(&directory, "copy"), grown);
 }
@@ -149,23 +162,24 @@ fn export_what_is_whole(directory: &Directory, data: &str) -> Output {
 fn what_is_whole_of_a_damaged_journal_is_exported_with_a_line_for_each_gap() {
     let directory = Directory::new();
     let whole = exported(&directory);
-    damage(&directory, "origin", 2);
+    damage(&directory, "origin", 3);
+    let lost = shapes(&whole) + 3;
     let before = content(&directory.path().join("origin"));
 
     let refused = run(&directory, ["events", "export", "out.ndjson", "--data", "origin"]);
     check_code(&refused, 6);
     let said = stderr(&refused);
-    assert!(said.contains("HW0067") && said.contains("positions 3 to 3") && said.contains("--skip-damage"), "{said}");
+    assert!(said.contains("HW0067") && said.contains(&format!("positions {lost} to {lost}")) && said.contains("--skip-damage"), "{said}");
     assert!(!directory.path().join("out.ndjson").exists());
 
     let partial = export_what_is_whole(&directory, "origin");
     check_code(&partial, 6);
     let lines: Vec<String> = stdout(&partial).split_inclusive('\n').map(str::to_owned).collect();
-    assert_eq!([&lines[1..3], &lines[4..]].concat(), [&whole[1..3], &whole[4..]].concat());
+    assert_eq!([&lines[1..4], &lines[5..]].concat(), [&whole[1..4], &whole[5..]].concat());
     let parsed = json_lines(&lines.concat());
     assert_eq!(parsed[0]["gaps"], 1);
-    let gap = &parsed[3]["gap"];
-    assert_eq!((&gap["first"], &gap["last"]), (&3.into(), &3.into()));
+    let gap = &parsed[4]["gap"];
+    assert_eq!((&gap["first"], &gap["last"]), (&lost.into(), &lost.into()));
     assert!(gap["resume"].is_string() && gap["place"].as_str().is_some_and(|place| place.contains("0000000001.segment")), "{gap}");
     let said = stderr(&partial);
     assert!(said.contains("damaged: 0000000001.segment: bytes ") && said.contains("gaps: 1"), "{said}");
@@ -175,7 +189,7 @@ fn what_is_whole_of_a_damaged_journal_is_exported_with_a_line_for_each_gap() {
     check_refused(&import(&directory, &lines, "copy"), "whole exports only");
     let mut hidden = lines.clone();
     hidden[0] = whole[0].clone();
-    check_refused(&import(&directory, &hidden, "copy"), "line 4 of the export is no commit");
+    check_refused(&import(&directory, &hidden, "copy"), "line 5 of the export is no commit");
     assert!(!directory.path().join("copy").exists());
 }
 

@@ -16,6 +16,7 @@ mod process;
 mod restored;
 mod retail;
 mod retained;
+mod schemas;
 mod services;
 mod stop;
 mod timers;

@@ -16,7 +16,7 @@ use crate::personal::mark::{is_marked, marking};
 use crate::tag::checked_tags;
 use crate::value::Value as _;
 use crate::value::{Definitions, schema_of};
-use crate::variants::{Variants, decode_event, encode_payload};
+use crate::variants::{Variants, decode_event, decode_lowered, decode_waited, encode_payload};
 
 /// An entity type, ready for a service. A name that breaks the rule does not compile:
 ///
@@ -55,6 +55,8 @@ fn describe<E: Entity>() -> EntityDescription {
         rejections: E::Rejection::shapes(Definitions::default),
         reply: schema_of::<E::Reply>(),
         state: schema_of::<E>(),
+        state_version: E::VERSION,
+        state_from: E::older_shapes(),
     }
 }
 
@@ -84,12 +86,12 @@ impl<E: Entity> HostedEntity for EntityType<E> {
     }
 
     fn rebase(&self, build: &str, state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable> {
-        let version = |build: &str| build.split_once('-').map_or_else(|| build.to_owned(), |(version, _)| version.to_owned());
-        let (then, now) = (version(build), version(&self.build));
-        if then != now {
-            return Err(unreadable::<E>(format!("the baseline is of the state's version {then}, and the component has {now}")));
-        }
-        self.restore(state)
+        let state = match build_version(build) {
+            Some(then) if then == E::VERSION => return self.restore(state),
+            Some(then) if then < E::VERSION => older_state::<E>(then, state),
+            _ => Err(format!("the baseline is of the state {build}, and the component has v{}; deploy the newer build", E::VERSION)),
+        };
+        Ok(Box::new(Live { state: state.map_err(unreadable::<E>)? }))
     }
 
     fn state_build(&self) -> &str {
@@ -99,6 +101,19 @@ impl<E: Entity> HostedEntity for EntityType<E> {
     fn raised(&self, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
         let event: E::Event = decode_event(event).map_err(|error| unreadable::<E>(error.message))?;
         encode_event(E::NAME, &event).map_err(|message| Unreadable { message })
+    }
+
+    fn lowered(&self, event: StoredEvent<'_>, version: u16) -> Result<Option<Vec<u8>>, Unreadable> {
+        decode_lowered::<E::Event>(event, version).map_err(|error| unreadable::<E>(error.message))
+    }
+
+    fn raised_command(&self, command: StoredEvent<'_>) -> Result<Vec<u8>, Unreadable> {
+        if command.version == self.description.command_version(command.name) {
+            return Ok(command.payload.to_vec());
+        }
+        let about = |problem: String| Unreadable { message: format!("command {}/{} {problem}", E::NAME, command.name) };
+        let raised: E::Command = decode_waited(command).map_err(about)?;
+        encode_payload(&raised).map_err(|error| about(format!("does not encode: {error}")))
     }
 
     fn bound(&self, entity_id: &str, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
@@ -179,6 +194,22 @@ impl<E: Entity> LiveEntity for Live<E> {
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
         Box::new(self.state)
     }
+}
+
+/// A state of an older version, through the type that is named for it.
+fn older_state<E: Entity>(then: u16, state: &[u8]) -> Result<E, String> {
+    let now = E::VERSION;
+    let nameless = || {
+        let remedy = format!("name a type that reads it: `#[state(version = {now}, from = ..)]`");
+        format!("the baseline is of the state's version v{then}, and the component has v{now}; {remedy}")
+    };
+    let read = E::older(then, state).ok_or_else(nameless)?;
+    read.map_err(|error| format!("the baseline is of the state's version v{then}, and does not fit: {error}"))
+}
+
+/// The version in a state's build, `v2-00c0ffee00c0ffee`.
+fn build_version(build: &str) -> Option<u16> {
+    build.strip_prefix('v')?.split_once('-')?.0.parse().ok()
 }
 
 fn unreadable<E: Entity>(message: String) -> Unreadable {

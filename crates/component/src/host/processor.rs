@@ -14,7 +14,7 @@ use crate::limits::is_name;
 use crate::personal::Binding;
 use crate::processor::{ErasedSource, EventClock, EventsOf, Folding, Inputs, Processor, ProcessorContext, Route, TopicOf};
 use crate::value::{Definitions, Value, schema_of};
-use crate::variants::{Event, State as _, Variants as _, decode_event};
+use crate::variants::{Event, State as _, Variants as _, decode_event, decode_lowered};
 
 /// A processor, ready for a service.
 #[must_use]
@@ -149,10 +149,14 @@ impl<P: Processor, T: Value + Send> ErasedSource<P> for TopicOf<P, T> {
     }
 }
 
+/// How an event comes in the version that a reader asks for.
+type Lower = fn(StoredEvent<'_>, u16) -> Result<Option<Vec<u8>>, Unreadable>;
+
 /// The entity type of what a processor emits, as everybody else sees it: events, and no commands.
 struct Output {
     description: EntityDescription,
     raise: fn(Option<&str>, StoredEvent<'_>) -> Result<EncodedEvent, Unreadable>,
+    lower: Lower,
 }
 
 impl Output {
@@ -164,8 +168,9 @@ impl Output {
             rejections: Vec::new(),
             reply: schema_of::<()>(),
             state: schema_of::<Emitted>(),
+            ..EntityDescription::default()
         };
-        Self { description, raise: raise::<P> }
+        Self { description, raise: raise::<P>, lower: lower::<P> }
     }
 }
 
@@ -176,6 +181,11 @@ fn raise<P: Processor>(key: Option<&str>, event: StoredEvent<'_>) -> Result<Enco
         P::Event::bind(&mut event, &Binding::of_nobody(key, None));
     }
     encode_event(P::NAME, &event).map_err(message)
+}
+
+fn lower<P: Processor>(event: StoredEvent<'_>, version: u16) -> Result<Option<Vec<u8>>, Unreadable> {
+    let named = |error: Unreadable| Unreadable { message: format!("{}: {}", P::NAME, error.message) };
+    decode_lowered::<P::Event>(event, version).map_err(named)
 }
 
 impl HostedEntity for Output {
@@ -201,6 +211,10 @@ impl HostedEntity for Output {
 
     fn raised(&self, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {
         (self.raise)(None, event)
+    }
+
+    fn lowered(&self, event: StoredEvent<'_>, version: u16) -> Result<Option<Vec<u8>>, Unreadable> {
+        (self.lower)(event, version)
     }
 
     fn bound(&self, entity_id: &str, event: StoredEvent<'_>) -> Result<EncodedEvent, Unreadable> {

@@ -155,6 +155,7 @@ pub(super) fn paths(service: &str, paths: &mut Map<String, Json>) {
         ("/livez", "Alive: the process answers", &[][..], &[][..]),
         ("/readyz", "Ready: commands are taken", &verbose[..], &[400][..]),
         ("/openapi.json", "This document", &[][..], &[][..]),
+        ("/asyncapi.json", "The stream and the topics, as AsyncAPI 3.0", &[][..], &[][..]),
     ] {
         paths.insert(path.to_owned(), json!({ "get": get(summary, "service", &path[1..], parameters, refused, text("yes")) }));
     }
@@ -178,7 +179,9 @@ pub(super) fn stream_parameters(types: Json) -> Vec<Json> {
 
 fn stream() -> Json {
     let types = query("type", json!({ "type": "array", "items": { "type": "string" } }), "`cart` or `cart/item-added`; any of them");
-    let all = stream_parameters(types);
+    let mut all = stream_parameters(types);
+    let list = json!({ "type": "array", "items": { "type": "string" } });
+    all.push(query("version", list, "`cart/item-added:1`: events of this type in that version; what means nothing in it is left out"));
     let content = json!({ "application/x-ndjson": { "schema": reference("schemas", "CloudEvent") }, "text/event-stream": { "schema": { "type": "string" } } });
     let ok = json!({ "description": "CloudEvents in order, one a line or one a server-sent event", "content": content });
     get("The service's events", "service", "stream", &all, &[400, 404, 406, 409, 410], ok)
@@ -190,7 +193,7 @@ pub(super) fn components(mut schemas: Map<String, Json>) -> Json {
     schemas.insert("CloudEvent".to_owned(), cloud_event());
     super::pulls::schemas(&mut schemas);
     schemas.insert("Message".to_owned(), super::topics::message());
-    schemas.insert("Cursor".to_owned(), json!({ "type": "string", "description": "a place in the service's events; opaque" }));
+    schemas.insert("Cursor".to_owned(), cursor());
     schemas.insert(
         "Sequence".to_owned(),
         json!({ "type": "integer", "minimum": 0, "description": "the entity's version: the number of its last event" }),
@@ -210,7 +213,12 @@ fn problem() -> Json {
     } })
 }
 
-fn cloud_event() -> Json {
+pub(super) fn cursor() -> Json {
+    json!({ "type": "string", "description": "a place in the service's events; opaque" })
+}
+
+/// An event as it leaves the service.
+pub(super) fn cloud_event() -> Json {
     let text = || json!({ "type": "string" });
     let required = ["specversion", "id", "source", "type", "subject", "time", "entitytype", "sequence", "cursor"];
     json!({ "type": "object", "required": required, "properties": {

@@ -4,24 +4,15 @@ use serde_json::{Map, Value as Json, json};
 
 use super::general::{get, page, parameters, query, reference, refusals};
 use super::schemas::Schemas;
-use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, TIMER_SPAN_MS_MAX};
+use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, TIMER_SPAN_MS_MAX, TIMERS_SET_MAX};
 
 pub(super) fn paths(schemas: &mut Schemas, paths: &mut Map<String, Json>) {
     schemas.add("Timer", &timer());
     let name = json!({ "name": "name", "in": "path", "required": true, "schema": { "type": "string" }, "description": "the timer's name" });
-    paths.insert("/v1/timers".to_owned(), json!({ "get": list() }));
+    paths.insert("/v1/timers".to_owned(), json!({ "get": list(), "post": set_many() }));
     let shown = json!({ "description": "the timer", "headers": { "ETag": reference("headers", "ETag") },
         "content": { "application/json": { "schema": reference("schemas", "Timer") } } });
     let show = get("A timer, also one that has fired or was cancelled", "timers", "timer", &[], &[400, 404], shown);
-    let when = || {
-        json!({
-            "due": { "type": "string", "format": "date-time", "description": "when it is due; this, `after_ms`, `every_ms` or `cron`" },
-            "after_ms": { "type": "integer", "minimum": 0, "maximum": TIMER_SPAN_MS_MAX },
-            "every_ms": { "type": "integer", "minimum": 1_000, "maximum": TIMER_SPAN_MS_MAX, "description": "again and again" },
-            "cron": { "type": "string", "description": "again and again, by the wall clock: five fields, or six with the second in front" },
-            "zone": { "type": "string", "default": "UTC", "description": "the time zone of `cron`, of the IANA database" },
-        })
-    };
     let mut wish = when();
     wish["send"] = send();
     let one = |operations: Json| {
@@ -40,6 +31,34 @@ pub(super) fn paths(schemas: &mut Schemas, paths: &mut Map<String, Json>) {
     let content = json!({ "application/json": { "schema": status() } });
     let how = json!({ "description": "how many wait, are parked and are being fired", "content": content });
     paths.insert("/v1/admin/timers".to_owned(), json!({ "get": get("How timers stand", "admin", "timers.status", &[], &[400], how) }));
+}
+
+fn when() -> Json {
+    json!({
+        "due": { "type": "string", "format": "date-time", "description": "when it is due; this, `after_ms`, `every_ms` or `cron`" },
+        "after_ms": { "type": "integer", "minimum": 0, "maximum": TIMER_SPAN_MS_MAX },
+        "every_ms": { "type": "integer", "minimum": 1_000, "maximum": TIMER_SPAN_MS_MAX, "description": "again and again" },
+        "cron": { "type": "string", "description": "again and again, by the wall clock: five fields, or six with the second in front" },
+        "zone": { "type": "string", "default": "UTC", "description": "the time zone of `cron`, of the IANA database" },
+    })
+}
+
+fn set_many() -> Json {
+    let mut one = when();
+    one["name"] = json!({ "type": "string" });
+    one["send"] = send();
+    let one = json!({ "type": "object", "additionalProperties": false, "required": ["name", "send"], "properties": one });
+    let many = json!({ "type": "object", "additionalProperties": false, "required": ["timers"], "properties": {
+        "timers": { "type": "array", "maxItems": TIMERS_SET_MAX, "items": one } } });
+    let count = |description: &str| json!({ "type": "integer", "description": description });
+    let schema = json!({ "type": "object", "required": ["set", "unchanged"], "properties": {
+        "set": count("set by this request"), "unchanged": count("they were so already"), "cursor": reference("schemas", "Cursor") } });
+    let mut responses = refusals(&[400, 404, 408, 413, 415, 422, 504]);
+    let ok = json!({ "description": "all of them are set", "content": { "application/json": { "schema": schema } } });
+    responses.insert("200".to_owned(), ok);
+    json!({ "tags": ["timers"], "operationId": "timers.set", "summary": "Sets many timers, each on its own; none when one of them does not fit",
+        "parameters": parameters(&["IdempotencyKey", "Traceparent", "CorrelationId", "TimeoutMs"]), "responses": responses,
+        "requestBody": { "required": true, "content": { "application/json": { "schema": many } } } })
 }
 
 fn list() -> Json {

@@ -15,8 +15,8 @@ use super::body::{Body, RequestBody};
 use super::connection::Busy;
 use super::route::{self, Route};
 use super::{
-    Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, stream, subject,
-    subscription, timer, topic, view, workflow,
+    Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, schema, stream,
+    subject, subscription, timer, topic, view, workflow,
 };
 use crate::limits::URI_BYTES_MAX;
 use crate::problem::{self, Problem};
@@ -78,6 +78,9 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::PlaceSubscription { topic } => Box::pin(subscription::place(gateway, parts, body, &topic)).await,
         Route::Consumers => Box::pin(admin::list(gateway, parts)).await,
         Route::Destinations => Box::pin(destination::list(gateway, parts)).await,
+        Route::Schemas => Box::pin(schema::list(gateway, parts)).await,
+        Route::EventSchema { kind, event, version } => schema::of_event(gateway, parts, (&kind, &event, &version)),
+        Route::Samples => Box::pin(schema::samples(gateway, parts)).await,
         Route::Journal => Box::pin(journal::status(gateway, parts)).await,
         Route::Scrub => Box::pin(journal::scrub(gateway, parts)).await,
         Route::Compact => Box::pin(retention::compact(gateway, parts)).await,
@@ -87,6 +90,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Decide { consumer, act } => Box::pin(admin::act(gateway, parts, body, &consumer, act)).await,
         Route::Erase { kind, id } => Box::pin(subject::erase(gateway, parts, body, &kind, &id)).await,
         Route::Timers => Box::pin(timer::list(gateway, parts)).await,
+        Route::TimersSet => Box::pin(timer::set_all(gateway, parts, body)).await,
         Route::Timer { name } => Box::pin(timer::show(gateway, parts, &name)).await,
         Route::TimerChange { name } => Box::pin(timer::change(gateway, parts, body, &name)).await,
         Route::TimerAct { name, act } => Box::pin(timer::act(gateway, parts, body, (&name, act))).await,
@@ -101,6 +105,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::Live => health::live(parts),
         Route::Ready => health::ready(gateway, parts),
         Route::OpenApi => health::description(gateway, parts),
+        Route::AsyncApi => health::messages(gateway, parts),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Health and self-description: `/livez`, `/readyz`, `/openapi.json`.
+//! Health and self-description: `/livez`, `/readyz`, `/openapi.json`, `/asyncapi.json`.
 
 use std::sync::Arc;
 
@@ -65,6 +65,17 @@ pub(super) fn description(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respo
         let (topics, views, workflows) = (runtime.topic_descriptions(), runtime.view_descriptions(), runtime.workflow_descriptions());
         let streams = runtime.stream_descriptions();
         describe::openapi(runtime.service(), &entities, &operations, &topics, &streams, &views, &workflows).into()
+    });
+    Ok(answer::json(document.clone()))
+}
+
+/// The AsyncAPI document, made once.
+pub(super) fn messages(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Body>, Problem> {
+    query::none(parts.uri.query())?;
+    let runtime = &gateway.runtime;
+    let document = gateway.messages.get_or_init(|| {
+        let (streams, topics) = (runtime.stream_descriptions(), runtime.topic_descriptions());
+        describe::asyncapi(runtime.service(), &runtime.entity_descriptions(), &streams, &topics).into()
     });
     Ok(answer::json(document.clone()))
 }

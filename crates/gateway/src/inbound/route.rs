@@ -39,6 +39,9 @@ pub(super) enum Route<'a> {
     PlaceSubscription { topic: Text<'a> },
     Consumers,
     Destinations,
+    Schemas,
+    Samples,
+    EventSchema { kind: Text<'a>, event: Text<'a>, version: Text<'a> },
     Journal,
     Scrub,
     Compact,
@@ -48,6 +51,7 @@ pub(super) enum Route<'a> {
     Decide { consumer: Text<'a>, act: Act },
     Erase { kind: Text<'a>, id: Text<'a> },
     Timers,
+    TimersSet,
     Timer { name: Text<'a> },
     TimerChange { name: Text<'a> },
     TimerAct { name: Text<'a>, act: timer::Act },
@@ -62,6 +66,7 @@ pub(super) enum Route<'a> {
     Live,
     Ready,
     OpenApi,
+    AsyncApi,
 }
 
 impl Route<'_> {
@@ -81,6 +86,7 @@ impl Route<'_> {
                 | Self::Topic { .. }
                 | Self::ConsumerChange { .. }
                 | Self::ConsumerCall { .. }
+                | Self::TimersSet
                 | Self::TimerChange { .. }
                 | Self::TimerAct { .. }
                 | Self::WorkflowStart { .. }
@@ -128,7 +134,8 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views", view, query] => (Route::Query { view: segment("view", view)?, query: segment("query", query)? }, EITHER),
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
-        ["v1", "timers"] => (Route::Timers, GET),
+        ["v1", "timers"] if read => (Route::Timers, EITHER),
+        ["v1", "timers"] => (Route::TimersSet, EITHER),
         ["v1", "timers", name] if read => (Route::Timer { name: segment("timer", name)? }, GET),
         ["v1", "timers", name] => (Route::TimerChange { name: segment("timer", name)? }, CHANGE),
         ["v1", "timers", name, "reschedule"] => (timer_act(name, timer::Act::Reschedule)?, POST),
@@ -139,6 +146,9 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
         ["v1", "admin", "subjects", kind, id, "erase"] => (Route::Erase { kind: segment("type", kind)?, id: segment("id", id)? }, POST),
         ["v1", "admin", "destinations"] => (Route::Destinations, GET),
+        ["v1", "schemas", kind, event, version] => (event_schema(kind, event, version)?, GET),
+        ["v1", "admin", "schemas"] => (Route::Schemas, GET),
+        ["v1", "admin", "schemas", "samples"] => (Route::Samples, GET),
         ["v1", "admin", "journal"] => (Route::Journal, GET),
         ["v1", "admin", "journal", "scrub"] => (Route::Scrub, POST),
         ["v1", "admin", "journal", "compact"] => (Route::Compact, POST),
@@ -154,11 +164,12 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),
         ["openapi.json"] => (Route::OpenApi, GET),
+        ["asyncapi.json"] => (Route::AsyncApi, GET),
         _ => return Err(unknown(path)),
     };
     let posts = method == Method::POST;
     let fits = match &route {
-        Route::History { .. } => read,
+        Route::History { .. } | Route::Timers => read,
         Route::Query { .. } => read || posts,
         Route::ConsumerChange { .. } | Route::TimerChange { .. } => method == Method::PUT || method == Method::DELETE,
         _ if allowed == GET => read,
@@ -185,6 +196,10 @@ fn stream_schema<'a>(stream: &'a str, name: &'a str, version: &'a str) -> Result
 
 fn timer_act(name: &str, act: timer::Act) -> Result<Route<'_>, Problem> {
     Ok(Route::TimerAct { name: segment("timer", name)?, act })
+}
+
+fn event_schema<'a>(kind: &'a str, event: &'a str, version: &'a str) -> Result<Route<'a>, Problem> {
+    Ok(Route::EventSchema { kind: segment("type", kind)?, event: segment("event", event)?, version: segment("version", version)? })
 }
 
 /// What lies below `/v1/workflows`.
@@ -278,6 +293,8 @@ mod tests {
             (Method::POST, "/v1/admin/consumers/%24commands/redrive", Route::Decide { consumer: "$commands".into(), act: Act::Redrive }),
             (Method::POST, "/v1/admin/subjects/customer/a%2Fb/erase", Route::Erase { kind: "customer".into(), id: "a/b".into() }),
             (Method::GET, "/v1/admin/destinations", Route::Destinations),
+            (Method::GET, "/v1/admin/schemas", Route::Schemas),
+            (Method::GET, "/v1/admin/schemas/samples", Route::Samples),
             (Method::GET, "/v1/admin/journal", Route::Journal),
             (Method::POST, "/v1/admin/journal/scrub", Route::Scrub),
             (Method::POST, "/v1/admin/journal/compact", Route::Compact),

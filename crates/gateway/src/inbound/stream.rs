@@ -11,6 +11,7 @@ mod feed;
 mod filter;
 mod list;
 mod source;
+mod version;
 
 use std::sync::Arc;
 
@@ -35,8 +36,15 @@ pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
 pub(super) const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 pub(super) async fn open(gateway: &Arc<Gateway>, parts: &Parts, name: &str) -> Result<Response<Body>, Problem> {
-    let known =
-        [once("after"), once("limit"), once("live"), once("key"), once("version"), many("type", FILTERS_MAX), many("tag", FILTERS_MAX)];
+    let known = [
+        once("after"),
+        once("limit"),
+        once("live"),
+        once("key"),
+        many("type", FILTERS_MAX),
+        many("tag", FILTERS_MAX),
+        many("version", FILTERS_MAX),
+    ];
     let parameters = Parameters::read(parts.uri.query(), &known)?;
     let wanted = Wanted::read(gateway, name, &parameters)?;
     let framing = framing(parts)?;

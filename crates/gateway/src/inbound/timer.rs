@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, header};
+use journal::Cursor;
 use runtime::{
     ChangeTimer, SetTimer, TimerChange, TimerError, TimerItem, TimerName, TimerSchedule, TimerSelection, TimerSight, TimerState,
     TimerTarget, TimerWhen,
@@ -26,7 +27,7 @@ use super::headers::{self, CommandHeaders};
 use super::path::encode;
 use super::query::{self, Parameters, once};
 use super::refusal::{self, invalid_field};
-use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, TIMER_SPAN_MS_MAX};
+use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, TIMER_SPAN_MS_MAX, TIMERS_SET_BYTES_MAX, TIMERS_SET_MAX};
 use crate::problem::{INVALID_PATH, MALFORMED_JSON, Problem, TIMER_NOT_FOUND, TIMER_NOT_WAITING};
 use crate::{calendar, json};
 
@@ -37,16 +38,24 @@ pub(super) enum Act {
     Redrive,
 }
 
-/// The body of `PUT`, and of `POST .../reschedule` without what is sent.
+/// The body of `PUT`, and of `POST .../reschedule` without what is sent; only one of many has its name in it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
+    name: Option<String>,
     due: Option<String>,
     after_ms: Option<u64>,
     every_ms: Option<u64>,
     cron: Option<String>,
     zone: Option<String>,
     send: Option<Send>,
+}
+
+/// The body of `POST`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Many {
+    timers: Vec<Wish>,
 }
 
 #[derive(Deserialize)]
@@ -134,14 +143,62 @@ pub(super) async fn change(gateway: &Arc<Gateway>, parts: &Parts, body: &mut Req
     if parts.method == Method::DELETE {
         return asked.answered(gateway, "cancelled", |wish| gateway.runtime.cancel_timer(wish)).await;
     }
-    let wish = read(gateway, parts, body).await?;
-    let when = when(&wish)?;
-    let Send { kind, id, command, body } =
-        wish.send.ok_or_else(|| invalid_field("/send", "is needed: say which command is sent to whom"))?;
-    let body = body.map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body.get().as_bytes()));
-    let target = TimerTarget { kind, id, command, body };
+    let (when, target) = wanted(read(gateway, parts, body).await?)?;
     let set = |ChangeTimer { name, id, context }| gateway.runtime.set_timer(SetTimer { name, when, target, id, context });
     asked.answered(gateway, "set", set).await
+}
+
+/// `POST /v1/timers` sets many, each on its own, and all under the key of the request.
+pub(super) async fn set_all(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -> Result<Response<Body>, Problem> {
+    let Asked { wish: ChangeTimer { id, context, .. }, echo, deadline } = Asked::read(parts, "")?;
+    headers::check_media_type(&parts.headers, JSON, !body.is_empty())?;
+    let bytes = body.read(TIMERS_SET_BYTES_MAX, gateway.options.body_read_timeout).await?;
+    let Many { timers } = parsed(&bytes)?;
+    if timers.len() > TIMERS_SET_MAX {
+        return Err(invalid_field("/timers", &format!("has {} timers; at most {TIMERS_SET_MAX} are set at once", timers.len())));
+    }
+    let wishes: Result<Vec<_>, _> = timers
+        .into_iter()
+        .enumerate()
+        .map(|(place, mut wish)| {
+            let name = wish.name.take().ok_or_else(|| invalid_field("/name", "is needed: say which timer"));
+            let set = name.and_then(|name| wanted(wish).map(|wanted| (named(&name), wanted)));
+            let set = set.map(|(name, (when, target))| SetTimer { name, when, target, id: id.clone(), context: context.clone() });
+            set.map_err(|problem| problem.member("index", place))
+        })
+        .collect();
+    let wishes = wishes?;
+    let all = async {
+        let changes = gateway.runtime.set_timers(wishes).await;
+        counted(changes.map_err(|(place, error)| refused(gateway, error).member("index", place))?, gateway)
+    };
+    let mut response = deadline.hold(id.as_deref(), all).await?;
+    if let Some(key) = &id {
+        answer::set_key(response.headers_mut(), echo, key);
+    }
+    Ok(response)
+}
+
+/// How many are set by this request and how many were so. The first that could not be set is the answer: the same request again sets the rest.
+fn counted(changes: Vec<Result<TimerChange, TimerError>>, gateway: &Gateway) -> Result<Response<Body>, Problem> {
+    let (mut set, mut unchanged, mut cursor) = (0_u64, 0_u64, None);
+    for (place, change) in changes.into_iter().enumerate() {
+        let change = change.map_err(|error| refused(gateway, error).member("index", place))?;
+        if change.changed {
+            set += 1
+        } else {
+            unchanged += 1
+        }
+        let is_later = |place: &Cursor| cursor.is_none_or(|known: Cursor| place.position() > known.position());
+        cursor = change.cursor.filter(is_later).or(cursor);
+    }
+    let mut body = json!({ "set": set, "unchanged": unchanged });
+    if let Some(cursor) = cursor {
+        body["cursor"] = json!(cursor.to_string());
+    }
+    let mut response = answer::json(body.to_string());
+    cursor.into_iter().for_each(|cursor| answer::set_cursor(response.headers_mut(), cursor));
+    Ok(response)
 }
 
 /// `POST .../reschedule` and `/redrive`.
@@ -226,14 +283,30 @@ async fn read(gateway: &Gateway, parts: &Parts, body: &mut RequestBody) -> Resul
     headers::check_media_type(&parts.headers, JSON, !body.is_empty())?;
     let options = &gateway.options;
     let bytes = body.read(options.body_bytes_max, options.body_read_timeout).await?;
-    serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
+    parsed(&bytes)
+}
+
+fn parsed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => invalid_field("", &error.to_string()),
         _ => Problem::new(MALFORMED_JSON, error),
     })
 }
 
+/// When a timer is wanted, and what it sends.
+fn wanted(wish: Wish) -> Result<(TimerWhen, TimerTarget), Problem> {
+    let when = when(&wish)?;
+    let Send { kind, id, command, body } =
+        wish.send.ok_or_else(|| invalid_field("/send", "is needed: say which command is sent to whom"))?;
+    let body = body.map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body.get().as_bytes()));
+    Ok((when, TimerTarget { kind, id, command, body }))
+}
+
 /// When it is due: at a time, so long from now as the service's clock has it, or again and again.
 fn when(wish: &Wish) -> Result<TimerWhen, Problem> {
+    if wish.name.is_some() {
+        return Err(invalid_field("/name", "has no place here: the path names the timer"));
+    }
     let span = |name: &str, millis: u64| match millis {
         0..=TIMER_SPAN_MS_MAX => Ok(Duration::from_millis(millis)),
         _ => Err(invalid_field(&format!("/{name}"), &format!("must be at most {TIMER_SPAN_MS_MAX}"))),

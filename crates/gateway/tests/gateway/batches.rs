@@ -110,7 +110,7 @@ async fn a_line_beyond_its_bound_is_passed_over() {
     let paid = |line| (line, 200, "", None);
     assert_eq!(told(&results), [paid(1), large(2), paid(3), large(4), paid(5), large(6)]);
     assert!(results[1]["detail"].as_str().unwrap().contains(&bound.to_string()), "{}", results[1]);
-    assert_eq!(shop.head().await.position(), 3);
+    assert_eq!(shop.recorded().await, 3);
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn the_body_of_a_line_is_held_to_its_bound() {
     assert_eq!(told(&results), [(1, 413, "HW0025", None), (2, 413, "HW0025", None), (3, 200, "", None)]);
     let detail = results[0]["detail"].as_str().unwrap();
     assert!(detail.contains("100 bytes") && detail.contains("body_bytes_max"), "{detail}");
-    assert_eq!(shop.head().await.position(), 1);
+    assert_eq!(shop.recorded().await, 1);
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn what_is_wrong_with_a_line_is_told_in_its_own_words() {
         assert!(detail.contains(words), "{line}: {detail}");
         assert!(!detail.contains("struct") && !detail.contains("line 1"), "{line}: {detail}");
     }
-    assert_eq!(shop.head().await.position(), 0);
+    assert_eq!(shop.recorded().await, 0);
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ async fn a_body_beyond_its_bound_is_refused_declared_or_not() {
     let chunked = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     let answer = exchange(&shop, chunked.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("HW0025"), "{answer}");
-    assert_eq!(shop.head().await.position(), 0);
+    assert_eq!(shop.recorded().await, 0);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The OpenAPI document: as it was agreed, and whole in itself.
+//! The OpenAPI and AsyncAPI documents: as they were agreed, and whole in themselves.
 
 use std::collections::BTreeSet;
 
@@ -6,19 +6,25 @@ use serde_json::Value as Json;
 
 use crate::shop::Shop;
 
-const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openapi.snapshot.json");
-/// Set to write the snapshot anew.
+/// What is described, and how that was agreed.
+const DOCUMENTS: [(&str, &str); 2] = [
+    ("/openapi.json", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openapi.snapshot.json")),
+    ("/asyncapi.json", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/asyncapi.snapshot.json")),
+];
+/// Set to write the snapshots anew.
 const UPDATE: &str = "HEADWATER_UPDATE_SNAPSHOTS";
 
 #[tokio::test]
-async fn the_description_is_the_one_that_was_agreed() {
+async fn the_descriptions_are_those_that_were_agreed() {
     let shop = Shop::open().await;
-    let document = shop.get("/openapi.json").await.json;
-    if std::env::var_os(UPDATE).is_some() {
-        std::fs::write(SNAPSHOT, serde_json::to_string_pretty(&document).unwrap() + "\n").unwrap();
+    for (path, snapshot) in DOCUMENTS {
+        let document = shop.get(path).await.json;
+        if std::env::var_os(UPDATE).is_some() {
+            std::fs::write(snapshot, serde_json::to_string_pretty(&document).unwrap() + "\n").unwrap();
+        }
+        let agreed: Json = serde_json::from_str(&std::fs::read_to_string(snapshot).unwrap()).unwrap();
+        assert!(document == agreed, "{path} differs from its snapshot; look at the diff after a run with {UPDATE}=1");
     }
-    let agreed: Json = serde_json::from_str(&std::fs::read_to_string(SNAPSHOT).unwrap()).unwrap();
-    assert!(document == agreed, "the description differs from its snapshot; look at the diff after a run with {UPDATE}=1");
 }
 
 fn references<'a>(json: &'a Json, found: &mut BTreeSet<&'a str>) {
@@ -35,13 +41,15 @@ fn references<'a>(json: &'a Json, found: &mut BTreeSet<&'a str>) {
 #[tokio::test]
 async fn every_reference_leads_somewhere() {
     let shop = Shop::open().await;
-    let document = shop.get("/openapi.json").await.json;
-    let mut found = BTreeSet::new();
-    references(&document, &mut found);
-    assert!(found.len() > 20);
-    for reference in found {
-        let pointer = reference.strip_prefix('#').expect("references stay inside");
-        assert!(document.pointer(pointer).is_some(), "{reference}");
+    for (path, _) in DOCUMENTS {
+        let document = shop.get(path).await.json;
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(found.len() > 10);
+        for reference in found {
+            let pointer = reference.strip_prefix('#').expect("references stay inside");
+            assert!(document.pointer(pointer).is_some(), "{path}: {reference}");
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use gateway::{Options, Page, Pages};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use journal::model::ModelJournal;
 use journal::seams::{SystemClock, SystemRandom, ThreadSpawner};
-use journal::{Cursor, Journal, Registers};
+use journal::{Cursor, Journal, ReadMode, Registers, Selection};
 use runtime::seams::TokioTasks;
 use runtime::{Parts, Runtime};
 use serde_json::Value as Json;
@@ -350,6 +350,7 @@ impl Shop {
             keys: None,
             keys_lost: None,
             retention: Vec::new(),
+            compatibility: Vec::new(),
             view_folder: None,
             timer_folder: None,
             workflow_folder: None,
@@ -375,6 +376,11 @@ impl Shop {
 
     pub(crate) async fn head(&self) -> Cursor {
         self.journal.head().await.unwrap()
+    }
+
+    /// How many events there are, but for those that register the shapes of the service.
+    pub(crate) async fn recorded(&self) -> u64 {
+        recorded(&self.journal).await
     }
 
     /// Sends one request over a connection of its own.
@@ -456,6 +462,16 @@ fn popular() -> View {
 fn pages() -> Pages {
     let pages = [("/board", Page::html("<!doctype html><title>shop</title>")), ("/live-query.js", Page::live_query())];
     Pages::new(pages.map(|(path, page)| (path.to_owned(), page))).unwrap()
+}
+
+/// How many events a journal has, but for those that register shapes.
+pub(crate) async fn recorded(journal: &Arc<dyn Journal>) -> u64 {
+    let mut events = journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead);
+    let mut count = 0;
+    while let Some(event) = events.next_event().await {
+        count += u64::from(event.unwrap().entity.kind() != "$schema");
+    }
+    count
 }
 
 pub(crate) fn header_map(headers: &[(&str, &str)]) -> HeaderMap {

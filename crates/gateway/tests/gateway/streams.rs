@@ -147,7 +147,7 @@ async fn a_sparse_filter_moves_on_by_progress() {
 #[tokio::test]
 async fn a_quiet_stream_shows_that_it_lives() {
     let shop = Shop::open_with(Options { heartbeat: Duration::from_millis(20), ..Options::default() }).await;
-    let mut stream = shop.stream("/v1/streams/shop", &[SSE]).await;
+    let mut stream = shop.stream(&format!("/v1/streams/shop?after={}", shop.head().await), &[SSE]).await;
     let first: Option<Bytes> = stream.next().await.unwrap();
     assert_eq!(first.as_deref(), Some(&b"retry: 2000"[..]));
     assert_eq!(stream.next().await.unwrap().as_deref(), Some(&b":"[..]));

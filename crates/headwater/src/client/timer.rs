@@ -7,6 +7,7 @@ use component::{Entity, Variants as _, encode_payload};
 use http::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::{Client, SendError, command_headers, minted_key, problem_of, segment, unknown, unsent};
@@ -26,6 +27,11 @@ pub struct DueTimer<'a> {
     timer: NamedTimer<'a>,
     due: Json,
 }
+
+/// A timer that is to be set together with others.
+#[derive(Clone, Debug)]
+#[must_use = "hand it to `Client::set_timers`"]
+pub struct TimerWish(String);
 
 /// A timer as the service knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -57,6 +63,11 @@ struct Changed {
     cancelled: bool,
 }
 
+#[derive(Deserialize)]
+struct SetMany {
+    set: u64,
+}
+
 impl Client {
     /// A timer by its name: a command that is sent when its time has come.
     ///
@@ -86,6 +97,28 @@ impl Client {
         Ok(timers)
     }
 
+    /// Sets many timers in one request, at most a thousand, each on its own; gives how many that changed. When one of them does not fit, none is
+    /// set; after any other failure some may be, and the same call again sets the rest.
+    ///
+    /// ```no_run
+    /// # use headwater::prelude::*;
+    /// # use std::time::Duration;
+    /// # async fn example<Cart: Entity>(client: headwater::Client, expire: fn() -> Cart::Command) -> Result<(), headwater::SendError> {
+    /// let hour = Duration::from_secs(3_600);
+    /// let wish = |id: &str| client.timer(format!("expire-{id}")).after(hour).wish::<Cart>(id, expire());
+    /// client.set_timers([wish("c1")?, wish("c2")?]).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn set_timers(&self, wishes: impl IntoIterator<Item = TimerWish>) -> Result<u64, SendError> {
+        let wishes: Vec<String> = wishes.into_iter().map(|wish| wish.0).collect();
+        let body = format!(r#"{{"timers":[{}]}}"#, wishes.join(","));
+        let set: SetMany = self.change(Method::POST, "/v1/timers", body.into()).await?;
+        Ok(set.set)
+    }
+
     async fn read(&self, path: &str) -> Result<Bytes, SendError> {
         let response = self.call(Method::GET, path, http::HeaderMap::new(), Bytes::new()).await.map_err(unsent)?;
         if response.status.is_success() {
@@ -95,7 +128,7 @@ impl Client {
     }
 
     /// Changes a timer under a key, so that it is safe to try again.
-    async fn change(&self, method: Method, path: &str, body: Bytes) -> Result<Changed, SendError> {
+    async fn change<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, SendError> {
         let key = self.key.clone().map_or_else(minted_key, Ok).map_err(unsent)?;
         let headers = command_headers(Some(&key)).map_err(unsent)?;
         let answer = self.call(method, path, headers, body).await;
@@ -134,7 +167,7 @@ impl<'a> NamedTimer<'a> {
     /// # Errors
     /// See [`SendError`]; a problem when none of this name was ever set.
     pub async fn cancel(self) -> Result<bool, SendError> {
-        self.client.change(Method::DELETE, &self.path(), Bytes::new()).await.map(|changed| changed.cancelled)
+        self.client.change(Method::DELETE, &self.path(), Bytes::new()).await.map(|changed: Changed| changed.cancelled)
     }
 
     /// How it is, also once it has fired or was cancelled; `None` when it was never set.
@@ -161,11 +194,18 @@ impl DueTimer<'_> {
     /// # Errors
     /// See [`SendError`]; a command that is rejected when the time has come is an outcome of the timer, not of this.
     pub async fn send<E: Entity>(self, id: &str, command: E::Command) -> Result<bool, SendError> {
-        let Self { timer, mut due } = self;
-        let body = encode_payload(&command).map_err(unsent)?;
-        let body: Json = serde_json::from_slice(&body).map_err(unsent)?;
-        due["send"] = json!({ "type": E::NAME, "id": id, "command": command.name(), "body": body });
-        timer.client.change(Method::PUT, &timer.path(), due.to_string().into()).await.map(|changed| changed.set)
+        let Self { timer, due } = sending::<E>(self, id, &command)?;
+        timer.client.change(Method::PUT, &timer.path(), due.to_string().into()).await.map(|changed: Changed| changed.set)
+    }
+
+    /// The same, to be set together with others: see [`Client::set_timers`].
+    ///
+    /// # Errors
+    /// When the command cannot be encoded.
+    pub fn wish<E: Entity>(self, id: &str, command: E::Command) -> Result<TimerWish, SendError> {
+        let Self { timer, mut due } = sending::<E>(self, id, &command)?;
+        due["name"] = json!(timer.name);
+        Ok(TimerWish(due.to_string()))
     }
 
     /// Moves a timer that waits, or is parked, to this time.
@@ -175,8 +215,16 @@ impl DueTimer<'_> {
     pub async fn reschedule(self) -> Result<bool, SendError> {
         let Self { timer, due } = self;
         let path = format!("{}/reschedule", timer.path());
-        timer.client.change(Method::POST, &path, due.to_string().into()).await.map(|changed| changed.rescheduled)
+        timer.client.change(Method::POST, &path, due.to_string().into()).await.map(|changed: Changed| changed.rescheduled)
     }
+}
+
+fn sending<'a, E: Entity>(wish: DueTimer<'a>, id: &str, command: &E::Command) -> Result<DueTimer<'a>, SendError> {
+    let DueTimer { timer, mut due } = wish;
+    let body = encode_payload(command).map_err(unsent)?;
+    let body: Json = serde_json::from_slice(&body).map_err(unsent)?;
+    due["send"] = json!({ "type": E::NAME, "id": id, "command": command.name(), "body": body });
+    Ok(DueTimer { timer, due })
 }
 
 /// Never too short.

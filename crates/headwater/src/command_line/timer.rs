@@ -178,7 +178,7 @@ async fn show(url: &str, name: &str, as_json: bool) -> Result<(), Failure> {
 
 fn print(timer: &Json) -> Result<(), Failure> {
     let send = &timer["send"];
-    output::data(format!("{} {}, due {}", cell(&timer["name"]), cell(&timer["state"]), cell(&timer["due"])))?;
+    output::data(format!("{} {}", cell(&timer["name"]), standing(timer)))?;
     output::data(format!("sends {}/{} {} {}", cell(&send["type"]), cell(&send["id"]), cell(&send["command"]), send["body"]))?;
     if let Some(period) = timer["every_ms"].as_u64() {
         output::data(format!("every {period} milliseconds"))?;
@@ -194,6 +194,16 @@ fn print(timer: &Json) -> Result<(), Failure> {
         output::data(format!("its command was {outcome}{rejection} when it was due {}", cell(&timer["last"]["due"])))?;
     }
     Ok(())
+}
+
+/// How a timer is, and when that is or was due.
+fn standing(timer: &Json) -> String {
+    let (state, due) = (cell(&timer["state"]), cell(&timer["due"]));
+    match &*state {
+        "cancelled" => format!("cancelled, it was set for {due}"),
+        "fired" | "parked" => format!("{state}, it was due {due}"),
+        _ => format!("{state}, due {due}"),
+    }
 }
 
 async fn set(url: &str, set: &Set, as_json: bool) -> Result<Exit, Failure> {
@@ -241,7 +251,7 @@ fn told(done: &Json, word: &str, as_json: bool) -> Result<Exit, Failure> {
         } else {
             "was so already".to_owned()
         };
-        output::talk(format!("timer {} {words}: {}, due {}", cell(&timer["name"]), cell(&timer["state"]), cell(&timer["due"])));
+        output::talk(format!("timer {} {words}: {}", cell(&timer["name"]), standing(timer)));
     }
     Ok(if is_late { Exit::Rejected } else { Exit::Done })
 }

@@ -1,4 +1,4 @@
-//! An input whose fold ends the process: real processes that abort, until the key is parked and the others go on.
+//! An input whose fold ends the process, and a timer whose command does: real processes that abort, until it is parked and the others go on.
 
 use std::io::{Read as _, Write as _};
 use std::process::Command as Process;
@@ -34,6 +34,9 @@ impl Entity for Meter {
 
     fn decide(&self, command: MeterCommand, _: &CommandContext) -> Result<Decision<MeterEvent>, Self::Rejection> {
         let MeterCommand::Count { by } = command;
+        if by == 15 {
+            std::process::abort();
+        }
         Ok(record(MeterEvent::Counted { by }))
     }
 
@@ -126,16 +129,36 @@ fn a_process_that_is_woken() {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
         let running = service(&data).start().await.unwrap();
         running.client().keyed("k1").send::<Meter>("north", MeterCommand::Count { by: 14 }).await.unwrap();
-        while !status(running.url()).contains("\"parked\":1") {
+        while !status(running.url(), "consumers/deadly").contains("\"parked\":1") {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         running.stop().await;
     });
 }
 
-fn status(url: &str) -> String {
+/// What each of those does that fires a deadly timer among others: it sets them once, and waits until the one is parked and the others have fired.
+#[test]
+fn a_process_that_fires() {
+    let Ok(data) = std::env::var(DATA) else { return };
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+        let running = service(&data).start().await.unwrap();
+        for (name, by) in [("a", 1), ("deadly", 15), ("z", 2)] {
+            let client = running.client().keyed(name);
+            client.timer(name).at_micros(1_000_000).send::<Meter>(name, MeterCommand::Count { by }).await.unwrap();
+        }
+        while !status(running.url(), "timers").contains("\"parked\":1,\"pending\":0") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for (name, sum) in [("a", 1), ("z", 2)] {
+            assert_eq!(running.client().state::<Meter>(name).await.unwrap().unwrap().sum, sum);
+        }
+        running.stop().await;
+    });
+}
+
+fn status(url: &str, what: &str) -> String {
     let mut stream = std::net::TcpStream::connect(url.trim_start_matches("http://")).unwrap();
-    stream.write_all(b"GET /v1/admin/consumers/deadly HTTP/1.1\r\nhost: meters\r\nconnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET /v1/admin/{what} HTTP/1.1\r\nhost: meters\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -163,4 +186,9 @@ fn an_input_that_ends_three_processes_parks_its_key() {
 #[test]
 fn a_wake_that_ends_three_processes_parks_its_key() {
     assert_eq!(deaths("a_process_that_is_woken"), 3);
+}
+
+#[test]
+fn a_timer_that_ends_three_processes_is_parked() {
+    assert_eq!(deaths("a_process_that_fires"), 3);
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod calls;
+mod changed;
 mod contained;
 mod deadly;
 mod embedded;
@@ -15,4 +16,5 @@ mod rewound;
 mod testkit;
 mod timers;
 mod told;
+mod webhooks;
 mod witness;

@@ -482,9 +482,10 @@ struct Rows {
     count: u64,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a look is over at once, and four kilobytes cost more to allocate than to read")]
 enum RowBytes {
     /// Whole rows of one page, and where they begin in it.
-    Page(Box<Page>, usize),
+    Page(Page, usize),
     /// A row that lies on two.
     One(Vec<u8>),
 }
@@ -510,7 +511,7 @@ impl Part {
         let first = places.start.saturating_sub(self.place).div_ceil(width_long);
         let end = ((places.end - self.place) / width_long).min(self.count);
         let start = self.place + first * width_long - places.start;
-        Ok(Rows { bytes: RowBytes::Page(Box::new(Page::read(file, page)?), start as usize), width, first, count: end - first })
+        Ok(Rows { bytes: RowBytes::Page(Page::read(file, page)?, start as usize), width, first, count: end - first })
     }
 }
 

@@ -6,7 +6,7 @@
 //! events are recorded as `settled` beside the command.
 //!
 //! ```text
-//! $command/{hash of the target's key}   accepted { type, id, command, key, expect, body | personal: { body, fingerprint } }
+//! $command/{hash of the target's key}   accepted { type, id, command, version?, key, expect, body | personal: { body, fingerprint } }
 //!                                       settled  { key, done: { reply, sequence } | refused: { .. } }
 //! ```
 //!
@@ -93,7 +93,8 @@ impl Asynchronous {
         let asked = Asked::new(named, request.id.into(), request.context, self.entities.journal.lineage(), &self.entities.mint)?;
         // It may have been sent without the wish before: then its outcome is there.
         if self.entities.replayed(&request.entity, &asked).await?.is_none() {
-            let accepted = Accepted::new(&request.entity, &asked, request.expect, marked);
+            let version = kind.command_version(&asked.name);
+            let accepted = Accepted::new(&request.entity, (&asked, version), request.expect, marked);
             let event = event(ACCEPTED, accepted.encode());
             let command = asked.record(inbox(&request.entity), Bytes::new(), vec![event]);
             match self.entities.journal.append(Commit { commands: vec![command], ..Commit::default() }).await {

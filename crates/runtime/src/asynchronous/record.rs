@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::asked::{Asked, AskedId};
 use crate::entity::kind::Kind;
 use crate::request::{CommandError, Expectation};
+use crate::schema::{first_version, is_first_version};
 
 /// A command that was taken and not decided.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub(super) struct Accepted {
     pub(super) kind: String,
     pub(super) id: String,
     pub(super) command: String,
+    /// The version of the command's shape when it was accepted; 1 when it is not there.
+    #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
+    pub(super) version: u16,
     pub(super) key: String,
     #[serde(default, skip_serializing_if = "Expected::is_any")]
     pub(super) expect: Expected,
@@ -76,7 +80,7 @@ impl From<Expected> for Expectation {
 
 impl Accepted {
     /// The body was read as JSON before, so it is UTF-8.
-    pub(super) fn new(entity: &EntityKey, asked: &Asked, expect: Expectation, marked: Option<Vec<u8>>) -> Self {
+    pub(super) fn new(entity: &EntityKey, (asked, version): (&Asked, u16), expect: Expectation, marked: Option<Vec<u8>>) -> Self {
         let personal = marked.and_then(|marked| serde_json::from_slice(&marked).ok());
         let personal = personal.map(|body| Personal { body, fingerprint: asked.fingerprint.map(|fingerprint| hex(fingerprint.0)) });
         let body = if personal.is_some() { String::new() } else { String::from_utf8_lossy(&asked.body).into_owned() };
@@ -84,6 +88,7 @@ impl Accepted {
             kind: entity.kind().to_owned(),
             id: entity.id().to_owned(),
             command: (*asked.name).to_owned(),
+            version,
             key: asked.text.clone(),
             expect: expect.into(),
             body,
@@ -244,6 +249,7 @@ mod tests {
     #[test]
     fn what_is_stored_is_fixed_for_ever() {
         let accepted = Accepted {
+            version: 1,
             kind: "cart".into(),
             id: "c1".into(),
             command: "pay".into(),

@@ -9,9 +9,10 @@ use journal::{AppendError, BoxFuture, Commit, Context, EntityKey, Recorded};
 use super::record::{Accepted, Refused, Settled};
 use super::waiting::Waiting;
 use super::{event, platform_record, settled_id};
+use crate::asked::AskedId;
 use crate::delivery::{Delivery, Failure, Handler};
 use crate::entity::Entities;
-use crate::request::{CommandError, CommandRequest};
+use crate::request::{CommandError, CommandOutcome, CommandRequest};
 
 const SETTLED: &str = "settled";
 
@@ -41,7 +42,7 @@ async fn settle(entities: &Entities, (event, stamp): (&Recorded, u64), accepted:
         return Ok(());
     }
     let (body, id) = accepted.sent(stamp);
-    let settled = match entities.command_under(id, request(event, accepted, body)?).await {
+    let settled = match decided(entities, (event, accepted), body, id).await? {
         Ok(outcome) if outcome.recorded => return Ok(()),
         // Its target remembers it, and no more than that.
         Err(CommandError::ReplyGone) => return Ok(()),
@@ -52,6 +53,31 @@ async fn settle(entities: &Entities, (event, stamp): (&Recorded, u64), accepted:
         },
     };
     record(entities, event, &accepted.key, &settled).await
+}
+
+/// Decides a command, raised to what the code of today takes. It stays the command that was sent: it is known by the body of then.
+async fn decided(
+    entities: &Entities,
+    (event, accepted): (&Recorded, &Accepted),
+    body: Bytes,
+    id: AskedId,
+) -> Result<Result<CommandOutcome, CommandError>, Failure> {
+    let kind = match entities.known_kind(&accepted.kind) {
+        Ok(kind) => kind,
+        Err(unknown) => return Ok(Err(unknown)),
+    };
+    let raised = match kind.raised_command(&accepted.command, accepted.version, body.clone()) {
+        Ok(raised) => raised,
+        Err(refusal) => return Ok(Err(CommandError::Refused(refusal))),
+    };
+    let id = match id {
+        AskedId::Client(Some(key)) if raised != body => {
+            let fingerprint = entities.journal.lineage().fingerprint(&accepted.command, &body);
+            AskedId::Accepted(key, Some(fingerprint), u64::MAX)
+        }
+        id => id,
+    };
+    Ok(entities.command_under(id, request(event, accepted, raised)?).await)
 }
 
 /// The command as its sender sent it, caused by the event that accepted it.

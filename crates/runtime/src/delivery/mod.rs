@@ -302,8 +302,10 @@ pub(crate) async fn blame(registers: &dyn Registers) -> Result<u32, DeliveryErro
         let (_, held) = held::read(&register)?;
         most = most.max(if held.running { held.deaths } else { 0 });
     }
-    for register in registers.list(crate::processor::guard::PREFIX).await? {
-        most = most.max(crate::processor::guard::blame(&register.value));
+    for prefix in [crate::guard::PROCESSOR, crate::guard::TIMERS] {
+        for register in registers.list(prefix).await? {
+            most = most.max(crate::guard::blame(&register.value));
+        }
     }
     Ok(most)
 }

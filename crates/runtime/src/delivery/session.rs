@@ -39,6 +39,7 @@ use crate::limits::{
     CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX, WINDOW_EVENTS_MAX,
 };
 use crate::personal::runs::{Waiting, Whose};
+use crate::schema::SchemaError;
 
 /// Why consumers cannot go on: the engine failed them.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub enum DeliveryError {
     Read(ReadError),
     /// The key store is not the journal's, or fails.
     Keys(KeysUnfit),
+    /// The shapes of the code do not follow those that were registered.
+    Schemas(SchemaError),
 }
 
 impl fmt::Display for DeliveryError {
@@ -57,6 +60,7 @@ impl fmt::Display for DeliveryError {
             Self::Register(error) => error.fmt(formatter),
             Self::Read(error) => error.fmt(formatter),
             Self::Keys(unfit) => unfit.fmt(formatter),
+            Self::Schemas(error) => error.fmt(formatter),
         }
     }
 }

@@ -48,7 +48,10 @@ impl Entities {
         asked: &Asked,
         decide: impl Fn() -> Step + Send,
     ) -> Result<CommandOutcome, CommandError> {
-        if let Some(outcome) = self.replayed(&seats[0].key, asked).await? {
+        // With something beside it, it is met for the first time nearly always, and whatever it is answered with is looked for before that.
+        if asked.beside.is_none()
+            && let Some(outcome) = self.replayed(&seats[0].key, asked).await?
+        {
             return Ok(outcome);
         }
         for _ in 0..DECIDE_ATTEMPTS_MAX {
@@ -158,6 +161,12 @@ impl Taken {
 /// What becomes of a command whose append was refused. The states it was decided on are forgotten by then.
 pub(crate) fn after_failure(asked: &Asked, error: &AppendError) -> Verdict {
     Verdict::Answer(Err(match error.clone() {
+        AppendError::Conflict { entity, head } if asked.is_about_beside(&entity) => {
+            CommandError::PreconditionFailed { sequence: head.map_or(0, |head| head.sequence) }
+        }
+        AppendError::Duplicate { index, first } if index > 0 && asked.beside.is_some() => {
+            CommandError::PreconditionFailed { sequence: first.sequence }
+        }
         AppendError::Conflict { .. } | AppendError::ConditionFailed { .. } => return Verdict::Again,
         AppendError::Duplicate { first, .. } => return Verdict::Answer(asked.replay(&first)),
         AppendError::Mismatch { .. } => CommandError::Mismatch,

@@ -23,9 +23,19 @@ impl Entities {
 
     /// Runs a command under an id of any origin; the request's own is not looked at.
     pub(crate) async fn command_under(&self, id: AskedId, request: CommandRequest) -> Result<CommandOutcome, CommandError> {
+        self.command_of(id, request, |asked| asked).await
+    }
+
+    /// The same, with what else there is to say of it.
+    pub(crate) async fn command_of(
+        &self,
+        id: AskedId,
+        request: CommandRequest,
+        more: impl FnOnce(Asked) -> Asked,
+    ) -> Result<CommandOutcome, CommandError> {
         let kind = self.known_kind(request.entity.kind())?;
         let named = (kind.shared_name(&request.command), request.body);
-        let asked = Asked::new(named, id, request.context, self.journal.lineage(), &self.mint)?;
+        let asked = more(Asked::new(named, id, request.context, self.journal.lineage(), &self.mint)?);
         let seat = self.seat(kind, &request.entity)?;
         self.attempt(std::slice::from_ref(&seat), &asked, || self.decide(&seat, &asked, request.expect)).await
     }
@@ -75,8 +85,12 @@ impl Entities {
     fn launch(&self, slot: &Slot, state: &mut State, asked: &Asked, (events, reply): (Vec<EventData>, Bytes)) -> Step {
         let Some(live) = state.as_live() else { return Step::Cold };
         let (bytes, sequence) = (payload_bytes(&events), live.sequence() + events.len() as u64);
-        let expect = vec![(slot.key.clone(), live.expect())];
-        let commands = vec![asked.record(slot.key.clone(), reply.clone(), events)];
+        let mut expect = vec![(slot.key.clone(), live.expect())];
+        let mut commands = vec![asked.record(slot.key.clone(), reply.clone(), events)];
+        if let Some(beside) = &asked.beside {
+            expect.push((beside.record.entity.clone(), beside.expect));
+            commands.push(beside.record.clone());
+        }
         let seen = live.seen();
         let flight = Flight::launch(&self.journal, Commit { commands, expect, ..Commit::default() }, seen.as_slice());
         let taken = asked.taken(reply, 0, sequence, &flight);

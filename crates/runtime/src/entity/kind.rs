@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use component::hosted::{EncodedEvent, EntityDescription, EntityHandle, LiveEntity, Refusal, StoredEvent, Unreadable};
-use journal::{ContentType, EventData, EventFlags, Tag};
+use journal::{ContentType, EventData, EventFlags, Recorded, Tag};
 
 use crate::isolation::isolated;
 
@@ -41,6 +42,30 @@ impl Kind {
         let broken = |message| Refusal::Broken { message };
         let marked = isolated(|| self.hosted.marked(command, entity_id, body));
         marked.unwrap_or_else(|panic| Err(broken(panic.during("reading the command"))))
+    }
+
+    /// An event's payload in the version that a reader asks for.
+    pub(crate) fn lowered(&self, event: &Recorded, version: u16) -> Result<Option<Bytes>, Unreadable> {
+        let panicked = |message| Unreadable { message };
+        let stored = StoredEvent { name: &event.name, version: event.version, payload: &event.payload };
+        let lowered = isolated(|| self.hosted.lowered(stored, version));
+        lowered.unwrap_or_else(|panic| Err(panicked(panic.during("lowering the event")))).map(|payload| payload.map(Bytes::from))
+    }
+
+    /// The version of a command's shape.
+    pub(crate) fn command_version(&self, command: &str) -> u16 {
+        self.hosted.description().command_version(command)
+    }
+
+    /// The body of a command that has waited, as it would be sent today.
+    pub(crate) fn raised_command(&self, command: &str, version: u16, body: Bytes) -> Result<Bytes, Refusal> {
+        if version == self.command_version(command) {
+            return Ok(body);
+        }
+        let unfit = |message| Refusal::Invalid { pointer: String::new(), message };
+        let stored = StoredEvent { name: command, version, payload: &body };
+        let raised = isolated(|| self.hosted.raised_command(stored)).map_err(|panic| unfit(panic.during("reading the command")))?;
+        raised.map(Bytes::from).map_err(|unreadable| unfit(unreadable.message))
     }
 
     /// An event as it would be recorded of an entity today.

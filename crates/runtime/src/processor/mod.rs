@@ -6,14 +6,12 @@
 //! `session` is a processor at work, `wake` its time, `step` its commits, `draft` what the next of them will hold, `keys` what it
 //! knows of its keys, `record` what it leaves in the journal. `park` is what waits for a person, `obey` what people decide about it,
 //! `preview` what would come of that, `why` what is
-//! remembered of a failure and whom it may quote. `silence` is what a new generation does not say again, `guard` what tells an input that ends
-//! its process.
+//! remembered of a failure and whom it may quote. `silence` is what a new generation does not say again.
 //!
 //! What it is not: a consumer of `delivery`. It has no lease and no cursor in a register, takes no retries (a fold is pure: it would
 //! fail again), and runs in one task.
 
 mod draft;
-pub(crate) mod guard;
 mod keys;
 mod obey;
 mod park;
@@ -40,7 +38,8 @@ use crate::delivery::{
     ConsumerState, ConsumerStatus, DeliveryError, HeldKey, Order, OrderError, Orders, Seams, StatusCell, Watched, What, next_order,
     stopped, watch_progress,
 };
-use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX};
+use crate::guard::{self, Guard};
+use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX, PROCESSOR_STEP_INPUTS, PROCESSOR_STEPS_UNDER_WAY_MAX};
 use crate::retention::pins::Pin;
 use record::Progress;
 use session::{End, Lessons, Session};
@@ -136,6 +135,12 @@ impl Processors {
 
     pub(crate) fn has(&self, name: &str) -> bool {
         self.find(name).is_some()
+    }
+
+    /// The entity types whose events a processor reads.
+    pub(crate) fn read_by(&self, name: &str) -> Vec<String> {
+        let sources = self.find(name).map(|shared| &shared.processor.description().sources);
+        sources.into_iter().flatten().map(|(kind, _)| (*kind).to_owned()).collect()
     }
 
     fn find(&self, name: &str) -> Option<&Arc<Shared>> {
@@ -322,8 +327,14 @@ async fn session(shared: &Arc<Shared>, lessons: &mut Option<Lessons>, stop: &mut
     end
 }
 
-async fn guard(shared: &Shared) -> Result<guard::Guard, End> {
+async fn guard(shared: &Shared) -> Result<Guard, End> {
     let head = shared.seams.journal.head().await?.position();
     let begun = (head, shared.seams.clock.now().as_micros());
-    Ok(guard::Guard::begin(&shared.seams.registers, shared.name(), begun).await?)
+    let name = format!("{}{}", guard::PROCESSOR, shared.name());
+    Ok(Guard::begin(&shared.seams.registers, name, PROCESSOR_STEP_INPUTS * PROCESSOR_STEPS_UNDER_WAY_MAX, begun).await?)
+}
+
+/// What ended the process was this.
+fn fatal() -> String {
+    guard::fatal("this input was folded")
 }

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::draft::{Cause, Draft, check_emitted};
-use super::guard::{Guard, fatal};
+use super::fatal;
 use super::keys::Keys;
 use super::record::{self, Progress};
 use super::silence::unsaid;
@@ -29,6 +29,7 @@ use super::why::{Why, of_somebody, quoting};
 use crate::action::delivered;
 use crate::delivery::{HeldKey, Order, Sight, next_order, stopped};
 use crate::flight::Flight;
+use crate::guard::Guard;
 use crate::isolation::isolated;
 use crate::limits::{PROCESSOR_PARKED_MAX, PROCESSOR_STEP_INPUTS, PROCESSOR_STEPS_UNDER_WAY_MAX};
 

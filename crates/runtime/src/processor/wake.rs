@@ -7,7 +7,7 @@ use component::hosted::ProcessorMoment;
 use journal::{BoxFuture, EntityKey, Recorded};
 
 use super::draft::Cause;
-use super::guard::fatal;
+use super::fatal;
 use super::session::{End, Session};
 use crate::limits::{PROCESSOR_WAKE_PAUSE, PROCESSOR_WAKES_MAX};
 

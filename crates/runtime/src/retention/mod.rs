@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use component::Keep;
 use journal::seams::Clock;
-use journal::{BoxFuture, Journal, Registers, Timestamp};
+use journal::{BoxFuture, Cursor, Journal, ReadError, ReadMode, Registers, Selection, Timestamp};
 use tokio::sync::watch;
 
 use crate::Notices;
@@ -132,6 +132,19 @@ impl Retention {
         let mut working = self.working.subscribe();
         // The sender is ours: it is there as long as this waits.
         let _ended = working.wait_for(|working| !working).await.is_ok();
+    }
+
+    /// The first place that is good for readers of some entity types, when one in front of it is not: events of theirs were let go of, and what is
+    /// there begins behind that place. The engine itself only knows of a beginning that is gone for everybody, and the registered shapes are there
+    /// for ever.
+    pub(crate) async fn gone_before(&self, kinds: &[String], cursor: Cursor) -> Result<Option<Cursor>, ReadError> {
+        let lost: Vec<Arc<str>> = self.lost().iter().filter(|kind| kinds.contains(kind)).map(|kind| kind.as_str().into()).collect();
+        if lost.is_empty() || cursor.position() == 0 {
+            return Ok(None);
+        }
+        let first = self.around.journal.read(Selection::Types(lost), Cursor::BEGINNING, ReadMode::ToHead).next_event().await.transpose()?;
+        let place = first.map(|event| self.around.journal.lineage().cursor(event.position.saturating_sub(1)));
+        Ok(place.filter(|place| cursor.position() < place.position()))
     }
 
     /// How it stands; `None` when no entity type has a policy.

@@ -124,6 +124,7 @@ fn billing() -> Components {
         workflows: Vec::new(),
         destinations: Vec::new(),
         retention: vec![("meter", Keep::last(0))],
+        compatibility: Vec::new(),
     }
 }
 

@@ -16,6 +16,15 @@ impl Runtime {
         self.timers.set(wish).await
     }
 
+    /// Sets many timers at once, each on its own, and gives what came of each. A caller that goes away does not undo it.
+    ///
+    /// # Errors
+    /// The first one that does not fit, by its place: then none is set. See [`TimerError`].
+    pub async fn set_timers(&self, wishes: Vec<SetTimer>) -> Result<Vec<Result<TimerChange, TimerError>>, (usize, TimerError)> {
+        let _permit = self.admission.enter().map_err(|error| (0, error.into()))?;
+        self.timers.set_all(wishes).await
+    }
+
     /// Moves a timer that waits, or is parked, to another time.
     ///
     /// # Errors

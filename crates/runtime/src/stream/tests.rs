@@ -71,6 +71,7 @@ fn refused(declared: Vec<Stream>, subscriptions: Vec<Subscription>, addresses: &
         workflows: Vec::new(),
         destinations: Vec::new(),
         retention: Vec::new(),
+        compatibility: Vec::new(),
     };
     let begun = Simulation::new(1, Faults::default(), Arc::default(), Box::new(components));
     begun.err().map(|error| error.to_string()).unwrap_or_default()

@@ -14,21 +14,28 @@ pub(crate) struct Alarm {
 struct Told {
     /// The earliest due time that was told and not taken yet.
     due: Option<i64>,
-    /// A place that has seen all that was told.
+    /// A place that has seen all that was recorded.
     seen: Cursor,
+    /// A place that has seen all but that timers have fired for good.
+    due_seen: Cursor,
 }
 
 impl Alarm {
     pub(crate) fn new() -> Self {
-        Self { told: Mutex::new(Told { due: None, seen: Cursor::BEGINNING }), rung: Notify::new() }
+        Self { told: Mutex::new(Told { due: None, seen: Cursor::BEGINNING, due_seen: Cursor::BEGINNING }), rung: Notify::new() }
     }
 
-    /// Something was recorded: whoever looks for timers must have seen it.
+    /// Something was recorded that makes no timer due: whoever looks for timers from the beginning must have seen it.
     pub(crate) fn saw(&self, place: Cursor) {
         let mut told = self.lock();
-        if place.position() > told.seen.position() {
-            told.seen = place;
-        }
+        told.seen = later(told.seen, place);
+    }
+
+    /// A timer may be due otherwise: whoever looks for timers must have seen it.
+    pub(crate) fn saw_due(&self, place: Cursor) {
+        let mut told = self.lock();
+        told.seen = later(told.seen, place);
+        told.due_seen = later(told.due_seen, place);
     }
 
     /// A timer is due then.
@@ -54,6 +61,11 @@ impl Alarm {
         self.lock().seen
     }
 
+    /// What one has seen who goes on by due time: what has fired for good lies behind.
+    pub(crate) fn due_seen(&self) -> Cursor {
+        self.lock().due_seen
+    }
+
     /// Returns when a timer was told that is due before then; later ones are found without being told of.
     pub(crate) async fn rung_before(&self, limit: Option<i64>) {
         while !self.is_rung_before(limit) {
@@ -70,4 +82,8 @@ impl Alarm {
     fn lock(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn later(one: Cursor, other: Cursor) -> Cursor {
+    if other.position() > one.position() { other } else { one }
 }

@@ -1,7 +1,7 @@
 //! Who sets, moves, cancels and looks at timers.
 //!
-//! Each wish has its turn at the timer's name, so that it meets no firing. A firing that a crash has cut off between its command and its
-//! record is recorded first: the command's id on its target says so. A caller that goes away does not undo its wish.
+//! What a wish records expects the timer's head, as a firing does: of a cancel and a firing that meet, one is written, and the other one is
+//! told. A caller that goes away does not undo its wish.
 
 use std::sync::Arc;
 
@@ -15,9 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Timers;
 use super::index::{ListInput, ListRow};
-use super::record::{
-    CANCELLED, Cancelled, FIRED, Fired, FiredOutcome, Known, REDRIVEN, Redriven, SET, Set, State, TIMER, firing_id, own_id, read, record,
-};
+use super::record::{CANCELLED, Cancelled, Known, REDRIVEN, Redriven, SET, Set, State, TIMER, read, record};
 use super::request::{
     ChangeTimer, SetTimer, TimerChange, TimerError, TimerFiring, TimerItem, TimerName, TimerSelection, TimerSight, TimerState, TimerTarget,
     TimerWhen,
@@ -33,6 +31,13 @@ use crate::topic::RESERVED;
 /// What a wish comes to once the timer is known.
 type Decide = Box<dyn Fn(Option<&Known>, &Asked) -> Result<Wanted, TimerError> + Send + Sync>;
 
+/// A wish that fits.
+struct Prepared {
+    entity: EntityKey,
+    asked: Asked,
+    decide: Decide,
+}
+
 enum Wanted {
     /// It is so already, or it is too late.
     Nothing,
@@ -46,8 +51,24 @@ impl Timers {
         self.set_under(id, wish).await
     }
 
+    /// Sets many at once, each on its own. When one does not fit, which is told by its place, none is set.
+    pub(crate) async fn set_all(&self, wishes: Vec<SetTimer>) -> Result<Vec<Result<TimerChange, TimerError>>, (usize, TimerError)> {
+        let prepare = |(place, wish): (usize, SetTimer)| self.prepared(wish.id.clone().into(), wish).map_err(|error| (place, error));
+        let prepared = wishes.into_iter().enumerate().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        let begun: Vec<_> = prepared.into_iter().map(|wish| self.begin_change(wish)).collect();
+        let mut changes = Vec::with_capacity(begun.len());
+        for answer in begun {
+            changes.push(answered(answer).await);
+        }
+        Ok(changes)
+    }
+
     /// The same under an id of any origin.
     pub(crate) async fn set_under(&self, id: AskedId, wish: SetTimer) -> Result<TimerChange, TimerError> {
+        answered(self.begin_change(self.prepared(id, wish)?)).await
+    }
+
+    fn prepared(&self, id: AskedId, wish: SetTimer) -> Result<Prepared, TimerError> {
         let SetTimer { name, when, target, context, .. } = wish;
         let entity = key(&name)?;
         let due = when.due(self.now())?;
@@ -63,7 +84,7 @@ impl Timers {
             }
             Ok(Wanted::Record(wished(&key(&name)?, asked, SET, &set)))
         });
-        self.change(entity, asked, decide).await
+        Ok(Prepared { entity, asked, decide })
     }
 
     /// Moves a timer that waits, or that is parked, to another time.
@@ -82,7 +103,7 @@ impl Timers {
             }
             Ok(Wanted::Record(wished(&key(&name)?, asked, SET, &set)))
         });
-        self.change(entity, asked, decide).await
+        answered(self.begin_change(Prepared { entity, asked, decide })).await
     }
 
     /// Cancels a timer. One that has fired stays so: the answer says which.
@@ -105,7 +126,7 @@ impl Timers {
                 State::Fired(_) | State::Cancelled => Ok(Wanted::Nothing),
             }
         });
-        self.change(entity, asked, decide).await
+        answered(self.begin_change(Prepared { entity, asked, decide })).await
     }
 
     /// Has a parked timer fired again, at once.
@@ -118,7 +139,7 @@ impl Timers {
             let redriven = Redriven { generation: known.generation, due: parked.due };
             Ok(Wanted::Record(wished(&key(&name)?, asked, REDRIVEN, &redriven)))
         });
-        self.change(entity, asked, decide).await
+        answered(self.begin_change(Prepared { entity, asked, decide })).await
     }
 
     /// A timer, also one that has fired or was cancelled; `None` when it was never set.
@@ -134,7 +155,8 @@ impl Timers {
         }
         let TimerSelection { tenant, prefix, after, from, until, kind, id, state, limit, seen } = selection;
         let micros = |time: Option<Timestamp>| time.map(Timestamp::as_micros);
-        let input = ListInput { tenant, after, prefix, from: micros(from), until: micros(until), kind, target: id, state, limit };
+        let input =
+            ListInput { from: micros(from), until: micros(until), kind, target: id, state, limit, ..ListInput::of(tenant, after, prefix) };
         let own = self.room.alarm.seen();
         let seen = seen.filter(|seen| seen.position() > own.position()).unwrap_or(own);
         let rows: Vec<ListRow> = self.room.index.rows("list", &input, seen).await.map_err(TimerError::Query)?;
@@ -165,26 +187,26 @@ impl Timers {
             None => body.to_vec(),
         };
         let body: Box<RawValue> = serde_json::from_slice(&marked).map_err(|error| Refusal::Syntax { message: error.to_string() })?;
-        Ok(Set { due: 0, every: None, cron: None, zone: None, kind, id, command, body })
+        let version = hosted.command_version(&command);
+        Ok(Set { due: 0, every: None, cron: None, zone: None, kind, id, command, version, body })
     }
 
     /// In a task of its own: a caller that goes away would leave a record behind that nobody is told of.
-    async fn change(&self, entity: EntityKey, asked: Asked, decide: Decide) -> Result<TimerChange, TimerError> {
+    fn begin_change(&self, wish: Prepared) -> oneshot::Receiver<Result<TimerChange, TimerError>> {
+        let Prepared { entity, asked, decide } = wish;
         self.begin();
         let (answer, answered) = oneshot::channel();
         let room = Arc::clone(&self.room);
         self.room.tasks.spawn(Box::pin(async move {
-            let turn = room.names.wait(&entity).await;
             let changed = room.change(&entity, &asked, &decide).await;
             match &changed {
-                Ok(change) => change.cursor.into_iter().for_each(|place| room.alarm.saw(place)),
+                Ok(change) => change.cursor.into_iter().for_each(|place| room.alarm.saw_due(place)),
                 // It may be there.
                 Err(TimerError::Command(CommandError::Unknown { .. })) => {
-                    room.entities.journal.head().await.into_iter().for_each(|head| room.alarm.saw(head));
+                    room.entities.journal.head().await.into_iter().for_each(|head| room.alarm.saw_due(head));
                 }
                 Err(_) => {}
             }
-            drop(turn);
             match &changed {
                 Ok(change) if change.timer.state == TimerState::Pending => room.alarm.ring(change.timer.due.as_micros()),
                 Err(TimerError::Command(CommandError::Unknown { .. })) => room.alarm.ring(i64::MIN),
@@ -193,8 +215,13 @@ impl Timers {
             // Who asked may have gone away.
             let _ = answer.send(changed);
         }));
-        answered.await.unwrap_or(Err(TimerError::Command(CommandError::Stopping)))
+        answered
     }
+}
+
+/// What came of a change; one whose task is gone came to nothing that is known.
+async fn answered(answer: oneshot::Receiver<Result<TimerChange, TimerError>>) -> Result<TimerChange, TimerError> {
+    answer.await.unwrap_or(Err(TimerError::Command(CommandError::Stopping)))
 }
 
 impl Room {
@@ -207,7 +234,7 @@ impl Room {
             return Ok(TimerChange { changed: true, timer: sight(entity.id(), &known), cursor: Some(first.cursor) });
         }
         for _ in 0..DECIDE_ATTEMPTS_MAX {
-            let known = self.settled(entity).await?;
+            let known = self.known(entity).await?;
             let record = match (decide(known.as_ref(), asked)?, &known) {
                 (Wanted::Record(record), _) => record,
                 (Wanted::Nothing, Some(known)) => {
@@ -226,28 +253,6 @@ impl Room {
             }
         }
         Err(CommandError::Contended { attempts: DECIDE_ATTEMPTS_MAX }.into())
-    }
-
-    /// What is known of a timer, a firing without a record recorded first.
-    async fn settled(&self, entity: &EntityKey) -> Result<Option<Known>, TimerError> {
-        let Some(known) = self.known(entity).await? else { return Ok(None) };
-        let waits = matches!(known.state, State::Pending(_) | State::Parked(_));
-        let Ok(target) = EntityKey::with_tenant(entity.tenant(), &known.set.kind, &known.set.id) else { return Ok(Some(known)) };
-        let id = CommandId::from_raw(firing_id(entity.id(), known.generation, known.due).as_bytes());
-        if !waits || self.find(&target, id, true).await?.is_none() {
-            return Ok(Some(known));
-        }
-        let next = known.set.schedule().and_then(|schedule| schedule.next(known.due, self.clock.now().as_micros()));
-        let fired = Fired { generation: known.generation, due: known.due, outcome: FiredOutcome::Accepted, code: None, next };
-        let id = own_id(FIRED, known.generation, known.due);
-        let record = record(entity, (id, None), (*known.set_event.context).clone(), (FIRED, &fired));
-        match self.append(record, Expect::Head(known.sequence)).await {
-            Ok(place) => self.alarm.saw(place),
-            // Somebody else was first.
-            Err(AppendError::Duplicate { .. } | AppendError::Conflict { .. }) => {}
-            Err(error) => return Err(CommandError::Unavailable { cause: error.to_string() }.into()),
-        }
-        self.known(entity).await
     }
 
     async fn append(&self, record: CommandRecord, expect: Expect) -> Result<journal::Cursor, AppendError> {

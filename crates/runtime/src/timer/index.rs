@@ -11,6 +11,7 @@ use component::hosted::{
     Unreadable, ViewHandle,
 };
 use component::{Value, View, encode};
+use journal::limits::ID_BYTES_MAX;
 use journal::{Cursor, Position};
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
@@ -58,6 +59,9 @@ pub(super) struct ListInput {
     /// Names behind this one.
     pub(super) after: String,
     pub(super) prefix: String,
+    /// The first name and the last one that these two allow: what the index is searched by.
+    pub(super) first: String,
+    pub(super) last: String,
     pub(super) from: Option<i64>,
     pub(super) until: Option<i64>,
     pub(super) kind: Option<String>,
@@ -117,7 +121,7 @@ fn view() -> ViewHandle {
         .query::<ListInput, ListRow>(
             "list",
             "SELECT name, state, due, kind, target, command, cause FROM timer
-             WHERE tenant = :tenant AND name > :after AND name >= :prefix AND substr(name, 1, length(:prefix)) = :prefix
+             WHERE tenant = :tenant AND name >= :first AND name <= :last AND name <> :after AND substr(name, 1, length(:prefix)) = :prefix
              AND (:from IS NULL OR due >= :from) AND (:until IS NULL OR due < :until) AND (:kind IS NULL OR kind = :kind)
              AND (:target IS NULL OR target = :target) AND (:state IS NULL OR state = :state) ORDER BY name LIMIT :limit",
         )
@@ -126,6 +130,16 @@ fn view() -> ViewHandle {
             "SELECT (SELECT count(*) FROM timer WHERE state = 'pending') AS pending, (SELECT count(*) FROM timer WHERE state = 'parked') AS parked",
         )
         .hosted()
+}
+
+impl ListInput {
+    /// Names of this tenant behind `after` that begin with a prefix.
+    pub(super) fn of(tenant: String, after: String, prefix: String) -> Self {
+        let first = after.clone().max(prefix.clone());
+        // No name goes on behind its prefix with more of the last letter that there is.
+        let last = format!("{prefix}{}", char::MAX.to_string().repeat(ID_BYTES_MAX / char::MAX.len_utf8()));
+        Self { tenant, after, prefix, first, last, ..Self::default() }
+    }
 }
 
 impl Index {
@@ -184,7 +198,7 @@ fn description() -> EntityDescription {
     let event = |name: &'static str, fields: &[(&str, &Json)]| {
         let properties: serde_json::Map<String, Json> =
             fields.iter().map(|(name, schema)| ((*name).to_owned(), (*schema).clone())).collect();
-        ShapeDescription { name, summary: String::new(), version: 1, schema: json!({ "type": "object", "properties": properties }) }
+        ShapeDescription { name, version: 1, schema: json!({ "type": "object", "properties": properties }), ..ShapeDescription::default() }
     };
     let events = vec![
         event(SET, &[("due", &number), ("type", &text), ("id", &text), ("command", &text)]),
@@ -193,7 +207,7 @@ fn description() -> EntityDescription {
         event(REDRIVEN, &[]),
         event(CANCELLED, &[]),
     ];
-    EntityDescription { name: TIMER, commands: Vec::new(), events, rejections: Vec::new(), reply: json!({}), state: json!({}) }
+    EntityDescription { name: TIMER, events, reply: json!({}), state: json!({}), ..EntityDescription::default() }
 }
 
 impl HostedEntity for Timers {
@@ -243,5 +257,45 @@ impl LiveEntity for NoState {
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+    use rusqlite::Connection;
+
+    use super::{ListInput, view};
+
+    /// How SQLite goes about a query.
+    fn plan(query: &str) -> String {
+        let (view, connection) = (view(), Connection::open_in_memory().unwrap());
+        view.tables().iter().for_each(|table| connection.execute_batch(table).unwrap());
+        let sql = &view.queries().iter().find(|known| known.name == query).unwrap().sql;
+        let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        // Nothing is bound: it is not run.
+        let (mut rows, mut details) = (explained.raw_query(), Vec::new());
+        while let Some(row) = rows.next().unwrap() {
+            details.push(row.get::<_, String>(3).unwrap());
+        }
+        details.join("; ")
+    }
+
+    #[test]
+    fn neither_lists_nor_firings_go_through_timers_that_they_do_not_want() {
+        assert_eq!(plan("list"), "SEARCH timer USING PRIMARY KEY (tenant=? AND name>? AND name<?)");
+        for query in ["due", "next"] {
+            let plan = plan(query);
+            assert!(plan.starts_with("SEARCH timer USING") && plan.contains("INDEX timer_due (") && !plan.contains(';'), "{plan}");
+        }
+    }
+
+    #[test]
+    fn a_list_begins_behind_a_name_or_with_its_prefix_whatever_is_later() {
+        let input = |after: &str, prefix: &str| ListInput::of(String::new(), after.into(), prefix.into());
+        assert_eq!([input("", "b/").first, input("b/7", "b/").first, input("a", "").first], ["b/", "b/7", "a"]);
+        let last = input("", "b/").last;
+        assert!("b/\u{10ffff}\u{10ffff}" < &*last && *last < *"b0");
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A timer is an entity of the platform's (`record`): that it was set, has fired, is parked or was cancelled are events. Which timers are
 //! due is an index in SQLite, made of these events as views are (`index`), so that memory does not grow with their number. `room` goes
-//! through it as time does, `fire` is one firing, `recorder` writes what came of many at once, `door` is who sets and cancels. `names`
-//! keeps these apart, `alarm` tells the one of the other, `schedule` says when a timer is due again. It promises:
+//! through it as time does, `fire` is one firing, `recorder` writes what came of many that left nothing else, `door` is who sets and cancels.
+//! `crew` is who fires, `under_way` are the firings of now, `alarm` tells the room of wishes, `schedule` says when a timer is due again. It promises:
 //! - none is fired before the clock says that it is due, and none is forgotten, whenever the process ends;
 //! - a firing is one command under one id, however often it is tried, so that it takes effect once;
 //! - a timer was cancelled or has fired, and whoever cancels is told which;
@@ -12,10 +12,10 @@
 //! What it is not: shared by processes. Whoever has the journal fires.
 
 mod alarm;
+mod crew;
 mod door;
 mod fire;
 mod index;
-mod names;
 mod record;
 mod recorder;
 mod request;
@@ -23,12 +23,13 @@ mod room;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use journal::seams::Random;
-use journal::{EntityType, Position, ReadError, Timestamp};
+use journal::{EntityType, Position, ReadError, Registers, Timestamp};
 use tokio::sync::{Semaphore, watch};
 
 pub use request::{
@@ -42,23 +43,29 @@ use crate::personal::runs::Runs;
 use crate::view::{Surroundings, ViewFolder, ViewState};
 pub(crate) use alarm::Alarm;
 use index::{Counts, Index};
-use names::Names;
 use recorder::{Recorder, recorder};
 use room::Room;
+use under_way::UnderWay;
 
 /// What timers and workflows share with the rest of the service.
 pub(crate) struct Shared {
     pub(crate) entities: Arc<Entities>,
     runs: Arc<Runs>,
+    registers: Arc<dyn Registers>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) around: Surroundings,
 }
 
 impl Shared {
     /// What timers send lies in their index as it lies in the journal, whatever views see of it.
-    pub(crate) fn new(entities: &Arc<Entities>, runs: &Arc<Runs>, views: &Surroundings, random: Arc<dyn Random>) -> Self {
+    pub(crate) fn new(
+        entities: &Arc<Entities>,
+        runs: &Arc<Runs>,
+        views: &Surroundings,
+        (registers, random): (Arc<dyn Registers>, Arc<dyn Random>),
+    ) -> Self {
         let around = Surroundings { journal: Arc::clone(runs.sealed()), ..views.clone() };
-        Self { entities: Arc::clone(entities), runs: Arc::clone(runs), random, around }
+        Self { entities: Arc::clone(entities), runs: Arc::clone(runs), registers, random, around }
     }
 }
 
@@ -74,12 +81,15 @@ pub(crate) struct Timers {
 
 impl Timers {
     pub(crate) fn new(shared: Shared, folder: Option<ViewFolder>, limits: Limits) -> Self {
-        let Shared { entities, runs, random, around } = shared;
+        let Shared { entities, runs, registers, random, around } = shared;
         let (clock, tasks) = (Arc::clone(&around.clock), Arc::clone(&around.tasks));
         let (stop, alarm, notices) = (watch::Sender::new(false), Arc::new(Alarm::new()), Arc::clone(&around.notices));
         let (records, recorder) = recorder(&entities.journal, &tasks, stop.subscribe());
         let room = Room {
-            names: Names::new(&alarm),
+            crew: crew::Crew::default(),
+            under_way: Arc::new(UnderWay::default()),
+            registers,
+            guard: tokio::sync::Mutex::default(),
             index: Index::new(around, folder, limits),
             entities,
             runs,
@@ -133,7 +143,7 @@ impl Timers {
         let mut working = self.room.working.subscribe();
         // The sender is ours: it is there as long as this waits.
         let _ended = working.wait_for(|working| *working == 0).await.is_ok();
-        self.room.index.end().await;
+        self.room.end().await;
     }
 
     fn now(&self) -> Timestamp {

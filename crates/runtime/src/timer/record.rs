@@ -1,7 +1,7 @@
 //! What a timer leaves in the journal, and how it is read again.
 //!
 //! ```text
-//! $timer/{name}   set       { due, every?, cron?, zone?, type, id, command, body }
+//! $timer/{name}   set       { due, every?, cron?, zone?, type, id, command, version?, body }
 //!                 fired     { generation, due, outcome, code?, next? }
 //!                 parked    { generation, due, cause, attempts }
 //!                 redriven  { generation, due }
@@ -26,6 +26,7 @@ use serde_json::value::RawValue;
 
 use super::request::TimerSchedule;
 use super::schedule::micros;
+use crate::schema::{first_version, is_first_version};
 
 /// The platform's entity type for timers.
 pub(super) const TIMER: &str = "$timer";
@@ -51,6 +52,9 @@ pub(super) struct Set {
     pub(super) kind: String,
     pub(super) id: String,
     pub(super) command: String,
+    /// The version of the command's shape when it was set; 1 when it is not there.
+    #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
+    pub(super) version: u16,
     /// As JSON, so that personal values are found in it.
     pub(super) body: Box<RawValue>,
 }
@@ -123,7 +127,7 @@ pub(super) enum State {
 impl Set {
     /// Whether both say the same, personal values in the plain.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let target = |set: &Self| (set.kind.clone(), set.id.clone(), set.command.clone());
+        let target = |set: &Self| (set.kind.clone(), set.id.clone(), set.command.clone(), set.version);
         let schedule = self.schedule();
         // When a schedule is due first depends on when it was set.
         let is_due_so = schedule == other.schedule() && (schedule.is_some() || self.due == other.due);

@@ -1,8 +1,11 @@
 //! Timers at work: the next ones that are due are taken from the index, fired, and the rest sleeps until the one after them.
 //!
 //! It goes through the index by due time, and never back: what was taken is fired, rests, or is parked. Whoever changes a timer that is
-//! due before that place rings the alarm, and then it begins anew, once the index has seen all that was recorded. The clock is looked at
+//! due before that place rings the alarm, and then it begins anew, once the index has seen all that was recorded. While it goes on, the index
+//! may be behind with what has fired: that lies before the place. The clock is looked at
 //! again before each firing and every few seconds, so that one that is set forth or back fires nothing early and forgets nothing.
+//!
+//! After a process that did not end in order, what may have ended it is fired one by one ([`Guard`]).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -10,17 +13,20 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use journal::seams::{Clock, Random};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use journal::{Position, RegisterError, Registers};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::alarm::Alarm;
-use super::fire::Firing;
+use super::crew::{Crew, Job};
+use super::fire::{Firing, Pass};
 use super::index::{DueInput, DueRow, Index};
-use super::names::Names;
 use super::recorder::Records;
+use super::under_way::UnderWay;
 use crate::Notices;
 use crate::delivery::stopped;
 use crate::entity::Entities;
-use crate::limits::{TIMER_BATCH, TIMER_CLOCK_LOOK, TIMERS_FIRING_MAX, VIEW_REST};
+use crate::guard::{self, Guard};
+use crate::limits::{DEATHS_MAX, TIMER_BATCH, TIMER_CLOCK_LOOK, TIMERS_ALONE_MAX, TIMERS_FIRING_MAX, VIEW_REST};
 use crate::personal::runs::Runs;
 use crate::seams::Tasks;
 use crate::view::QueryError;
@@ -30,15 +36,19 @@ pub(super) struct Room {
     pub(super) entities: Arc<Entities>,
     pub(super) runs: Arc<Runs>,
     pub(super) index: Index,
-    pub(super) names: Arc<Names>,
+    pub(super) under_way: Arc<UnderWay>,
     pub(super) alarm: Arc<Alarm>,
     pub(super) records: Records,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
     pub(super) tasks: Arc<dyn Tasks>,
     pub(super) notices: Notices,
+    pub(super) registers: Arc<dyn Registers>,
+    /// From the first firing on.
+    pub(super) guard: tokio::sync::Mutex<Option<Guard>>,
     pub(super) stop: watch::Sender<bool>,
-    /// Firings at once.
+    pub(super) crew: Crew,
+    /// Firings at once, those that wait for the crew among them.
     pub(super) firing: Arc<Semaphore>,
     /// Firings that wait for another attempt and let others fire meanwhile.
     pub(super) resting: Arc<Semaphore>,
@@ -71,8 +81,8 @@ impl Room {
                 () = stopped(&mut stop) => return,
                 looked = self.look(&mut place) => match looked {
                     Ok(()) => self.say(None),
-                    Err(error) => {
-                        self.say(Some(error.to_string()));
+                    Err(trouble) => {
+                        self.say(Some(trouble));
                         self.tasks.sleep(VIEW_REST).await;
                     }
                 }
@@ -80,25 +90,27 @@ impl Room {
         }
     }
 
-    async fn look(self: &Arc<Self>, place: &mut Place) -> Result<(), QueryError> {
+    async fn look(self: &Arc<Self>, place: &mut Place) -> Result<(), String> {
         self.be_quiet(None);
-        if self.alarm.take().is_some_and(|due| place.due.is_none_or(|at| due <= at)) {
+        let begins = self.alarm.take().is_some_and(|due| place.due.is_none_or(|at| due <= at));
+        if begins {
             *place = Place::default();
         }
-        let permits = Arc::clone(&self.firing).acquire_many_owned(TIMER_BATCH).await.map_err(|_| QueryError::Stopping)?;
+        let seen = if place.due.is_none() { self.alarm.seen() } else { self.alarm.due_seen() };
+        let permits = Arc::clone(&self.firing).acquire_many_owned(TIMER_BATCH).await.map_err(|error| error.to_string())?;
         let now = self.clock.now().as_micros();
-        let rows: Vec<DueRow> = self.index.rows("due", &place.input(now, TIMER_BATCH), self.alarm.seen()).await?;
+        let rows: Vec<DueRow> = self.index.rows("due", &place.input(now, TIMER_BATCH), seen).await.map_err(|error| error.to_string())?;
         if rows.is_empty() {
             drop(permits);
-            return self.wait(place, now).await;
+            self.relax().await?;
+            return self.wait(place, now).await.map_err(|error| error.to_string());
         }
-        self.fire(rows, permits, place);
-        Ok(())
+        self.fire(rows, permits, place).await.map_err(|error| error.to_string())
     }
 
     /// Until the next one is due, or somebody tells of an earlier one.
     async fn wait(&self, place: &Place, now: i64) -> Result<(), QueryError> {
-        let next: Vec<i64> = self.index.rows("next", &place.input(now, 1), self.alarm.seen()).await?;
+        let next: Vec<i64> = self.index.rows("next", &place.input(now, 1), self.alarm.due_seen()).await?;
         let next = next.first().copied();
         self.be_quiet(Some(next.unwrap_or(i64::MAX)));
         loop {
@@ -116,19 +128,68 @@ impl Room {
         }
     }
 
-    fn fire(self: &Arc<Self>, rows: Vec<DueRow>, mut permits: OwnedSemaphorePermit, place: &mut Place) {
+    async fn fire(self: &Arc<Self>, rows: Vec<DueRow>, mut permits: OwnedSemaphorePermit, place: &mut Place) -> Result<(), RegisterError> {
+        let mut guard = self.guard.lock().await;
+        let guard = match &mut *guard {
+            Some(guard) => guard,
+            None => guard.insert(self.watch_over().await?),
+        };
         for row in rows {
-            place.due = Some(row.due);
-            (place.tenant, place.name) = (row.tenant.clone(), row.name.clone());
-            let Some(firing) = Firing::new(row) else { continue };
-            let Some(turn) = self.names.for_firing(&firing.entity, firing.row.due) else { continue };
-            let Some(permit) = permits.split(1) else { continue };
-            let (room, at_work) = (Arc::clone(self), AtWork::new(&self.working));
-            self.tasks.spawn(Box::pin(async move {
-                firing.run(room, turn, permit).await;
-                drop(at_work);
-            }));
+            let reached = Place { due: Some(row.due), tenant: row.tenant.clone(), name: row.name.clone() };
+            if let Some(firing) = Firing::new(row)
+                && let Some(permit) = permits.split(1)
+            {
+                self.begin(firing, permit, guard).await?;
+            }
+            *place = reached;
         }
+        Ok(())
+    }
+
+    async fn watch_over(&self) -> Result<Guard, RegisterError> {
+        let begun = (Position::MAX, self.clock.now().as_micros());
+        Guard::begin(&self.registers, guard::TIMERS.to_owned(), TIMERS_ALONE_MAX, begun).await
+    }
+
+    /// Begins a firing; one that may have ended the last process is alone until its first attempt is over.
+    async fn begin(self: &Arc<Self>, firing: Firing, permit: OwnedSemaphorePermit, guard: &mut Guard) -> Result<(), RegisterError> {
+        let Some(turn) = self.under_way.begin(&firing.entity, firing.row.sequence) else { return Ok(()) };
+        let pass = Pass { turn, permit };
+        if !guard.was_due(firing.row.due) {
+            if guard.is_alone() {
+                guard.relax().await?;
+            }
+            Crew::take(self, Job { firing, pass, at_work: self.at_work(), tried: None });
+        } else if guard.may_run(format!("{}#{}", firing.entity, firing.row.sequence)).await? {
+            let (tried, first) = oneshot::channel();
+            Crew::take(self, Job { firing, pass, at_work: self.at_work(), tried: Some(tried) });
+            // Nobody tells any more when the service stops.
+            let _ = first.await;
+        } else {
+            firing.park(self, guard::fatal("it was fired"), DEATHS_MAX).await;
+        }
+        Ok(())
+    }
+
+    pub(super) fn at_work(&self) -> AtWork {
+        AtWork::new(&self.working)
+    }
+
+    /// Nothing is due: what ends the process from here on was none of those that were alone.
+    async fn relax(&self) -> Result<(), String> {
+        match &mut *self.guard.lock().await {
+            Some(guard) if guard.is_alone() => guard.relax().await.map_err(|error| error.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The service stops in order: nothing is under way.
+    pub(super) async fn end(&self) {
+        if let Some(mut guard) = self.guard.lock().await.take() {
+            // A register that stays makes the next process careful, and that is all.
+            let _ = guard.end().await;
+        }
+        self.index.end().await;
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
@@ -163,7 +224,7 @@ impl Place {
 }
 
 /// Counts a task for as long as it is there, also when it is dropped.
-struct AtWork(watch::Sender<usize>);
+pub(super) struct AtWork(watch::Sender<usize>);
 
 impl AtWork {
     fn new(working: &watch::Sender<usize>) -> Self {

@@ -203,10 +203,10 @@ fn description() -> EntityDescription {
         "due": { "type": ["integer", "null"] },
         "why": { "type": ["string", "null"] },
     } });
-    let event = |name: &'static str| ShapeDescription { name, summary: String::new(), version: 1, schema: turn.clone() };
+    let event = |name: &'static str| ShapeDescription { name, version: 1, schema: turn.clone(), ..ShapeDescription::default() };
     let names = [STARTED, RESTARTED, TOLD].into_iter().chain(WorkflowState::ALL.map(WorkflowState::word));
     let events = names.map(event).collect();
-    EntityDescription { name: WORKFLOW, commands: Vec::new(), events, rejections: Vec::new(), reply: json!({}), state: json!({}) }
+    EntityDescription { name: WORKFLOW, events, reply: json!({}), state: json!({}), ..EntityDescription::default() }
 }
 
 impl HostedEntity for Workflows {

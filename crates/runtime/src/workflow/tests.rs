@@ -28,6 +28,7 @@ fn bank(seed: u64, faults: Faults, workflows: impl Fn() -> Vec<WorkflowHandle> +
         workflows: workflows(),
         destinations: Vec::new(),
         retention: Vec::new(),
+        compatibility: Vec::new(),
     };
     Simulation::new(seed, faults, Arc::default(), Box::new(components)).unwrap()
 }

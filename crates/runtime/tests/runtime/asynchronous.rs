@@ -156,5 +156,7 @@ async fn a_service_without_such_commands_records_nothing_of_its_own() {
     while let Some(event) = events.next_event().await {
         kinds.push(event.unwrap().entity.kind().to_owned());
     }
+    // The shapes of the service are registered whatever it is asked.
+    kinds.retain(|kind| kind != "$schema");
     assert_eq!((kinds, Arc::strong_count(&rig.runtime)), (vec!["account".to_owned()], 1));
 }

@@ -25,7 +25,8 @@ impl Kind {
 
     pub(crate) fn of_build(name: &'static str, build: &'static str) -> Self {
         let (commands, events, rejections) = (Vec::new(), Vec::new(), Vec::new());
-        let description = EntityDescription { name, commands, events, rejections, reply: json!({}), state: json!({}) };
+        let description =
+            EntityDescription { name, commands, events, rejections, reply: json!({}), state: json!({}), ..EntityDescription::default() };
         Self { description, build, decisions: Arc::default() }
     }
 }

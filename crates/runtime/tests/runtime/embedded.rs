@@ -45,6 +45,7 @@ fn service(disk: &Arc<SimDisk>, snapshots: &Arc<SimDisk>, seed: u64) -> Arc<Runt
         keys: None,
         keys_lost: None,
         retention: Vec::new(),
+        compatibility: Vec::new(),
         view_folder: None,
         timer_folder: None,
         workflow_folder: None,

@@ -125,6 +125,7 @@ async fn service(actions: Vec<ActionHandle>, processors: Vec<ProcessorHandle>) -
         keys: Some(Arc::new(SimDisk::new(1))),
         keys_lost: None,
         retention: Vec::new(),
+        compatibility: Vec::new(),
         view_folder: None,
         timer_folder: None,
         workflow_folder: None,

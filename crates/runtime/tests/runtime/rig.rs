@@ -88,6 +88,7 @@ impl Plan {
             keys: None,
             keys_lost: None,
             retention: Vec::new(),
+            compatibility: Vec::new(),
             view_folder: None,
             timer_folder: None,
             workflow_folder: None,

@@ -69,6 +69,7 @@ fn begin_with(
         keys: None,
         keys_lost: None,
         retention: Vec::new(),
+        compatibility: Vec::new(),
         view_folder: None,
         timer_folder: None,
         workflow_folder: None,

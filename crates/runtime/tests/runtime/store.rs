@@ -172,6 +172,7 @@ pub(crate) fn open(journal: &Arc<ModelJournal>, folder: Option<&Path>, views: Ve
         keys: None,
         keys_lost: None,
         retention: Vec::new(),
+        compatibility: Vec::new(),
         view_folder: folder,
         timer_folder: None,
         workflow_folder: None,

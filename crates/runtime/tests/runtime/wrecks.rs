@@ -16,6 +16,9 @@ async fn folded(journal: &ModelJournal) -> Json {
     let mut events = journal.read(Selection::All, Cursor::BEGINNING, ReadMode::ToHead);
     while let Some(read) = events.next().await {
         let Ok(Read::Event(event)) = read else { continue };
+        if event.entity.kind().starts_with('$') {
+            continue;
+        }
         let by = serde_json::from_slice::<Json>(&event.payload).unwrap()["by"].as_i64().unwrap();
         let entry = stock.entry(event.entity.id().to_owned()).or_default();
         *entry = (entry.0 + by, entry.1 + 1);

@@ -7,6 +7,7 @@ use journal::{Cursor, Events, Read, ReadError, ReadMode, Recorded};
 use runtime::Shaper;
 
 use super::filter::Filter;
+use super::version::Versions;
 use crate::cloudevent::{self, Audience};
 use crate::inbound::query::{Parameters, invalid};
 use crate::inbound::{Gateway, refusal};
@@ -16,6 +17,8 @@ use crate::problem::{Problem, UNKNOWN_STREAM, UNKNOWN_STREAM_VERSION};
 /// Which stream, and what of it.
 pub(super) struct Wanted {
     filter: Filter,
+    /// Of the service's own events.
+    versions: Versions,
     /// A declared stream has one.
     shaper: Option<Shaper>,
 }
@@ -24,22 +27,22 @@ impl Wanted {
     /// Reads what is wanted of the stream of this name.
     pub(super) fn read(gateway: &Gateway, name: &str, parameters: &Parameters) -> Result<Self, Problem> {
         if name == gateway.runtime.service() {
-            no_version(parameters)?;
-            return Ok(Self { filter: Filter::read(parameters)?, shaper: None });
+            let versions = Versions::read(parameters, &gateway.runtime)?;
+            return Ok(Self { filter: Filter::read(parameters)?, versions, shaper: None });
         }
         let shaper = gateway.runtime.stream(name).ok_or_else(|| unknown(gateway, name))?;
         let shaper = shaper.map_err(|busy| refusal::command(busy, name))?;
         check_version(shaper.description(), parameters)?;
         let types = types(shaper.description(), parameters)?;
-        Ok(Self { filter: Filter::of_public(parameters)?, shaper: Some(shaper.wanting(types)) })
+        Ok(Self { filter: Filter::of_public(parameters)?, versions: Versions::default(), shaper: Some(shaper.wanting(types)) })
     }
 
     /// Reads it, from a place on.
     pub(super) fn source(self, gateway: &Arc<Gateway>, after: Cursor, mode: ReadMode) -> Source {
         let selection = self.filter.narrow().or_else(|| self.shaper.as_ref().map(Shaper::selection)).unwrap_or_else(|| self.filter.types());
         let events = gateway.runtime.journal().read(selection, after, mode);
-        let Self { filter, shaper } = self;
-        Source { gateway: Arc::clone(gateway), events, filter, shaper, seen: after }
+        let Self { filter, versions, shaper } = self;
+        Source { gateway: Arc::clone(gateway), events, filter, versions, shaper, seen: after }
     }
 }
 
@@ -52,12 +55,6 @@ fn unknown(gateway: &Gateway, name: &str) -> Problem {
     let declared = gateway.runtime.stream_descriptions();
     let known: Vec<&str> = std::iter::once(gateway.runtime.service()).chain(declared.iter().map(|stream| stream.name)).collect();
     Problem::new(UNKNOWN_STREAM, format!("this service has no stream `{name}`; {}", nearest::hint(name, &known)))
-}
-
-/// The service's own stream has as many versions as its events have.
-fn no_version(parameters: &Parameters) -> Result<(), Problem> {
-    let told = "belongs to a declared stream; the service's own shows each event in the version that it was recorded in";
-    if parameters.one("version").is_some() { Err(invalid("version", told)) } else { Ok(()) }
 }
 
 /// The one place where a reader's version meets the stream's: what lowers events to an older one begins here.
@@ -86,6 +83,7 @@ pub(super) struct Source {
     gateway: Arc<Gateway>,
     events: Events,
     filter: Filter,
+    versions: Versions,
     shaper: Option<Shaper>,
     seen: Cursor,
 }
@@ -116,7 +114,8 @@ impl Source {
         }
         let service = self.gateway.runtime.service();
         let Some(shaper) = &mut self.shaper else {
-            cloudevent::write(out, service, event, self.seen, Audience::Stream);
+            let Some(event) = self.versions.of(event, &self.gateway.runtime)? else { return Ok(false) };
+            cloudevent::write(out, service, &event, self.seen, Audience::Stream);
             return Ok(true);
         };
         let shaped = shaper.shape(event).await.map_err(|error| refusal::state(&self.gateway.runtime, error))?;

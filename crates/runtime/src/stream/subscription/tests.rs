@@ -98,6 +98,7 @@ fn service(peer: &Arc<Peer>, seed: u64, faults: Faults) -> Simulation {
         workflows: Vec::new(),
         destinations: Vec::new(),
         retention: Vec::new(),
+        compatibility: Vec::new(),
     };
     Simulation::new(seed, faults, Arc::default(), Box::new(components)).unwrap()
 }

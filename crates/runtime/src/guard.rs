@@ -1,12 +1,13 @@
-//! What tells an input that ends its process from one that was only there when it ended.
+//! What tells work that ends its process from work that was only there when it ended: of processors, an input; of timers, a firing.
 //!
 //! ```text
 //! processor/{name}   JSON { suspect, runs }; there while the processor works, gone after a stop in order
+//! timers/firing      the same, from the first firing on
 //! ```
 //!
-//! When a process finds the register, the one before ended otherwise than in order, and any input that it may have begun may have
-//! ended it. These are folded one by one, each in a step of its own, each recorded before it begins: what ends three processes parks
-//! its key. (The first time it ran among others, without a record.) The register is no truth: without it an input costs processes
+//! When a process finds the register, the one before ended otherwise than in order, and whatever it may have begun may have
+//! ended it. That is done one by one, each recorded before it begins: what ends three processes is parked.
+//! (The first time it ran among others, without a record.) The register is no truth: without it, work costs processes
 //! more.
 
 use std::sync::Arc;
@@ -15,10 +16,12 @@ use bytes::Bytes;
 use journal::{Position, RegisterError, RegisterExpect, Registers, Revision};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{DEATHS_MAX, PROCESSOR_STEP_INPUTS, PROCESSOR_STEPS_UNDER_WAY_MAX};
+use crate::limits::DEATHS_MAX;
 
-/// What the names of all these registers begin with.
-pub(crate) const PREFIX: &str = "processor/";
+/// What the names of processors' registers begin with.
+pub(crate) const PROCESSOR: &str = "processor/";
+/// The register of timers.
+pub(crate) const TIMERS: &str = "timers/firing";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Suspect {
@@ -31,25 +34,25 @@ struct Suspect {
 }
 
 /// See the module.
-pub(super) struct Guard {
+pub(crate) struct Guard {
     registers: Arc<dyn Registers>,
     name: String,
     revision: Option<Revision>,
     written: Suspect,
-    /// Inputs that run alone still, and the place after which none has begun.
+    /// How many run alone still, and the place after which none has begun.
     alone: Option<(usize, Position)>,
     /// When the process began: whoever wanted to be woken before may have ended the one before.
     begun_micros: i64,
 }
 
 impl Guard {
-    /// Begins a process. `head` is the end of what an earlier one can have begun.
-    pub(super) async fn begin(
+    /// Begins a process. `head` is the end of what an earlier one can have begun, and `alone_max` how much of that at most.
+    pub(crate) async fn begin(
         registers: &Arc<dyn Registers>,
-        processor: &str,
+        name: String,
+        alone_max: usize,
         (head, begun_micros): (Position, i64),
     ) -> Result<Self, RegisterError> {
-        let name = format!("{PREFIX}{processor}");
         let found = registers.get(&name).await?;
         let mut guard =
             Self { registers: Arc::clone(registers), name, revision: None, written: Suspect::default(), alone: None, begun_micros };
@@ -57,7 +60,7 @@ impl Guard {
             Some(register) => {
                 guard.revision = Some(register.revision);
                 guard.written = serde_json::from_slice(&register.value).unwrap_or_default();
-                guard.alone = Some((PROCESSOR_STEP_INPUTS * PROCESSOR_STEPS_UNDER_WAY_MAX, head));
+                guard.alone = Some((alone_max, head));
             }
             None => guard.write(Suspect::default()).await?,
         }
@@ -65,22 +68,22 @@ impl Guard {
     }
 
     /// Whether what is read behind this place runs alone.
-    pub(super) fn is_careful(&self, read: Position) -> bool {
+    pub(crate) fn is_careful(&self, read: Position) -> bool {
         self.alone.is_some_and(|(left, until)| left > 0 && read < until)
     }
 
     /// Whether a wake of this time runs alone.
-    pub(super) fn was_due(&self, due_micros: i64) -> bool {
+    pub(crate) fn was_due(&self, due_micros: i64) -> bool {
         self.alone.is_some_and(|(left, _)| left > 0) && due_micros <= self.begun_micros
     }
 
     /// Whether this is what ran alone when the last process ended.
-    pub(super) fn is_suspect(&self, what: &str) -> bool {
+    pub(crate) fn is_suspect(&self, what: &str) -> bool {
         self.written.suspect == what
     }
 
     /// Records that something runs alone, before it does. False when it has ended too many processes: it must not run.
-    pub(super) async fn may_run(&mut self, what: String) -> Result<bool, RegisterError> {
+    pub(crate) async fn may_run(&mut self, what: String) -> Result<bool, RegisterError> {
         let runs = if self.written.suspect == what { self.written.runs } else { 0 };
         // The first time it ran among others.
         if runs + 1 >= DEATHS_MAX {
@@ -94,20 +97,20 @@ impl Guard {
     }
 
     /// What ran alone has ended, and nothing does any more: a process that ends from here on did not end over it.
-    pub(super) async fn relax(&mut self) -> Result<(), RegisterError> {
+    pub(crate) async fn relax(&mut self) -> Result<(), RegisterError> {
         self.alone = None;
         if self.written.runs > 0 { self.write(Suspect::default()).await } else { Ok(()) }
     }
 
     /// The process ends in order.
-    pub(super) async fn end(&mut self) -> Result<(), RegisterError> {
+    pub(crate) async fn end(&mut self) -> Result<(), RegisterError> {
         match self.revision.take() {
             Some(revision) => self.registers.delete(&self.name, revision).await,
             None => Ok(()),
         }
     }
 
-    pub(super) fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.alone.is_some()
     }
 
@@ -125,12 +128,12 @@ impl Guard {
     }
 }
 
-/// What has ended a process is blamed so.
-pub(super) fn fatal() -> String {
-    format!("the process ended {DEATHS_MAX} times while this input was folded")
+/// What has ended a process is blamed so; `what` says what went on, such as `this input was folded`.
+pub(crate) fn fatal(what: &str) -> String {
+    format!("the process ended {DEATHS_MAX} times while {what}")
 }
 
-/// How many processes the input that has ended most of them has ended, as far as a register knows.
+/// How many processes what runs alone has ended, as far as a register knows.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn blame(value: &[u8]) -> u32 {
     serde_json::from_slice::<Suspect>(value).map_or(0, |suspect| suspect.runs)

@@ -1,0 +1,109 @@
+//! Schemas from the command line, as CI runs them: recorded from a shop that runs, and then without it.
+
+use serde_json::{Value as Json, json};
+
+use super::process::{Directory, Shop, check_code, json_lines, run, stderr, stdout};
+
+/// A shop with some carts, its samples and its snapshot.
+fn recorded() -> Directory {
+    let directory = Directory::new();
+    let mut shop = Shop::start(&directory, &["--empty"]);
+    for (cart, quantity) in [("c1", 1), ("c2", 2)] {
+        let body = json!({ "sku": "mug", "quantity": quantity }).to_string();
+        check_code(&run(&directory, ["send", "cart", cart, "add-item", &body, "--url", &shop.url]), 0);
+    }
+    let done = run(&directory, ["schema", "record", "--out", "samples", "--per-shape", "1", "--url", &shop.url]);
+    check_code(&done, 0);
+    assert!(stderr(&done).contains("wrote"), "{}", stderr(&done));
+    let listed = run(&directory, ["schema", "list", "--url", &shop.url]);
+    assert!(stdout(&listed).contains("cart/event/item-added"), "{}", stdout(&listed));
+    let none = run(&directory, ["schema", "diff", "--against", &shop.url]);
+    check_code(&none, 0);
+    assert_eq!(stdout(&none), "");
+    shop.signal("TERM");
+    assert_eq!(shop.ended(), Some(0));
+    directory
+}
+
+fn read(directory: &Directory, name: &str) -> Vec<Json> {
+    json_lines(&std::fs::read_to_string(directory.path().join("samples").join(name)).expect("it was recorded"))
+}
+
+fn write(directory: &Directory, name: &str, lines: &[Json]) {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(directory.path().join("samples").join(name), text).expect("the file is written");
+}
+
+#[test]
+fn samples_and_snapshots_are_checked_without_a_service() {
+    let directory = recorded();
+    let name = "cart.event.item-added.ndjson";
+    assert_eq!(
+        read(&directory, name),
+        [json!({ "shape": "cart/event/item-added", "version": 1, "data": { "sku": "mug", "quantity": 1 } })]
+    );
+    check_code(&run(&directory, ["schema", "check", "samples"]), 0);
+    for against in ["samples/schemas.ndjson", "journal"] {
+        let same = run(&directory, ["schema", "diff", "--against", against]);
+        check_code(&same, 0);
+        assert_eq!(stdout(&same), "", "{against}");
+    }
+    let offline = run(&directory, ["schema", "show", "cart/event/item-added", "--offline"]);
+    assert_eq!(serde_json::from_str::<Json>(&stdout(&offline)).expect("it is JSON")["required"], json!(["sku", "quantity"]));
+    check_code(&run(&directory, ["schema", "show", "cart/event/nothing", "--offline"]), 4);
+    check_code(&run(&directory, ["schema", "check", "nowhere"]), 4);
+
+    // What the code does not read stands with its file and line.
+    let mut samples = read(&directory, name);
+    samples.push(json!({ "shape": "cart/event/item-added", "version": 1, "data": { "sku": "mug" } }));
+    samples.push(json!({ "shape": "cart/event/lost", "version": 1, "data": {} }));
+    write(&directory, name, &samples);
+    let failed = run(&directory, ["schema", "check", "samples"]);
+    check_code(&failed, 1);
+    let lines: Vec<String> = stdout(&failed).lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines[0].starts_with("samples/cart.event.item-added.ndjson:2: HW0144: ") && lines[0].contains("missing field `quantity`"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].starts_with("samples/cart.event.item-added.ndjson:3: HW0144: ") && lines[1].contains("unknown to this build"),
+        "{lines:?}"
+    );
+    let json = json_lines(&stdout(&run(&directory, ["schema", "check", "samples", "--format", "json"])));
+    assert_eq!((&json[0]["line"], &json[0]["code"]), (&json!(2), &json!("HW0144")));
+}
+
+#[test]
+fn a_snapshot_that_the_code_does_not_follow_is_told_of_shape_by_shape() {
+    let directory = recorded();
+    let mut shapes = read(&directory, "schemas.ndjson");
+    for shape in &mut shapes {
+        match shape["shape"].as_str() {
+            Some("cart/event/item-added") => shape["registered"][0]["schema"]["properties"]["quantity"] = json!({ "type": "string" }),
+            Some("cart/event/item-removed") => shape["registered"][0]["version"] = json!(2),
+            Some("cart/event/checked-out") => shape["shape"] = json!("cart/event/paid"),
+            _ => {}
+        }
+        shape["registered"][0]["fingerprint"] = json!(format!("{}x", shape["registered"][0]["fingerprint"].as_str().unwrap_or_default()));
+    }
+    write(&directory, "schemas.ndjson", &shapes);
+    let diff = run(&directory, ["schema", "diff", "--against", "samples/schemas.ndjson"]);
+    check_code(&diff, 1);
+    let text = stdout(&diff);
+    for words in [
+        "+ cart/event/checked-out version 1",
+        "~ cart/event/item-added version 1",
+        "- cart/event/paid",
+        "! HW0140: cart/event/item-added version 1",
+        "at /properties/quantity: reads integer, written string",
+        "! HW0142: cart/event/item-removed version 1: version 2 was registered",
+        "! HW0142: cart/event/paid version 1: the code does not have it any more",
+    ] {
+        assert!(text.contains(words), "`{words}` is not in:\n{text}");
+    }
+    let checked = run(&directory, ["schema", "check", "samples/schemas.ndjson"]);
+    check_code(&checked, 1);
+    let place = 1 + shapes.iter().position(|shape| shape["shape"] == "cart/event/item-added").expect("it is there");
+    assert!(stdout(&checked).contains(&format!("samples/schemas.ndjson:{place}: HW0140: ")), "{}", stdout(&checked));
+}

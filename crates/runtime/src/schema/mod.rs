@@ -1,0 +1,75 @@
+//! Schemas: which shapes the code of a service declares, which ones it had before, and whether the one still reads the other.
+//!
+//! Every event, command, rejection, reply, state, input and message has a shape: a version and a JSON Schema. The platform's entity
+//! `$schema` remembers them, an entity for each, so that the journal says what was ever written in it:
+//!
+//! ```text
+//! $schema/{key}   registered { version, fingerprint, schema }      key: cart/event/item-added, operation:transfer/input
+//! ```
+//!
+//! At start, before anything else begins, what the code declares is compared with that (`rule`). A shape that breaks its rule keeps
+//! the service from starting; what is new is registered, in one commit or a few; what is known costs a read and no write. The last
+//! event of a key is the shape of the code that started last, also after a roll-back.
+//!
+//! What it is not: a check of values as they pass (types do that), nor a registry that others write to.
+
+mod canonical;
+mod compare;
+mod declared;
+mod registry;
+mod rule;
+mod sample;
+mod settle;
+#[cfg(test)]
+mod tests;
+
+pub use compare::Misfit;
+pub use declared::ShapeSources;
+pub use registry::{RegisteredShape, Registry};
+pub use rule::{Broken, Comparison, Rules, SchemaRefusal, compare_with};
+pub(crate) use sample::Samples;
+pub use sample::{Sample, SampleError, read_sample};
+pub use settle::SchemaError;
+use settle::settle;
+
+use std::sync::{Arc, OnceLock};
+
+use component::hosted::DeclaredShape;
+use journal::Journal;
+
+use crate::start::{StartError, check_rules};
+use crate::{Notices, Parts};
+
+/// The shapes of a runtime: what its code declares, and once it has begun, what is registered.
+pub(crate) struct Schemas {
+    pub(crate) declared: Vec<DeclaredShape>,
+    pub(crate) rules: Rules,
+    pub(crate) registry: OnceLock<Registry>,
+}
+
+impl Schemas {
+    pub(crate) fn new(parts: &Parts) -> Result<Self, StartError> {
+        let (declared, rules) = (ShapeSources::from(parts).declared(), Rules::new(&parts.compatibility));
+        check_rules(&parts.compatibility, &declared)?;
+        Ok(Self { declared, rules, registry: OnceLock::new() })
+    }
+
+    /// Registers what is new, or refuses what does not follow.
+    pub(crate) async fn settle(&self, journal: &Arc<dyn Journal>, notices: &Notices) -> Result<(), SchemaError> {
+        let (registry, told) = settle(journal, &self.declared, &self.rules).await?;
+        told.iter().for_each(|told| notices(&format!("baselines of this shape may not be readable: {told}")));
+        // A second begin has registered nothing else.
+        let _ = self.registry.set(registry);
+        Ok(())
+    }
+}
+
+/// The version of what is kept without one: it is from before there were any.
+pub(crate) fn first_version() -> u16 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+pub(crate) fn is_first_version(version: &u16) -> bool {
+    *version == 1
+}
