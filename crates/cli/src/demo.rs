@@ -26,6 +26,7 @@ use headwater::{Exit, Failure, Running, output, threads};
 use serde_json::json;
 
 use crate::cards::CheckName;
+
 use crate::{cards, shop};
 use logistics::LogisticsArguments;
 use play::{Play, Played};

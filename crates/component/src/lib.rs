@@ -39,9 +39,9 @@ mod workflow;
 #[path = "private.rs"]
 pub mod __private;
 
-pub use action::ToldWorkflow;
 pub use action::{
     Action, ActionContext, ActionError, CommandFailure, DeliveryPolicy, DueTimer, Keyed, Peer, PeerEntity, Recorded, Start, Timer,
+    ToldWorkflow,
 };
 pub use compatibility::{Compatibility, Shapes};
 pub use decimal::{Decimal, DecimalError};

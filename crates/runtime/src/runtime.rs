@@ -354,8 +354,8 @@ impl Runtime {
             operations: Arc::clone(&self.operations),
             destinations: Arc::clone(&self.destinations),
             timers: Arc::clone(&self.timers),
-            workflows: Arc::downgrade(&self.workflows),
             peers: Arc::clone(&self.peers),
+            workflows: Arc::downgrade(&self.workflows),
             tasks: Arc::clone(self.delivery.tasks()),
         };
         // An action may start the first one.

@@ -47,9 +47,9 @@ pub(crate) struct Reach {
     pub(crate) operations: Arc<Operations>,
     pub(crate) destinations: Arc<Destinations>,
     pub(crate) timers: Arc<Timers>,
+    pub(crate) peers: Arc<Peers>,
     /// They reach for it too.
     pub(crate) workflows: Weak<Workflows>,
-    pub(crate) peers: Arc<Peers>,
     pub(crate) tasks: Arc<dyn Tasks>,
 }
 
@@ -204,8 +204,8 @@ impl Door {
     async fn run(&self, command: SentCommand) -> Result<Vec<u8>, SendFailure> {
         match command.target {
             ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } => self.timer(command).await,
-            ActionTarget::Workflow { .. } => self.workflow(command).await,
             ActionTarget::Peer { .. } => self.to_peer(command).await,
+            ActionTarget::Workflow { .. } => self.workflow(command).await,
             ActionTarget::Entity { .. } | ActionTarget::Operation { .. } => {
                 let answer = self.command(command).await;
                 self.shown(answer)
@@ -229,8 +229,8 @@ impl Door {
                     OperationRequest { tenant: tenant.to_owned(), operation: name.to_owned(), body: body.into(), id: None, context };
                 self.reach.operations.run_under(&self.reach.entities, id, request).await
             }
-            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } | ActionTarget::Workflow { .. } | ActionTarget::Peer { .. } => {
-                unreachable!("others have ways of their own")
+            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } | ActionTarget::Peer { .. } | ActionTarget::Workflow { .. } => {
+                unreachable!("timers, peers and workflows have ways of their own")
             }
         }
     }
