@@ -10,6 +10,7 @@ mod play;
 mod reading;
 mod retail;
 mod script;
+mod services;
 mod story;
 mod totals;
 mod trade;
@@ -19,7 +20,7 @@ use std::time::Instant;
 
 use clap::Args;
 use headwater::command_line::describe::{self, Document};
-use headwater::command_line::{GlobalFlags, StopSignals, announce, start_as_told};
+use headwater::command_line::{GlobalFlags, StopSignals};
 use headwater::prelude::Start;
 use headwater::{Exit, Failure, Running, output, threads};
 use serde_json::json;
@@ -29,6 +30,7 @@ use crate::cards::CheckName;
 use crate::{cards, shop};
 use logistics::LogisticsArguments;
 use play::{Play, Played};
+use services::Services;
 use story::{CardsArguments, Story, Telling};
 
 /// All checks of the cards.
@@ -61,6 +63,9 @@ pub(crate) struct Arguments {
     /// Play at most so many commands a second, slowly enough to watch the order board; payments with --story cards [default there: 500]
     #[arg(long, value_name = "COUNT", conflicts_with = "empty", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
+    /// Run the shop alone, without the services of stock and payment beside it
+    #[arg(long)]
+    alone: bool,
     /// Let carts keep their last so many events only: retention, as `journal compact` and `journal status` show it
     #[arg(long, value_name = "EVENTS")]
     keep_last: Option<u64>,
@@ -79,7 +84,11 @@ pub(crate) struct Arguments {
 /// Runs the demo.
 pub(crate) fn run(arguments: &Arguments, flags: &GlobalFlags) -> Result<Exit, Failure> {
     if let Some(document) = arguments.describe {
-        let service = if arguments.story == Story::Cards { cards::service(&CHECKS, Start::First) } else { shop::service() };
+        let service = match arguments.story {
+            Story::Shop => shop::service(),
+            Story::Cards => cards::service(&CHECKS, Start::First),
+            Story::Logistics => logistics::described(),
+        };
         return describe::run(document, &service);
     }
     match &arguments.retail_totals {
@@ -138,23 +147,23 @@ fn retail_play(file: &Path, arguments: &Arguments) -> Result<Play, Failure> {
 
 async fn serve(arguments: &Arguments, flags: &GlobalFlags, play: Option<Play>) -> Result<Exit, Failure> {
     let mut stop = StopSignals::listen()?;
-    let running = start_as_told(&shop::service_keeping(arguments.keep_last), flags).await?;
+    let services = Services::start(arguments, flags).await?;
     if flags.json || !arguments.quiet {
-        announce(shop::NAME, &running, flags.json)?;
+        services.announce(flags.json)?;
     }
     let played = tokio::select! {
-        played = perform(arguments, flags.json, play, &running) => played,
+        played = perform(arguments, flags.json, play, &services.shop) => played,
         () = stop.wait() => {
-            let ended = stop.drain(running).await?;
+            let ended = services.drain(&mut stop).await?;
             return Ok(if arguments.empty { ended } else { interrupted(ended) });
         }
     };
     if played.is_err() || arguments.exit {
-        running.stop().await;
+        services.stop().await;
         return played.map(|()| Exit::Done);
     }
     stop.wait().await;
-    stop.drain(running).await
+    services.drain(&mut stop).await
 }
 
 /// A demo that was stopped before its end has not failed, but it is not done either.
@@ -184,7 +193,7 @@ async fn perform(arguments: &Arguments, as_json: bool, play: Option<Play>, runni
         }
     }
     if !arguments.quiet && !as_json {
-        guide::where_to_look(url, reading::first_order(url).await?.as_deref(), arguments.exit);
+        guide::where_to_look(url, reading::first_order(url).await?.as_deref(), arguments.alone, arguments.exit);
     }
     if arguments.empty && !arguments.exit { std::future::pending().await } else { Ok(()) }
 }

@@ -1,21 +1,31 @@
 //! The shop of the demo: carts that customers fill, parcels that are packed for them, and orders as a wholesaler's till writes them.
 //!
+//! Beside it are two services of their own, `stock` and `payment`; a workflow of the shop's leads what is checked out through both.
+//!
 //! The rules are small on purpose. What real data holds is kept, not judged: lines of minus six pieces, prices of nought
 //! and below, orders of nobody.
 
 pub(crate) mod articles;
 pub(crate) mod board;
 mod cart;
+mod dispatch;
 mod order;
 mod parcel;
+pub(crate) mod payment;
+mod shipping;
+pub(crate) mod stock;
 mod views;
 
 use headwater::Service;
-use headwater::prelude::{Action, Keep};
+use headwater::prelude::{Action, Keep, Subscription};
 
 pub(crate) use cart::Cart;
+use dispatch::Dispatch;
 pub(crate) use order::Order;
 use parcel::{PackParcel, Parcel};
+use payment::{Answered, PAYMENT, PAYMENTS};
+use shipping::{Ship, Shipping, TellShipping};
+use stock::STOCK;
 
 /// The service's name, which is also its stream's.
 pub(crate) const NAME: &str = "shop";
@@ -33,6 +43,26 @@ pub(crate) fn service() -> Service {
 /// The same, whose carts keep their last so many events.
 pub(crate) fn service_keeping(last: Option<u64>) -> Service {
     last.map_or_else(service, |last| service().retain::<Cart>(Keep::last(last)))
+}
+
+/// Where the services are that the shop works with.
+pub(crate) struct Peers {
+    pub(crate) stock: String,
+    pub(crate) payment: String,
+}
+
+/// The same with stock and payment as services of their own: what is checked out is reserved, paid for and sent.
+pub(crate) fn with_peers(last: Option<u64>, peers: &Peers) -> Service {
+    service_keeping(last)
+        .entity::<Dispatch>()
+        .workflow(Shipping)
+        .action(Ship)
+        .topic_of::<Answered>(PAYMENTS)
+        .topic_action(TellShipping)
+        .subscribe(Subscription::to(PAYMENT, PAYMENTS))
+        .peer(STOCK)
+        .peer_at(STOCK, &peers.stock)
+        .peer_at(PAYMENT, &peers.payment)
 }
 
 fn service_with(packing: impl Action) -> Service {

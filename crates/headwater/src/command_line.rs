@@ -36,7 +36,7 @@ use crate::output;
 use crate::service::Service;
 
 pub use flags::GlobalFlags;
-pub use run::{StopSignals, announce, start_as_told};
+pub use run::{StopSignals, announce, data_as_told, start_as_told};
 pub use verify::progress_bar;
 
 /// What a service's own binary understands.

@@ -279,6 +279,11 @@ impl Service {
         flags
     }
 
+    /// Where peers are, as its program says.
+    pub(crate) fn peers_said(&self) -> &[(String, String)] {
+        &self.flags.peers
+    }
+
     pub(crate) fn stream_parts(&self) -> StreamParts {
         StreamParts {
             declared: self.streams.clone(),

@@ -32,15 +32,15 @@ pub(super) fn where_to_watch(url: &str) {
     output::talk(format!("the order board, live in a browser: {url}{}", board::PATH));
 }
 
-/// Lines to copy into another terminal. `--url` is left out where it is the default.
-pub(super) fn where_to_look(url: &str, order: Option<&str>, ends_now: bool) {
+/// Lines to copy into another terminal, some of them for a shop that is not alone. `--url` is left out where it is the default.
+pub(super) fn where_to_look(url: &str, order: Option<&str>, is_alone: bool, ends_now: bool) {
     if ends_now {
         output::talk(format!("the data stays: run {} demo --empty to look around in it", program()));
         return;
     }
     let (order, program) = (order.unwrap_or("o1"), program());
     let elsewhere = if url.ends_with(":7430") { String::new() } else { format!(" --url {url}") };
-    let lines = [
+    let mut lines = vec![
         String::new(),
         "Look around from another terminal:".to_owned(),
         format!("  {program}{elsewhere} entity show order {order}"),
@@ -52,8 +52,12 @@ pub(super) fn where_to_look(url: &str, order: Option<&str>, ends_now: bool) {
         format!("  curl {url}/v1/entities/order/{order}/events"),
         format!("  curl '{url}/v1/streams/shop?limit=3'"),
         format!("  curl {url}/openapi.json"),
-        "Ctrl-C stops; the data stays.".to_owned(),
     ];
+    if !is_alone {
+        lines.push(format!("  {program}{elsewhere} workflow list shipping"));
+        lines.push(format!("  {program}{elsewhere} workflow timeline shipping day-0001"));
+    }
+    lines.push("Ctrl-C stops; the data stays.".to_owned());
     lines.iter().for_each(output::talk);
 }
 

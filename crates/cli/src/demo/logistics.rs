@@ -32,6 +32,11 @@ pub(super) struct LogisticsArguments {
     hour_ms: u64,
 }
 
+/// Its service, for who wants to know what it says about itself.
+pub(super) fn described() -> headwater::Service {
+    logistics::service(3_600_000)
+}
+
 /// Runs the story.
 pub(super) async fn serve(arguments: &LogisticsArguments, telling: Telling, flags: &GlobalFlags) -> Result<Exit, Failure> {
     let mut stop = StopSignals::listen()?;

@@ -17,6 +17,7 @@ mod restored;
 mod retail;
 mod retained;
 mod schemas;
+mod services;
 mod stop;
 mod timers;
 mod topics;

@@ -91,9 +91,14 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// Starts `demo` with these arguments on the directory's data, and waits until it tells where it is.
+    /// Starts `demo`, the shop alone, with these arguments on the directory's data, and waits until it tells where it is.
     pub(crate) fn start(directory: &Directory, arguments: &[&str]) -> Self {
         Self::start_at(directory, "127.0.0.1:0", arguments)
+    }
+
+    /// The same with the services beside it.
+    pub(crate) fn start_all(directory: &Directory, arguments: &[&str]) -> Self {
+        Self::spawn(headwater(directory).args(["demo", "--json", "--listen", "127.0.0.1:0"]).args(arguments).stderr(Stdio::inherit()))
     }
 
     /// The same at an address, such as that of a shop that was killed.
@@ -109,7 +114,11 @@ impl Shop {
 
     fn start_with(directory: &Directory, address: &str, arguments: &[&str], stderr: Stdio) -> Self {
         let mut command = headwater(directory);
-        command.args(["demo", "--json", "--listen", address]).args(arguments).stderr(stderr);
+        command.args(["demo", "--json", "--alone", "--listen", address]).args(arguments).stderr(stderr);
+        Self::spawn(&mut command)
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped"));
         let listening = next_line(&mut lines);

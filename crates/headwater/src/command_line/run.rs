@@ -1,8 +1,10 @@
 //! `run`: the service itself, until a signal stops it.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
-use crate::config::{Config, Settings};
+use crate::config::{Config, Settings, load, process_environment};
 use crate::exit::Exit;
 use crate::failure::{Failure, SYSTEM};
 use crate::output;
@@ -22,12 +24,22 @@ pub(super) fn run(service: &Service, settings: &Settings, as_json: bool) -> Resu
     })
 }
 
-/// Starts a service as the command line says, for a sibling that does more with it than wait.
+/// Starts a service as the command line says, for a sibling that does more with it than wait. Where peers are may its program say too.
 ///
 /// # Errors
 /// As [`Service::start`].
 pub async fn start_as_told(service: &Service, flags: &super::GlobalFlags) -> Result<Running, Failure> {
-    start(service, &Config::for_server(&super::settings(service, flags)?)?).await
+    let mut told = service.known_peers(flags.to_flags());
+    told.peers.extend_from_slice(service.peers_said());
+    start(service, &Config::for_server(&load(&told, &process_environment)?)?).await
+}
+
+/// The data directory of a service that is started so.
+///
+/// # Errors
+/// When the configuration does not fit.
+pub fn data_as_told(service: &Service, flags: &super::GlobalFlags) -> Result<PathBuf, Failure> {
+    Ok(Config::for_server(&super::settings(service, flags)?)?.data)
 }
 
 /// Says where a service is: to people, or to the program that started it.
