@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use crate::step::{self, Failure};
 
 /// What `headwater bench` can measure.
-const CASES: [&str; 7] = ["journal", "replay", "command", "view", "flow", "timer", "idle"];
+const CASES: [&str; 8] = ["journal", "replay", "command", "view", "flow", "timer", "workflow", "idle"];
 
 /// Measures every case, prints a table, and fails when a bar is missed.
 pub(crate) fn run(root: &Path, with_builds: bool) -> Result<(), Failure> {
