@@ -33,6 +33,7 @@ use crate::seams::Tasks;
 use crate::seams::sim::{Driven, SimTasks, SimThreads};
 use crate::{
     ConsumerState, ConsumerStatus, DestinationPolicy, Limits, Outgoing, Parts, Runtime, StartError, ViewState, ViewStatus, delivery,
+    workflow,
 };
 use action::Runs;
 use compacting::Compacting;
@@ -398,7 +399,10 @@ fn ends(faults: Faults, model: &Arc<ModelJournal>, dice: SimRandom) -> impl Fn()
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a probability within 0 and 1 fits")]
     let chances = (faults.crashes.clamp(0.0, 1.0) * CERTAIN as f64) as u64;
     let model = Arc::clone(model);
-    let may_end = move || at_once(delivery::blame(&*model as &dyn Registers)).is_ok_and(|blame| blame < DEATHS_MAX - 1);
+    let may_end = move || {
+        at_once(delivery::blame(&*model as &dyn Registers)).is_ok_and(|blame| blame < DEATHS_MAX - 1)
+            && at_once(workflow::blame(&*model)).is_ok_and(|blame| blame < DEATHS_MAX - 1)
+    };
     let steps = AtomicU64::new(0);
     move || {
         let step = steps.fetch_add(1, SeqCst);

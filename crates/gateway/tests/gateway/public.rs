@@ -135,7 +135,7 @@ async fn what_is_not_there_is_refused_with_what_is() {
         ("/v1/streams/cart", "HW0130", "did you mean `carts`"),
         ("/v1/streams/carts?type=payed", "HW0004", "did you mean `paid`"),
         ("/v1/streams/carts?version=2", "HW0131", "has version 3"),
-        ("/v1/streams/shop?version=2", "HW0004", "own"),
+        ("/v1/streams/shop?version=2", "HW0004", "write `cart/item-added:1`"),
         ("/v1/streams/carts/schemas/item-taken/2", "HW0131", "has version 3"),
         ("/v1/streams/carts/schemas/paid/3", "HW0130", "item-taken"),
     ] {

@@ -224,6 +224,26 @@ impl Instance {
     }
 }
 
+/// How often an attempt that is not over has ended with its process, at most: for simulations that end processes by chance, and blame nobody.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) async fn blame(journal: &dyn Journal) -> Result<u32, ReadError> {
+    let names = WorkflowState::ALL.map(WorkflowState::word).into_iter().chain([super::record::STARTED, super::record::PROGRESSED]);
+    let types = names.map(|name| format!("{}/{name}", super::record::WORKFLOW).into()).collect();
+    let mut events = journal.read(Selection::Types(types), Cursor::BEGINNING, ReadMode::ToHead);
+    let mut deaths: std::collections::HashMap<(EntityKey, u32), u32> = std::collections::HashMap::new();
+    while let Some(event) = events.next_event().await.transpose()? {
+        match parsed(&event)?.cause {
+            Cause::Tried { number, died: true, .. } => *deaths.entry((event.entity.clone(), number)).or_default() += 1,
+            Cause::UndoTried { number, cause, .. } if cause == DIED => *deaths.entry((event.entity.clone(), number)).or_default() += 1,
+            Cause::Done { number, .. } | Cause::Failed { number, .. } | Cause::Undone { number } => {
+                deaths.remove(&(event.entity.clone(), number));
+            }
+            _ => {}
+        }
+    }
+    Ok(deaths.into_values().max().unwrap_or_default())
+}
+
 const DIED: &str = "the process ended during the attempt";
 
 impl Operation {

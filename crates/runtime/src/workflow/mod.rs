@@ -44,6 +44,8 @@ use crate::action::Reach;
 use crate::limits::{Limits, WORKFLOWS_ATTEMPTS_MAX};
 use crate::timer::{Alarm, Shared};
 use crate::view::ViewFolder;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use history::blame;
 use index::Index;
 use room::Room;
 use slots::Slots;
