@@ -64,7 +64,7 @@ pub use wait::{Child, Signals, TimedWait, Wait};
 ///     type Output = bool;
 ///
 ///     async fn run(&self, ctx: &WorkflowContext, order: Order) -> Result<bool, Failure> {
-///         ctx.command::<Stock>(&order.sku, StockCommand::Take).undo_command("give-back", &order.sku, StockCommand::GiveBack).await?;
+///         ctx.command::<Stock>(&order.sku, StockCommand::Take).undo_command::<Stock>("give-back", &order.sku, StockCommand::GiveBack).await?;
 ///         let paid = ctx.wait_for::<bool>("paid").timeout(Duration::from_secs(3_600)).await;
 ///         if paid != Some(true) {
 ///             return Err(Failure::new("not-paid", "nobody paid within an hour"));

@@ -118,7 +118,7 @@ fn a_saga_that_is_cut_off_anywhere_ends_with_all_of_its_effects_or_none() {
 #[test]
 fn a_saga_that_is_cancelled_and_cut_off_anywhere_is_undone() {
     let cuts = cut_off_everywhere(&Plan { fails_behind: None, is_cancelled: true });
-    assert!(cuts > 50, "only {cuts} places");
+    assert!(cuts > 40, "only {cuts} places");
 }
 
 #[test]
