@@ -147,6 +147,8 @@ fn runtime() -> Arc<Runtime> {
         destinations: Vec::new(),
         view_folder: None,
 timer_folder: None,
+workflow_folder: None,
+workflows: Vec::new(),
         notices: Arc::new(|_| {}),
         limits: runtime::Limits::default(),
     });
