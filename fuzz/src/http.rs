@@ -146,9 +146,9 @@ fn runtime() -> Arc<Runtime> {
         outgoing: None,
         destinations: Vec::new(),
         view_folder: None,
-timer_folder: None,
-workflow_folder: None,
-workflows: Vec::new(),
+        timer_folder: None,
+        workflow_folder: None,
+        workflows: Vec::new(),
         notices: Arc::new(|_| {}),
         limits: runtime::Limits::default(),
     });
