@@ -205,8 +205,8 @@ impl WorkflowContext {
         Wait::new(Arc::clone(&self.board), signal)
     }
 
-    /// Runs another workflow and waits for its output. One that is there already under this id, with this input, is waited for. When this
-    /// workflow is cancelled or fails, the other one is cancelled.
+    /// Runs another workflow and waits for its output. An id that somebody else has started fails it. When this workflow is cancelled or
+    /// fails, the other one is cancelled.
     pub fn child<W: Workflow>(&self, id: impl Into<String>, input: &W::Input) -> Child<W::Output> {
         Child::of::<W>(Arc::clone(&self.board), id.into(), input)
     }

@@ -496,6 +496,23 @@ impl Runtime {
         }
     }
 
+    /// That nothing is gone which a reader behind this place would have had: events of the types that it reads were let go of, and the first
+    /// that is there lies further on.
+    ///
+    /// # Errors
+    /// With the first place that is good; or when the journal cannot be read.
+    pub async fn check_place(&self, selection: &Selection, cursor: Cursor) -> Result<(), ReadError> {
+        let kinds = match selection {
+            Selection::Types(types) => types.iter().map(|full| full.split('/').next().unwrap_or_default().to_owned()).collect(),
+            Selection::Entity { entity, .. } => vec![entity.kind().to_owned()],
+            _ => self.entities.names().iter().map(|name| (*name).to_owned()).collect(),
+        };
+        match self.retention.gone_before(&kinds, cursor).await? {
+            Some(first) => Err(ReadError::Cursor(CursorError::Gone { first })),
+            None => Ok(()),
+        }
+    }
+
     /// The entity types whose events a consumer reads.
     fn read_by(&self, consumer: &str) -> Vec<String> {
         if let Some(action) = self.actions.iter().find(|action| action.description().name == consumer) {

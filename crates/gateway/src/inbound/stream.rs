@@ -51,6 +51,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>, parts: &Parts, name: &str) -> R
     let live = parameters.flag("live")?.unwrap_or(framing == Framing::Sse);
     let limit = parameters.bounded("limit", u64::MAX)?;
     let place = place(gateway, parts, &parameters, framing).await?;
+    gateway.runtime.check_place(&wanted.selection(), place.after).await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
     let mode = if live { ReadMode::Live } else { ReadMode::ToHead };
     let source = wanted.source(gateway, place.after, mode);
     let feed = Feed::new(gateway, source, framing, place.told).limited(limit).live(live);

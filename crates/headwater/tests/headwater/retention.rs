@@ -369,6 +369,7 @@ async fn check_all(running: &Running) {
 async fn on_a_disk_events_go_and_states_views_and_ids_stay() {
     let directory = Directory::new();
     let running = on_disk(&directory).start().await.unwrap();
+    let early = got(&running, "/v1/entities/meter").await["cursor"].clone();
     read_all(&running).await;
     check_all(&running).await;
     let first = compact(&running).await;
@@ -395,6 +396,8 @@ async fn on_a_disk_events_go_and_states_views_and_ids_stay() {
     assert!(gone["sequence"].as_u64() > Some(7) && gone["first"].is_string(), "{gone}");
     let gone = got(&running, "/v1/entities/meter/m3/events?after=6").await;
     assert_eq!(gone["code"].as_str(), Some("HW0100"), "{gone}");
+    let gone = got(&running, &format!("/v1/streams/shop?after={}", early.as_str().unwrap())).await;
+    assert_eq!((gone["code"].as_str(), gone["first"].is_string()), (Some("HW0022"), true), "no reader passes over what is gone: {gone}");
     let there = got(&running, "/v1/entities/meter/m3/events").await;
     assert!(there["items"].as_array().is_some_and(|items| !items.is_empty() && items.len() < 300), "{there}");
     running.stop().await;

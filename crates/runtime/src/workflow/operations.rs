@@ -84,8 +84,8 @@ impl Operation {
         match told {
             Ok(result) if self.asked.undo.is_some() => self.result = Some(result.clone()),
             Ok(_) => {}
-            // Of the last of several attempts, nobody knows what the first ones did.
-            Err(failure) => self.is_clean = self.policy().refusal_is_clean && failure.kind != FailureKind::GaveUp,
+            // One whose reply is gone has taken effect.
+            Err(failure) => self.is_clean = self.is_sure() && matches!(failure.kind, FailureKind::Rejected | FailureKind::Unfit),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use component::hosted::StreamDescription;
-use journal::{Cursor, Events, Read, ReadError, ReadMode, Recorded};
+use journal::{Cursor, Events, Read, ReadError, ReadMode, Recorded, Selection};
 use runtime::Shaper;
 
 use super::filter::Filter;
@@ -37,9 +37,14 @@ impl Wanted {
         Ok(Self { filter: Filter::of_public(parameters)?, versions: Versions::default(), shaper: Some(shaper.wanting(types)) })
     }
 
+    /// What is read of the journal for it.
+    pub(super) fn selection(&self) -> Selection {
+        self.filter.narrow().or_else(|| self.shaper.as_ref().map(Shaper::selection)).unwrap_or_else(|| self.filter.types())
+    }
+
     /// Reads it, from a place on.
     pub(super) fn source(self, gateway: &Arc<Gateway>, after: Cursor, mode: ReadMode) -> Source {
-        let selection = self.filter.narrow().or_else(|| self.shaper.as_ref().map(Shaper::selection)).unwrap_or_else(|| self.filter.types());
+        let selection = self.selection();
         let events = gateway.runtime.journal().read(selection, after, mode);
         let Self { filter, versions, shaper } = self;
         Source { gateway: Arc::clone(gateway), events, filter, versions, shaper, seen: after }
