@@ -6,21 +6,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use component::hosted::{
-    Accepted, CommandContext, EntityDescription, EntityHandle, HostedEntity, LiveEntity, Refusal, ShapeDescription, StoredEvent,
-    Unreadable, ViewHandle,
-};
+use component::hosted::{EntityDescription, ShapeDescription, ViewHandle};
 use component::{Value, View, encode};
 use journal::limits::ID_BYTES_MAX;
 use journal::{Cursor, Position};
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
-use std::any::Any;
 use std::sync::Arc;
 
 use super::record::{CANCELLED, FIRED, PARKED, REDRIVEN, SET, TIMER};
 use crate::limits::{Limits, TIMER_INDEX_WAIT};
-use crate::view::{QueryError, QueryInput, QueryRequest, Surroundings, ViewFolder, ViewStatus, Views, check};
+use crate::view::{QueryError, QueryInput, QueryRequest, Surroundings, ViewFolder, ViewStatus, Views, check, platform_type};
 
 const NAME: &str = "timers";
 
@@ -144,7 +140,7 @@ impl ListInput {
 
 impl Index {
     pub(super) fn new(around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> Self {
-        let timers: EntityHandle = Arc::new(Timers(description()));
+        let timers = platform_type(description());
         let plans = check(&[view()], &[timers]).unwrap_or_else(|(_, problem)| unreachable!("the view of timers holds together: {problem}"));
         Self(Arc::new(Views::new(plans, around, folder, limits)))
     }
@@ -190,9 +186,7 @@ impl Index {
     }
 }
 
-/// The entity type of timers as the index is checked against it: it takes no commands.
-struct Timers(EntityDescription);
-
+/// What the index is checked against.
 fn description() -> EntityDescription {
     let (number, text) = (json!({ "type": "integer" }), json!({ "type": "string" }));
     let event = |name: &'static str, fields: &[(&str, &Json)]| {
@@ -208,56 +202,6 @@ fn description() -> EntityDescription {
         event(CANCELLED, &[]),
     ];
     EntityDescription { name: TIMER, events, reply: json!({}), state: json!({}), ..EntityDescription::default() }
-}
-
-impl HostedEntity for Timers {
-    fn name(&self) -> &'static str {
-        TIMER
-    }
-
-    fn check(&self, _command: &str, _body: &[u8]) -> Result<(), Refusal> {
-        Err(Refusal::UnknownCommand { known: Vec::new() })
-    }
-
-    fn fresh(&self) -> Box<dyn LiveEntity> {
-        Box::new(NoState)
-    }
-
-    fn restore(&self, _state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable> {
-        Ok(self.fresh())
-    }
-
-    fn state_build(&self) -> &str {
-        TIMER
-    }
-
-    fn description(&self) -> &EntityDescription {
-        &self.0
-    }
-}
-
-struct NoState;
-
-impl LiveEntity for NoState {
-    fn decide(&mut self, _command: &str, _body: &[u8], _context: &CommandContext) -> Result<Accepted, Refusal> {
-        Err(Refusal::UnknownCommand { known: Vec::new() })
-    }
-
-    fn evolve(&mut self, _event: StoredEvent<'_>) -> Result<(), Unreadable> {
-        Ok(())
-    }
-
-    fn state(&self) -> Result<Vec<u8>, Unreadable> {
-        Ok(b"null".to_vec())
-    }
-
-    fn as_any(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
-        self
-    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod live;
 mod look;
 mod payload;
 mod plan;
+mod platform;
 mod pool;
 #[cfg(feature = "probe")]
 pub mod probe;
@@ -54,6 +55,7 @@ pub(crate) use fill::Surroundings;
 use fill::{Fill, Progress};
 pub(crate) use plan::Plan;
 use plan::QueryPlan;
+pub(crate) use platform::platform_type;
 use pool::Pool;
 use rows::{Bounds, RunError};
 use store::Store;

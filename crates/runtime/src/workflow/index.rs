@@ -3,15 +3,11 @@
 //!
 //! It is derived: deleted, it is made again. What a workflow knows is not in it.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use component::hosted::{
-    Accepted, CommandContext, EntityDescription, EntityHandle, HostedEntity, LiveEntity, Refusal, ShapeDescription, StoredEvent,
-    Unreadable, ViewHandle,
-};
+use component::hosted::{EntityDescription, ShapeDescription, ViewHandle};
 use component::{Value, View, encode};
 use journal::{Cursor, Position};
 use serde::de::DeserializeOwned;
@@ -19,7 +15,7 @@ use serde_json::json;
 
 use super::record::{RESTARTED, STARTED, TOLD, WORKFLOW, WorkflowState};
 use crate::limits::Limits;
-use crate::view::{QueryError, QueryInput, QueryRequest, Surroundings, ViewFolder, ViewStatus, Views, check};
+use crate::view::{QueryError, QueryInput, QueryRequest, Surroundings, ViewFolder, ViewStatus, Views, check, platform_type};
 
 const NAME: &str = "workflows";
 
@@ -150,7 +146,7 @@ fn view() -> ViewHandle {
 
 impl Index {
     pub(super) fn new(around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> Self {
-        let workflows: EntityHandle = Arc::new(Workflows(description()));
+        let workflows = platform_type(description());
         let plans =
             check(&[view()], &[workflows]).unwrap_or_else(|(_, problem)| unreachable!("the view of workflows holds together: {problem}"));
         Self(Arc::new(Views::new(plans, around, folder, limits)))
@@ -193,9 +189,7 @@ impl Index {
     }
 }
 
-/// The entity type of workflows as the index is checked against it: it takes no commands.
-struct Workflows(EntityDescription);
-
+/// What the index is checked against.
 fn description() -> EntityDescription {
     let turn = json!({ "type": "object", "properties": {
         "cause": { "type": ["object", "string"] },
@@ -207,54 +201,4 @@ fn description() -> EntityDescription {
     let names = [STARTED, RESTARTED, TOLD].into_iter().chain(WorkflowState::ALL.map(WorkflowState::word));
     let events = names.map(event).collect();
     EntityDescription { name: WORKFLOW, events, reply: json!({}), state: json!({}), ..EntityDescription::default() }
-}
-
-impl HostedEntity for Workflows {
-    fn name(&self) -> &'static str {
-        WORKFLOW
-    }
-
-    fn check(&self, _command: &str, _body: &[u8]) -> Result<(), Refusal> {
-        Err(Refusal::UnknownCommand { known: Vec::new() })
-    }
-
-    fn fresh(&self) -> Box<dyn LiveEntity> {
-        Box::new(NoState)
-    }
-
-    fn restore(&self, _state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable> {
-        Ok(self.fresh())
-    }
-
-    fn state_build(&self) -> &str {
-        WORKFLOW
-    }
-
-    fn description(&self) -> &EntityDescription {
-        &self.0
-    }
-}
-
-struct NoState;
-
-impl LiveEntity for NoState {
-    fn decide(&mut self, _command: &str, _body: &[u8], _context: &CommandContext) -> Result<Accepted, Refusal> {
-        Err(Refusal::UnknownCommand { known: Vec::new() })
-    }
-
-    fn evolve(&mut self, _event: StoredEvent<'_>) -> Result<(), Unreadable> {
-        Ok(())
-    }
-
-    fn state(&self) -> Result<Vec<u8>, Unreadable> {
-        Ok(b"null".to_vec())
-    }
-
-    fn as_any(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
-        self
-    }
 }
