@@ -189,8 +189,8 @@ pub const TIMER_ATTEMPTS_MAX: u32 = 12;
 pub const TIMER_EVERY_MIN: Duration = Duration::from_secs(1);
 /// How long timers sleep before they look at the clock again: it may have been set.
 pub const TIMER_CLOCK_LOOK: Duration = Duration::from_secs(10);
-/// How long the index of timers may take to see what was recorded, before that counts as trouble.
-pub const TIMER_INDEX_WAIT: Duration = Duration::from_secs(10);
+/// How long the index of timers, or of workflows, may take to see what was recorded, before that counts as trouble.
+pub const PLATFORM_INDEX_WAIT: Duration = Duration::from_secs(10);
 /// Records of firings that share one commit, at most.
 pub const TIMER_RECORDS_MAX: usize = 500;
 /// Records of firings that wait for a commit, at most.

@@ -3,25 +3,15 @@
 //! It is derived: deleted, it is made again. What a timer sends lies in it as it lies in the journal, so personal values stay sealed, and an
 //! erasure needs nothing of it. Timers that are done are not in it.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use component::hosted::{EntityDescription, ShapeDescription, ViewHandle};
-use component::{Value, View, encode};
-use journal::limits::ID_BYTES_MAX;
-use journal::{Cursor, Position};
-use serde::de::DeserializeOwned;
-use serde_json::{Value as Json, json};
-use std::sync::Arc;
-
 use super::record::{CANCELLED, FIRED, PARKED, REDRIVEN, SET, TIMER};
-use crate::limits::{Limits, TIMER_INDEX_WAIT};
-use crate::view::{QueryError, QueryInput, QueryRequest, Surroundings, ViewFolder, ViewStatus, Views, check, platform_type};
+use crate::limits::Limits;
+use crate::view::{PlatformIndex, Surroundings, ViewFolder};
+use component::hosted::{EntityDescription, ShapeDescription, ViewHandle};
+use component::{Value, View};
+use journal::limits::ID_BYTES_MAX;
+use serde_json::{Value as Json, json};
 
 const NAME: &str = "timers";
-
-/// See the module.
-pub(super) struct Index(Arc<Views>);
 
 /// From where on, and until when, timers are looked for.
 #[derive(Value)]
@@ -138,52 +128,9 @@ impl ListInput {
     }
 }
 
-impl Index {
-    pub(super) fn new(around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> Self {
-        let timers = platform_type(description());
-        let plans = check(&[view()], &[timers]).unwrap_or_else(|(_, problem)| unreachable!("the view of timers holds together: {problem}"));
-        Self(Arc::new(Views::new(plans, around, folder, limits)))
-    }
-
-    /// Starts to fill; `head` is where the journal was before this process recorded anything.
-    pub(super) fn begin(&self, head: Position) {
-        self.0.begin(head);
-    }
-
-    /// Returns when the file is closed.
-    pub(super) async fn end(&self) {
-        self.0.end().await;
-    }
-
-    pub(super) async fn status(&self) -> Option<ViewStatus> {
-        self.0.status().await.pop()
-    }
-
-    /// The rows of a query that has seen a place.
-    pub(super) async fn rows<R: DeserializeOwned>(&self, query: &str, input: &impl Value, seen: Cursor) -> Result<Vec<R>, QueryError> {
-        self.rows_within(query, input, Some(seen), TIMER_INDEX_WAIT).await
-    }
-
-    pub(super) async fn rows_within<R: DeserializeOwned>(
-        &self,
-        query: &str,
-        input: &impl Value,
-        seen: Option<Cursor>,
-        wait: Duration,
-    ) -> Result<Vec<R>, QueryError> {
-        let broken = |message: String| QueryError::Broken { query: NAME, message };
-        let input = encode(input).map_err(|error| broken(error.to_string()))?;
-        let request = QueryRequest {
-            view: NAME.to_owned(),
-            query: query.to_owned(),
-            input: QueryInput::Json(Bytes::from(input)),
-            seen,
-            wait,
-            stale: false,
-        };
-        let answer = self.0.query(request).await?;
-        answer.rows.iter().map(|row| serde_json::from_slice(row).map_err(|error| broken(error.to_string()))).collect()
-    }
+/// The index; nothing of it is filled yet.
+pub(super) fn index(around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> PlatformIndex {
+    PlatformIndex::new((&view(), description()), around, folder, limits)
 }
 
 /// What the index is checked against.

@@ -42,7 +42,7 @@ use crate::limits::{Limits, TIMERS_FIRING_MAX, TIMERS_RESTING_MAX};
 use crate::personal::runs::Runs;
 use crate::view::{Surroundings, ViewFolder, ViewState};
 pub(crate) use alarm::Alarm;
-use index::{Counts, Index};
+use index::Counts;
 use recorder::{Recorder, recorder};
 use room::Room;
 use under_way::UnderWay;
@@ -90,7 +90,7 @@ impl Timers {
             under_way: Arc::new(UnderWay::default()),
             registers,
             guard: tokio::sync::Mutex::default(),
-            index: Index::new(around, folder, limits),
+            index: index::index(around, folder, limits),
             entities,
             runs,
             alarm,

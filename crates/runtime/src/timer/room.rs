@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use super::alarm::Alarm;
 use super::crew::{Crew, Job};
 use super::fire::{Firing, Pass};
-use super::index::{DueInput, DueRow, Index};
+use super::index::{DueInput, DueRow};
 use super::recorder::Records;
 use super::under_way::UnderWay;
 use crate::Notices;
@@ -29,13 +29,13 @@ use crate::guard::{self, Guard};
 use crate::limits::{DEATHS_MAX, TIMER_BATCH, TIMER_CLOCK_LOOK, TIMERS_ALONE_MAX, TIMERS_FIRING_MAX, VIEW_REST};
 use crate::personal::runs::Runs;
 use crate::seams::Tasks;
-use crate::view::QueryError;
+use crate::view::{PlatformIndex, QueryError};
 
 /// What firings share.
 pub(super) struct Room {
     pub(super) entities: Arc<Entities>,
     pub(super) runs: Arc<Runs>,
-    pub(super) index: Index,
+    pub(super) index: PlatformIndex,
     pub(super) under_way: Arc<UnderWay>,
     pub(super) alarm: Arc<Alarm>,
     pub(super) records: Records,

@@ -55,7 +55,7 @@ pub(crate) use fill::Surroundings;
 use fill::{Fill, Progress};
 pub(crate) use plan::Plan;
 use plan::QueryPlan;
-pub(crate) use platform::platform_type;
+pub(crate) use platform::PlatformIndex;
 use pool::Pool;
 use rows::{Bounds, RunError};
 use store::Store;

@@ -21,7 +21,7 @@ use super::room::{Room, Turned};
 use super::slots::{End, Slot};
 use super::timeline::timeline;
 use crate::asked::{Asked, AskedId};
-use crate::limits::{TIMER_INDEX_WAIT, WORKFLOW_RECORDS_MAX, WORKFLOWS_ATTEMPTS_MAX};
+use crate::limits::{WORKFLOW_RECORDS_MAX, WORKFLOWS_ATTEMPTS_MAX};
 use crate::request::CommandError;
 use crate::topic::RESERVED;
 use crate::view::ViewState;
@@ -179,7 +179,7 @@ impl Workflows {
         let input = ListInput { tenant, after, prefix, end, state, limit };
         let own = self.room.alarm.seen();
         let seen = seen.filter(|seen| seen.position() > own.position()).unwrap_or(own);
-        let rows: Vec<ListRow> = self.room.index.rows(query, &input, seen, TIMER_INDEX_WAIT).await.map_err(WorkflowError::Query)?;
+        let rows: Vec<ListRow> = self.room.index.rows(query, &input, seen).await.map_err(WorkflowError::Query)?;
         Ok(rows.into_iter().map(item).collect())
     }
 
@@ -188,7 +188,7 @@ impl Workflows {
         if self.begun.get().is_none() {
             return WorkflowsStatus::default();
         }
-        let counts: Vec<CountRow> = self.room.index.rows("counts", &(), self.room.alarm.seen(), TIMER_INDEX_WAIT).await.unwrap_or_default();
+        let counts: Vec<CountRow> = self.room.index.rows("counts", &(), self.room.alarm.seen()).await.unwrap_or_default();
         let stopped = self.room.index.status().await.and_then(|status| match status.state {
             ViewState::Stopped(stop) => Some(stop.to_string()),
             _ => None,

@@ -3,24 +3,15 @@
 //!
 //! It is derived: deleted, it is made again. What a workflow knows is not in it.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use bytes::Bytes;
 use component::hosted::{EntityDescription, ShapeDescription, ViewHandle};
-use component::{Value, View, encode};
-use journal::{Cursor, Position};
-use serde::de::DeserializeOwned;
+use component::{Value, View};
 use serde_json::json;
 
 use super::record::{RESTARTED, STARTED, TOLD, WORKFLOW, WorkflowState};
 use crate::limits::Limits;
-use crate::view::{QueryError, QueryInput, QueryRequest, Surroundings, ViewFolder, ViewStatus, Views, check, platform_type};
+use crate::view::{PlatformIndex, Surroundings, ViewFolder};
 
 const NAME: &str = "workflows";
-
-/// See the module.
-pub(super) struct Index(Arc<Views>);
 
 /// From where on, and until when, workflows are looked for.
 #[derive(Value)]
@@ -144,49 +135,9 @@ fn view() -> ViewHandle {
     .hosted()
 }
 
-impl Index {
-    pub(super) fn new(around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> Self {
-        let workflows = platform_type(description());
-        let plans =
-            check(&[view()], &[workflows]).unwrap_or_else(|(_, problem)| unreachable!("the view of workflows holds together: {problem}"));
-        Self(Arc::new(Views::new(plans, around, folder, limits)))
-    }
-
-    /// Starts to fill; `head` is where the journal was before this process recorded anything.
-    pub(super) fn begin(&self, head: Position) {
-        self.0.begin(head);
-    }
-
-    /// Returns when the file is closed.
-    pub(super) async fn end(&self) {
-        self.0.end().await;
-    }
-
-    pub(super) async fn status(&self) -> Option<ViewStatus> {
-        self.0.status().await.pop()
-    }
-
-    /// The rows of a query that has seen a place.
-    pub(super) async fn rows<R: DeserializeOwned>(
-        &self,
-        query: &str,
-        input: &impl Value,
-        seen: Cursor,
-        wait: Duration,
-    ) -> Result<Vec<R>, QueryError> {
-        let broken = |message: String| QueryError::Broken { query: NAME, message };
-        let input = encode(input).map_err(|error| broken(error.to_string()))?;
-        let request = QueryRequest {
-            view: NAME.to_owned(),
-            query: query.to_owned(),
-            input: QueryInput::Json(Bytes::from(input)),
-            seen: Some(seen),
-            wait,
-            stale: false,
-        };
-        let answer = self.0.query(request).await?;
-        answer.rows.iter().map(|row| serde_json::from_slice(row).map_err(|error| broken(error.to_string()))).collect()
-    }
+/// The index; nothing of it is filled yet.
+pub(super) fn index(around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> PlatformIndex {
+    PlatformIndex::new((&view(), description()), around, folder, limits)
 }
 
 /// What the index is checked against.

@@ -14,7 +14,7 @@ use super::record::WORKFLOW;
 use super::room::Room;
 use super::work::AtWork;
 use crate::delivery::stopped;
-use crate::limits::{TIMER_CLOCK_LOOK, TIMER_INDEX_WAIT, VIEW_REST, WORKFLOW_BATCH, WORKFLOWS_WOKEN_MAX};
+use crate::limits::{TIMER_CLOCK_LOOK, VIEW_REST, WORKFLOW_BATCH, WORKFLOWS_WOKEN_MAX};
 use crate::view::QueryError;
 
 /// How far the index was gone through.
@@ -72,7 +72,7 @@ impl Room {
             return Ok(());
         };
         let input = WorkInput { state: (*state).to_owned(), tenant, key, limit: WORKFLOW_BATCH };
-        let rows: Vec<WorkRow> = self.index.rows(query, &input, self.alarm.seen(), TIMER_INDEX_WAIT).await?;
+        let rows: Vec<WorkRow> = self.index.rows(query, &input, self.alarm.seen()).await?;
         *place = Some(match rows.last() {
             Some(row) => Work { stage, tenant: row.tenant.clone(), key: row.key.clone() },
             None => Work { stage: stage + 1, ..Work::default() },
@@ -89,7 +89,7 @@ impl Room {
             *place = Place::default();
         }
         let now = self.now();
-        let rows: Vec<DueRow> = self.index.rows("due", &place.input(now, WORKFLOW_BATCH), self.alarm.seen(), TIMER_INDEX_WAIT).await?;
+        let rows: Vec<DueRow> = self.index.rows("due", &place.input(now, WORKFLOW_BATCH), self.alarm.seen()).await?;
         if rows.is_empty() {
             return self.rest(place, now).await;
         }
@@ -102,7 +102,7 @@ impl Room {
 
     /// Until the next one is due, or somebody tells of an earlier one.
     async fn rest(&self, place: &Place, now: i64) -> Result<(), QueryError> {
-        let next: Vec<i64> = self.index.rows("next", &place.input(now, 1), self.alarm.seen(), TIMER_INDEX_WAIT).await?;
+        let next: Vec<i64> = self.index.rows("next", &place.input(now, 1), self.alarm.seen()).await?;
         let next = next.first().copied();
         self.be_quiet(Some(next.unwrap_or(i64::MAX)));
         loop {

@@ -46,7 +46,6 @@ use crate::timer::{Alarm, Shared};
 use crate::view::ViewFolder;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use history::blame;
-use index::Index;
 use room::Room;
 use slots::Slots;
 
@@ -78,7 +77,7 @@ impl Workflows {
             working: watch::Sender::new(0),
             quiet: Mutex::default(),
             trouble: Mutex::default(),
-            index: Index::new(around.clone(), folder, limits),
+            index: index::index(around.clone(), folder, limits),
         };
         Self { room: Arc::new(room), head: OnceLock::new(), begun: OnceLock::new() }
     }

@@ -13,7 +13,6 @@ use journal::{AppendError, Commit, Committed, Cursor, EntityKey, Expect, Journal
 use tokio::sync::{Semaphore, watch};
 
 use super::history::{History, Recovery};
-use super::index::Index;
 use super::instance::{Instance, Launch, Phase};
 use super::record::{Cause, Identity, own_id, parts, record};
 use super::request::{WorkflowError, WorkflowState};
@@ -27,6 +26,7 @@ use crate::limits::{DECIDE_ATTEMPTS_MAX, ENGINE_RETRY_MAX, ENGINE_RETRY_MIN};
 use crate::request::CommandError;
 use crate::seams::Tasks;
 use crate::timer::Alarm;
+use crate::view::PlatformIndex;
 
 /// How often what the platform itself says is said again, and when.
 const INSIST: RetryPolicy = RetryPolicy { attempts_max: u32::MAX, backoff_min: ENGINE_RETRY_MIN, backoff_max: ENGINE_RETRY_MAX };
@@ -38,7 +38,7 @@ pub(super) struct Room {
     pub(super) names: Vec<&'static str>,
     pub(super) entities: Arc<Entities>,
     pub(super) reach: std::sync::OnceLock<Reach>,
-    pub(super) index: Index,
+    pub(super) index: PlatformIndex,
     pub(super) slots: Slots,
     pub(super) alarm: Alarm,
     pub(super) clock: Arc<dyn Clock>,
