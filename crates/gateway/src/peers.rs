@@ -8,7 +8,7 @@
 //! What it is not: it calls nobody a second time. When to come back is the runtime's.
 
 #[cfg(feature = "testing")]
-pub use crate::inbound::beside::{Beside, BesideStream};
+pub use crate::inbound::beside::{Beside, BesideCommand, BesideStream};
 
 mod events;
 pub(crate) mod message;

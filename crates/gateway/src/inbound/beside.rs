@@ -18,7 +18,7 @@ use super::stream::{self, Source};
 use super::{Gateway, Options, Stage, answer, command, refusal};
 use crate::page::Pages;
 use crate::peers::{failed, message, parameters, problem as peer_problem};
-use crate::problem::Problem;
+use crate::problem::{Problem, UNKNOWN_ROUTE};
 
 /// See the module.
 pub struct Beside(Arc<Gateway>);
@@ -31,10 +31,9 @@ impl Beside {
         Self(Arc::new(Gateway::new(runtime, Pages::default(), Options::default(), stage)))
     }
 
-    /// What a command is answered: the status, and the body.
-    pub async fn command(&self, path: &str, key: &str, correlation_id: Option<&str>, body: Bytes) -> (u16, Bytes) {
-        let context = Context { correlation_id: correlation_id.map(Into::into), ..Context::default() };
-        let response = match self.decided(path, key, context, body).await {
+    /// What a command is answered: the status, and the body. Nothing else is answered.
+    pub async fn command(&self, command: BesideCommand) -> (u16, Bytes) {
+        let response = match self.decided(command).await {
             Ok(response) => response,
             Err(problem) => answer::problem(&problem),
         };
@@ -43,13 +42,15 @@ impl Beside {
         (status, body)
     }
 
-    async fn decided(&self, path: &str, key: &str, context: Context, body: Bytes) -> Result<Response<Body>, Problem> {
-        let Route::Command { kind, id, command } = route::find(&Method::POST, path)? else {
-            return Err(refusal::unknown_entity_type(path, &self.0.entity_types()));
+    async fn decided(&self, asked: BesideCommand) -> Result<Response<Body>, Problem> {
+        let BesideCommand { method, path, key, correlation_id, body } = asked;
+        let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+        let Route::Command { kind, id, command } = route::find(&method, &path)? else {
+            return Err(Problem::new(UNKNOWN_ROUTE, "a service beside another one answers commands to its entities, and nothing else"));
         };
         let entity = command::entity(&self.0, &kind, &id)?;
-        let request =
-            CommandRequest { entity, command: command.to_string(), body, id: Some(key.to_owned()), expect: Expectation::Any, context };
+        let context = Context { correlation_id: correlation_id.map(Into::into), ..Context::default() };
+        let request = CommandRequest { entity, command: command.to_string(), body, id: Some(key), expect: Expectation::Any, context };
         let outcome = self.0.runtime.command(request).await.map_err(|error| refusal::command(error, &command))?;
         Ok(answer::outcome(&outcome, None))
     }
@@ -62,6 +63,20 @@ impl Beside {
         let source = stream::beside(&self.0, &ask.stream, &parameters(ask)).await.map_err(|problem| refused(&problem))?;
         Ok(BesideStream { source, address: ask.address.clone() })
     }
+}
+
+/// A command as a neighbour sends it.
+pub struct BesideCommand {
+    /// The method.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// Its `Idempotency-Key`.
+    pub key: String,
+    /// What ties together everything that one request from outside set off.
+    pub correlation_id: Option<String>,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// A stream of a neighbour while it comes.

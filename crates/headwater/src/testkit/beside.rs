@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use component::hosted::named_destination;
-use gateway::peers::Beside;
+use gateway::peers::{Beside, BesideCommand};
 use journal::BoxFuture;
 use runtime::testing::{
     Components, Faults, HttpAnswer, HttpRequest, HttpStubs, Neighbour, Neighbourly, Simulation, advance_together, settle_together,
@@ -187,23 +186,18 @@ fn components(service: &Service, peers: &peer::Stubs, neighbours: &Arc<Neighbour
 /// How a neighbour answers calls.
 fn answering(neighbour: Neighbour) -> Neighbourly {
     Arc::new(move |request: HttpRequest| {
-        let (path, key, body) = (request.path().to_owned(), request.key().to_owned(), request.body().clone());
-        let correlation_id = request.correlation_id().map(str::to_owned);
-        let asked = neighbour.ask(move |runtime| command(runtime, path, key, correlation_id, body));
-        Box::pin(async move { asked.await.map(|(status, body)| HttpAnswer::json(status, &body)) })
-    })
-}
-
-fn command(
-    runtime: Arc<Runtime>,
-    path: String,
-    key: String,
-    correlation_id: Option<String>,
-    body: Bytes,
-) -> BoxFuture<'static, (u16, Json)> {
-    Box::pin(async move {
-        let (status, body) = Beside::new(runtime).command(&path, &key, correlation_id.as_deref(), body).await;
-        (status, serde_json::from_slice(&body).unwrap_or_default())
+        let command = BesideCommand {
+            method: request.method().to_owned(),
+            path: request.path().to_owned(),
+            key: request.key().to_owned(),
+            correlation_id: request.correlation_id().map(str::to_owned),
+            body: request.body().clone(),
+        };
+        let asked = neighbour.ask(move |runtime| Box::pin(async move { Beside::new(runtime).command(command).await }));
+        Box::pin(async move {
+            let (status, body) = asked.await?;
+            Ok(HttpAnswer::json(status, &serde_json::from_slice::<Json>(&body).unwrap_or_default()))
+        })
     })
 }
 
