@@ -42,6 +42,17 @@ fn a_service_beside_another_reads_its_stream() {
 }
 
 #[test]
+fn to_settle_is_to_have_read_what_the_other_one_tells_however_long_that_takes() {
+    for seed in seeds(10) {
+        let source = Testkit::new(source).seed(seed).delays();
+        let copies = Testkit::new(copies).seed(seed).delays().beside(&source);
+        (0..3).for_each(|_| note(&source, "x"));
+        copies.settle();
+        assert_eq!(numbers(&copies), [1, 2, 3], "seed {seed}");
+    }
+}
+
+#[test]
 fn a_service_beside_another_sends_it_commands() {
     let copies = Testkit::new(told);
     let source = Testkit::new(telling).beside(&copies);
