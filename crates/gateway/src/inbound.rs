@@ -35,6 +35,7 @@ mod subscription;
 mod timer;
 mod topic;
 mod view;
+mod websocket;
 mod workflow;
 
 use std::sync::atomic::{AtomicBool, Ordering};
