@@ -79,7 +79,9 @@ pub(super) async fn open(gateway: &Arc<Gateway>, parts: &Parts, name: &str) -> R
 /// What a reader of a WebSocket is owed at first.
 fn credit(parameters: &Parameters, framing: Framing) -> Result<Option<Arc<Semaphore>>, Problem> {
     match parameters.number("credit")? {
-        Some(_) if framing != Framing::Messages => Err(query::invalid("credit", "is for a websocket; other readers read as fast as they like")),
+        Some(_) if framing != Framing::Messages => {
+            Err(query::invalid("credit", "is for a websocket; other readers read as fast as they like"))
+        }
         Some(credit) if credit > CREDIT_MAX => Err(query::invalid("credit", &format!("must be {CREDIT_MAX} at most, not {credit}"))),
         credit => Ok(credit.map(|credit| Arc::new(Semaphore::new(usize::try_from(credit).unwrap_or(usize::MAX))))),
     }

@@ -162,3 +162,6 @@ fn grant(text: &[u8], owed: Option<&Semaphore>) -> Result<(), String> {
 }
 
 const _: () = assert!(CREDIT_MAX as usize <= Semaphore::MAX_PERMITS);
+
+#[cfg(test)]
+mod tests;

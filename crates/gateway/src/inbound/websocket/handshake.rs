@@ -33,7 +33,10 @@ impl Handshake {
     pub(in crate::inbound) fn read(parts: &Parts, protocol: &'static str) -> Result<Self, Problem> {
         let headers = &parts.headers;
         if headers::is_cross_origin(headers) {
-            return Err(Problem::new(CROSS_ORIGIN, "origin: is another one than this service's; a page of another origin may not open this"));
+            return Err(Problem::new(
+                CROSS_ORIGIN,
+                "origin: is another one than this service's; a page of another origin may not open this",
+            ));
         }
         check_upgrade(parts)?;
         check_version(headers)?;
