@@ -38,10 +38,8 @@ fn declared(service: &str, stream: &StreamDescription, schemas: &mut Schemas, pa
     let list = json!({ "type": "array", "items": { "enum": names } });
     let mut parameters = general::stream_parameters(query("type", list, "any of them"));
     parameters.push(query("version", json!({ "const": version }), "the version of the types; the problem names the one that there is"));
-    let content = json!({ "application/x-ndjson": { "schema": reference("schemas", &component) }, "text/event-stream": { "schema": { "type": "string" } } });
-    let ok = json!({ "description": "CloudEvents in order, one a line or one a server-sent event", "content": content });
     let summary = if summary.is_empty() { format!("The stream {name}") } else { summary.clone() };
-    let get = general::get(&summary, "streams", &format!("stream.{name}"), &parameters, &[400, 404, 406, 409, 410], ok);
+    let get = general::get_stream((&summary, "streams", &format!("stream.{name}")), &parameters, &reference("schemas", &component));
     paths.insert(format!("/v1/streams/{name}"), json!({ "get": get }));
 }
 

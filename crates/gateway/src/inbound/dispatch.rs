@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::answer;
@@ -36,7 +36,8 @@ pub(super) async fn answer(gateway: Arc<Gateway>, busy: Busy, request: Request<I
         }
         None => answer::problem(&Problem::new(problem::INTERNAL, "a handler panicked; the service's log has its message")),
     };
-    if gateway.is_stopping() {
+    // Whoever takes a connection over says goodbye in its own words.
+    if gateway.is_stopping() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response.body_mut().hold(busy);
