@@ -24,8 +24,8 @@ pub use crate::personal::mark as personal_mark;
 pub use call::{CallFailure, CallReply, SentCall};
 pub use shape::{DeclaredShape, OlderShape, ShapeDescription};
 pub use stream::{
-    HostedStream, StreamDescription, StreamHandle, StreamItem, StreamMap, StreamPlace, StreamShape, StreamTypeDescription,
-    SubscriptionDescription, UNFIT,
+    HostedStream, StreamDescription, StreamHandle, StreamItem, StreamLower, StreamLowering, StreamMap, StreamPlace, StreamShape,
+    StreamTypeDescription, SubscriptionDescription, UNFIT,
 };
 pub use target::{ActionTarget, TimerDue, WorkflowAsk};
 pub use workflow::{

@@ -1,12 +1,15 @@
 //! Schemas through the runtime's face: what is registered, what an event is in another version, samples.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
-use component::hosted::{DeclaredShape, Unreadable};
+use component::hosted::{DeclaredShape, StreamDescription, Unreadable};
 use component::{Compatibility, Shapes};
 use journal::{ReadError, Recorded};
+use serde_json::Value as Json;
 
 use super::Runtime;
-use crate::schema::{Registry, Sample, Samples};
+use crate::schema::{Registry, Sample, Samples, stream_component};
 
 impl Runtime {
     /// The shapes that are registered; nothing before [`begin`](Self::begin).
@@ -33,6 +36,34 @@ impl Runtime {
         let shape =
             self.schemas.declared.iter().find(|shape| shape.shapes == Shapes::Events && shape.component == kind && shape.name == event)?;
         Some(shape.to.iter().flat_map(|older| older.first..=older.last).chain([shape.version]).collect())
+    }
+
+    /// The versions that a reader may ask for of a declared stream: its own, and older ones that were registered or have something named for
+    /// them, down to the oldest one that it still has.
+    #[must_use]
+    pub fn stream_versions(&self, stream: &StreamDescription) -> Vec<u16> {
+        let component = stream_component(stream.name);
+        let of_stream = |key: &str| key.split('/').next() == Some(component.as_str());
+        let registered = self.registry().into_iter().flat_map(Registry::iter).filter(|(key, _)| of_stream(key));
+        let mut versions: BTreeSet<u16> = registered.flat_map(|(_, shapes)| shapes.iter().map(|shape| shape.version)).collect();
+        versions.extend(stream.types.iter().flat_map(|public| &public.to).flat_map(|older| older.first..=older.last));
+        versions.insert(stream.version);
+        versions.into_iter().filter(|version| (stream.oldest..=stream.version).contains(version)).collect()
+    }
+
+    /// The schema of a public type in a version of its stream, as it was promised to its readers; `None` for a notification and for what is not
+    /// known.
+    #[must_use]
+    pub fn public_schema(&self, stream: &StreamDescription, name: &str, version: u16) -> Option<&Json> {
+        let declared = |shape: &&DeclaredShape| shape.component == stream_component(stream.name) && shape.name == name;
+        let declared = self.schemas.declared.iter().filter(|shape| shape.shapes == Shapes::Streams).find(declared)?;
+        let promised = || {
+            let registered = self.registry()?.of(&declared.key());
+            registered.iter().rev().find(|shape| shape.version == version).map(|shape| &shape.schema)
+        };
+        let named = || declared.to.iter().find(|older| older.is_for(version)).map(|older| &older.schema);
+        let schema = if version == declared.version { Some(&declared.schema) } else { promised().or_else(named) };
+        schema.filter(|schema| schema.is_object())
     }
 
     /// The payload of an event in the version that a reader asks for; `None` when it is left out for readers of that version.

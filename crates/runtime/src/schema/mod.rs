@@ -24,7 +24,9 @@ mod settle;
 mod tests;
 
 pub use compare::Misfit;
+pub(crate) use compare::misfits;
 pub use declared::ShapeSources;
+pub(crate) use declared::stream_component;
 pub use registry::{RegisteredShape, Registry};
 pub use rule::{Broken, Comparison, Rules, SchemaRefusal, compare_with};
 pub(crate) use sample::Samples;
