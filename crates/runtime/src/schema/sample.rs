@@ -199,7 +199,7 @@ type Waiting = BTreeMap<(String, String), Vec<(u16, Json)>>;
 type Take = fn(&Recorded) -> Option<(u16, Json)>;
 
 /// JSON whose marks are `null`.
-fn parsed(payload: &[u8]) -> Option<Json> {
+pub(crate) fn parsed(payload: &[u8]) -> Option<Json> {
     let replaced = replace_marks(payload, || (), |_| Ok(b"null".to_vec())).ok()?;
     serde_json::from_slice(replaced.as_deref().unwrap_or(payload)).ok()
 }
