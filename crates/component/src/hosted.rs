@@ -30,7 +30,7 @@ pub use stream::{
 pub use target::{ActionTarget, TimerDue, WorkflowAsk};
 pub use workflow::{
     AskedKind, AskedOperation, FailureKind, HostedWorkflow, LiveWorkflow, Progress, RecordedOperation, Standing, StepOutcome, StepPolicy,
-    StepRun, Told, WorkflowDescription, WorkflowFailure, WorkflowHandle, WorkflowStart,
+    StepRun, Told, WorkflowDescription, WorkflowFailure, WorkflowHandle, WorkflowPart, WorkflowStart,
 };
 
 use crate::action::{DeliveryPolicy, Start};

@@ -267,6 +267,8 @@ pub(crate) const SCHEMA_COMMIT_SHAPES: usize = 200;
 pub(crate) const SCHEMA_COMMIT_BYTES: usize = 2 * 1024 * 1024;
 /// Refusals that a service which does not begin shows, at most.
 pub(crate) const SCHEMA_REFUSALS_SHOWN_MAX: usize = 20;
+/// Bytes of workflows' records in one answer, at most, but for the last one.
+pub const WORKFLOW_HISTORIES_BYTES: usize = 4 * 1024 * 1024;
 /// Samples of one request, at most.
 pub const SCHEMA_SAMPLES_MAX: usize = 10_000;
 /// Samples of one shape, at most.

@@ -72,14 +72,14 @@ async fn readers_of_an_older_version_get_what_it_has_a_word_for() {
     assert_eq!(present.last().unwrap()["data"], json!({ "article": "glass" }));
     // Where `dataschema` leads.
     for (version, field) in [(2, "sku"), (3, "article")] {
-        let schema = shop.get(&format!("/v1/streams/carts/schemas/item-taken/{version}")).await.json();
+        let schema = shop.get(&format!("/v1/streams/carts/schemas/item-taken/{version}")).await.json;
         assert_eq!(schema["required"], json!([field]), "{schema}");
     }
     for path in ["/v1/streams/carts?version=1", "/v1/streams/carts/schemas/item-taken/1"] {
-        let refused = shop.get(path).await.json();
+        let refused = shop.get(path).await.json;
         assert_eq!((&refused["code"], &refused["versions"]), (&json!("HW0131"), &json!([2, 3])), "{refused}");
     }
-    let listed = shop.get("/v1/streams").await.json();
+    let listed = shop.get("/v1/streams").await.json;
     let carts = listed["items"].as_array().unwrap().iter().find(|stream| stream["stream"] == "carts").unwrap();
     assert_eq!((&carts["version"], &carts["versions"]), (&json!(3), &json!([2, 3])));
 }

@@ -9,7 +9,8 @@ use journal::{ReadError, Recorded};
 use serde_json::Value as Json;
 
 use super::Runtime;
-use crate::schema::{Registry, Sample, Samples, stream_component};
+use crate::schema::{Registry, Sample, Samples, sample_of, stream_component};
+use crate::workflow::{WorkflowSelection, WorkflowState};
 
 impl Runtime {
     /// The shapes that are registered; nothing before [`begin`](Self::begin).
@@ -81,6 +82,28 @@ impl Runtime {
     /// When the journal cannot be read.
     pub async fn samples(&self, per_shape: usize) -> Result<Vec<Sample>, ReadError> {
         let Some(registry) = self.registry() else { return Ok(Vec::new()) };
-        Samples { journal: &*self.entities.journal, registry, per_shape }.gather().await
+        let mut samples = Samples { journal: &*self.entities.journal, registry, per_shape }.gather().await?;
+        samples.extend(self.histories(per_shape).await?);
+        Ok(samples)
+    }
+
+    /// Records of workflows that have not ended, so many of each that stands in some way.
+    async fn histories(&self, each: usize) -> Result<Vec<Sample>, ReadError> {
+        let mut samples = Vec::new();
+        for workflow in self.workflow_descriptions() {
+            for state in WorkflowState::ALL.into_iter().filter(|state| !state.is_ended()) {
+                let limit = u32::try_from(each).unwrap_or(u32::MAX);
+                let selection = WorkflowSelection {
+                    workflow: Some(workflow.name.to_owned()),
+                    state: Some(state),
+                    limit,
+                    ..WorkflowSelection::default()
+                };
+                let histories = self.workflow_histories(selection).await;
+                let histories = histories.map_err(|error| ReadError::Unavailable { cause: error.to_string() })?;
+                samples.extend(histories.iter().filter_map(sample_of));
+            }
+        }
+        Ok(samples)
     }
 }
