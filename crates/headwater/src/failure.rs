@@ -50,6 +50,7 @@ pub(crate) const EVENTS_UNKNOWN: &str = "HW0142";
 pub(crate) const SCHEMA_UNFIT: &str = "HW0143";
 /// A stored sample or snapshot is not read.
 pub(crate) const SAMPLE_UNREADABLE: &str = "HW0144";
+pub(crate) const WORKFLOW_MISFIT: &str = "HW0145";
 
 /// The code of a shape that is refused.
 pub(crate) fn schema_code(broken: &Broken) -> &'static str {
@@ -84,6 +85,7 @@ pub(crate) const CODES: &[&str] = &[
     EVENTS_UNKNOWN,
     SCHEMA_UNFIT,
     SAMPLE_UNREADABLE,
+    WORKFLOW_MISFIT,
 ];
 
 /// Why a service did not start, or a command line call failed.

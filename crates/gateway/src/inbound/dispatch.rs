@@ -96,6 +96,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::TimerChange { name } => Box::pin(timer::change(gateway, parts, body, &name)).await,
         Route::TimerAct { name, act } => Box::pin(timer::act(gateway, parts, body, (&name, act))).await,
         Route::TimersStatus => Box::pin(timer::status(gateway, parts)).await,
+        Route::Histories => Box::pin(workflow::histories(gateway, parts)).await,
         Route::Workflows { name } => Box::pin(workflow::list(gateway, parts, name.as_deref())).await,
         Route::Workflow { name } => Box::pin(workflow::show(gateway, parts, name)).await,
         Route::WorkflowTimeline { name } => Box::pin(workflow::timeline(gateway, parts, name)).await,
