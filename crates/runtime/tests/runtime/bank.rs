@@ -37,7 +37,6 @@ impl Kind {
             state: json!({}),
             state_version,
             state_from,
-            ..EntityDescription::default()
         };
         Self { description, build, decisions: Arc::default() }
     }
