@@ -3,6 +3,7 @@
 //! One task loads, the others wait for it; when it goes away, the next one takes over. A load reads durable events only.
 
 use component::hosted::Unreadable;
+use component::hosted::personal_mark::replace_marks;
 use journal::Head;
 use serde_json::Value as Json;
 
@@ -15,7 +16,6 @@ use super::snapshots::Draft;
 use crate::isolation::state_of;
 use crate::personal::runs::aged_state;
 use crate::request::StateError;
-use crate::schema::unmarked_json;
 
 impl Entities {
     /// Makes a slot live, if nobody has.
@@ -88,7 +88,7 @@ impl Entities {
         let mut made = Replay::fresh(kind)?;
         made.run(&self.journal, (kind, key), snapshot.sequence, None).await?;
         let is_known = made.sequence == snapshot.sequence && made.unknown.is_none();
-        if let (true, Some(raised), Some(known)) = (is_known, unmarked(raised), unmarked(state_of(&*made.entity))) {
+        if let (true, Some(raised), Some(known)) = (is_known, comparable(raised), comparable(state_of(&*made.entity))) {
             kind.raised.prove(place, &raised, &known);
         }
         Ok(made)
@@ -108,7 +108,34 @@ impl Entities {
     }
 }
 
-/// A state as JSON, whatever is personal in it left out.
-fn unmarked(state: Result<Vec<u8>, Unreadable>) -> Option<Json> {
-    unmarked_json(&state.ok()?)
+/// A state as JSON, its personal values with whose they are. When each was read is not compared.
+fn comparable(state: Result<Vec<u8>, Unreadable>) -> Option<Json> {
+    let state = state.ok()?;
+    let whole = replace_marks(&state, || (), |mark| serde_json::to_vec(&(mark.subject, mark.value)).map_err(|_| ())).ok()?;
+    serde_json::from_slice(whole.as_deref().unwrap_or(&state)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(state: &str) -> Option<Json> {
+        comparable(Ok(state.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn states_that_differ_in_a_personal_value_or_in_whose_it_is_are_not_equal() {
+        let state = |mark: &str| compared(&format!(r#"{{"name":{mark},"n":1}}"#));
+        let ann = state(r#"{"$personal":{"subject":"customer/c1","at":1,"value":"Ann"}}"#);
+        assert!(ann.is_some());
+        assert_eq!(ann, state(r#"{"$personal":{"subject":"customer/c1","at":7,"value":"Ann"}}"#), "read after another erasure");
+        for other in [
+            r#"{"$personal":{"subject":"customer/c1","at":1,"value":"Bea"}}"#,
+            r#"{"$personal":{"subject":"customer/c2","at":1,"value":"Ann"}}"#,
+            r#"{"$personal":{"at":1,"value":"Ann"}}"#,
+            "null",
+        ] {
+            assert_ne!(ann, state(other), "{other}");
+        }
+    }
 }

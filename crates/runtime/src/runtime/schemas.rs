@@ -52,7 +52,7 @@ impl Runtime {
         versions.into_iter().filter(|version| (stream.oldest..=stream.version).contains(version)).collect()
     }
 
-    /// The schema of a public type in a version of its stream, as it was promised to its readers; `None` for a notification and for what is not
+    /// The schema of a public type in a version of its stream, as it was promised to its readers, or as it leaves; `None` for a notification and for what is not
     /// known.
     #[must_use]
     pub fn public_schema(&self, stream: &StreamDescription, name: &str, version: u16) -> Option<&Json> {
@@ -63,7 +63,8 @@ impl Runtime {
             registered.iter().rev().find(|shape| shape.version == version).map(|shape| &shape.schema)
         };
         let named = || declared.to.iter().find(|older| older.is_for(version)).map(|older| &older.schema);
-        let schema = if version == declared.version { Some(&declared.schema) } else { promised().or_else(named) };
+        // A type that is younger than the version leaves as it is, for its readers too.
+        let schema = if version == declared.version { None } else { promised().or_else(named) }.or(Some(&declared.schema));
         schema.filter(|schema| schema.is_object())
     }
 

@@ -30,7 +30,7 @@ pub(crate) use declared::stream_component;
 pub use registry::{RegisteredShape, Registry};
 pub use rule::{Broken, Comparison, Rules, SchemaRefusal, compare_with};
 pub use sample::{Sample, SampleError, read_sample};
-pub(crate) use sample::{Samples, parsed as unmarked_json, sample_of};
+pub(crate) use sample::{Samples, sample_of};
 pub use settle::SchemaError;
 use settle::settle;
 

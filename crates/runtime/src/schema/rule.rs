@@ -367,6 +367,9 @@ fn public_gone(registry: &Registry, declared: &[DeclaredShape], rules: &Rules, c
         let mut parts = key.splitn(3, '/');
         let (Some(stream), Some(sort), Some(name)) = (parts.next(), parts.next(), parts.next()) else { continue };
         let Some((oldest, present)) = streams.get(stream).filter(|_| sort == Shapes::Streams.one()) else { continue };
+        if is_rolled_back((registry, declared), (stream, &key), &comparison.changed) {
+            continue;
+        }
         let promised = registry.of(&key).iter().map(|shape| shape.version).filter(|version| (*oldest..=*present).contains(version)).max();
         let Some(version) = promised.filter(|_| rules.of_component(stream, Shapes::Streams).is_forward()) else { continue };
         let said = format!("{key} version {version}: readers of the stream are promised `{name}`, and the code does not have it any more");
@@ -376,6 +379,18 @@ fn public_gone(registry: &Registry, declared: &[DeclaredShape], rules: &Rules, c
         let broken = if version == *present { Broken::Forward } else { Broken::Unlowered };
         comparison.refusals.push(SchemaRefusal { key, version, broken, misfits: Vec::new(), message });
     }
+}
+
+/// Whether code of before a public type was added runs again: all that it declares of the stream is as it was registered last, and that was
+/// before the type was registered first. It is an older release as far as anybody can see, and that one started.
+fn is_rolled_back((registry, declared): (&Registry, &[DeclaredShape]), (stream, key): (&str, &str), changed: &[usize]) -> bool {
+    let is_of_stream = |shape: &DeclaredShape| shape.shapes == Shapes::Streams && shape.component == stream;
+    let Some(added) = registry.of(key).first().and_then(|first| first.registered) else { return false };
+    let mut known = declared.iter().enumerate().filter(|(_, shape)| is_of_stream(shape));
+    known.all(|(at, shape)| {
+        let registered = registry.of(&shape.key()).last().and_then(|last| last.registered);
+        !changed.contains(&at) && registered.is_some_and(|registered| registered < added)
+    })
 }
 
 fn short(fingerprint: &str) -> &str {

@@ -17,12 +17,15 @@ use super::{Registry, Rules, SchemaError, settle};
 /// A journal, and the starts of services over it.
 struct Starts {
     journal: Arc<dyn Journal>,
+    clock: Arc<SimClock>,
     rules: Vec<(String, Shapes, Compatibility)>,
 }
 
 impl Starts {
     fn new() -> Self {
-        Self { journal: Arc::new(ModelJournal::new(Arc::new(SimClock::new()), Arc::new(SimRandom::new(1)))), rules: Vec::new() }
+        let clock = Arc::new(SimClock::new());
+        let journal = Arc::new(ModelJournal::new(Arc::clone(&clock) as _, Arc::new(SimRandom::new(1))));
+        Self { journal, clock, rules: Vec::new() }
     }
 
     fn ruled(component: &str, shapes: Shapes, rule: Compatibility) -> Self {
@@ -298,6 +301,21 @@ fn a_public_type_that_changes_for_its_readers_needs_a_new_version_of_its_stream(
         );
     }
     starts.starts(&[public("placed", (1, 1), &["sku"]), public("paid", (1, 1), &["sku"])]);
+}
+
+#[test]
+fn a_release_that_only_added_a_public_type_is_rolled_back() {
+    let starts = Starts::new();
+    let (before, added) = (public("placed", (1, 1), &["sku"]), public("paid", (1, 1), &["sku"]));
+    starts.starts(std::slice::from_ref(&before));
+    starts.clock.advance(1);
+    starts.starts(&[before.clone(), added.clone()]);
+    starts.clock.advance(1);
+    starts.starts(std::slice::from_ref(&before));
+    starts.starts(&[before.clone(), added.clone()]);
+    // Code that is not as it was then is no older release: its readers are promised what there was.
+    starts.refuses(&[public("placed", (2, 1), &["sku"])], &["readers of the stream are promised `paid`"]);
+    starts.refuses(std::slice::from_ref(&added), &["readers of the stream are promised `placed`"]);
 }
 
 #[test]

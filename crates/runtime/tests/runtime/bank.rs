@@ -28,16 +28,8 @@ impl Kind {
         let state_version = state_version(build).unwrap_or_default();
         let older = OlderShape { first: 1, last: state_version.saturating_sub(1), schema: json!({}) };
         let state_from = if state_version > 1 { vec![older] } else { Vec::new() };
-        let description = EntityDescription {
-            name,
-            commands,
-            events,
-            rejections,
-            reply: json!({}),
-            state: json!({}),
-            state_version,
-            state_from,
-        };
+        let description =
+            EntityDescription { name, commands, events, rejections, reply: json!({}), state: json!({}), state_version, state_from };
         Self { description, build, decisions: Arc::default() }
     }
 }
