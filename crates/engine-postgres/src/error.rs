@@ -30,6 +30,11 @@ pub enum OpenError {
         /// As it must be.
         wanted: &'static str,
     },
+    /// Another process serves this schema.
+    Taken {
+        /// The schema.
+        schema: String,
+    },
     /// A newer version of Headwater made the schema.
     SchemaNewer {
         /// What is there.
@@ -53,6 +58,7 @@ impl fmt::Display for OpenError {
             Self::Unsafe { setting, value, wanted } => {
                 write!(formatter, "the server has {setting} = {value}, with which acknowledged events can be lost; set {setting} = {wanted}")
             }
+            Self::Taken { schema } => write!(formatter, "another process serves the schema {schema}; stop it, or name another service"),
             Self::SchemaNewer { found, known } => {
                 write!(formatter, "the schema has version {found} and this version knows up to {known}; use a newer version")
             }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::address::Address;
+use crate::claim::Claim;
 use crate::error::OpenError;
 use crate::listener::Listener;
 use crate::pool::Pool;
@@ -23,7 +24,7 @@ use crate::registers::Table;
 use crate::rows::{self, get, unsigned};
 use crate::server::Server;
 use crate::write::{Inbox, Pending, Writer};
-use crate::{read, schema};
+use crate::{limits, read, schema};
 
 /// What an engine is opened with.
 pub struct Options {
@@ -33,6 +34,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// For ids.
     pub random: Arc<dyn Random>,
+    /// Whether no other process may have the same schema open so: its own one does not know of other nodes.
+    pub alone: bool,
 }
 
 /// A journal and its registers in one schema of a PostgreSQL database.
@@ -46,7 +49,8 @@ pub struct PostgresJournal {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    listener: JoinHandle<()>,
+    /// The listener, and the claim to be alone.
+    background: Vec<JoinHandle<()>>,
 }
 
 impl PostgresJournal {
@@ -55,8 +59,9 @@ impl PostgresJournal {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let Options { address, clock, random } = options;
+        let Options { address, clock, random, alone } = options;
         let server = Arc::new(Server::new(address)?);
+        let claim = if alone { Some(Claim::take(&server, limits::CLAIM_PATIENCE).await?) } else { None };
         let client = server.connect().await?;
         let lineage = Arc::new(schema::open(&client, server.schema(), &*random).await?);
         let (pool, reach) = (Arc::new(Pool::new(Arc::clone(&server))), Arc::new(Reach::default()));
@@ -64,11 +69,12 @@ impl PostgresJournal {
         let mut name = [0; 10];
         random.fill(&mut name);
         let name = CommitId::from_parts(clock.now(), name).to_string();
-        let listener = tokio::spawn(Listener::new(Arc::clone(&server), Arc::clone(&reach), name).run());
+        let mut background = vec![tokio::spawn(Listener::new(Arc::clone(&server), Arc::clone(&reach), name).run())];
+        background.extend(claim.map(|claim| tokio::spawn(claim.keep(Arc::clone(&poisoned)))));
         let writer = Writer::new(server, Arc::clone(&inbox), Arc::clone(&reach), Arc::clone(&lineage), Arc::clone(&clock), Arc::clone(&poisoned));
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
         let registers = Table::new(Arc::clone(&pool), Arc::clone(&reach));
-        Ok(Self { lineage, pool, reach, registers, inbox, poisoned, clock, random, writer, listener })
+        Ok(Self { lineage, pool, reach, registers, inbox, poisoned, clock, random, writer, background })
     }
 
     /// Takes no more commits, settles those that wait, and ends live reads. What is appended later is refused.
@@ -80,7 +86,7 @@ impl PostgresJournal {
             let _ = writer.await;
         }
         self.reach.close();
-        self.listener.abort();
+        self.background.iter().for_each(JoinHandle::abort);
     }
 
     fn mint(&self) -> CommitId {
@@ -106,7 +112,7 @@ impl Drop for PostgresJournal {
     fn drop(&mut self) {
         self.inbox.close();
         self.reach.close();
-        self.listener.abort();
+        self.background.iter().for_each(JoinHandle::abort);
     }
 }
 

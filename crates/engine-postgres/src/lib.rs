@@ -11,6 +11,7 @@
 //! Limits are in `limits`, the tables in `migrations`.
 
 mod address;
+mod claim;
 mod error;
 mod journal_engine;
 mod limits;

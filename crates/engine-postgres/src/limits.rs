@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+/// How long a start waits for the session of a process that has just ended.
+pub(crate) const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
 /// Connections for reads and registers. Each runs one statement after the other, and none holds a transaction, so that a few serve many
 /// callers; a service has three more: the writer's, the listener's and the bell's.
 pub(crate) const READ_CONNECTIONS: usize = 4;

@@ -46,7 +46,7 @@ async fn client(url: &str) -> Client {
 
 async fn refused(url: &str, service: &str) -> OpenError {
     let address = Address::new(url, Some(service)).unwrap();
-    let options = Options { address, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom::new().unwrap()) };
+    let options = Options { address, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom::new().unwrap()), alone: false };
     PostgresJournal::open(options).await.err().expect("this server is refused")
 }
 
@@ -190,4 +190,47 @@ async fn a_server_that_is_not_there_is_unreachable() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = refused(&format!("postgres://nobody@127.0.0.1:{port}/postgres"), "shop").await;
     assert!(matches!(error, OpenError::Unreachable { .. }), "{error}");
+}
+
+/// A service that knows of no other nodes is alone, and the next process of it comes when the one before is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_wants_to_be_alone_is() {
+    let (server, service) = (Server::shared(), Server::service());
+    let options = || Options {
+        address: server.address(&service),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom::new().unwrap()),
+        alone: true,
+    };
+    let first = PostgresJournal::open(options()).await.unwrap();
+    let second = PostgresJournal::open(options()).await.err().expect("the first one is there");
+    assert!(matches!(second, OpenError::Taken { .. }), "{second}");
+    first.close().await;
+    drop(first);
+    PostgresJournal::open(options()).await.expect("the first one is gone");
+}
+
+/// The server proves who it is, to those who ask for it, on every connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_way_that_is_to_be_encrypted_is_and_strangers_are_not_trusted() {
+    let server = Server::start(&["ssl=on"]);
+    let roots = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres/certificate.pem");
+    let trusting = format!("{}?sslmode=require&sslrootcert={roots}", server.url());
+    let options = Options {
+        address: Address::new(&trusting, Some("shop")).unwrap(),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom::new().unwrap()),
+        alone: false,
+    };
+    let node = PostgresJournal::open(options).await.unwrap();
+    node.append(note(&key("a"), "1")).await.unwrap();
+    let sessions = "SELECT count(*), count(*) FILTER (WHERE ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'headwater'";
+    let row = client(server.url()).await.query_one(sessions, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), row.get::<_, i64>(1), "sessions, and those that are encrypted");
+    assert!(row.get::<_, i64>(0) > 0);
+    // The system does not know who has signed the certificate, and it is for 127.0.0.1 alone.
+    let unknown = refused(&format!("{}?sslmode=require", server.url()), "shop").await;
+    assert!(matches!(unknown, OpenError::Unreachable { .. }), "{unknown}");
+    let other_name = refused(&trusting.replace("127.0.0.1", "localhost"), "shop").await;
+    assert!(matches!(other_name, OpenError::Unreachable { .. }), "{other_name}");
 }

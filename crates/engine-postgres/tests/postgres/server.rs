@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -60,6 +60,7 @@ impl Server {
         make.args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-U", USER, "-D"]).arg(directory.join("data"));
         let made = make.output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        certify(&directory.join("data"));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let own = Own { child: Mutex::new(run(&directory, port, settings)), directory, port };
         own.wait();
@@ -83,7 +84,7 @@ impl Server {
     /// A node of a service, with the machine's own clock and dice.
     pub(crate) async fn node(&self, service: &str) -> PostgresJournal {
         let options =
-            Options { address: self.address(service), clock: Arc::new(SystemClock), random: Arc::new(SystemRandom::new().unwrap()) };
+            Options { address: self.address(service), clock: Arc::new(SystemClock), random: Arc::new(SystemRandom::new().unwrap()), alone: false };
         PostgresJournal::open(options).await.unwrap()
     }
 
@@ -140,6 +141,19 @@ fn run(directory: &Path, port: u16, settings: &[&str]) -> Child {
     server.arg(format!("unix_socket_directories={}", directory.display())).args(["-c", "listen_addresses=127.0.0.1"]);
     server.args(settings.iter().flat_map(|setting| ["-c", *setting]));
     server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+/// Gives the server a certificate of these tests' own, for 127.0.0.1 alone; its key is in the repository and guards nothing. It is used with
+/// `ssl=on`.
+fn certify(data: &Path) {
+    for (name, content) in [("server.crt", include_str!("certificate.pem")), ("server.key", include_str!("key.pem"))] {
+        let file = data.join(name);
+        fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        if is_root() {
+            chown(&file, Some(number_of("-u")), Some(number_of("-g"))).unwrap();
+        }
+    }
 }
 
 /// A program of the package, run by somebody who is not root.
