@@ -33,8 +33,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
 
 /// Passes the output on as it comes, but for what passing tests printed.
 fn run_one(cargo: &mut Command, name: &str, report: &mut Report) -> Result<(), Failure> {
-    let mut child =
-        cargo.stdout(Stdio::piped()).spawn().map_err(|error| Failure::new(format!("{name} do not start: {error}")))?;
+    let mut child = cargo.stdout(Stdio::piped()).spawn().map_err(|error| Failure::new(format!("{name} do not start: {error}")))?;
     let output = child.stdout.take().ok_or_else(|| Failure::new("a child has no output although it was asked for"))?;
     let mut lines = BufReader::new(output).split(b'\n');
     while let Some(Ok(line)) = lines.next() {

@@ -44,7 +44,10 @@ async fn main() -> Outcome<()> {
     let url = arguments.first().ok_or("name a database: heads postgres://user@host/db")?;
     let cell = Duration::from_millis(arguments.get(1).map_or(Ok(500), |text| text.parse())?);
     let rounds = arguments.get(2).map_or(Ok(5), |text| text.parse())?;
-    println!("commands a second, medians of {rounds} rounds of {} ms\n\n| nodes | clients | 1 head | 4 heads | 16 heads |", cell.as_millis());
+    println!(
+        "commands a second, medians of {rounds} rounds of {} ms\n\n| nodes | clients | 1 head | 4 heads | 16 heads |",
+        cell.as_millis()
+    );
     println!("|---|---|---|---|---|");
     for (nodes, clients) in [(1, 1), (1, 16), (1, 64), (2, 16), (2, 64), (2, 128)] {
         let mut medians = Vec::new();
@@ -150,7 +153,9 @@ struct Writer {
 
 impl Writer {
     async fn new(client: Client, shard: i32) -> Outcome<Self> {
-        client.batch_execute("SET search_path = headwater_heads; SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await?;
+        client
+            .batch_execute("SET search_path = headwater_heads; SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+            .await?;
         Ok(Self {
             shard,
             lock: client.prepare("SELECT position FROM head WHERE shard = $1 FOR UPDATE").await?,

@@ -8,8 +8,8 @@ use std::str::FromStr as _;
 
 use journal::InvalidError;
 use percent_encoding::percent_decode_str;
-use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
 
 use crate::limits;
 
@@ -137,7 +137,9 @@ mod tests {
     #[test]
     fn beyond_loopback_the_way_is_encrypted_unless_the_url_says_otherwise() {
         let of = |url: &str| Address::new(url, Some("shop")).unwrap().config.get_ssl_mode();
-        for local in ["postgres://localhost/db", "postgres://127.0.0.1:5433/db", "postgres://[::1]/db", "postgres:///db?host=/run/postgresql"] {
+        for local in
+            ["postgres://localhost/db", "postgres://127.0.0.1:5433/db", "postgres://[::1]/db", "postgres:///db?host=/run/postgresql"]
+        {
             assert_eq!(of(local), SslMode::Disable, "{local}");
         }
         for far in ["postgres://db.example/db", "postgres://10.0.0.1/db", "postgres://localhost,db.example/db"] {

@@ -56,7 +56,10 @@ impl fmt::Display for OpenError {
             Self::Unreachable { cause } => write!(formatter, "{cause}; look whether the server runs and lets this user in"),
             Self::TooOld { version } => write!(formatter, "the server is PostgreSQL {version}; use 15 or newer"),
             Self::Unsafe { setting, value, wanted } => {
-                write!(formatter, "the server has {setting} = {value}, with which acknowledged events can be lost; set {setting} = {wanted}")
+                write!(
+                    formatter,
+                    "the server has {setting} = {value}, with which acknowledged events can be lost; set {setting} = {wanted}"
+                )
             }
             Self::Taken { schema } => write!(formatter, "another process serves the schema {schema}; stop it, or name another service"),
             Self::SchemaNewer { found, known } => {

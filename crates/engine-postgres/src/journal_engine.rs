@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use journal::seams::{Clock, Random};
 use journal::{
-    AppendError, BoxFuture, Capabilities, Capability, CommandId, Commit, CommitId, Committed, Context, Cursor, EntityKey, EntityType, Events,
-    FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError, RegisterExpect, RegisterWatch,
-    Registers, Revision, Selection, Timestamp,
+    AppendError, BoxFuture, Capabilities, Capability, CommandId, Commit, CommitId, Committed, Context, Cursor, EntityKey, EntityType,
+    Events, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError, RegisterExpect,
+    RegisterWatch, Registers, Revision, Selection, Timestamp,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -71,7 +71,8 @@ impl PostgresJournal {
         let name = CommitId::from_parts(clock.now(), name).to_string();
         let mut background = vec![tokio::spawn(Listener::new(Arc::clone(&server), Arc::clone(&reach), name).run())];
         background.extend(claim.map(|claim| tokio::spawn(claim.keep(Arc::clone(&poisoned)))));
-        let writer = Writer::new(server, Arc::clone(&inbox), Arc::clone(&reach), Arc::clone(&lineage), Arc::clone(&clock), Arc::clone(&poisoned));
+        let writer =
+            Writer::new(server, Arc::clone(&inbox), Arc::clone(&reach), Arc::clone(&lineage), Arc::clone(&clock), Arc::clone(&poisoned));
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
         let registers = Table::new(Arc::clone(&pool), Arc::clone(&reach));
         Ok(Self { lineage, pool, reach, registers, inbox, poisoned, clock, random, writer, background })
@@ -176,12 +177,16 @@ impl Journal for PostgresJournal {
 fn storable(commit: &Commit) -> Result<(), AppendError> {
     let has_zero = |text: &str| text.contains('\0');
     let in_context = |context: &Context| {
-        [&context.correlation_id, &context.causation_id, &context.traceparent, &context.principal].into_iter().flatten().any(|text| has_zero(text))
+        [&context.correlation_id, &context.causation_id, &context.traceparent, &context.principal]
+            .into_iter()
+            .flatten()
+            .any(|text| has_zero(text))
     };
     let in_command = |command: &journal::CommandRecord| {
         has_zero(&command.name) || in_context(&command.context) || command.events.iter().any(|event| has_zero(&event.name))
     };
-    let in_condition = |condition: &journal::TagCondition| condition.query.items.iter().flat_map(|item| &item.types).any(|full| has_zero(full));
+    let in_condition =
+        |condition: &journal::TagCondition| condition.query.items.iter().flat_map(|item| &item.types).any(|full| has_zero(full));
     if commit.commands.iter().any(in_command) || commit.condition.as_ref().is_some_and(in_condition) {
         return Err(InvalidError::new("commit", "must have no U+0000 in a name or a context: PostgreSQL cannot keep it").into());
     }

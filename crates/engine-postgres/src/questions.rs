@@ -58,10 +58,7 @@ pub(crate) enum Question {
 
 const ALL: &[(Question, &str)] = &[
     (Question::Head, "SELECT position, floor FROM head"),
-    (
-        Question::EntityHead,
-        "SELECT sequence, time, position, deleted FROM entity WHERE kind = $1 AND tenant = $2 AND id = $3",
-    ),
+    (Question::EntityHead, "SELECT sequence, time, position, deleted FROM entity WHERE kind = $1 AND tenant = $2 AND id = $3"),
     (
         Question::Command,
         concat!(
@@ -115,10 +112,7 @@ const ALL: &[(Question, &str)] = &[
             (SELECT position FROM head))",
     ),
     (Question::Register, "SELECT name, revision, value FROM register WHERE name = $1"),
-    (
-        Question::Registers,
-        "SELECT name, revision, value FROM register WHERE name >= $1 AND ($2::text IS NULL OR name < $2) ORDER BY name",
-    ),
+    (Question::Registers, "SELECT name, revision, value FROM register WHERE name >= $1 AND ($2::text IS NULL OR name < $2) ORDER BY name"),
     (
         Question::NewRegister,
         "INSERT INTO register (name, revision, value) VALUES ($1, nextval('revision'), $2) ON CONFLICT (name) DO NOTHING RETURNING revision",

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use journal::{
-    CommandId, CommitId, ContentType, Context, EntityKey, EventFlags, EventId, Fingerprint, FoundCommand, Head, Lineage, ReadError, Recorded,
-    Tag, Timestamp,
+    CommandId, CommitId, ContentType, Context, EntityKey, EventFlags, EventId, Fingerprint, FoundCommand, Head, Lineage, ReadError,
+    Recorded, Tag, Timestamp,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
@@ -133,7 +133,8 @@ pub(crate) fn head(row: &Row, first: usize) -> Result<Option<Head>, ReadError> {
 /// # Errors
 /// When the column is not of the type.
 pub(crate) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, ReadError> {
-    row.try_get(column).map_err(|error| ReadError::Damaged { place: format!("a column of the schema is not as it was made: {error}"), resume: None })
+    row.try_get(column)
+        .map_err(|error| ReadError::Damaged { place: format!("a column of the schema is not as it was made: {error}"), resume: None })
 }
 
 fn text(row: &Row, column: usize) -> Result<Option<Arc<str>>, ReadError> {

@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect};
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use tokio_rustls::TlsConnector;
 
 /// Makes TLS of connections; asked only where the address wants it.
 #[derive(Clone)]
@@ -35,7 +35,9 @@ impl Tls {
         let mut store = RootCertStore::empty();
         let (added, _) = store.add_parsable_certificates(certificates);
         if added == 0 {
-            return Err(io::Error::other("there are no trusted roots; install the package of CA certificates, or name a file with sslrootcert"));
+            return Err(io::Error::other(
+                "there are no trusted roots; install the package of CA certificates, or name a file with sslrootcert",
+            ));
         }
         Self::trusting(store)
     }

@@ -60,7 +60,8 @@ async fn embedded(config: &Config) -> Result<Store, Failure> {
     let Engine { journal, clock, random, threads } = engine;
     journal.set_packing(config.pack_segments);
     let aside = journal.report().aside.iter();
-    let notes = aside.map(|(file, bytes)| format!("{bytes} bytes of writes that were never acknowledged are kept aside in {file}")).collect();
+    let notes =
+        aside.map(|(file, bytes)| format!("{bytes} bytes of writes that were never acknowledged are kept aside in {file}")).collect();
     let (as_journal, registers) = (Arc::clone(&journal) as Arc<dyn Journal>, Arc::clone(&journal) as Arc<dyn Registers>);
     Ok(Store { journal: as_journal, registers, clock, random, threads, notes, kind: Kind::Embedded(journal) })
 }
@@ -79,7 +80,7 @@ mod postgres {
     use crate::config::without_password;
     use crate::engine::randomness;
     use crate::exit::Exit;
-    use crate::failure::{DATABASE_UNFIT, DATABASE_UNREACHABLE, DATABASE_UNSAFE, DATA_DAMAGED, DATA_IN_USE, ENGINE, Failure};
+    use crate::failure::{DATA_DAMAGED, DATA_IN_USE, DATABASE_UNFIT, DATABASE_UNREACHABLE, DATABASE_UNSAFE, ENGINE, Failure};
 
     pub(super) async fn open(url: &str, service: &str) -> Result<Store, Failure> {
         let (clock, random) = (Arc::new(SystemClock), randomness()?);

@@ -54,7 +54,9 @@ fn a_second_process_is_refused_while_the_first_one_lives() {
 #[test]
 fn a_database_that_is_not_there_and_a_url_that_is_none_are_told_apart() {
     let directory = Directory::new();
-    for (engine, code, exit) in [("postgres://nobody:secret@127.0.0.1:1/db", "HW0150", 1), ("postgres://db/shop?sslmode=maybe", "HW0068", 78)] {
+    for (engine, code, exit) in
+        [("postgres://nobody:secret@127.0.0.1:1/db", "HW0150", 1), ("postgres://db/shop?sslmode=maybe", "HW0068", 78)]
+    {
         let output = run(&directory, ["demo", "--alone", "--exit", "--listen", "127.0.0.1:0", "--engine", engine]);
         check_code(&output, exit);
         let told = stderr(&output);

@@ -57,7 +57,9 @@ pub(super) async fn next(pool: &Pool, selection: &Selection, stretch: Stretch) -
             Some(pairs) => at(pool, typed(pool, &pairs, stretch).await?).await,
             None => range(pool, stretch.short(), (0, SLICES - 1), types).await,
         },
-        Selection::Tags(TagQuery { items }) if items.iter().any(|item| item.types.is_empty() && item.tags.is_empty()) => whole(pool, stretch).await,
+        Selection::Tags(TagQuery { items }) if items.iter().any(|item| item.types.is_empty() && item.tags.is_empty()) => {
+            whole(pool, stretch).await
+        }
         Selection::Tags(TagQuery { items }) => at(pool, tagged(pool, items, stretch).await?).await,
     }
 }
@@ -108,7 +110,8 @@ async fn at(pool: &Pool, found: Found) -> Result<Page, PageError> {
 
 /// Asks with the bounds of a page in front of the values.
 async fn ask_page(pool: &Pool, question: Question, values: &[Value<'_>]) -> Result<Vec<Row>, Unavailable> {
-    let all: Vec<Value<'_>> = [&limits::PAGE_EVENTS_MAX as Value<'_>, &limits::PAGE_BYTES_MAX].into_iter().chain(values.iter().copied()).collect();
+    let all: Vec<Value<'_>> =
+        [&limits::PAGE_EVENTS_MAX as Value<'_>, &limits::PAGE_BYTES_MAX].into_iter().chain(values.iter().copied()).collect();
     pool.ask(question, &all).await
 }
 

@@ -14,7 +14,14 @@ use crate::reach::{Reach, Reached};
 use crate::rows::{get, unsigned};
 
 /// Begins a read. The head that it goes to, or the place that it lives on from, is asked for with its first event.
-pub(crate) fn events(pool: &Arc<Pool>, reach: &Arc<Reach>, lineage: &Arc<Lineage>, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
+pub(crate) fn events(
+    pool: &Arc<Pool>,
+    reach: &Arc<Reach>,
+    lineage: &Arc<Lineage>,
+    selection: Selection,
+    from: Cursor,
+    mode: ReadMode,
+) -> Events {
     Events::new(Source {
         pool: Arc::clone(pool),
         reach: Arc::clone(reach),

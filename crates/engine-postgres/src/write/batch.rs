@@ -88,7 +88,8 @@ pub(crate) struct Decided<'a> {
 
 /// Decides on all commits of a batch, in order.
 pub(crate) fn decide<'a>(batch: &'a [Pending], looked: Looked, lineage: &Lineage, now: Timestamp) -> Decided<'a> {
-    let mut state = State { lineage, now, known: looked.entities.len(), looked, touched: Vec::new(), events: Vec::new(), commands: Vec::new() };
+    let mut state =
+        State { lineage, now, known: looked.entities.len(), looked, touched: Vec::new(), events: Vec::new(), commands: Vec::new() };
     let outcomes = batch.iter().enumerate().map(|(place, pending)| state.decide(place, pending)).collect();
     state.finish(outcomes)
 }

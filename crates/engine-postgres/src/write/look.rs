@@ -138,7 +138,8 @@ fn head_row(row: &Row) -> Result<HeadRow, ReadError> {
 /// The place of a row's key in what was asked, from 1 there.
 fn asked<'a, T>(row: &Row, list: &'a [T]) -> Result<&'a T, ReadError> {
     let place = unsigned(get(row, 0)?) as usize;
-    list.get(place.wrapping_sub(1)).ok_or_else(|| ReadError::Damaged { place: "a question was answered beyond its keys".into(), resume: None })
+    list.get(place.wrapping_sub(1))
+        .ok_or_else(|| ReadError::Damaged { place: "a question was answered beyond its keys".into(), resume: None })
 }
 
 fn numbered(rows: &[Row], keys: &[&EntityKey]) -> Result<HashMap<EntityKey, Numbered>, ReadError> {
@@ -244,7 +245,8 @@ struct Tagged<'a> {
 impl<'a> Items<'a> {
     fn of(batch: &'a [Pending]) -> Self {
         let mut items = Self::default();
-        for (place, condition) in batch.iter().enumerate().filter_map(|(place, pending)| Some((place, pending.commit.condition.as_ref()?))) {
+        for (place, condition) in batch.iter().enumerate().filter_map(|(place, pending)| Some((place, pending.commit.condition.as_ref()?)))
+        {
             let after = condition.after.position();
             for item in &condition.query.items {
                 items.add(place, after, &item.types, &item.tags);

@@ -129,7 +129,9 @@ impl Writer {
             return Ok(());
         }
         let lost = seen - position;
-        Err(Trouble::Poisoned(format!("the server has lost the last {lost} events that it had committed; it may be a replica that lacked them")))
+        Err(Trouble::Poisoned(format!(
+            "the server has lost the last {lost} events that it had committed; it may be a replica that lacked them"
+        )))
     }
 }
 
@@ -197,7 +199,8 @@ fn tell(batch: Vec<Pending>, outcomes: Vec<Outcome>) {
 
 /// Answers commits that have waited for too long, and gives those that have not.
 fn give_up_late(batch: Vec<Pending>, cause: &str) -> Vec<Pending> {
-    let (late, rest): (Vec<Pending>, Vec<Pending>) = batch.into_iter().partition(|pending| pending.arrived.elapsed() >= limits::APPEND_PATIENCE);
+    let (late, rest): (Vec<Pending>, Vec<Pending>) =
+        batch.into_iter().partition(|pending| pending.arrived.elapsed() >= limits::APPEND_PATIENCE);
     let outcomes = late.iter().map(|pending| Err(refusal(pending, AppendError::Unavailable { cause: cause.to_owned() }))).collect();
     tell(late, outcomes);
     rest

@@ -184,5 +184,7 @@ fn check(seen: &[Arc<Recorded>], witness: &Witness) {
         assert_eq!(*told, (event.entity.clone(), event.sequence, event.position), "what was acknowledged is not what is there");
     }
     let (unknown, duplicates) = (witness.unknown.load(Ordering::Relaxed), witness.duplicates.load(Ordering::Relaxed));
+    // Whoever was never told that nobody knows has never sent a command twice.
+    assert!(duplicates <= unknown, "{duplicates} commits were told to have taken effect before, {unknown} that nobody knows");
     println!("{} events; {unknown} outcomes were unknown and {duplicates} had taken effect before", seen.len());
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use headwater_engine_postgres::{Address, OpenError, Options, PostgresJournal};
 use journal::seams::{SystemClock, SystemRandom};
 use journal::{
-    AppendError, CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Expect, Fence, Journal as _,
-    ReadMode, RegisterExpect, Registers as _, Selection,
+    AppendError, CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Expect, Fence,
+    Journal as _, ReadMode, RegisterExpect, Registers as _, Selection,
 };
 use tokio_postgres::{Client, NoTls};
 

@@ -83,8 +83,12 @@ impl Server {
 
     /// A node of a service, with the machine's own clock and dice.
     pub(crate) async fn node(&self, service: &str) -> PostgresJournal {
-        let options =
-            Options { address: self.address(service), clock: Arc::new(SystemClock), random: Arc::new(SystemRandom::new().unwrap()), alone: false };
+        let options = Options {
+            address: self.address(service),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom::new().unwrap()),
+            alone: false,
+        };
         PostgresJournal::open(options).await.unwrap()
     }
 

@@ -86,11 +86,13 @@ pub(crate) fn engine(settings: &Settings) -> Result<EngineUrl, Failure> {
         Some(("postgres" | "postgresql", _)) if cfg!(feature = "postgres") => Ok(EngineUrl::Postgres(engine)),
         Some(("postgres" | "postgresql", _)) => {
             let engine = without_password(&engine);
-            let message = format!("engine `{engine}`: this build leaves PostgreSQL out; build it with the feature `postgres`, or write embedded:DIR");
+            let message =
+                format!("engine `{engine}`: this build leaves PostgreSQL out; build it with the feature `postgres`, or write embedded:DIR");
             Err(Failure::configuration(ENGINE, message))
         }
         _ => {
-            let message = format!("engine `{engine}`: there is no such engine; write embedded:DIR, --data DIR, or postgres://HOST/DATABASE");
+            let message =
+                format!("engine `{engine}`: there is no such engine; write embedded:DIR, --data DIR, or postgres://HOST/DATABASE");
             Err(Failure::configuration(ENGINE, message))
         }
     }
@@ -105,7 +107,9 @@ pub(crate) fn data_directory(settings: &Settings) -> Result<PathBuf, Failure> {
         EngineUrl::Embedded => own_directory(settings),
         EngineUrl::Postgres(url) => {
             let engine = without_password(&url);
-            let message = format!("engine `{engine}`: this works on a data directory, and a database has none; name one with --data DIR and --engine embedded:DIR");
+            let message = format!(
+                "engine `{engine}`: this works on a data directory, and a database has none; name one with --data DIR and --engine embedded:DIR"
+            );
             Err(Failure::configuration(ENGINE, message))
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::compaction::DELETED;
 use crate::commit::{CommandId, CommandRecord, Commit, CommitId, EventId, Expect, Settled};
+use crate::compaction::DELETED;
 use crate::cursor::{Cursor, Lineage, Position};
 use crate::error::{AppendError, CursorError, InvalidError};
 use crate::key::{EntityKey, EntityType};
