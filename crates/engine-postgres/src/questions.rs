@@ -6,17 +6,20 @@ use tokio_postgres::{Client, Error, Statement};
 
 use crate::rows::{command_columns, event_columns};
 
-/// A page of events, whichever way they are found; `$1` and `$2` are its bounds in events and bytes.
+/// A page of events, whichever way they are found; `$1` and `$2` are its bounds in events and bytes. `$order` is what the index of that way has,
+/// so that a page costs a page, and not all that is behind it.
 macro_rules! page {
-    ($columns:literal, $found:literal) => {
+    ($found:literal, $order:literal) => {
         concat!(
             "SELECT ",
             event_columns!(),
-            " FROM (SELECT e.*, sum(octet_length(e.payload)) OVER (ORDER BY e.position) - octet_length(e.payload) AS before FROM ",
-            $columns,
-            " WHERE ",
+            " FROM (SELECT e.*, sum(octet_length(e.payload)) OVER (ORDER BY e.",
+            $order,
+            ") - octet_length(e.payload) AS before FROM event e WHERE ",
             $found,
-            " ORDER BY e.position LIMIT $1) AS page WHERE before < $2 ORDER BY position"
+            " ORDER BY e.",
+            $order,
+            " LIMIT $1) AS page WHERE before < $2 ORDER BY position"
         )
     };
 }
@@ -70,19 +73,20 @@ const ALL: &[(Question, &str)] = &[
     (
         Question::Range,
         page!(
-            "event e",
             "e.position > $3 AND e.position <= $4 AND e.slice BETWEEN $5 AND $6
-            AND (cardinality($7::text[]) = 0 OR e.kind = ANY($7) OR e.kind || '/' || e.name = ANY($7))"
+            AND (cardinality($7::text[]) = 0 OR e.kind = ANY($7) OR e.kind || '/' || e.name = ANY($7))",
+            "position"
         ),
     ),
     (
         Question::Entity,
         page!(
-            "entity n JOIN event e ON e.entity = n.number",
-            "n.kind = $3 AND n.tenant = $4 AND n.id = $5 AND e.sequence >= $6 AND e.position > $7 AND e.position <= $8"
+            "e.entity = (SELECT n.number FROM entity n WHERE n.kind = $3 AND n.tenant = $4 AND n.id = $5)
+            AND e.sequence >= $6 AND e.position > $7 AND e.position <= $8",
+            "sequence"
         ),
     ),
-    (Question::At, page!("event e", "e.position = ANY($3)")),
+    (Question::At, page!("e.position = ANY($3)", "position")),
     (
         Question::OfTypes,
         "SELECT found.position FROM unnest($1::text[], $2::text[]) AS t (kind, name), LATERAL (

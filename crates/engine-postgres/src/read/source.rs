@@ -87,7 +87,11 @@ impl Source {
                 return Ok(Some(item));
             }
             let Some(place) = self.place else {
-                self.place = Some(self.begin().await?);
+                match self.begin().await {
+                    Ok(place) => self.place = Some(place),
+                    Err(PageError::Failed(error)) => return Err(error),
+                    Err(PageError::Away(error)) => self.bear(error)?,
+                }
                 continue;
             };
             let now = *self.reached.borrow_and_update();
@@ -113,14 +117,14 @@ impl Source {
     }
 
     /// Asks for the head, and whether the cursor is good.
-    async fn begin(&self) -> Result<Place, ReadError> {
+    async fn begin(&self) -> Result<Place, PageError> {
         let rows = self.pool.ask(Question::Head, &[]).await?;
         let row = rows.first().ok_or_else(|| ReadError::Damaged { place: "table head: the row is missing".into(), resume: None })?;
         let (head, floor) = (unsigned(get(row, 0)?), unsigned(get(row, 1)?));
         self.reach.advance(head);
         // An entity is read from its `$baseline` on, wherever that lies.
         let floor = if matches!(self.selection, Selection::Entity { .. }) { 0 } else { floor };
-        let at = self.lineage.resolve(self.from, head, floor)?;
+        let at = self.lineage.resolve(self.from, head, floor).map_err(ReadError::from)?;
         Ok(Place { at, end: (self.mode == ReadMode::ToHead).then_some(head) })
     }
 
