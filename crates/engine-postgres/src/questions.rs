@@ -67,7 +67,8 @@ const ALL: &[(Question, &str)] = &[
         concat!(
             "SELECT ",
             command_columns!(),
-            " FROM entity e JOIN command c ON c.entity = e.number AND c.command = $4 WHERE e.kind = $1 AND e.tenant = $2 AND e.id = $3"
+            " FROM command c WHERE c.command = $4
+            AND c.entity = (SELECT e.number FROM entity e WHERE e.kind = $1 AND e.tenant = $2 AND e.id = $3)"
         ),
     ),
     (
@@ -116,7 +117,7 @@ const ALL: &[(Question, &str)] = &[
             (SELECT position FROM head))",
     ),
     (Question::Register, "SELECT name, revision, value FROM register WHERE name = $1"),
-    (Question::Registers, "SELECT name, revision, value FROM register WHERE name >= $1 AND ($2::text IS NULL OR name < $2) ORDER BY name"),
+    (Question::Registers, "SELECT name, revision, value FROM register WHERE name >= $1 AND name < $2 ORDER BY name"),
     (
         Question::NewRegister,
         "INSERT INTO register (name, revision, value) VALUES ($1, nextval('revision'), $2) ON CONFLICT (name) DO NOTHING RETURNING revision",

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use journal::limits::REGISTER_NAME_BYTES_MAX;
 use journal::{BoxFuture, ReadError, Register, RegisterError, RegisterExpect, RegisterWatch, Revision, check_register};
 use tokio::sync::watch;
 use tokio_postgres::Row;
@@ -96,19 +97,22 @@ fn damaged(error: ReadError) -> RegisterError {
     RegisterError::Unavailable { cause: error.to_string() }
 }
 
-/// The first name behind all that begin with a prefix, by bytes, which is the order of code points; `None` when there is none.
-fn behind(prefix: &str) -> Option<String> {
+/// The first name behind all that begin with a prefix, by bytes, which is the order of code points; behind all names when there is none.
+fn behind(prefix: &str) -> String {
     let mut letters: Vec<char> = prefix.chars().collect();
     while let Some(last) = letters.pop() {
         // What lies between is reserved for UTF-16.
         let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
         if let Some(next) = next {
             letters.push(next);
-            return Some(letters.into_iter().collect());
+            return letters.into_iter().collect();
         }
     }
-    None
+    LAST.to_string().repeat(REGISTER_NAME_BYTES_MAX / LAST.len_utf8() + 1)
 }
+
+/// The last code point.
+const LAST: char = '\u{10ffff}';
 
 /// Wakes at every change that this node hears of, and ends with the journal.
 struct Watch {
@@ -134,8 +138,10 @@ mod tests {
     #[test]
     fn the_name_behind_a_prefix_is_the_next_one_by_bytes() {
         for (prefix, next) in [("lease/", "lease0"), ("a", "b"), ("\u{d7ff}", "\u{e000}"), ("a\u{10ffff}", "b"), ("\u{fc}", "\u{fd}")] {
-            assert_eq!(behind(prefix).as_deref(), Some(next), "{prefix}");
+            assert_eq!(behind(prefix), next, "{prefix}");
         }
-        assert_eq!((behind(""), behind("\u{10ffff}")), (None, None));
+        for all in ["", "\u{10ffff}"] {
+            assert!(behind(all) > "\u{10ffff}".repeat(64) && behind(all).len() > 256, "{all}");
+        }
     }
 }

@@ -20,12 +20,13 @@ const ENTITIES: &str = "SELECT k.place, e.number, e.sequence, e.time, e.position
     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (kind, tenant, id, place)
     JOIN entity e ON e.kind = k.kind AND e.tenant = k.tenant AND e.id = k.id";
 
+/// `OFFSET 0` keeps the planner from walking over all commands of an entity to find one: both columns go into the search of the index.
 const COMMANDS: &str = concat!(
     "SELECT k.place, ",
     command_columns!(),
     " FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS k (kind, tenant, id, command, place)
     JOIN entity e ON e.kind = k.kind AND e.tenant = k.tenant AND e.id = k.id
-    JOIN command c ON c.entity = e.number AND c.command = k.command"
+    CROSS JOIN LATERAL (SELECT * FROM command f WHERE f.entity = e.number AND f.command = k.command OFFSET 0) AS c"
 );
 
 /// A share of the row's lock until the commit: who takes the register over waits for it, and is behind it.

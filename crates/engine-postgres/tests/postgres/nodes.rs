@@ -7,7 +7,7 @@ use headwater_engine_postgres::{Address, OpenError, Options, PostgresJournal};
 use journal::seams::{SystemClock, SystemRandom};
 use journal::{
     AppendError, CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Expect, Fence,
-    Journal as _, ReadMode, RegisterExpect, Registers as _, Selection,
+    Journal as _, ReadMode, RegisterExpect, Registers as _, Selection, Tag, TagCondition, TagQuery, TagQueryItem,
 };
 use tokio_postgres::{Client, NoTls};
 
@@ -233,4 +233,54 @@ async fn a_way_that_is_to_be_encrypted_is_and_strangers_are_not_trusted() {
     assert!(matches!(unknown, OpenError::Unreachable { .. }), "{unknown}");
     let other_name = refused(&trusting.replace("127.0.0.1", "localhost"), "shop").await;
     assert!(matches!(other_name, OpenError::Unreachable { .. }), "{other_name}");
+}
+
+/// How many rows the sessions of a test have read so far, once they have all ended: a session's counts are there when it is gone.
+async fn rows_read(admin: &Client, schema: &str, application: &str) -> i64 {
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+    while admin.query_one(sessions, &[&application]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let read = "SELECT (SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables WHERE schemaname = $1)::bigint
+        + (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname = $1)::bigint";
+    admin.query_one(read, &[&schema]).await.unwrap().get(0)
+}
+
+/// Plans that are made before there are statistics must not walk over what there is: an append to an entity with a long past reads a few rows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_append_reads_does_not_grow_with_the_past() {
+    const PAST: usize = 2_000;
+    let (server, service) = (Server::shared(), Server::service());
+    let application = format!("counted-{service}");
+    let address = Address::new(&format!("{}?application_name={application}", server.url()), Some(&service)).unwrap();
+    let open = || async {
+        let options =
+            Options { address: address.clone(), clock: Arc::new(SystemClock), random: Arc::new(SystemRandom::new().unwrap()), alone: false };
+        PostgresJournal::open(options).await.unwrap()
+    };
+    let tag = |text: &str| Tag::new(text).unwrap();
+    let tagged = |id: &str| {
+        let mut commit = note(&key("hot"), id);
+        commit.commands[0].events[0].tags = vec![tag("all:1"), tag(&format!("one:{id}"))];
+        commit
+    };
+    let (admin, node) = (client(server.url()).await, open().await);
+    let appends: Vec<_> = (0..PAST).map(|number| node.append(tagged(&number.to_string()))).collect();
+    for append in appends {
+        append.await.unwrap();
+    }
+    node.close().await;
+    drop(node);
+    let before = rows_read(&admin, address.schema(), &application).await;
+    let node = open().await;
+    let query = TagQuery { items: vec![TagQueryItem { types: Vec::new(), tags: vec![tag("all:1"), tag("one:new")] }] };
+    let condition = Some(TagCondition { query, after: Cursor::BEGINNING });
+    node.append(Commit { condition, ..tagged("new") }).await.unwrap();
+    assert_eq!(node.entity_head(&key("hot")).await.unwrap().map(|head| head.sequence), Some(PAST as u64 + 1));
+    assert!(node.find_command(&key("hot"), CommandId::from_raw(b"7")).await.unwrap().is_some());
+    node.close().await;
+    drop(node);
+    let read = rows_read(&admin, address.schema(), &application).await - before;
+    // A hundred of the common tag, to find out that it is common, and a few of everything else.
+    assert!(read < 400, "{read} rows were read for one append and two questions");
 }
