@@ -254,8 +254,12 @@ async fn what_an_append_reads_does_not_grow_with_the_past() {
     let application = format!("counted-{service}");
     let address = Address::new(&format!("{}?application_name={application}", server.url()), Some(&service)).unwrap();
     let open = || async {
-        let options =
-            Options { address: address.clone(), clock: Arc::new(SystemClock), random: Arc::new(SystemRandom::new().unwrap()), alone: false };
+        let options = Options {
+            address: address.clone(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom::new().unwrap()),
+            alone: false,
+        };
         PostgresJournal::open(options).await.unwrap()
     };
     let tag = |text: &str| Tag::new(text).unwrap();
