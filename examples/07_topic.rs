@@ -1,5 +1,5 @@
 //! One idea more: messages from outside. A bank says what was paid; the topic takes each message once, however often the bank
-//! sends it, and an action turns it into a command.
+//! sends it, and an action turns it into a command, and publishes a receipt on a topic of its own, for whoever reads it.
 //!
 //! ```text
 //! cargo run -p headwater-examples --bin 07-topic
@@ -67,6 +67,21 @@ struct Payment {
     cents: u64,
 }
 
+/// What the payer gets.
+#[derive(Value)]
+struct Receipt {
+    order: String,
+    cents: u64,
+}
+
+/// Where receipts are published.
+struct Receipts;
+
+impl Topic for Receipts {
+    const NAME: &'static str = "receipts";
+    type Message = Receipt;
+}
+
 /// Books what the bank says.
 struct BookPayment;
 
@@ -77,13 +92,20 @@ impl TopicAction for BookPayment {
 
     async fn run(&self, message: Message<Payment>, ctx: &ActionContext) -> Result<(), ActionError> {
         let Payment { order, cents } = message.data;
-        ctx.command::<Order>(order, OrderCommand::Pay { cents }).await?;
+        ctx.command::<Order>(&order, OrderCommand::Pay { cents }).await?;
+        // Once the order has it. Receipts of one order keep their order.
+        ctx.publish::<Receipts>(order.clone(), &Receipt { order, cents }).await?;
         Ok(())
+    }
+
+    fn publishes() -> Topics {
+        Topics::none().with::<Receipts>()
     }
 }
 
 fn main() -> headwater::Exit {
-    Service::new("shop").entity::<Order>().topic_of::<Payment>("payments").topic_action(BookPayment).run()
+    let topics = Service::new("shop").topic_of::<Payment>("payments").topic_of::<Receipt>(Receipts::NAME);
+    topics.entity::<Order>().topic_action(BookPayment).run()
 }
 
 #[cfg(test)]
@@ -93,7 +115,10 @@ mod tests {
     #[test]
     fn a_payment_is_booked_on_its_order() {
         let payment = Payment { order: "o1".into(), cents: 250 };
-        given_topic_action(BookPayment).when(payment).sends([command_to::<Order>("o1", OrderCommand::Pay { cents: 250 })]);
+        given_topic_action(BookPayment).when(payment).sends([
+            command_to::<Order>("o1", OrderCommand::Pay { cents: 250 }),
+            message_to::<Receipts>("o1", &Receipt { order: "o1".into(), cents: 250 }),
+        ]);
     }
 
     #[test]

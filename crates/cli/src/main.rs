@@ -10,6 +10,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use headwater::command_line::{self, GlobalFlags, ended, execute, usage};
 use headwater::{EXIT_CODES_HELP, Exit};
 
+#[global_allocator]
+static ALLOCATOR: headwater::Allocator = headwater::Allocator;
+
 /// Headwater: you write the rules, it runs the flow
 #[derive(Parser)]
 #[command(name = "headwater", version, after_help = EXIT_CODES_HELP, arg_required_else_help = true)]

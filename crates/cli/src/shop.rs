@@ -17,14 +17,14 @@ pub(crate) mod stock;
 mod views;
 
 use headwater::Service;
-use headwater::prelude::{Action, Keep, Subscription};
+use headwater::prelude::{Action, Keep, Subscription, Topic as _};
 
 pub(crate) use cart::Cart;
 use dispatch::Dispatch;
 pub(crate) use order::Order;
 use parcel::{PackParcel, Parcel};
 use payment::{Answered, PAYMENT, PAYMENTS};
-use shipping::{Ship, Shipping, TellShipping};
+use shipping::{Letter, Letters, Ship, Shipping, TellShipping};
 use stock::STOCK;
 
 /// The service's name, which is also its stream's.
@@ -58,6 +58,7 @@ pub(crate) fn with_peers(last: Option<u64>, peers: &Peers) -> Service {
         .workflow(Shipping)
         .action(Ship)
         .topic_of::<Answered>(PAYMENTS)
+        .topic_of::<Letter>(Letters::NAME)
         .topic_action(TellShipping)
         .subscribe(Subscription::to(PAYMENT, PAYMENTS))
         .peer(STOCK)

@@ -1,6 +1,7 @@
 //! Actions: stateless reactions to events.
 
 mod peer;
+mod publish;
 mod timer;
 mod workflow;
 
@@ -15,6 +16,7 @@ use crate::hosted::{ActionDoor, ActionTarget, Refusal, SendFailure, SentCommand}
 use crate::http::Http;
 use crate::operation::Operation;
 use crate::rule::Rule;
+use crate::topic::Topics;
 use crate::value::{Value, decode, encode};
 use crate::variants::{Event, Rejection, Variants as _, decode_payload, encode_payload};
 
@@ -78,6 +80,11 @@ pub trait Action: Send + Sync + 'static {
     /// How it is delivered to.
     fn delivery(&self) -> DeliveryPolicy {
         DeliveryPolicy::default()
+    }
+
+    /// The topics that it publishes to. A service without one of them does not start, and to others it does not publish.
+    fn publishes() -> Topics {
+        Topics::none()
     }
 }
 
@@ -234,12 +241,13 @@ impl<R: Rejection> From<CommandFailure<R>> for ActionError {
 pub struct ActionContext {
     door: Arc<dyn ActionDoor>,
     attempt: u32,
+    publishes: fn() -> Topics,
     sent: AtomicU32,
 }
 
 impl ActionContext {
-    pub(crate) fn new(door: Arc<dyn ActionDoor>, attempt: u32) -> Self {
-        Self { door, attempt, sent: AtomicU32::new(0) }
+    pub(crate) fn new(door: Arc<dyn ActionDoor>, attempt: u32, publishes: fn() -> Topics) -> Self {
+        Self { door, attempt, publishes, sent: AtomicU32::new(0) }
     }
 
     /// Which run of the event this is, from 1.
@@ -282,7 +290,7 @@ impl ActionContext {
     /// The same for one thing to send, known by a key instead of its order.
     #[must_use]
     pub fn keyed(&self, key: impl fmt::Display) -> Keyed<'_> {
-        Keyed { door: &*self.door, key: format!("k{key}") }
+        self.known_by(format!("k{key}"))
     }
 
     pub(crate) async fn send(&self, command: SentCommand) -> Result<Vec<u8>, SendFailure> {
@@ -290,7 +298,11 @@ impl ActionContext {
     }
 
     fn next(&self) -> Keyed<'_> {
-        Keyed { door: &*self.door, key: format!("#{}", self.sent.fetch_add(1, Ordering::Relaxed)) }
+        self.known_by(format!("#{}", self.sent.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn known_by(&self, key: String) -> Keyed<'_> {
+        Keyed { door: &*self.door, key, publishes: self.publishes }
     }
 }
 
@@ -298,6 +310,7 @@ impl ActionContext {
 pub struct Keyed<'a> {
     door: &'a dyn ActionDoor,
     key: String,
+    publishes: fn() -> Topics,
 }
 
 impl<'a> Keyed<'a> {

@@ -24,7 +24,7 @@ pub use sending::{
     Sending, command_to, command_to_peer, http_delete, http_get, http_patch, http_post, http_put, operation_with, rule_with, timer_after,
     timer_at, timer_cancelled, timer_cron, timer_every,
 };
-pub use sending::{workflow_cancelled, workflow_signalled, workflow_started};
+pub use sending::{message_to, workflow_cancelled, workflow_signalled, workflow_started};
 pub use topic::{GivenTopicAction, given_topic_action};
 
 use crate::hosted::CommandContext;

@@ -19,5 +19,6 @@ pub use operation::hosted_operation;
 pub use processor::hosted_processor;
 pub(crate) use recording::has_personal;
 pub use rule::hosted_rule;
+pub(crate) use topic::message;
 pub use topic::{hosted_topic, hosted_topic_action, hosted_topic_of};
 pub use workflow::hosted_workflow;

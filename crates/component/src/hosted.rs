@@ -350,6 +350,8 @@ pub struct ActionDescription {
     pub events: &'static [&'static str],
     /// Those of them that it reads with personal values.
     pub personal: Vec<&'static str>,
+    /// The topics that it publishes to.
+    pub publishes: Vec<TopicDescription>,
     /// How it is delivered to.
     pub delivery: DeliveryPolicy,
 }
@@ -551,6 +553,14 @@ pub trait LiveKey: Send {
 /// The platform's entity type that carries the messages of topics; the event's name is the topic's.
 pub const TOPIC_TYPE: &str = "$topic";
 
+/// A message out of the event that carries it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn topic_message<T: crate::Value>(event: DeliveredEvent) -> Result<crate::Message<T>, String> {
+    crate::host::message(event)
+}
+
 /// A topic that a service has declared.
 pub trait HostedTopic: Send + Sync {
     /// What it is.
@@ -568,10 +578,11 @@ pub trait HostedTopic: Send + Sync {
     }
 
     /// Data with its personal values as marks; `None` when it has none. What its type does not know is left out: it might be personal too.
+    /// `stamp` is how many erasures there had been when it was made, where that is not now.
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    fn marked(&self, _json: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+    fn marked(&self, _json: &[u8], _stamp: Option<u64>) -> Result<Option<Vec<u8>>, Refusal> {
         Ok(None)
     }
 }

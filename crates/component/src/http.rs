@@ -228,6 +228,7 @@ fn header_problem(name: &str, value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use crate::topic::Topics;
     use std::sync::Arc;
 
     use super::{header_problem, shown};
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_segment_goes_into_the_path_wherever_it_is_said() {
-        let ctx = ActionContext::new(Arc::new(Shut), 1);
+        let ctx = ActionContext::new(Arc::new(Shut), 1, Topics::none);
         let call = ctx.http().get("https://pay.example/customers?new=1").segment("c 1").query("a", "b").segment("cards");
         assert_eq!(call.url, "https://pay.example/customers/c%201/cards?new=1&a=b");
         assert_eq!(ctx.http().get("https://pay.example?a=/").segment("x").url, "https://pay.example/x?a=/");
@@ -257,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_call_says_one_type_of_its_body() {
-        let ctx = ActionContext::new(Arc::new(Shut), 1);
+        let ctx = ActionContext::new(Arc::new(Shut), 1, Topics::none);
         let call = || ctx.http().post("https://pay.example");
         let types = |call: super::HttpCall<'_>| call.headers.into_iter().map(|(_, value)| value).collect::<Vec<_>>();
         assert_eq!(types(call().json(&1)), ["application/json"]);

@@ -52,7 +52,7 @@ pub use given::{
     command_to, command_to_peer, given, given_action, given_entities, given_events, given_processor, given_topic_action, http_delete,
     http_get, http_patch, http_post, http_put, operation_with, rule_with, timer_after, timer_at, timer_cancelled, timer_cron, timer_every,
 };
-pub use given::{workflow_cancelled, workflow_signalled, workflow_started};
+pub use given::{message_to, workflow_cancelled, workflow_signalled, workflow_started};
 pub use host::{
     hosted, hosted_action, hosted_operation, hosted_processor, hosted_rule, hosted_topic, hosted_topic_action, hosted_topic_of,
     hosted_workflow,
@@ -67,7 +67,7 @@ pub use processor::{EventClock, Inputs, Processor, ProcessorContext, Route};
 pub use rule::{Rule, RuleDecision, record_on};
 pub use stream::{Stream, StreamEvent, Subscription};
 pub use tag::{Tag, TagSet, tag};
-pub use topic::{Message, TopicAction};
+pub use topic::{Message, Topic, TopicAction, Topics};
 pub use value::{Definitions, Key, Value, decode, encode, schema_of};
 pub use variants::{Command, Event, Rejection, State, Variants, decode_payload, encode_payload};
 pub use view::{Change, SqlValue, Tables, View, ViewEvent};

@@ -1,4 +1,4 @@
-//! Topics: messages from outside, and the actions that react to them.
+//! Topics: messages from outside and from the service itself, and the actions that react to them.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -6,7 +6,9 @@ use std::future::Future;
 use serde_json::Value as Json;
 
 use crate::action::{ActionContext, ActionError, DeliveryPolicy};
-use crate::value::Value;
+use crate::hosted::TopicDescription;
+use crate::limits::is_name;
+use crate::value::{Value, schema_of};
 
 /// A stateless reaction to the messages of a topic: like an [`Action`](crate::Action), but for what came from outside.
 ///
@@ -68,6 +70,66 @@ pub trait TopicAction: Send + Sync + 'static {
     /// How it is delivered to.
     fn delivery(&self) -> DeliveryPolicy {
         DeliveryPolicy::default()
+    }
+
+    /// The topics that it publishes to. A service without one of them does not start, and to others it does not publish.
+    fn publishes() -> Topics {
+        Topics::none()
+    }
+}
+
+/// A topic of the service that its own code publishes to: [`ActionContext::publish`], and `publish` of a workflow.
+///
+/// The service has it under the same name and with the same shape: `.topic_of::<Receipt>("receipts")`.
+///
+/// ```
+/// # extern crate headwater_component as headwater;
+/// # use headwater_component::*;
+/// #[derive(Value)]
+/// struct Receipt { order: String, cents: u64 }
+///
+/// struct Receipts;
+///
+/// impl Topic for Receipts {
+///     const NAME: &'static str = "receipts";
+///     type Message = Receipt;
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a topic: implement `Topic` for a type of its own, and give the message beside the key",
+    label = "`Topic` is not implemented for `{Self}`"
+)]
+pub trait Topic: 'static {
+    /// The topic's name, `[a-z][a-z0-9-]{0,63}`.
+    const NAME: &'static str;
+    /// What its messages say.
+    type Message: Value;
+}
+
+/// The topics that a component publishes to.
+#[derive(Default)]
+#[must_use = "give them back from `publishes`"]
+pub struct Topics(pub(crate) Vec<TopicDescription>);
+
+impl Topics {
+    /// None.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// And this one.
+    pub fn with<T: Topic>(mut self) -> Self {
+        const { assert!(is_name(T::NAME), "the name of a topic must match [a-z][a-z0-9-]{{0,63}}") };
+        self.0.push(TopicDescription { name: T::NAME, schema: Some(schema_of::<T::Message>()) });
+        self
+    }
+
+    /// Why nothing is published to a topic that is not among them.
+    pub(crate) fn check<T: Topic>(self) -> Result<(), String> {
+        if self.0.iter().any(|topic| topic.name == T::NAME) {
+            return Ok(());
+        }
+        Err(format!("it publishes to the topic `{}` and does not say so; add it to what `publishes` gives", T::NAME))
     }
 }
 

@@ -11,6 +11,7 @@ mod wait;
 use std::any::TypeId;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::host::has_personal;
 use crate::hosted::{ActionDoor, AskedKind, AskedOperation, Standing};
 use crate::operation::Operation as EntityOperation;
 use crate::rule::Rule;
+use crate::topic::{Topic, Topics};
 use crate::value::{Value, schema_of};
 use board::{Board, Wish};
 use operation::Operation;
@@ -99,6 +101,11 @@ pub trait Workflow: Send + Sync + 'static {
     fn signals() -> Signals {
         Signals::none()
     }
+
+    /// The topics that it publishes to. A service without one of them does not start, and to others it does not publish.
+    fn publishes() -> Topics {
+        Topics::none()
+    }
 }
 
 /// What a workflow may do.
@@ -106,11 +113,12 @@ pub struct WorkflowContext {
     board: Arc<Board>,
     id: String,
     tenant: String,
+    publishes: fn() -> Topics,
 }
 
 impl WorkflowContext {
-    fn new(board: Arc<Board>, id: String, tenant: String) -> Self {
-        Self { board, id, tenant }
+    fn new(board: Arc<Board>, (id, tenant): (String, String), publishes: fn() -> Topics) -> Self {
+        Self { board, id, tenant, publishes }
     }
 
     /// The workflow's id.
@@ -187,6 +195,17 @@ impl WorkflowContext {
         CommandStep::to_operation(Arc::clone(&self.board), R::NAME, input)
     }
 
+    /// Publishes a message to a topic of the service, once; it is durable when this has been awaited. Messages with the same key keep their
+    /// order. What was published is not taken back when the workflow fails: say with `undo` what is published then.
+    ///
+    /// The topic is one of those that the workflow says it [publishes](Workflow::publishes) to.
+    pub fn publish<T: Topic>(&self, key: impl Into<String>, message: &T::Message) -> CommandStep<(), Infallible> {
+        if let Err(problem) = (self.publishes)().check::<T>() {
+            self.board.stick(Standing::Broken(problem));
+        }
+        CommandStep::to_topic::<T>(Arc::clone(&self.board), key.into(), message)
+    }
+
     /// Waits for so long. While it does it costs no task, and it goes on also when the service was down in between.
     pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static {
         let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
@@ -244,8 +263,8 @@ impl WorkflowContext {
 pub struct StepContext(Arc<ActionContext>);
 
 impl StepContext {
-    pub(crate) fn new(door: Arc<dyn ActionDoor>, attempt: u32) -> Self {
-        Self(Arc::new(ActionContext::new(door, attempt)))
+    pub(crate) fn new(door: Arc<dyn ActionDoor>, attempt: u32, publishes: fn() -> Topics) -> Self {
+        Self(Arc::new(ActionContext::new(door, attempt, publishes)))
     }
 }
 

@@ -13,6 +13,7 @@ mod registry;
 mod schemas;
 mod streams;
 mod subjects;
+mod subscriptions;
 mod timers;
 mod topics;
 mod views;
@@ -52,6 +53,7 @@ pub fn openapi(
     streams::paths(service, streams, &mut schemas, &mut paths);
     views::paths(views, &mut schemas, &mut paths);
     consumers::paths(&mut schemas, &mut paths);
+    subscriptions::paths(&mut schemas, &mut paths);
     destinations::paths(&mut schemas, &mut paths);
     journal::paths(&mut schemas, &mut paths);
     registry::paths(&mut schemas, &mut paths);

@@ -8,6 +8,8 @@
 mod admin;
 mod answer;
 mod batch;
+#[cfg(feature = "testing")]
+pub(crate) mod beside;
 mod body;
 mod command;
 mod connection;

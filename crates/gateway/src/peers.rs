@@ -7,8 +7,11 @@
 //!
 //! What it is not: it calls nobody a second time. When to come back is the runtime's.
 
+#[cfg(feature = "testing")]
+pub use crate::inbound::beside::{Beside, BesideCommand, BesideStream};
+
 mod events;
-mod message;
+pub(crate) mod message;
 mod tongue;
 
 use std::sync::Arc;
@@ -64,14 +67,7 @@ async fn open(connector: &Connector, ask: &StreamAsk) -> Result<Stream, PeerErro
 }
 
 fn request(ask: &StreamAsk) -> Result<Request<Full<Bytes>>, String> {
-    let mut parameters: Vec<String> = ask.types.iter().map(|name| format!("type={}", encode(name))).collect();
-    parameters.extend(ask.version.map(|version| format!("version={version}")));
-    parameters.extend(match &ask.from {
-        PeerPlace::First => None,
-        PeerPlace::Now => Some("after=now".to_owned()),
-        PeerPlace::Behind(cursor) => Some(format!("after={}", encode(cursor))),
-    });
-    let path = format!("/v1/streams/{}?{}", encode(&ask.stream), parameters.join("&"));
+    let path = format!("/v1/streams/{}?{}", encode(&ask.stream), parameters(ask));
     let (_, authority) = ask.address.split_once("://").ok_or("its address is no URL")?;
     let mut request = Request::builder().uri(path).body(Full::default()).map_err(|error| error.to_string())?;
     let headers = request.headers_mut();
@@ -79,6 +75,18 @@ fn request(ask: &StreamAsk) -> Result<Request<Full<Bytes>>, String> {
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
     headers.insert(USER_AGENT, AGENT);
     Ok(request)
+}
+
+/// What is asked of a stream, as a query.
+pub(crate) fn parameters(ask: &StreamAsk) -> String {
+    let mut parameters: Vec<String> = ask.types.iter().map(|name| format!("type={}", encode(name))).collect();
+    parameters.extend(ask.version.map(|version| format!("version={version}")));
+    parameters.extend(match &ask.from {
+        PeerPlace::First => None,
+        PeerPlace::Now => Some("after=now".to_owned()),
+        PeerPlace::Behind(cursor) => Some(format!("after={}", encode(cursor))),
+    });
+    parameters.join("&")
 }
 
 /// What a peer says no with.
@@ -94,7 +102,7 @@ async fn refused(status: StatusCode, mut body: Incoming) -> PeerError {
 }
 
 /// A problem's body; `None` when it is none.
-fn problem(body: &[u8]) -> Option<PeerError> {
+pub(crate) fn problem(body: &[u8]) -> Option<PeerError> {
     let problem: Json = serde_json::from_slice(body).ok()?;
     let text = |name: &str| problem[name].as_str().map(str::to_owned);
     let (code, word) = (text("code")?, text("title")?);
@@ -103,7 +111,7 @@ fn problem(body: &[u8]) -> Option<PeerError> {
     Some(if is_of_place { PeerError::Place { word, message } } else { failed(format!("{code} {word}: {message}")) })
 }
 
-fn failed(message: impl Into<String>) -> PeerError {
+pub(crate) fn failed(message: impl Into<String>) -> PeerError {
     PeerError::Failed { message: message.into() }
 }
 

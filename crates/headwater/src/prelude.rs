@@ -10,6 +10,7 @@ pub use component::{
     race, race_all, record, record_on, rule_with, tag, timer_after, timer_at, timer_cancelled, timer_cron, timer_every,
 };
 pub use component::{ToldWorkflow, workflow_cancelled, workflow_signalled, workflow_started};
+pub use component::{Topic, Topics, message_to};
 pub use runtime::DestinationPolicy;
 
 pub use gateway::Page;

@@ -41,6 +41,7 @@
 //! What it is not: a test of the disk or of HTTP. Nothing here listens or calls (see [`Testkit::stub_http`]), and the journal is in memory; what a power cut does to the real
 //! one is tested by Headwater itself.
 
+mod beside;
 mod erase;
 mod held;
 mod http;
@@ -49,22 +50,23 @@ mod peer;
 mod processor;
 mod read;
 mod timer;
+mod topic;
 mod workflow;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use component::{Entity, Operation, Rule};
 use journal::seams::Clock as _;
-use runtime::testing::{Components, Faults, HttpStubs, Simulation};
+use runtime::testing::{Faults, Simulation};
 pub use runtime::testing::{HttpAnswer, HttpRequest};
 pub use runtime::{TimerFiring, TimerSight, TimerState, WorkflowState};
 
 use crate::client::SendError;
 use crate::service::Service;
+use beside::{Member, Together};
 pub use held::Held;
 pub use key::Keyed;
 pub use workflow::Workflow;
@@ -115,12 +117,9 @@ pub fn seeds(count: u64) -> Range<u64> {
 ///
 /// What it is made of is said first; it begins with the first question to it.
 pub struct Testkit {
-    service: Rc<dyn Fn() -> Service>,
-    seed: u64,
-    faults: Faults,
-    stubs: Arc<HttpStubs>,
-    peers: peer::Stubs,
-    simulation: OnceCell<Simulation>,
+    member: Rc<Member>,
+    /// This service, and those beside it.
+    together: Together,
     /// How many commands were sent without a key of the test's own.
     sent: Cell<u64>,
 }
@@ -129,16 +128,8 @@ impl Testkit {
     /// A service in memory, from the function that makes it: each process makes it anew.
     #[must_use]
     pub fn new(service: impl Fn() -> Service + 'static) -> Self {
-        let seed = seed_of_environment().unwrap_or_default();
-        Self {
-            service: Rc::new(service),
-            seed,
-            faults: Faults::default(),
-            stubs: Arc::default(),
-            peers: peer::Stubs::default(),
-            simulation: OnceCell::new(),
-            sent: Cell::new(0),
-        }
+        let member = Rc::new(Member::new(service, seed_of_environment().unwrap_or_default()));
+        Self { together: Together::of(&member), member, sent: Cell::new(0) }
     }
 
     /// Who goes first, and which faults there are, follows from this number; 0 unless it is said.
@@ -146,28 +137,29 @@ impl Testkit {
     #[track_caller]
     pub fn seed(self, seed: u64) -> Self {
         let seed = seed_of_environment().unwrap_or(seed);
-        self.change(|testkit| testkit.seed = seed)
+        self.member.seed.set(seed);
+        self.begins_later()
     }
 
     /// Half of the runs of actions that succeed are delivered again, and half of the commands are sent again under their key.
     #[must_use]
     #[track_caller]
     pub fn duplicates(self) -> Self {
-        self.change(|testkit| testkit.faults.duplicates = true)
+        self.with(|faults| faults.duplicates = true)
     }
 
     /// Runs of actions, the journal's answers and the registers' take virtual time: up to 2 seconds a run, 40 milliseconds the others.
     #[must_use]
     #[track_caller]
     pub fn delays(self) -> Self {
-        self.change(|testkit| testkit.faults.delays = true)
+        self.with(|faults| faults.delays = true)
     }
 
     /// Runs for different entities overtake each other far; those for one entity never do.
     #[must_use]
     #[track_caller]
     pub fn reorder(self) -> Self {
-        self.change(|testkit| testkit.faults.reorder = true)
+        self.with(|faults| faults.reorder = true)
     }
 
     /// The process ends before any step of any of its tasks with this probability, and another one begins over the same journal. A
@@ -179,13 +171,20 @@ impl Testkit {
     #[track_caller]
     pub fn crashes(self, probability: f64) -> Self {
         assert!((0.0..0.5).contains(&probability), "a probability from 0 to below 0.5 is meant, not {probability}");
-        self.change(|testkit| testkit.faults.crashes = probability)
+        self.with(|faults| faults.crashes = probability)
     }
 
     #[track_caller]
-    fn change(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        assert!(self.simulation.get().is_none(), "the service has begun; say seed and faults before the first question to it");
-        change(&mut self);
+    fn with(self, change: impl FnOnce(&mut Faults)) -> Self {
+        let mut faults = self.member.faults.get();
+        change(&mut faults);
+        self.member.faults.set(faults);
+        self.begins_later()
+    }
+
+    #[track_caller]
+    fn begins_later(self) -> Self {
+        assert!(!self.member.has_begun(), "the service has begun; say seed, faults and neighbours before the first question to it");
         self
     }
 
@@ -227,20 +226,21 @@ impl Testkit {
         Keyed { testkit: self, key: key.into() }
     }
 
-    /// Goes on until every consumer and every view has seen all there is and nothing is due. Keys that wait for a retry are not waited
-    /// for, nor are parked ones: [`advance`](Self::advance), [`held`](Self::held).
+    /// Goes on until every consumer and every view has seen all there is and nothing is due, also of the services
+    /// [beside](Self::beside) it. Keys that wait for a retry are not waited for, nor are parked ones: [`advance`](Self::advance),
+    /// [`held`](Self::held).
     ///
     /// # Panics
     /// With what is still open, when that does not end.
     #[track_caller]
     pub fn settle(&self) {
         let parked = || self.parked().iter().map(|held| format!("\n{held}")).collect::<String>();
-        self.simulation().settle().unwrap_or_else(|open| panic!("the service does not come to rest:\n{open}{}", parked()));
+        self.begun().settle().unwrap_or_else(|open| panic!("the service does not come to rest:\n{open}{}", parked()));
     }
 
-    /// Moves time on, stopping wherever something is due.
+    /// Moves time on, stopping wherever something is due, also for the services [beside](Self::beside) it.
     pub fn advance(&self, time: Duration) {
-        self.simulation().advance(time);
+        self.begun().advance(time);
     }
 
     /// What time it is: microseconds since 1970, UTC. It begins with 2026.
@@ -273,12 +273,13 @@ impl Testkit {
     }
 
     fn simulation(&self) -> &Simulation {
-        self.simulation.get_or_init(|| {
-            let service = Rc::clone(&self.service);
-            let (stubs, peers) = (Arc::clone(&self.stubs), self.peers.clone());
-            let simulation = Simulation::new(self.seed, self.faults, stubs, Box::new(move || components(&service(), &peers)));
-            simulation.unwrap_or_else(|refused| panic!("the service does not hold together: {refused}"))
-        })
+        self.together.begin();
+        self.member.simulation()
+    }
+
+    fn begun(&self) -> &Together {
+        self.together.begin();
+        &self.together
     }
 
     fn next_key(&self) -> String {
@@ -291,25 +292,12 @@ impl Drop for Testkit {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The harness shows it with the failure.
-            eprintln!("testkit: the seed was {}; {SEED_VARIABLE}={} runs the test under it again", self.seed, self.seed);
+            eprintln!(
+                "testkit: the seed was {}; {SEED_VARIABLE}={} runs the test under it again",
+                self.member.seed.get(),
+                self.member.seed.get()
+            );
         }
-    }
-}
-
-fn components(service: &Service, peers: &peer::Stubs) -> Components {
-    Components {
-        service: service.name().to_owned(),
-        entities: service.entities().to_vec(),
-        operations: service.operations().to_vec(),
-        actions: service.actions().to_vec(),
-        processors: service.processors().to_vec(),
-        topics: service.topics().to_vec(),
-        streams: peers.parts(service),
-        views: service.views().to_vec(),
-        workflows: service.workflows().to_vec(),
-        destinations: service.destinations().to_vec(),
-        retention: service.retention().to_vec(),
-        compatibility: service.rules().to_vec(),
     }
 }
 

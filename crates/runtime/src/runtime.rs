@@ -154,7 +154,7 @@ impl Runtime {
             lost: Arc::clone(&lost),
         };
         let mint = Mint { clock: parts.clock, random: Arc::clone(&parts.random), subjects: subjects.clone() };
-        let topics = Arc::new(Topics::new(Arc::clone(&journal), parts.topics));
+        let topics = Arc::new(Topics::new(Arc::clone(&journal), &parts.service, parts.topics));
         let (streams, peers) = (parts.streams.declared, Peers::new(&parts.streams.addresses, parts.streams.tongue));
         let subscriptions = addressed(parts.streams.subscriptions, &peers);
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
@@ -353,6 +353,7 @@ impl Runtime {
             destinations: Arc::clone(&self.destinations),
             timers: Arc::clone(&self.timers),
             peers: Arc::clone(&self.peers),
+            topics: Arc::clone(&self.topics),
             workflows: Arc::downgrade(&self.workflows),
             tasks: Arc::clone(self.delivery.tasks()),
         };

@@ -8,7 +8,7 @@ use component::hosted::{DeclaredShape, EntityHandle, OperationHandle, ProcessorD
 use component::{Compatibility, Shapes};
 use journal::{Capability, EntityType};
 
-use crate::personal::{KeyStoreError, Subjects, has_personal_data, whose};
+use crate::personal::{KeyStoreError, Subjects, has_personal_data, is_personal, whose};
 use crate::view::{self, Plan};
 use crate::{DestinationPolicy, Parts, stream};
 
@@ -97,6 +97,17 @@ pub enum StartError {
         /// What is wrong, and the remedy.
         problem: String,
     },
+    /// A component publishes to a topic that the service does not have, or that takes another shape.
+    UnknownTopic {
+        /// What it is, such as `action`.
+        what: &'static str,
+        /// Its name.
+        name: &'static str,
+        /// The topic.
+        topic: &'static str,
+        /// What is wrong, and the remedy.
+        problem: String,
+    },
     /// A view's definition does not hold together.
     View {
         /// The view.
@@ -128,6 +139,9 @@ impl fmt::Display for StartError {
             Self::Processor { processor, problem } => write!(formatter, "processor `{processor}`: {problem}"),
             Self::Stream { stream, problem } => write!(formatter, "stream `{stream}`: {problem}"),
             Self::Peer { peer, problem } => write!(formatter, "the peer `{peer}`: {problem}"),
+            Self::UnknownTopic { what, name, topic, problem } => {
+                write!(formatter, "the {what} `{name}` publishes to the topic `{topic}`, {problem}")
+            }
             Self::View { view, message } => write!(formatter, "view `{view}`, {message}"),
         }
     }
@@ -170,6 +184,7 @@ pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
         }
         check_processor(processor)?;
     }
+    check_published(parts)?;
     stream::check(parts, &entities)?;
     check_retention(parts)?;
     check_capabilities(parts)?;
@@ -270,6 +285,35 @@ fn check_source(
         Some(event) => Err(unknown(format!("{source}/{event}"), recorded)),
         None => Ok(()),
     }
+}
+
+/// What a component publishes has a topic that takes it.
+fn check_published(parts: &Parts) -> Result<(), StartError> {
+    let actions = parts.actions.iter().map(|action| action.description());
+    let actions = actions.map(|action| ("action", action.name, &action.publishes));
+    let workflows = parts.workflows.iter().map(|workflow| workflow.description());
+    let workflows = workflows.map(|workflow| ("workflow", workflow.name, &workflow.publishes));
+    for (what, name, publishes) in actions.chain(workflows) {
+        for published in publishes {
+            let topic = parts.topics.iter().map(|topic| topic.description()).find(|topic| topic.name == published.name);
+            let problem = match topic {
+                None => {
+                    let known: Vec<&str> = parts.topics.iter().map(|topic| topic.description().name).collect();
+                    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                    format!("which this service does not have; it has: {known}")
+                }
+                Some(topic) if topic.schema.is_some() && topic.schema != published.schema => {
+                    "which takes another shape; give both the same type".to_owned()
+                }
+                Some(topic) if topic.schema.is_none() && published.schema.as_ref().is_some_and(is_personal) => {
+                    "which keeps personal values in the plain; give it the type, with `topic_of`".to_owned()
+                }
+                Some(_) => continue,
+            };
+            return Err(StartError::UnknownTopic { what, name, topic: published.name, problem });
+        }
+    }
+    Ok(())
 }
 
 /// What a component reads as personal is kept so.

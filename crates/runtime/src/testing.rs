@@ -10,13 +10,14 @@ mod action;
 mod compacting;
 mod http;
 mod journal;
+mod neighbour;
 mod pace;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ use crate::{
 use action::Runs;
 use compacting::Compacting;
 use http::Network;
-pub use http::{HttpAnswer, HttpRequest, HttpStubs};
+pub use http::{HttpAnswer, HttpRequest, HttpStubs, Neighbourly};
+pub use neighbour::{Neighbour, advance_together, settle_together};
 use pace::Pace;
 
 /// How much virtual time an answer may take.
@@ -110,7 +112,8 @@ pub struct Simulation {
     dice: SimRandom,
     snapshots: RefCell<SimDisk>,
     keys: RefCell<SimDisk>,
-    runtime: RefCell<Option<Arc<Runtime>>>,
+    /// The process: nothing while one begins.
+    runtime: Arc<Mutex<Option<Arc<Runtime>>>>,
     ended: Cell<u32>,
 }
 
@@ -132,7 +135,7 @@ impl Simulation {
         let pace = Arc::new(Pace::new(faults, &tasks, SimRandom::new(dice.roll())));
         let (snapshots, keys) = (RefCell::new(SimDisk::new(dice.roll())), RefCell::new(SimDisk::new(0)));
         let compacting = Arc::new(Compacting::new(Arc::clone(&model)));
-        let (runs, runtime, ended) = (Arc::default(), RefCell::default(), Cell::new(0));
+        let (runs, runtime, ended) = (Arc::default(), Arc::default(), Cell::new(0));
         let simulation =
             Self { components, faults, clock, tasks, threads, model, compacting, pace, runs, stubs, dice, snapshots, keys, runtime, ended };
         simulation.begin()?;
@@ -219,6 +222,13 @@ impl Simulation {
         std::iter::from_fn(next).map(|event| event.expect("the model reads what it holds")).collect()
     }
 
+    /// The same as it lies in the journal: personal values are sealed.
+    #[cfg(test)]
+    pub(crate) fn kept(&self, selection: Selection) -> Vec<Arc<Recorded>> {
+        let mut events = self.model.read(selection, Cursor::BEGINNING, ReadMode::ToHead);
+        std::iter::from_fn(|| at_once(events.next_event())).map(|event| event.expect("the model reads what it holds")).collect()
+    }
+
     /// What stays beside the journal when a process ends.
     #[cfg(test)]
     pub(crate) fn registers(&self) -> Arc<dyn Registers> {
@@ -258,7 +268,11 @@ impl Simulation {
     }
 
     fn runtime(&self) -> Arc<Runtime> {
-        Arc::clone(self.runtime.borrow().as_ref().expect("a process runs between two calls"))
+        self.process().clone().expect("a process runs between two calls")
+    }
+
+    fn process(&self) -> std::sync::MutexGuard<'_, Option<Arc<Runtime>>> {
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The process has ended: what it had in memory goes, and another one begins.
@@ -277,7 +291,8 @@ impl Simulation {
     }
 
     fn forget(&self) {
-        self.runtime.borrow_mut().take();
+        let ended = self.process().take();
+        drop(ended);
         // Its threads end.
         self.tasks.abandon();
     }
@@ -289,7 +304,7 @@ impl Simulation {
                 Driven::Done(begun) => {
                     begun.unwrap_or_else(|error| panic!("the service does not begin: {error}"));
                     runtime.begin_retention();
-                    *self.runtime.borrow_mut() = Some(runtime);
+                    *self.process() = Some(runtime);
                     return Ok(());
                 }
                 Driven::Ended => self.ended.set(self.ended.get() + 1),

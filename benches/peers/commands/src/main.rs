@@ -30,6 +30,9 @@ use report::{Bar, Figure, Reporter};
 use restate::Restate;
 use statistics::{Latencies, median};
 
+#[global_allocator]
+static ALLOCATOR: headwater::Allocator = headwater::Allocator;
+
 /// Connections of the cases.
 const CONNECTIONS: [usize; 2] = [64, 1];
 const CONNECTIONS_WARM: usize = 64;

@@ -136,7 +136,12 @@ impl Action for Bank {
 
 /// The service.
 pub(crate) fn service() -> Service {
-    Service::new(PAYMENT).entity::<Payment>().action(Bank).stream(payments())
+    without_bank().action(Bank)
+}
+
+/// The same, whose bank never answers.
+pub(super) fn without_bank() -> Service {
+    Service::new(PAYMENT).entity::<Payment>().stream(payments())
 }
 
 #[cfg(test)]

@@ -9,11 +9,12 @@ use crate::entity::Entity;
 use crate::hosted::{ActionTarget, SentCall, SentCommand, TimerDue, WorkflowAsk};
 use crate::operation::Operation;
 use crate::rule::Rule;
+use crate::topic::Topic;
 use crate::value::{Value, encode};
 use crate::variants::{Variants as _, encode_payload};
 use crate::workflow::Workflow;
 
-/// Something that an action sends: [`command_to`], [`command_to_peer`], [`operation_with`], [`rule_with`], [`timer_after`], [`http_post`] and its siblings.
+/// Something that an action sends: [`command_to`], [`command_to_peer`], [`operation_with`], [`rule_with`], [`message_to`], [`timer_after`], [`http_post`] and its siblings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sending {
     to: String,
@@ -97,6 +98,14 @@ pub fn workflow_signalled<W: Workflow>(id: &str, signal: &str, body: &impl Value
 #[must_use]
 pub fn workflow_cancelled<W: Workflow>(id: &str, why: &str) -> Sending {
     told::<W>(id, WorkflowAsk::Cancel, &why.to_owned())
+}
+
+/// A message to a topic.
+#[track_caller]
+#[must_use]
+pub fn message_to<T: Topic>(key: &str, message: &T::Message) -> Sending {
+    let body = encode(message).unwrap_or_else(|error| panic!("the message does not encode: {error}"));
+    Sending::new(ActionTarget::Topic { topic: T::NAME, key: key.to_owned() }.words(), &body)
 }
 
 #[track_caller]

@@ -18,6 +18,7 @@ pub fn hosted_action<A: Action>(action: A) -> ActionHandle {
         entity: A::ENTITY,
         events: A::Event::NAMES,
         personal: personal_events::<A::Event>(),
+        publishes: A::publishes().0,
         delivery: action.delivery(),
     };
     Arc::new(ActionType { description, action: Arc::new(action) })
@@ -43,7 +44,7 @@ impl<A: Action> HostedAction for ActionType<A> {
             };
             let DeliveredEvent { id, entity_id, tenant, sequence, time_micros, correlation_id, .. } = event;
             let recorded = Recorded { event: decoded, id, entity_id, tenant, sequence, time_micros, correlation_id };
-            let ctx = ActionContext::new(door, attempt);
+            let ctx = ActionContext::new(door, attempt, A::publishes);
             outcome(action.run(recorded, &ctx).await)
         })
     }

@@ -71,12 +71,12 @@ impl<T: Value> HostedTopic for Typed<T> {
         self.is_personal
     }
 
-    fn marked(&self, json: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+    fn marked(&self, json: &[u8], stamp: Option<u64>) -> Result<Option<Vec<u8>>, Refusal> {
         if !self.is_personal {
             return Ok(None);
         }
         let mut message: T = read_message(json)?;
-        T::bind(&mut message, &Binding::of_nobody("", None));
+        T::bind(&mut message, &Binding::of_nobody("", stamp));
         let unfit = |error: serde_json::Error| Refusal::Invalid { pointer: String::new(), message: error.to_string() };
         marking(|| encode(&message)).map(Some).map_err(unfit)
     }
@@ -92,6 +92,7 @@ pub fn hosted_topic_action<A: TopicAction>(action: A) -> ActionHandle {
         entity: TOPIC_TYPE,
         events: const { &[A::TOPIC] },
         personal: if has_personal(&schema_of::<A::Message>()) { vec![A::TOPIC] } else { Vec::new() },
+        publishes: A::publishes().0,
         delivery: action.delivery(),
     };
     Arc::new(TopicActionType { description, action: Arc::new(action) })
@@ -114,13 +115,13 @@ impl<A: TopicAction> HostedAction for TopicActionType<A> {
                 Ok(message) => message,
                 Err(problem) => return ActionOutcome::Park { cause: format!("topic {}: {problem}", A::TOPIC) },
             };
-            outcome(action.run(message, &ActionContext::new(door, attempt)).await)
+            outcome(action.run(message, &ActionContext::new(door, attempt, A::publishes)).await)
         })
     }
 }
 
 /// From a CloudEvent in its JSON form, which is how the journal keeps it.
-pub(super) fn message<T: Value>(event: DeliveredEvent) -> Result<Message<T>, String> {
+pub(crate) fn message<T: Value>(event: DeliveredEvent) -> Result<Message<T>, String> {
     let mut members: BTreeMap<String, &RawValue> =
         serde_json::from_slice(&event.payload).map_err(|error| format!("the message is not readable: {error}"))?;
     if let Some(why) = members.get(UNFIT) {

@@ -53,6 +53,13 @@ pub enum ActionTarget {
         /// What it is told.
         ask: WorkflowAsk,
     },
+    /// A topic of the service; the reply is nothing.
+    Topic {
+        /// Its name.
+        topic: &'static str,
+        /// What puts its messages into an order.
+        key: String,
+    },
     /// A timer, to cancel it; the reply is whether that was in time.
     TimerEnd {
         /// The timer's name.
@@ -124,6 +131,7 @@ impl ActionTarget {
             Self::Timer { name, due, kind, id, command } => format!("timer {name} {due}: {kind}/{id} {command}"),
             Self::TimerEnd { name } => format!("cancel timer {name}"),
             Self::Workflow { workflow, id, ask } => format!("workflow {workflow}/{id} {ask}"),
+            Self::Topic { topic, key } => format!("topic {topic}/{key}"),
         }
     }
 

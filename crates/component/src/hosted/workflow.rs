@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{ActionDoor, BoxedFuture, Refusal};
+use super::{ActionDoor, BoxedFuture, Refusal, TopicDescription};
 
 /// Shared handles, as a service registers them.
 pub type WorkflowHandle = Arc<dyn HostedWorkflow>;
@@ -49,6 +49,8 @@ pub struct WorkflowDescription {
     pub output: Json,
     /// The signals that it takes, with the schemas of their bodies.
     pub signals: Vec<(&'static str, Json)>,
+    /// The topics that it publishes to.
+    pub publishes: Vec<TopicDescription>,
     /// Where personal values would be among them: `input`, `output` or a signal.
     pub personal: Option<&'static str>,
 }

@@ -11,6 +11,7 @@ use super::board::Board;
 use super::failure::Ending;
 use super::{Failure, StepContext, Workflow, WorkflowContext};
 use crate::hosted::{BoxedFuture, LiveWorkflow, Progress, Standing, StepRun, Told, WorkflowStart};
+use crate::topic::Topics;
 use crate::value::{decode, encode};
 
 /// Times that a function may ask to be looked at again without having been told anything.
@@ -20,13 +21,14 @@ const TURNS_MAX: u32 = 1_000;
 pub(crate) struct Live {
     board: Arc<Board>,
     function: Option<BoxedFuture<'static, Result<Bytes, Ending>>>,
+    publishes: fn() -> Topics,
 }
 
 impl Live {
     pub(crate) fn begin<W: Workflow>(workflow: &Arc<W>, start: WorkflowStart) -> Self {
         let WorkflowStart { id, tenant, input, seed, recorded } = start;
         let board = Arc::new(Board::new(seed, recorded));
-        let (workflow, context) = (Arc::clone(workflow), WorkflowContext::new(Arc::clone(&board), id, tenant));
+        let (workflow, context) = (Arc::clone(workflow), WorkflowContext::new(Arc::clone(&board), (id, tenant), W::publishes));
         let function = Box::pin(async move {
             let input = decode::<W::Input>(&input).map_err(|error| Ending::Broken(format!("its input does not decode: {error}")))?;
             match workflow.run(&context, input).await {
@@ -36,7 +38,7 @@ impl Live {
                 Err(Failure(ending)) => Err(ending),
             }
         });
-        Self { board, function: Some(function) }
+        Self { board, function: Some(function), publishes: W::publishes }
     }
 
     fn poll(&mut self) -> Standing {
@@ -82,12 +84,14 @@ impl LiveWorkflow for Live {
 
     fn step(&self, number: u32) -> Option<StepRun> {
         let step = self.board.lock().steps.get(&number).cloned()?;
-        Some(Box::new(move |door, attempt| step(StepContext::new(door, attempt))))
+        let publishes = self.publishes;
+        Some(Box::new(move |door, attempt| step(StepContext::new(door, attempt, publishes))))
     }
 
     fn undo(&self, number: u32, result: Option<Bytes>) -> Option<StepRun> {
         let undo = self.board.lock().undos.get(&number).cloned()?;
-        Some(Box::new(move |door, attempt| undo(StepContext::new(door, attempt), result)))
+        let publishes = self.publishes;
+        Some(Box::new(move |door, attempt| undo(StepContext::new(door, attempt, publishes), result)))
     }
 }
 

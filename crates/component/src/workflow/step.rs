@@ -19,6 +19,7 @@ use crate::hosted::{
     WorkflowFailure,
 };
 use crate::personal::mark::{is_marked, marking};
+use crate::topic::Topic;
 use crate::value::{Value, decode, encode};
 use crate::variants::{Rejection, Variants as _, decode_payload, encode_payload};
 
@@ -121,6 +122,10 @@ impl<T: Value, R: Rejection> CommandStep<T, R> {
 
     pub(super) fn to_operation(board: Arc<Board>, name: &'static str, input: &impl Value) -> Self {
         Self::to(board, name.to_owned(), ActionTarget::Operation { name }, encode(input))
+    }
+
+    pub(super) fn to_topic<P: Topic>(board: Arc<Board>, key: String, message: &P::Message) -> Self {
+        Self::to(board, format!("{}/publish", P::NAME), ActionTarget::Topic { topic: P::NAME, key }, encode(message))
     }
 
     fn to(board: Arc<Board>, name: String, target: ActionTarget, body: Result<Vec<u8>, serde_json::Error>) -> Self {

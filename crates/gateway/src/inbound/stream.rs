@@ -29,6 +29,8 @@ use crate::limits::FILTERS_MAX;
 use crate::problem::{INVALID_CURSOR, INVALID_HEADER, NOT_ACCEPTABLE, Problem};
 use feed::{Feed, Framing};
 pub(super) use list::{list, schema};
+#[cfg(feature = "testing")]
+pub(super) use source::Source;
 use source::Wanted;
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -56,6 +58,18 @@ pub(super) async fn open(gateway: &Arc<Gateway>, parts: &Parts, name: &str) -> R
     let source = wanted.source(gateway, place.after, mode);
     let feed = Feed::new(gateway, source, framing, place.told).limited(limit).live(live);
     Ok(response(framing, feed))
+}
+
+/// What a neighbour in the same process reads, from the place on that it asks for.
+#[cfg(feature = "testing")]
+pub(super) async fn beside(gateway: &Arc<Gateway>, name: &str, query: &str) -> Result<Source, Problem> {
+    let known = [once("after"), many("type", FILTERS_MAX), many("version", FILTERS_MAX)];
+    let parameters = Parameters::read(Some(query), &known)?;
+    let wanted = Wanted::read(gateway, name, &parameters)?;
+    let (parts, ()) = http::Request::new(()).into_parts();
+    let place = place(gateway, &parts, &parameters, Framing::Sse).await?;
+    gateway.runtime.check_place(&wanted.selection(), place.after).await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
+    Ok(wanted.source(gateway, place.after, ReadMode::Live))
 }
 
 /// Where a reader begins, and where it knows that it is.

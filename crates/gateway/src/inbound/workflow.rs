@@ -236,7 +236,7 @@ fn order(act: Act, wish: Wish) -> Result<(&'static str, WorkflowOrder), Problem>
 /// `GET /v1/admin/workflows`.
 pub(super) async fn status(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Body>, Problem> {
     query::none(parts.uri.query())?;
-    let status = gateway.runtime.workflows_status().await;
+    let status = gateway.runtime.workflows_status().await.map_err(|error| refused(gateway, error))?;
     let counts: serde_json::Map<String, Json> = status.counts.into_iter().map(|(state, count)| (state, json!(count))).collect();
     let body = json!({ "counts": counts, "in_memory": status.in_memory, "attempts": status.attempts, "trouble": status.trouble });
     Ok(answer::json(body.to_string()))

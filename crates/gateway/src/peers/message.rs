@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::limits::{ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTES_MAX};
 
-pub(super) fn read(text: &[u8], address: &str) -> Result<TopicMessage, String> {
+pub(crate) fn read(text: &[u8], address: &str) -> Result<TopicMessage, String> {
     let mut members: BTreeMap<String, &RawValue> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let data = members.remove("data").map(|data| MessageData::Json(Bytes::copy_from_slice(data.get().as_bytes())));
     let base64 = members.remove("data_base64").map(|data| serde_json::from_str(data.get()).map(MessageData::Base64));

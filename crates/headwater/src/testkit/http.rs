@@ -13,7 +13,7 @@ impl Testkit {
     /// When the address is not one of a destination.
     #[track_caller]
     pub fn stub_http(&self, destination: &str, stub: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static) {
-        self.stubs.set(destination, stub);
+        self.member.stubs.set(destination, stub);
     }
 
     /// The calls that have reached a destination, in order, in all processes. A call that is made again is there again, under the same key.
@@ -23,7 +23,7 @@ impl Testkit {
     #[must_use]
     #[track_caller]
     pub fn http_calls(&self, destination: &str) -> Vec<HttpRequest> {
-        self.stubs.calls(destination)
+        self.member.stubs.calls(destination)
     }
 
     /// How the destinations are that this process has called or names.

@@ -42,7 +42,7 @@ impl Stubs {
 }
 
 /// Where a peer is in a test.
-fn address(peer: &str) -> String {
+pub(super) fn address(peer: &str) -> String {
     format!("http://{peer}.peer.test")
 }
 
@@ -60,7 +60,7 @@ impl Testkit {
         peer: &str,
         stub: impl Fn(&str, E::Command) -> Result<E::Reply, E::Rejection> + Send + Sync + 'static,
     ) {
-        let mut peers = self.peers.peers.borrow_mut();
+        let mut peers = self.member.peers.peers.borrow_mut();
         let known = peers.entry(peer.to_owned()).or_default();
         let answer = move |id: &str, command: &str, request: &HttpRequest| match decode_payload::<E::Command>(command, request.body()) {
             Ok(command) => answer::<E>(stub(id, command)),
@@ -68,7 +68,7 @@ impl Testkit {
         };
         lock(&known.kinds).insert(E::NAME, Box::new(answer));
         let known = Arc::clone(known);
-        self.stubs.set(&address(peer), move |request| known.answer(request));
+        self.member.stubs.set(&address(peer), move |request| known.answer(request));
     }
 }
 

@@ -1,45 +1,12 @@
-//! Messages that come in, what processors emit, and what they remember.
+//! What processors emit, and what they remember.
 
 use component::hosted::StoredEvent;
-use component::{Processor, Value, decode, decode_payload, encode, hosted_processor};
-use journal::{Context, EntityKey, Selection};
-use runtime::{MessageData, TopicMessage};
-use serde_json::Value as Json;
+use component::{Processor, decode, decode_payload, hosted_processor};
+use journal::{EntityKey, Selection};
 
 use super::Testkit;
 
 impl Testkit {
-    /// Publishes a message with this data on a topic, as the client `/testkit` under an id of its own. `subject` is the key that keeps
-    /// messages in order. The message is sent again when the process ends meanwhile, and where the faults say so.
-    ///
-    /// # Panics
-    /// When it is refused.
-    #[track_caller]
-    pub fn publish<T: Value>(&self, topic: &str, subject: &str, data: T) {
-        let data = encode(&data).unwrap_or_else(|error| panic!("the message does not encode: {error}"));
-        let message = TopicMessage {
-            id: self.next_key(),
-            source: "/testkit".to_owned(),
-            attributes: vec![("subject".to_owned(), Json::from(subject)), ("type".to_owned(), Json::from(topic))],
-            data: Some(MessageData::Json(data.into())),
-        };
-        let publish = || {
-            let (name, message) = (topic.to_owned(), message.clone());
-            let answers = self.simulation().ask(move |runtime| {
-                let (name, message) = (name.clone(), message.clone());
-                Box::pin(async move { runtime.publish(&name, vec![message], &Context::default()).await })
-            });
-            let answers = answers.unwrap_or_else(|error| panic!("{topic}: {error}"));
-            for answer in answers {
-                answer.unwrap_or_else(|error| panic!("{topic}: {error}"));
-            }
-        };
-        publish();
-        if self.simulation().sends_again() {
-            publish();
-        }
-    }
-
     /// Everything that a processor has emitted for a key, in its present shape.
     ///
     /// # Panics

@@ -10,6 +10,7 @@ mod parked;
 mod peers;
 mod personal;
 mod processors;
+mod published;
 mod quoted;
 mod retention;
 mod rewound;

@@ -1,5 +1,6 @@
 //! Two services with journals of their own, over real HTTP: each is up while the other is down, and the line between them breaks.
 
+mod beside;
 mod line;
 
 use std::sync::Arc;
@@ -203,6 +204,18 @@ async fn status(copies: &Running) -> Json {
     get(copies, "/v1/admin/subscriptions").await["items"][0].clone()
 }
 
+/// A subscription answers what the service's description says of it, and can be placed as it says.
+async fn is_as_described(copies: &Running, subscription: &Json) {
+    let document = get(copies, "/openapi.json").await;
+    let (described, paths) = (&document["components"]["schemas"]["Subscription"], &document["paths"]);
+    let names = |object: &Json| object.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(names(subscription), names(&described["properties"]));
+    assert!(described["properties"]["state"]["enum"].as_array().unwrap().contains(&subscription["state"]), "{subscription}");
+    assert!(paths["/v1/admin/subscriptions"]["get"].is_object());
+    let place = names(&paths["/v1/admin/subscriptions/{topic}/place"]["post"]["responses"]);
+    assert!(["200", "400", "404"].iter().all(|status| place.contains(*status)), "{place:?}");
+}
+
 /// Waits for a subscription that is in this state, and gives it.
 async fn in_state(copies: &Running, state: &str) -> Json {
     loop {
@@ -350,6 +363,7 @@ async fn a_peer_whose_history_is_another_one_stops_the_subscription_until_a_pers
     let unplaced = in_state(&reader, "unplaced").await;
     let cause = unplaced["cause"].as_str().unwrap();
     assert!(cause.starts_with("history-diverged: source refuses its place"), "{cause}");
+    is_as_described(&reader, &unplaced).await;
     assert!(unplaced["stalled"]["cause"].as_str().unwrap().contains("stream place notes AT"), "{unplaced}");
     // It is so after a restart.
     reader.stop().await;

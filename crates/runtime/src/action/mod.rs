@@ -11,6 +11,7 @@
 mod peer;
 mod preview;
 mod timers;
+mod topics;
 mod workflows;
 
 use std::sync::{Arc, Weak};
@@ -35,6 +36,7 @@ use crate::request::{CommandError, CommandOutcome, CommandRequest, Expectation, 
 use crate::seams::Tasks;
 use crate::stream::Peers;
 use crate::timer::Timers;
+use crate::topic::Topics;
 use crate::workflow::Workflows;
 
 pub(crate) use preview::dry_run;
@@ -48,6 +50,7 @@ pub(crate) struct Reach {
     pub(crate) destinations: Arc<Destinations>,
     pub(crate) timers: Arc<Timers>,
     pub(crate) peers: Arc<Peers>,
+    pub(crate) topics: Arc<Topics>,
     /// They reach for it too.
     pub(crate) workflows: Weak<Workflows>,
     pub(crate) tasks: Arc<dyn Tasks>,
@@ -206,6 +209,7 @@ impl Door {
             ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } => self.timer(command).await,
             ActionTarget::Peer { .. } => self.to_peer(command).await,
             ActionTarget::Workflow { .. } => self.workflow(command).await,
+            ActionTarget::Topic { .. } => self.publish(command).await,
             ActionTarget::Entity { .. } | ActionTarget::Operation { .. } => {
                 let answer = self.command(command).await;
                 self.shown(answer)
@@ -229,9 +233,7 @@ impl Door {
                     OperationRequest { tenant: tenant.to_owned(), operation: name.to_owned(), body: body.into(), id: None, context };
                 self.reach.operations.run_under(&self.reach.entities, id, request).await
             }
-            ActionTarget::Timer { .. } | ActionTarget::TimerEnd { .. } | ActionTarget::Peer { .. } | ActionTarget::Workflow { .. } => {
-                unreachable!("timers, peers and workflows have ways of their own")
-            }
+            _ => unreachable!("others have ways of their own"),
         }
     }
 }

@@ -26,9 +26,7 @@ impl Door {
                     Err(error) => Err(refused(error)),
                 }
             }
-            ActionTarget::Entity { .. } | ActionTarget::Operation { .. } | ActionTarget::Peer { .. } | ActionTarget::Workflow { .. } => {
-                unreachable!("others have ways of their own")
-            }
+            _ => unreachable!("others have ways of their own"),
         }
     }
 

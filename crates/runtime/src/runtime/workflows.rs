@@ -60,7 +60,10 @@ impl Runtime {
     }
 
     /// How workflows stand.
-    pub async fn workflows_status(&self) -> WorkflowsStatus {
+    ///
+    /// # Errors
+    /// When their index cannot be read.
+    pub async fn workflows_status(&self) -> Result<WorkflowsStatus, WorkflowError> {
         self.workflows.status().await
     }
 

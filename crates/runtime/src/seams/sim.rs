@@ -199,6 +199,12 @@ impl SimTasks {
         self.pass(self.elapsed() + time);
     }
 
+    /// Whether a task could go on: one of another executor's may have woken it.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.shared.lock().ready.iter().any(|id| *id != MAIN)
+    }
+
     /// How long until something is due; `None` when nothing ever will be.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {

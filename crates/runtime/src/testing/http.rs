@@ -156,6 +156,9 @@ impl HttpAnswer {
     }
 }
 
+/// How another service of the test answers calls; an error when it does not.
+pub type Neighbourly = Arc<dyn Fn(HttpRequest) -> BoxFuture<'static, Result<HttpAnswer, String>> + Send + Sync>;
+
 type Stub = Arc<dyn Fn(&HttpRequest) -> HttpAnswer + Send + Sync>;
 
 /// All stubs of a test; they outlive the processes.
@@ -167,6 +170,8 @@ pub struct HttpStubs {
 #[derive(Default)]
 struct State {
     stubs: HashMap<String, Stub>,
+    /// Whoever has no stub may be another service of the test.
+    neighbours: HashMap<String, Neighbourly>,
     calls: Vec<HttpRequest>,
     /// The first destination that was called and has no stub.
     missing: Option<String>,
@@ -180,6 +185,15 @@ impl HttpStubs {
     #[track_caller]
     pub fn set(&self, destination: &str, stub: impl Fn(&HttpRequest) -> HttpAnswer + Send + Sync + 'static) {
         self.lock().stubs.insert(named(destination), Arc::new(stub));
+    }
+
+    /// Has another service of the test answer for a destination, as long as there is no stub of it.
+    ///
+    /// # Panics
+    /// When the address is not one of a destination.
+    #[track_caller]
+    pub fn reach(&self, destination: &str, neighbour: Neighbourly) {
+        self.lock().neighbours.insert(named(destination), neighbour);
     }
 
     /// The calls that have reached a destination, in order.
@@ -201,18 +215,26 @@ impl HttpStubs {
         ))
     }
 
-    fn answer(&self, request: HttpRequest) -> HttpAnswer {
-        let stub = {
-            let mut state = self.lock();
-            let stub = state.stubs.get(&request.0.destination).cloned();
-            match &stub {
-                Some(_) => state.calls.push(request.clone()),
-                None => drop(state.missing.get_or_insert_with(|| request.0.destination.clone())),
-            }
-            stub
-        };
+    async fn answer(&self, request: HttpRequest) -> HttpAnswer {
+        let (stub, neighbour) = self.called(&request);
         // A stub may ask for the calls so far.
-        stub.map_or_else(|| HttpAnswer::fails("it has no stub"), |stub| stub(&request))
+        match (stub, neighbour) {
+            (Some(stub), _) => stub(&request),
+            (None, Some(neighbour)) => neighbour(request).await.unwrap_or_else(HttpAnswer::fails),
+            (None, None) => HttpAnswer::fails("it has no stub"),
+        }
+    }
+
+    /// Who answers a call, which is remembered.
+    fn called(&self, request: &HttpRequest) -> (Option<Stub>, Option<Neighbourly>) {
+        let (mut state, destination) = (self.lock(), &request.0.destination);
+        let (stub, neighbour) = (state.stubs.get(destination).cloned(), state.neighbours.get(destination).cloned());
+        if stub.is_some() || neighbour.is_some() {
+            state.calls.push(request.clone());
+        } else {
+            state.missing.get_or_insert_with(|| destination.clone());
+        }
+        (stub, neighbour)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -237,7 +259,7 @@ impl Outgoing for Network {
         Box::pin(async move {
             // The process may end before the call has arrived, or before its answer has.
             pace.engine().await;
-            let HttpAnswer { after, what } = stubs.answer(HttpRequest(call));
+            let HttpAnswer { after, what } = stubs.answer(HttpRequest(call)).await;
             pace.rest(after).await;
             pace.engine().await;
             match what {

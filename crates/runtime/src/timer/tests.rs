@@ -325,6 +325,24 @@ fn what_the_rule_rejects_is_an_outcome_and_what_breaks_it_is_parked() {
 }
 
 #[test]
+fn a_timer_that_waits_for_another_attempt_is_not_blamed_for_processes_that_end_meanwhile() {
+    let tower = tower(7, Faults::default());
+    set(&tower, wish("broken", now(&tower) + SECOND, "b", "burst"));
+    for process in 1..=5 {
+        tower.advance(Duration::from_secs(2));
+        assert!(!matches!(show(&tower, "broken").state, TimerState::Parked { .. }), "process {process}");
+        // Its attempt is over, and it rests: it ends nothing.
+        tower.crash();
+    }
+    tower.advance(Duration::from_secs(3_600));
+    tower.settle().unwrap();
+    match show(&tower, "broken").state {
+        TimerState::Parked { cause, attempts } => assert!(cause.contains("on purpose") && attempts == 12, "{cause} {attempts}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_list_is_by_name_and_takes_what_is_asked_for() {
     let tower = tower(6, Faults::default());
     let begun = now(&tower);

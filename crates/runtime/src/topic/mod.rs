@@ -72,7 +72,22 @@ pub type PublishAnswer = Result<Published, CommandError>;
 /// The topics of a service.
 pub(crate) struct Topics {
     journal: Arc<dyn Journal>,
+    /// Whom messages of the service's own code are from.
+    source: String,
     topics: Vec<TopicHandle>,
+}
+
+/// A message of the service's own code.
+pub(crate) struct OwnMessage<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) key: String,
+    /// As JSON.
+    pub(crate) data: Bytes,
+    /// What it is known by: no client can send it.
+    pub(crate) id: &'a str,
+    pub(crate) context: &'a Context,
+    /// How many erasures there had been when it was made, where that is not now.
+    pub(crate) stamp: Option<u64>,
 }
 
 /// A message that is fit for the journal.
@@ -88,8 +103,8 @@ struct Prepared {
 }
 
 impl Topics {
-    pub(crate) fn new(journal: Arc<dyn Journal>, topics: Vec<TopicHandle>) -> Self {
-        Self { journal, topics }
+    pub(crate) fn new(journal: Arc<dyn Journal>, service: &str, topics: Vec<TopicHandle>) -> Self {
+        Self { journal, source: format!("/{service}"), topics }
     }
 
     pub(crate) fn descriptions(&self) -> Vec<&TopicDescription> {
@@ -106,7 +121,7 @@ impl Topics {
         let hosted = self.find(topic)?;
         let (mut answers, mut queue) = (Vec::with_capacity(messages.len()), VecDeque::new());
         for (at, message) in messages.iter().enumerate() {
-            match self.prepare(hosted, at, message, context) {
+            match self.prepare((hosted, at), message, None, context) {
                 Ok(prepared) => queue.push_back(prepared),
                 Err(error) => answers.push((at, Err(error))),
             }
@@ -118,6 +133,33 @@ impl Topics {
         }
         answers.sort_by_key(|(at, _)| *at);
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    /// Takes a message of the service's own code. Its id says which one it is: code that has changed since it was published first publishes
+    /// no other one.
+    pub(crate) async fn publish_own(&self, own: OwnMessage<'_>) -> PublishAnswer {
+        let hosted = self.find(own.topic)?;
+        let message = self.own_message(own.topic, own.key, own.data, own.id)?;
+        let prepared = self.prepare((hosted, 0), &message, own.stamp, own.context)?.under(own.id);
+        let mut answers = Vec::with_capacity(1);
+        // A failure is its answer, too.
+        let _failed = self.take(vec![prepared], &mut answers).await.is_err();
+        answers.into_iter().map(|(_, answer)| answer).next().expect("what is taken is answered")
+    }
+
+    fn own_message(&self, topic: &str, key: String, data: Bytes, id: &str) -> Result<TopicMessage, CommandError> {
+        if key.is_empty() || key.chars().any(char::is_control) {
+            let problem = if key.is_empty() { "is empty" } else { "has a control character" };
+            let message = format!("the key of a message to `{topic}` {problem}; let it be what puts its messages into an order");
+            return Err(CommandError::Refused(Refusal::Broken { message }));
+        }
+        let kind = format!("{}.{topic}", self.source.trim_start_matches('/'));
+        Ok(TopicMessage {
+            id: CommandId::from_raw(id.as_bytes()).to_string(),
+            source: self.source.clone(),
+            attributes: vec![("subject".to_owned(), key.into()), ("type".to_owned(), kind.into())],
+            data: Some(MessageData::Json(data)),
+        })
     }
 
     /// Takes messages of a peer's stream, in their order; an answer for each. What does not fit the topic is taken with the reason in it,
@@ -146,7 +188,7 @@ impl Topics {
     pub(crate) fn marked(&self, topic: &str, mut message: Json) -> Result<Json, String> {
         let Ok(hosted) = self.find(topic) else { return Ok(message) };
         let Some(data) = message.get("data").map(ToString::to_string) else { return Ok(message) };
-        let marked = isolated(|| hosted.marked(data.as_bytes())).map_err(|panic| panic.during("the topic"))?;
+        let marked = isolated(|| hosted.marked(data.as_bytes(), None)).map_err(|panic| panic.during("the topic"))?;
         if let Some(marked) = marked.map_err(|refusal| refusal.to_string())? {
             message["data"] = serde_json::from_slice(&marked).map_err(|error| error.to_string())?;
         }
@@ -159,10 +201,17 @@ impl Topics {
         found.ok_or_else(|| CommandError::UnknownTarget { name: name.to_owned(), known: known() })
     }
 
-    fn prepare(&self, topic: &TopicHandle, at: usize, message: &TopicMessage, context: &Context) -> Result<Prepared, CommandError> {
+    /// `stamp` is how many erasures there had been when it was made, where that is not now.
+    fn prepare(
+        &self,
+        (topic, at): (&TopicHandle, usize),
+        message: &TopicMessage,
+        stamp: Option<u64>,
+        context: &Context,
+    ) -> Result<Prepared, CommandError> {
         let broken = |message: String| CommandError::Refused(Refusal::Broken { message });
         unreserved(message)?;
-        let check = || topic.check(message.json()).and_then(|()| message.json().map_or(Ok(None), |json| topic.marked(json)));
+        let check = || topic.check(message.json()).and_then(|()| message.json().map_or(Ok(None), |json| topic.marked(json, stamp)));
         let marked = isolated(check).map_err(|panic| broken(panic.during("the topic")))?.map_err(in_data)?;
         self.prepare_unchecked((topic, at), message, marked, context)
     }
@@ -204,7 +253,7 @@ impl Topics {
             prepared.records[0].fingerprint = None;
             Prepared { fingerprint: None, ..prepared }
         };
-        let why = match self.prepare(topic, at, message, &context) {
+        let why = match self.prepare((topic, at), message, None, &context) {
             Ok(prepared) => return Ok((by_its_id(prepared), true)),
             Err(why) => why.to_string(),
         };
@@ -273,6 +322,18 @@ impl Topics {
         };
         answers.extend(fresh.into_iter().map(|prepared| (prepared.at, Err(error.clone()))));
         Err(error)
+    }
+}
+
+impl Prepared {
+    /// The same, known by an id of the platform's alone.
+    fn under(mut self, raw_id: &str) -> Self {
+        self.id = CommandId::from_raw(raw_id.as_bytes());
+        (self.fingerprint, self.raw_id) = (None, raw_id.to_owned());
+        let [memory, event] = &mut self.records;
+        (memory.id, memory.fingerprint) = (self.id, None);
+        event.id = CommandId::from_raw(format!("{raw_id}\0event").as_bytes());
+        self
     }
 }
 

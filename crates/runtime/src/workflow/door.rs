@@ -24,7 +24,6 @@ use crate::asked::{Asked, AskedId};
 use crate::limits::{WORKFLOW_RECORDS_MAX, WORKFLOWS_ATTEMPTS_MAX};
 use crate::request::CommandError;
 use crate::topic::RESERVED;
-use crate::view::ViewState;
 
 impl Workflows {
     /// Does what is wished of a workflow.
@@ -183,22 +182,19 @@ impl Workflows {
         Ok(rows.into_iter().map(item).collect())
     }
 
-    /// How workflows stand.
-    pub(crate) async fn status(&self) -> WorkflowsStatus {
+    /// How workflows stand. An index that cannot be read is an error: nobody knows how many there are.
+    pub(crate) async fn status(&self) -> Result<WorkflowsStatus, WorkflowError> {
         if self.begun.get().is_none() {
-            return WorkflowsStatus::default();
+            return Ok(WorkflowsStatus::default());
         }
-        let counts: Vec<CountRow> = self.room.index.rows("counts", &(), self.room.alarm.seen()).await.unwrap_or_default();
-        let stopped = self.room.index.status().await.and_then(|status| match status.state {
-            ViewState::Stopped(stop) => Some(stop.to_string()),
-            _ => None,
-        });
-        WorkflowsStatus {
+        let counts = self.room.index.rows("counts", &(), self.room.alarm.seen()).await;
+        let counts: Vec<CountRow> = counts.map_err(WorkflowError::Query)?;
+        Ok(WorkflowsStatus {
             counts: counts.into_iter().map(|row| (row.state, row.count)).collect(),
             in_memory: self.room.slots.count(),
             attempts: WORKFLOWS_ATTEMPTS_MAX.saturating_sub(self.room.attempts.available_permits()),
-            trouble: stopped.or_else(|| self.room.trouble()),
-        }
+            trouble: self.room.trouble(),
+        })
     }
 }
 

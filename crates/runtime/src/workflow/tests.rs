@@ -4,6 +4,7 @@
 mod bank;
 mod cut;
 mod life;
+mod publish;
 
 use std::sync::Arc;
 
@@ -16,7 +17,15 @@ use crate::testing::{Components, Faults, Simulation};
 
 /// A service of accounts, with these workflows.
 fn bank(seed: u64, faults: Faults, workflows: impl Fn() -> Vec<WorkflowHandle> + 'static) -> Simulation {
-    let components = move || Components {
+    simulation(seed, faults, move || components(workflows()))
+}
+
+fn simulation(seed: u64, faults: Faults, components: impl Fn() -> Components + 'static) -> Simulation {
+    Simulation::new(seed, faults, Arc::default(), Box::new(components)).unwrap()
+}
+
+fn components(workflows: Vec<WorkflowHandle>) -> Components {
+    Components {
         service: "bank".to_owned(),
         entities: vec![component::hosted::<bank::Account>()],
         operations: Vec::new(),
@@ -25,12 +34,11 @@ fn bank(seed: u64, faults: Faults, workflows: impl Fn() -> Vec<WorkflowHandle> +
         topics: Vec::new(),
         streams: crate::StreamParts::default(),
         views: Vec::new(),
-        workflows: workflows(),
+        workflows,
         destinations: Vec::new(),
         retention: Vec::new(),
         compatibility: Vec::new(),
-    };
-    Simulation::new(seed, faults, Arc::default(), Box::new(components)).unwrap()
+    }
 }
 
 fn name(workflow: &str, id: &str) -> WorkflowName {

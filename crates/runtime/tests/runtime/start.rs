@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle};
+use component::hosted::{ActionHandle, EntityHandle, OperationHandle, TopicHandle};
 use journal::seams::{Clock, ThreadSpawner};
 use journal::sim::SimRandom;
 use journal::{Capabilities, Capability};
@@ -30,19 +30,50 @@ impl component::TopicAction for Book {
     }
 }
 
+/// An action that publishes.
+struct Tell;
+
+/// A topic that it publishes to.
+struct Payments;
+
+impl component::Topic for Payments {
+    const NAME: &'static str = "payments";
+    type Message = String;
+}
+
+impl component::TopicAction for Tell {
+    const NAME: &'static str = "tell";
+    const TOPIC: &'static str = "x";
+    type Message = serde_json::Value;
+
+    async fn run(&self, _: component::Message<serde_json::Value>, _: &component::ActionContext) -> Result<(), component::ActionError> {
+        Ok(())
+    }
+
+    fn publishes() -> component::Topics {
+        component::Topics::none().with::<Payments>()
+    }
+}
+
+/// With an action that publishes texts to the topic `payments`.
+fn begin_publishing(topics: Vec<TopicHandle>) -> String {
+    begin_with("bank", (Vec::new(), Vec::new(), vec![component::hosted_topic_action(Tell)]), topics, &ALL)
+}
+
 fn begin(service: &str, entities: Vec<EntityHandle>, operations: Vec<OperationHandle>, capabilities: &[Capability]) -> String {
-    begin_with(service, (entities, operations, Vec::new()), &[], capabilities)
+    begin_with(service, (entities, operations, Vec::new()), Vec::new(), capabilities)
 }
 
 /// With an action that reads the topic `payments`.
 fn begin_reading(topics: &[&'static str]) -> String {
+    let topics = topics.iter().map(|name| component::hosted_topic(name)).collect();
     begin_with("bank", (vec![kind("a")], Vec::new(), vec![component::hosted_topic_action(Book)]), topics, &ALL)
 }
 
 fn begin_with(
     service: &str,
     (entities, operations, actions): (Vec<EntityHandle>, Vec<OperationHandle>, Vec<ActionHandle>),
-    topics: &[&'static str],
+    topics: Vec<TopicHandle>,
     capabilities: &[Capability],
 ) -> String {
     let (journal, clock) = model();
@@ -56,7 +87,7 @@ fn begin_with(
         operations,
         actions,
         processors: Vec::new(),
-        topics: topics.iter().map(|name| component::hosted_topic(name)).collect(),
+        topics,
         streams: runtime::StreamParts::default(),
         clock: clock as Arc<dyn Clock>,
         random: Arc::new(SimRandom::new(1)),
@@ -112,6 +143,15 @@ async fn a_service_that_cannot_run_is_refused_by_name() {
         (begin_reading(&["payments"]), "bank: [\"a\"] []"),
         (begin_reading(&["paymants"]), "the action `book` reads `$topic/payments`, which this service does not have; it has: paymants"),
         (begin_reading(&[]), "the action `book` reads `$topic/payments`, which this service does not have; it has: none"),
+        (
+            begin_publishing(vec![component::hosted_topic("x")]),
+            "the action `tell` publishes to the topic `payments`, which this service does not have; it has: x",
+        ),
+        (
+            begin_publishing(vec![component::hosted_topic("x"), component::hosted_topic_of::<u64>("payments")]),
+            "the action `tell` publishes to the topic `payments`, which takes another shape; give both the same type",
+        ),
+        (begin_publishing(vec![component::hosted_topic("x"), component::hosted_topic("payments")]), "bank: [] []"),
         (begin_reading(&["x", "x"]), "there are two of the topic `x`; give one another name"),
         (begin_reading(&["Payments"]), "the topic name `Payments` must match [a-z][a-z0-9-]{0,63}"),
     ];

@@ -84,7 +84,7 @@ fn types(stream: &StreamDescription, parameters: &Parameters) -> Result<Vec<Stri
 }
 
 /// Events of a stream, one after the other.
-pub(super) struct Source {
+pub(in crate::inbound) struct Source {
     gateway: Arc<Gateway>,
     events: Events,
     filter: Filter,
@@ -95,17 +95,17 @@ pub(super) struct Source {
 
 impl Source {
     /// The next thing that the journal has. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Option<Result<Read, ReadError>> {
+    pub(in crate::inbound) async fn next(&mut self) -> Option<Result<Read, ReadError>> {
         self.events.next().await
     }
 
     /// How far the read has come.
-    pub(super) fn seen(&self) -> Cursor {
+    pub(in crate::inbound) fn seen(&self) -> Cursor {
         self.seen
     }
 
     /// Goes past what was read.
-    pub(super) fn pass(&mut self, read: &Read) {
+    pub(in crate::inbound) fn pass(&mut self, read: &Read) {
         self.seen = match read {
             Read::Event(event) => self.gateway.runtime.journal().lineage().cursor(event.position),
             Read::Progress(cursor) => *cursor,
@@ -113,7 +113,7 @@ impl Source {
     }
 
     /// Writes what leaves of an event as a CloudEvent on one line, without its end; whether there was anything.
-    pub(super) async fn write(&mut self, event: &Recorded, out: &mut Vec<u8>) -> Result<bool, Problem> {
+    pub(in crate::inbound) async fn write(&mut self, event: &Recorded, out: &mut Vec<u8>) -> Result<bool, Problem> {
         if !self.filter.matches(event) {
             return Ok(false);
         }
@@ -130,7 +130,7 @@ impl Source {
     }
 
     /// Why the journal could not be read.
-    pub(super) fn problem(&self, error: &ReadError) -> Problem {
+    pub(in crate::inbound) fn problem(&self, error: &ReadError) -> Problem {
         refusal::read(&self.gateway.runtime, error)
     }
 }

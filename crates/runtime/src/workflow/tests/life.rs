@@ -519,7 +519,7 @@ fn more_workflows_wait_than_there_is_room_for_in_memory() {
     for id in 0..count {
         start(&bank, "approval", &format!("a{id}"), r#""x""#).unwrap();
     }
-    let status = bank.ask(|runtime| Box::pin(async move { runtime.workflows_status().await }));
+    let status = bank.ask(|runtime| Box::pin(async move { runtime.workflows_status().await })).unwrap();
     assert!(status.in_memory <= WORKFLOWS_IN_MEMORY_MAX, "{status:?}");
     assert_eq!(status.counts, [("waiting".to_owned(), count as u64)]);
     signal(&bank, "approval", "a0", "decision", "true").unwrap();
@@ -531,6 +531,20 @@ fn more_workflows_wait_than_there_is_room_for_in_memory() {
         Box::pin(async move { runtime.workflow_list(selection).await })
     });
     assert_eq!(listed.unwrap().len(), count - 1);
+}
+
+#[test]
+fn workflows_whose_index_cannot_be_read_are_not_counted_as_none() {
+    let bank = bank(1, Faults::default(), approvals);
+    start(&bank, "approval", "a1", r#""x""#).unwrap();
+    let status = bank.ask(|runtime| {
+        Box::pin(async move {
+            runtime.stop();
+            runtime.drained().await;
+            runtime.workflows_status().await
+        })
+    });
+    assert!(matches!(status, Err(WorkflowError::Query(_))), "{status:?}");
 }
 
 /// Waits for what nobody tells it.
