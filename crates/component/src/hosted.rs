@@ -24,13 +24,13 @@ pub use crate::personal::mark as personal_mark;
 pub use call::{CallFailure, CallReply, SentCall};
 pub use shape::{DeclaredShape, OlderShape, ShapeDescription};
 pub use stream::{
-    HostedStream, StreamDescription, StreamHandle, StreamItem, StreamMap, StreamPlace, StreamShape, StreamTypeDescription,
-    SubscriptionDescription, UNFIT,
+    HostedStream, StreamDescription, StreamHandle, StreamItem, StreamLower, StreamLowering, StreamMap, StreamPlace, StreamShape,
+    StreamTypeDescription, SubscriptionDescription, UNFIT,
 };
 pub use target::{ActionTarget, TimerDue, WorkflowAsk};
 pub use workflow::{
     AskedKind, AskedOperation, FailureKind, HostedWorkflow, LiveWorkflow, Progress, RecordedOperation, Standing, StepOutcome, StepPolicy,
-    StepRun, Told, WorkflowDescription, WorkflowFailure, WorkflowHandle, WorkflowStart,
+    StepRun, Told, WorkflowDescription, WorkflowFailure, WorkflowHandle, WorkflowPart, WorkflowStart,
 };
 
 use crate::action::{DeliveryPolicy, Start};
@@ -144,6 +144,12 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// The version in a state's build, `v2-00c0ffee00c0ffee`; `None` for a build that has none.
+#[must_use]
+pub fn state_version(build: &str) -> Option<u16> {
+    build.strip_prefix('v')?.split_once('-')?.0.parse().ok()
+}
+
 /// A stored event or snapshot that the component cannot read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
@@ -214,7 +220,8 @@ pub trait HostedEntity: Send + Sync + 'static {
     /// When it does not decode: the caller replays instead.
     fn restore(&self, state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable>;
 
-    /// Names the shape of the state: its version and schema. A snapshot of another build is not used.
+    /// Names the shape of the state: its version and schema. A snapshot of another build is not used, but for those of an older version that
+    /// `rebase` takes.
     fn state_build(&self) -> &str;
 
     /// A state from one that `state` gave, maybe long ago and of another `state_build`, when the events before it are gone. Nothing may be

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use crate::entity::Entity;
 use crate::host::recording::has_personal;
 use crate::hosted::{
-    HostedStream, LiveEntity, StoredEvent, StreamDescription, StreamHandle, StreamItem, StreamMap, StreamPlace, StreamShape,
-    StreamTypeDescription,
+    HostedStream, LiveEntity, OlderShape, StoredEvent, StreamDescription, StreamHandle, StreamItem, StreamLowering, StreamMap, StreamPlace,
+    StreamShape, StreamTypeDescription,
 };
 use crate::limits::is_name;
-use crate::value::{Definitions, Value, encode, schema_of};
+use crate::value::{Definitions, Value, decode, encode, schema_of};
 use crate::variants::{Event, Variants as _, decode_event, encode_payload};
 pub use subscription::Subscription;
 
@@ -57,6 +57,7 @@ pub use subscription::Subscription;
 pub struct Stream {
     description: StreamDescription,
     items: Vec<StreamItem>,
+    lowerings: Vec<StreamLowering>,
 }
 
 /// An event on its way out.
@@ -77,13 +78,66 @@ pub struct StreamEvent<'a, E> {
 impl Stream {
     /// A stream of this name, `[a-z][a-z0-9-]{0,63}`, and of version 1. Names are checked at start.
     pub fn new(name: &'static str) -> Self {
-        let description = StreamDescription { name, version: 1, summary: String::new(), types: Vec::new(), shows_personal: false };
-        Self { description, items: Vec::new() }
+        let description =
+            StreamDescription { name, version: 1, oldest: 1, summary: String::new(), types: Vec::new(), shows_personal: false };
+        Self { description, items: Vec::new(), lowerings: Vec::new() }
     }
 
-    /// The version of its public types, from 1 on. Raise it when a type changes so that a reader of the old one would stumble.
+    /// The version of its public types, from 1 on. Raise it when a type changes so that a reader of the old one would stumble, and say with
+    /// [`lowered`](Self::lowered) what those get who still read the old one.
     pub fn version(mut self, version: u16) -> Self {
         self.description.version = version;
+        self
+    }
+
+    /// The oldest version that readers may still ask for; without this word, every version that there ever was. What is older is refused.
+    pub fn oldest(mut self, version: u16) -> Self {
+        self.description.oldest = version;
+        self
+    }
+
+    /// What readers of an older version of the stream get of the type with this name. An event that does not convert is left out for them.
+    /// A type that is read as it is by readers of the old version needs no such word.
+    ///
+    /// ```
+    /// # extern crate headwater_component as headwater;
+    /// # use headwater_component::*;
+    /// # #[derive(Default, State)] struct Stock { left: u64 }
+    /// # #[derive(Command)] enum StockCommand { #[command("take")] Take }
+    /// # #[derive(Event)] enum StockEvent { #[event("taken")] Taken { sku: String, at: String } }
+    /// # impl Entity for Stock {
+    /// #     const NAME: &'static str = "stock";
+    /// #     type Command = StockCommand; type Event = StockEvent; type Reply = (); type Rejection = std::convert::Infallible;
+    /// #     fn decide(&self, _: StockCommand, _: &CommandContext) -> Result<Decision<StockEvent>, Self::Rejection> { Ok(nothing()) }
+    /// #     fn evolve(&mut self, _: &StockEvent) {}
+    /// # }
+    /// #[derive(Value)]
+    /// struct Taken { sku: String, place: String }
+    ///
+    /// #[derive(Value)]
+    /// struct TakenV1 { article: String }
+    ///
+    /// impl From<Taken> for TakenV1 {
+    ///     fn from(new: Taken) -> Self {
+    ///         Self { article: new.sku }
+    ///     }
+    /// }
+    ///
+    /// Stream::new("stock")
+    ///     .version(2)
+    ///     .event::<Stock, Taken>("taken", |taken| {
+    ///         let StockEvent::Taken { sku, at } = taken.event;
+    ///         Some(Taken { sku: sku.clone(), place: at.clone() })
+    ///     })
+    ///     .lowered::<Taken, TakenV1>("taken", 1);
+    /// ```
+    pub fn lowered<P: Value, Old: Value + TryFrom<P>>(mut self, name: &'static str, version: u16) -> Self {
+        let lower = |data: &[u8]| {
+            let public = decode::<P>(data).map_err(|error| format!("what leaves is not what its older version is made of: {error}"))?;
+            leaving(Old::try_from(public).ok().as_ref())
+        };
+        let (reads, schema) = (schema_of::<P>(), schema_of::<Old>());
+        self.lowerings.push(StreamLowering { name, version, reads, schema, lower: Arc::new(lower) });
         self
     }
 
@@ -103,15 +157,17 @@ impl Stream {
     /// Adds a notification: that this event happened, and to whom, without data. The event is named as `order/placed`.
     pub fn notification(self, event: &str, name: &'static str) -> Self {
         let (entity, recorded) = event.split_once('/').unwrap_or((event, ""));
-        let described = StreamTypeDescription { name, shape: StreamShape::Notification, summary: String::new(), schema: None };
+        let described =
+            StreamTypeDescription { name, shape: StreamShape::Notification, summary: String::new(), schema: None, to: Vec::new() };
         self.item(described, entity, vec![recorded.to_owned()], Arc::new(|_, _, _| Ok(Some(Vec::new()))))
     }
 
     /// Adds all events of an entity type as they are, under their own names: what is recorded from now on is public then.
     pub fn events<E: Entity>(mut self) -> Self {
         for shape in E::Event::shapes(Definitions::default) {
+            let schema = Some(shape.schema);
             let described =
-                StreamTypeDescription { name: shape.name, shape: StreamShape::Event, summary: shape.summary, schema: Some(shape.schema) };
+                StreamTypeDescription { name: shape.name, shape: StreamShape::Event, summary: shape.summary, schema, to: Vec::new() };
             let map = |stored: StoredEvent<'_>, _: &StreamPlace<'_>, _: Option<&mut dyn LiveEntity>| {
                 let event: E::Event = decode_event(stored).map_err(|error| error.message)?;
                 encode_payload(&event).map(Some).map_err(|error| error.to_string())
@@ -189,13 +245,17 @@ impl Stream {
     /// The stream as the runtime sees it.
     #[must_use]
     pub fn hosted(self) -> StreamHandle {
-        let Self { description, items } = self;
-        Arc::new(HostedStream { description, items })
+        let Self { mut description, items, lowerings } = self;
+        for StreamLowering { name, version, schema, .. } in &lowerings {
+            let older = OlderShape { first: *version, last: *version, schema: schema.clone() };
+            description.types.iter_mut().filter(|public| public.name == *name).for_each(|public| public.to.push(older.clone()));
+        }
+        Arc::new(HostedStream { description, items, lowerings })
     }
 }
 
 fn public<P: Value>(name: &'static str, shape: StreamShape) -> StreamTypeDescription {
-    StreamTypeDescription { name, shape, summary: String::new(), schema: Some(schema_of::<P>()) }
+    StreamTypeDescription { name, shape, summary: String::new(), schema: Some(schema_of::<P>()), to: Vec::new() }
 }
 
 /// What leaves, as one line of JSON: personal values are plain in it.

@@ -32,6 +32,7 @@ pub use failure::Failure;
 pub(crate) use live::Live;
 pub use step::{CommandStep, Step};
 pub use together::{Either, join, join_all, race, race_all};
+pub(crate) use wait::Signal;
 pub use wait::{Child, Signals, TimedWait, Wait};
 
 /// A workflow: a function that goes on where it was, whatever ends its process.

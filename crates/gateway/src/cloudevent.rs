@@ -2,7 +2,6 @@
 //!
 //! JSON payloads go into `data` as the bytes they were recorded as; all others into `data_base64`.
 
-use component::hosted::StreamDescription;
 use journal::{ContentType, Cursor, Recorded};
 use runtime::Shaped;
 
@@ -20,12 +19,11 @@ pub(crate) enum Audience {
 /// Writes one event of a declared stream, without a line end.
 pub(crate) fn write_public(
     out: &mut Vec<u8>,
-    (service, stream): (&str, &StreamDescription),
+    (service, stream, version): (&str, &str, u16),
     event: &Recorded,
     shaped: &Shaped,
     cursor: Cursor,
 ) {
-    let StreamDescription { name: stream, version, .. } = stream;
     out.extend_from_slice(b"{\"specversion\":\"1.0\",\"id\":");
     json::plain(out, event.id);
     out.extend_from_slice(b",\"source\":");

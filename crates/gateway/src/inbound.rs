@@ -37,6 +37,7 @@ mod subscription;
 mod timer;
 mod topic;
 mod view;
+mod websocket;
 mod workflow;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -109,6 +109,15 @@ pub const SSE_RETRY: Duration = Duration::from_secs(2);
 /// Filters of one kind on a stream, at most.
 pub const FILTERS_MAX: usize = 32;
 
+/// Bytes of what a reader may say on a WebSocket at once, at most.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024;
+/// Bytes that a WebSocket reads from its connection at once.
+pub const WEBSOCKET_READ_BYTES: usize = 4 * 1024;
+/// From our word that a WebSocket closes to the end of its connection, at most.
+pub const WEBSOCKET_CLOSE_MAX: Duration = Duration::from_secs(3);
+/// Events that a reader may be owed, at most.
+pub const CREDIT_MAX: u64 = 1_000_000;
+
 /// How long a query waits for the place that it must have seen.
 pub const SEEN_MAX: Duration = Duration::from_secs(10);
 
@@ -146,6 +155,9 @@ pub(crate) const SAMPLES_PER_SHAPE_DEFAULT: usize = 3;
 const _: () = assert!(URI_BYTES_MAX + HEADER_BYTES_MAX < HEAD_BUFFER_BYTES, "our own refusal comes before hyper's bare one");
 const _: () = assert!(PULL_WAIT_SECONDS_MAX < CLIENT_ANSWER_MAX.as_secs(), "our own client waits longer than a pull");
 const _: () = assert!(IN_FLIGHT_MAX as usize <= runtime::limits::WINDOW_EVENTS_MAX);
+const _: () = assert!(WEBSOCKET_CLOSE_MAX.as_millis() < DRAIN_MAX.as_millis(), "a stop waits until readers are told");
+const _: () = assert!(HEARTBEAT.as_millis() < WRITE_STALL_MAX.as_millis(), "a ping has time for its answer");
+const _: () = assert!(WEBSOCKET_MESSAGE_BYTES_MAX <= WEBSOCKET_READ_BYTES);
 const _: () = assert!(BODY_BYTES_MAX <= REFUSED_BODY_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
 const _: () = assert!(journal::limits::EVENT_BYTES_MAX * 4 / 3 < CLIENT_LINE_BYTES_MAX, "the largest event fits a line, as base64 too");

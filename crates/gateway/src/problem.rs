@@ -41,6 +41,8 @@ codes! {
     INVALID_PATH = "HW0005" "invalid-path" 400;
     INVALID_CURSOR = "HW0006" "invalid-cursor" 400;
     INVALID_IDEMPOTENCY_KEY = "HW0007" "invalid-idempotency-key" 400;
+    CROSS_ORIGIN = "HW0008" "cross-origin" 403;
+    WEBSOCKET_VERSION = "HW0009" "websocket-version" 426;
     UNKNOWN_ROUTE = "HW0010" "unknown-route" 404;
     UNKNOWN_ENTITY_TYPE = "HW0011" "unknown-entity-type" 404;
     UNKNOWN_COMMAND = "HW0012" "unknown-command" 404;

@@ -169,7 +169,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Stream(command) => stream::run(command, settings, flags.json),
         Command::Schema(command) => schema::run(command, service, settings, flags.json),
         Command::Timer(command) => timer::run(command, settings, flags.json),
-        Command::Workflow(command) => workflow::run(command, settings, flags.json),
+        Command::Workflow(command) => workflow::run(command, service, settings, flags.json),
         Command::Topic(command) => topic::run(command, settings, flags.json),
         Command::View(command) => view::run(command, settings, flags.json),
         Command::Backup(arguments) => backup::back_up_to(arguments, settings, flags.json),

@@ -50,6 +50,7 @@ pub(crate) const EVENTS_UNKNOWN: &str = "HW0142";
 pub(crate) const SCHEMA_UNFIT: &str = "HW0143";
 /// A stored sample or snapshot is not read.
 pub(crate) const SAMPLE_UNREADABLE: &str = "HW0144";
+pub(crate) const WORKFLOW_MISFIT: &str = "HW0145";
 
 /// The database cannot be reached, or does not let this process in.
 #[cfg(feature = "postgres")]
@@ -94,6 +95,7 @@ pub(crate) const CODES: &[&str] = &[
     EVENTS_UNKNOWN,
     SCHEMA_UNFIT,
     SAMPLE_UNREADABLE,
+    WORKFLOW_MISFIT,
     #[cfg(feature = "postgres")]
     DATABASE_UNREACHABLE,
     #[cfg(feature = "postgres")]

@@ -328,6 +328,7 @@ impl Service {
             operations: &self.operations,
             processors: &self.processors,
             topics: &self.topics,
+            streams: &self.streams,
             workflows: &self.workflows,
         }
     }

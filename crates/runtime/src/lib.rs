@@ -84,8 +84,8 @@ pub use view::{
     Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop,
 };
 pub use workflow::{
-    TimelineItem, UndoSight, WorkflowChange, WorkflowError, WorkflowItem, WorkflowName, WorkflowOrder, WorkflowSelection, WorkflowSight,
-    WorkflowState, WorkflowWish, WorkflowsStatus,
+    Replayed, TimelineItem, UndoSight, WorkflowChange, WorkflowError, WorkflowHistory, WorkflowItem, WorkflowName, WorkflowOrder,
+    WorkflowRecord, WorkflowSelection, WorkflowSight, WorkflowState, WorkflowWish, WorkflowsStatus, check_history,
 };
 
 /// What a runtime is made of.

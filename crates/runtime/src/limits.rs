@@ -54,6 +54,8 @@ pub const RESENDS_MAX: u32 = 2;
 pub const CACHE_SHARDS: usize = 64;
 /// Entities that one search for room looks at in a part of the cache, at most.
 pub const EVICTION_SCAN_MAX: usize = 32;
+/// States of an older version that are raised and made of their events too, before raising alone is trusted.
+pub const RAISED_STATES_PROVEN_BY: u32 = 3;
 /// Snapshots that are known at a time, at most: each costs some eighty bytes of memory. Further entities are replayed.
 pub const SNAPSHOTS_MAX: usize = 1_000_000;
 /// Bytes of one snapshot's state, at most; a larger state is replayed.
@@ -265,6 +267,8 @@ pub(crate) const SCHEMA_COMMIT_SHAPES: usize = 200;
 pub(crate) const SCHEMA_COMMIT_BYTES: usize = 2 * 1024 * 1024;
 /// Refusals that a service which does not begin shows, at most.
 pub(crate) const SCHEMA_REFUSALS_SHOWN_MAX: usize = 20;
+/// Bytes of workflows' records in one answer, at most, but for the last one.
+pub const WORKFLOW_HISTORIES_BYTES: usize = 4 * 1024 * 1024;
 /// Samples of one request, at most.
 pub const SCHEMA_SAMPLES_MAX: usize = 10_000;
 /// Samples of one shape, at most.

@@ -338,6 +338,8 @@ impl Runtime {
         }
         // Before anybody reads or writes: what the code cannot read, it must not meet.
         self.schemas.settle(&self.entities.journal, &self.delivery.seams().notices).await.map_err(DeliveryError::Schemas)?;
+        let raised = self.schemas.raised_states();
+        raised.for_each(|(kind, versions)| self.entities.raise(kind, &versions, &self.delivery.seams().notices));
         self.delivery.lose_foreign_places().await?;
         self.subscriptions.lose_foreign_places().await?;
         self.retention.remember().await;

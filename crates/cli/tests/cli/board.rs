@@ -134,6 +134,65 @@ fn the_board_begins_anew_when_the_shop_has_another_history() {
     assert_eq!(browser.ask("document.querySelectorAll('.card').length"), 1);
 }
 
+/// A page that follows a stream, as the guide has it; it remembers what it was told, and with which code each connection ended.
+const FOLLOW: &str = "window.told = []; window.ended = []; window.opened = 0;
+    let after = 'now';
+    function follow() {
+        const socket = new WebSocket(`/v1/streams/shop?type=order/placed&credit=1&after=${after}`, 'headwater.events.v1');
+        socket.onopen = () => { window.opened += 1; };
+        socket.onmessage = ({ data }) => {
+            const message = JSON.parse(data);
+            after = message.cursor ?? message.progress?.cursor ?? after;
+            if (!message.specversion) return;
+            window.told.push(message.subject);
+            socket.send('{\"credit\":1}');
+        };
+        socket.onclose = ({ code }) => { window.ended.push(code); setTimeout(follow, 50); };
+    }
+    follow();";
+
+#[test]
+fn a_page_follows_a_stream_over_a_websocket_through_a_stop_and_a_kill() {
+    let directory = Directory::new();
+    let mut shop = Shop::start(&directory, &["--empty"]);
+    let Some(mut browser) = opened(&directory, &shop) else { return };
+    let address = shop.url.trim_start_matches("http://").to_owned();
+    place(&directory, &shop, "before", "17850", "a mug");
+    browser.ask(FOLLOW);
+    browser.wait_until("window.opened === 1");
+    for id in ["o1", "o2", "o3"] {
+        place(&directory, &shop, id, "17850", "a mug");
+    }
+    browser.wait_until("window.told.length === 3");
+    shop.signal("TERM");
+    assert_eq!(shop.ended(), Some(0));
+    browser.wait_until("window.ended[0] === 1012");
+    let mut shop = Shop::start_at(&directory, &address, &["--empty"]);
+    place(&directory, &shop, "o4", "17850", "a mug");
+    browser.wait_until("window.told.length === 4");
+    shop.kill();
+    let shop = Shop::start_at(&directory, &address, &["--empty"]);
+    place(&directory, &shop, "o5", "17850", "a mug");
+    browser.wait_until("window.told.length === 5");
+    assert_eq!(browser.ask("window.told"), json!(["o1", "o2", "o3", "o4", "o5"]));
+}
+
+#[test]
+fn a_page_of_another_origin_gets_no_websocket() {
+    let directory = Directory::new();
+    let shop = Shop::start(&directory, &["--empty"]);
+    let Some(mut browser) = Browser::start(&directory) else { return };
+    let stream = shop.url.replace("http://", "ws://") + "/v1/streams/shop";
+    let tries = format!(
+        "new Promise((told) => {{ const socket = new WebSocket('{stream}'); socket.onopen = () => told('opened'); socket.onclose = () => told('refused'); }})"
+    );
+    browser.open("about:blank");
+    assert_eq!(browser.ask(&tries), "refused");
+    browser.open(&format!("{}/board", shop.url));
+    browser.wait_until("document.readyState === 'complete'");
+    assert_eq!(browser.ask(&tries), "opened", "the address is right");
+}
+
 /// What a service says to a live query, and what the script makes of it. The connection is cut within the second update; at the end the
 /// service refuses, and says why when it is asked.
 const DIALOGUE: &str = "(async () => {

@@ -107,3 +107,48 @@ fn a_snapshot_that_the_code_does_not_follow_is_told_of_shape_by_shape() {
     let place = 1 + shapes.iter().position(|shape| shape["shape"] == "cart/event/item-added").expect("it is there");
     assert!(stdout(&checked).contains(&format!("samples/schemas.ndjson:{place}: HW0140: ")), "{}", stdout(&checked));
 }
+
+/// A record of `shipping` that waits for its payment, in which the first thing that was asked for has this name.
+fn kept(asked: &str) -> Json {
+    let input = json!({ "items": {} });
+    let begun = json!({ "cause": { "begin": { "run": 1, "input": input } }, "now": 1, "asked": [{ "kind": "step", "name": asked, "undo": "call-off" }], "state": "running" });
+    let charged = json!({ "cause": { "done": { "number": 0, "result": null } }, "now": 2, "asked": [{ "kind": "signal", "name": "paid", "due": 900_000_002 }],
+        "state": "waiting", "due": 900_000_002, "why": "signal `paid`" });
+    let records = json!([{ "name": "started", "turn": begun }, { "name": "waiting", "turn": charged }]);
+    let data = json!({ "workflow": "shipping", "id": format!("o-{asked}"), "state": "waiting", "records": records });
+    json!({ "shape": "workflow:shipping/history", "version": 1, "data": data })
+}
+
+#[test]
+fn workflows_that_would_not_go_on_are_named_before_a_deployment() {
+    let directory = recorded();
+    write(&directory, "workflow-shipping.history.ndjson", &[kept("charge")]);
+    for command in ["workflow", "schema"] {
+        check_code(&run(&directory, [command, "check", "samples"]), 0);
+    }
+    write(&directory, "workflow-shipping.history.ndjson", &[kept("charge"), kept("bill")]);
+    let failed = run(&directory, ["workflow", "check", "samples"]);
+    check_code(&failed, 1);
+    assert!(stderr(&failed).contains("2 workflows: 1 go on, 0 have ended, 1 do not go on with this code"), "{}", stderr(&failed));
+    let text = stdout(&failed);
+    assert!(text.starts_with("shipping/o-bill (waiting): HW0145: ") && text.lines().count() == 1, "{text}");
+    assert!(text.contains("recorded is step `bill`, and the code asks for step `charge`"), "{text}");
+    let lines = json_lines(&stdout(&run(&directory, ["workflow", "check", "samples", "--json"])));
+    assert_eq!((&lines[0]["id"], &lines[0]["code"]), (&json!("o-bill"), &json!("HW0145")));
+    check_code(&run(&directory, ["workflow", "check", "samples", "--workflow", "other"]), 0);
+    let checked = run(&directory, ["schema", "check", "samples"]);
+    check_code(&checked, 1);
+    assert!(stdout(&checked).contains("samples/workflow-shipping.history.ndjson:2: HW0145: "), "{}", stdout(&checked));
+}
+
+#[test]
+fn workflows_of_a_service_that_runs_are_checked_over_http() {
+    let directory = Directory::new();
+    let mut shop = Shop::start(&directory, &["--empty"]);
+    check_code(&run(&directory, ["workflow", "start", "shipping", "o1", r#"{"items":{}}"#, "--url", &shop.url]), 0);
+    let checked = run(&directory, ["workflow", "check", "--url", &shop.url]);
+    check_code(&checked, 0);
+    assert!(stderr(&checked).contains("0 do not go on with this code"), "{}", stderr(&checked));
+    shop.signal("TERM");
+    assert_eq!(shop.ended(), Some(0));
+}

@@ -9,6 +9,7 @@ use crate::body::read_command;
 use crate::entity::Entity;
 use crate::hosted::{
     Accepted, CommandContext, EncodedEvent, EntityDescription, EntityHandle, HostedEntity, LiveEntity, Refusal, StoredEvent, Unreadable,
+    state_version,
 };
 use crate::limits::is_name;
 use crate::personal::Binding;
@@ -86,7 +87,7 @@ impl<E: Entity> HostedEntity for EntityType<E> {
     }
 
     fn rebase(&self, build: &str, state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable> {
-        let state = match build_version(build) {
+        let state = match state_version(build) {
             Some(then) if then == E::VERSION => return self.restore(state),
             Some(then) if then < E::VERSION => older_state::<E>(then, state),
             _ => Err(format!("the baseline is of the state {build}, and the component has v{}; deploy the newer build", E::VERSION)),
@@ -205,11 +206,6 @@ fn older_state<E: Entity>(then: u16, state: &[u8]) -> Result<E, String> {
     };
     let read = E::older(then, state).ok_or_else(nameless)?;
     read.map_err(|error| format!("the baseline is of the state's version v{then}, and does not fit: {error}"))
-}
-
-/// The version in a state's build, `v2-00c0ffee00c0ffee`.
-fn build_version(build: &str) -> Option<u16> {
-    build.strip_prefix('v')?.split_once('-')?.0.parse().ok()
 }
 
 fn unreadable<E: Entity>(message: String) -> Unreadable {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::recording::has_personal;
 use crate::body;
-use crate::hosted::{HostedWorkflow, LiveWorkflow, Refusal, WorkflowDescription, WorkflowHandle, WorkflowStart};
+use crate::hosted::{HostedWorkflow, LiveWorkflow, Refusal, WorkflowDescription, WorkflowHandle, WorkflowPart, WorkflowStart};
 use crate::limits::is_name;
 use crate::value::schema_of;
-use crate::workflow::{Live, Signals, Workflow};
+use crate::workflow::{Live, Signal, Signals, Workflow};
 
 /// A workflow, ready for a service.
 #[must_use]
@@ -33,6 +33,13 @@ struct WorkflowType<W> {
     workflow: Arc<W>,
 }
 
+impl<W> WorkflowType<W> {
+    fn signal(&self, name: &str) -> Result<&Signal, Refusal> {
+        let known = || self.signals.0.iter().map(|signal| signal.name).collect();
+        self.signals.0.iter().find(|signal| signal.name == name).ok_or_else(|| Refusal::UnknownCommand { known: known() })
+    }
+}
+
 impl<W: Workflow> HostedWorkflow for WorkflowType<W> {
     fn description(&self) -> &WorkflowDescription {
         &self.description
@@ -43,9 +50,15 @@ impl<W: Workflow> HostedWorkflow for WorkflowType<W> {
     }
 
     fn check_signal(&self, signal: &str, body: &[u8]) -> Result<(), Refusal> {
-        let known = self.signals.0.iter().find(|known| known.name == signal);
-        let known = known.ok_or_else(|| Refusal::UnknownCommand { known: self.signals.0.iter().map(|signal| signal.name).collect() })?;
-        (known.check)(body)
+        (self.signal(signal)?.check)(body)
+    }
+
+    fn reads(&self, part: WorkflowPart<'_>, json: &[u8]) -> Result<(), Refusal> {
+        match part {
+            WorkflowPart::Input => body::read_message::<W::Input>(json).map(drop),
+            WorkflowPart::Output => body::read_message::<W::Output>(json).map(drop),
+            WorkflowPart::Signal(signal) => (self.signal(signal)?.reads)(json),
+        }
     }
 
     fn begin(&self, start: WorkflowStart) -> Box<dyn LiveWorkflow> {

@@ -58,6 +58,8 @@ pub struct DeclaredShape {
     pub from: Vec<OlderShape>,
     /// The shapes that it can be lowered to.
     pub to: Vec<OlderShape>,
+    /// The oldest version that readers are still promised; 1 for all of them.
+    pub oldest: u16,
 }
 
 impl DeclaredShape {
@@ -65,14 +67,14 @@ impl DeclaredShape {
     #[must_use]
     pub fn unversioned(component: impl Into<String>, shapes: Shapes, schema: &Json) -> Self {
         let component = component.into();
-        Self { component, shapes, name: String::new(), version: 1, schema: schema.clone(), from: Vec::new(), to: Vec::new() }
+        Self { component, shapes, name: String::new(), version: 1, schema: schema.clone(), from: Vec::new(), to: Vec::new(), oldest: 1 }
     }
 
     /// A command, an event, a rejection or a public type.
     #[must_use]
     pub fn of(component: impl Into<String>, shapes: Shapes, shape: &ShapeDescription) -> Self {
         let ShapeDescription { name, version, schema, from, to, .. } = shape.clone();
-        Self { component: component.into(), shapes, name: name.to_owned(), version, schema, from, to }
+        Self { component: component.into(), shapes, name: name.to_owned(), version, schema, from, to, oldest: 1 }
     }
 
     /// What it is known by: `cart/event/item-added`, `cart/state`, `operation:transfer/input`.

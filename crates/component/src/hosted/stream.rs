@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::{LiveEntity, StoredEvent};
+use super::{LiveEntity, OlderShape, StoredEvent};
 
 /// Shared handles, as a service registers them.
 pub type StreamHandle = Arc<HostedStream>;
@@ -14,6 +14,7 @@ pub type StreamHandle = Arc<HostedStream>;
 pub struct HostedStream {
     pub(crate) description: StreamDescription,
     pub(crate) items: Vec<StreamItem>,
+    pub(crate) lowerings: Vec<StreamLowering>,
 }
 
 impl HostedStream {
@@ -28,7 +29,41 @@ impl HostedStream {
     pub fn items(&self) -> &[StreamItem] {
         &self.items
     }
+
+    /// What makes older versions of its types, in the order in which they were named.
+    #[must_use]
+    pub fn lowerings(&self) -> &[StreamLowering] {
+        &self.lowerings
+    }
+
+    /// What a reader of this version gets of a type's data; `None` when it is left out for it. What nothing is named for stays as it is.
+    ///
+    /// # Errors
+    /// When the data is not what the older type is made of.
+    pub fn lower(&self, name: &str, version: u16, data: Vec<u8>) -> Result<Option<Vec<u8>>, String> {
+        match self.lowerings.iter().find(|lowering| lowering.name == name && lowering.version == version) {
+            Some(lowering) => (lowering.lower)(&data),
+            None => Ok(Some(data)),
+        }
+    }
 }
+
+/// How a public type is given to readers of an older version.
+pub struct StreamLowering {
+    /// The type's public name.
+    pub name: &'static str,
+    /// The version of the stream that it is for.
+    pub version: u16,
+    /// JSON Schema 2020-12 of what it is made of: it must read what leaves.
+    pub reads: Json,
+    /// JSON Schema 2020-12 of what it makes.
+    pub schema: Json,
+    /// From one line of JSON to another one; `None` leaves the event out.
+    pub lower: StreamLower,
+}
+
+/// Makes the older data of the present one.
+pub type StreamLower = Arc<dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, String> + Send + Sync>;
 
 /// A part of a stream: what becomes of some events of an entity type.
 pub struct StreamItem {
@@ -90,6 +125,8 @@ pub struct StreamDescription {
     pub name: &'static str,
     /// The version of its types.
     pub version: u16,
+    /// The oldest version that readers may still ask for.
+    pub oldest: u16,
     /// What it is for.
     pub summary: String,
     /// Its public types.
@@ -109,6 +146,8 @@ pub struct StreamTypeDescription {
     pub summary: String,
     /// JSON Schema 2020-12 of its data; `None` for a notification, which has none.
     pub schema: Option<Json>,
+    /// The shapes that it is lowered to for readers of older versions; where there is none it leaves as it is.
+    pub to: Vec<OlderShape>,
 }
 
 /// A subscription to a stream of a peer.

@@ -34,8 +34,26 @@ pub trait HostedWorkflow: Send + Sync + 'static {
     /// [`Refusal::UnknownCommand`] with the signals that there are, or what is wrong with the body.
     fn check_signal(&self, signal: &str, body: &[u8]) -> Result<(), Refusal>;
 
+    /// Whether it reads what was kept of a part of it, as it is read when an instance is brought back: what its types do not know is passed
+    /// over.
+    ///
+    /// # Errors
+    /// What is wrong with it, or [`Refusal::UnknownCommand`] with the signals that there are.
+    fn reads(&self, part: WorkflowPart<'_>, json: &[u8]) -> Result<(), Refusal>;
+
     /// Makes one; nothing of it runs yet.
     fn begin(&self, start: WorkflowStart) -> Box<dyn LiveWorkflow>;
+}
+
+/// A part of a workflow that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkflowPart<'a> {
+    /// What it begins with.
+    Input,
+    /// What it came to.
+    Output,
+    /// The body of this signal.
+    Signal(&'a str),
 }
 
 /// A workflow, for the runtime, for OpenAPI and for people.

@@ -10,6 +10,7 @@ use super::board::{Board, UndoCode};
 use super::step::{asked, settled, undo_code};
 use super::{Failure, StepContext, Workflow, refuse_personal};
 use crate::action::ActionError;
+use crate::body::{read_input, read_message};
 use crate::hosted::{AskedKind, Refusal};
 use crate::limits::is_name;
 use crate::value::{Value, encode, schema_of};
@@ -27,6 +28,8 @@ pub(crate) struct Signal {
     pub(crate) name: &'static str,
     pub(crate) schema: Json,
     pub(crate) check: fn(&[u8]) -> Result<(), Refusal>,
+    /// The same for one that was kept: what its type does not know is passed over.
+    pub(crate) reads: fn(&[u8]) -> Result<(), Refusal>,
 }
 
 impl Signals {
@@ -41,7 +44,12 @@ impl Signals {
     /// When the name does not match `[a-z][a-z0-9-]{0,63}`.
     pub fn with<T: Value>(mut self, name: &'static str) -> Self {
         assert!(is_name(name), "the name of a signal must match [a-z][a-z0-9-]{{0,63}}, and `{name}` does not");
-        self.0.push(Signal { name, schema: schema_of::<T>(), check: |body| crate::body::read_input::<T>(body).map(drop) });
+        self.0.push(Signal {
+            name,
+            schema: schema_of::<T>(),
+            check: |body| read_input::<T>(body).map(drop),
+            reads: |body| read_message::<T>(body).map(drop),
+        });
         self
     }
 }

@@ -4,9 +4,10 @@
 //! published to its topics, structured or with the attributes as headers. Shapes are those of the OpenAPI document, under the same names;
 //! each message has an example that fits its shape. Channels, operations and components come in a fixed order.
 //!
-//! Each declared stream is one more channel, with its public types.
+//! Each declared stream is one more channel, with its public types. Streams are channels over WebSockets too, where a reader may speak.
 
 mod sample;
+mod websocket;
 
 use component::hosted::{EntityDescription, ShapeDescription, StreamDescription, StreamTypeDescription, TopicDescription};
 use serde_json::{Map, Value as Json, json};
@@ -38,6 +39,7 @@ pub fn asyncapi(service: &str, entities: &[&EntityDescription], streams: &[&Stre
         draft.topic(topic);
     }
     let Draft { channels, operations, mut messages, schemas } = draft;
+    websocket::messages(&mut messages);
     let mut schemas = schemas.into_map();
     schemas.insert("CloudEvent".to_owned(), general::cloud_event());
     schemas.insert("Cursor".to_owned(), general::cursor());
@@ -67,19 +69,28 @@ impl Draft {
             }
         }
         let about = "All events of the service in their order, from any place on, and live";
-        self.channel("stream", &format!("/v1/streams/{service}"), about, &names);
         let text = || json!({ "type": "string" });
-        let query = json!({ "type": "object", "properties": {
+        let parameters = json!({
             "after": { "type": "string", "description": "events after this place; all without it" },
             "limit": { "type": "integer", "minimum": 1, "description": "ends after so many events" },
-            "live": { "type": "boolean", "description": "goes on with new events; the default of server-sent events" },
+            "live": { "type": "boolean", "description": "goes on with new events; the default of server-sent events and of a WebSocket" },
             "type": { "type": "array", "items": text(), "description": "`cart` or `cart/item-added`; any of them" },
             "key": { "type": "string", "description": "`cart/c1`" },
             "tag": { "type": "array", "items": text(), "description": "`name:value`; all of them" },
-        } });
-        let summary = "Gives events, one a line (`Accept: application/x-ndjson`) or as server-sent events (`text/event-stream`)";
-        let http = json!({ "method": "GET", "query": query, "bindingVersion": BINDING });
-        self.operation("stream.send", ("send", "stream"), summary, &http, &names);
+        });
+        let http = json!({ "method": "GET", "query": { "type": "object", "properties": parameters }, "bindingVersion": BINDING });
+        self.readers(("stream", &format!("/v1/streams/{service}"), about), parameters, &http, &names);
+    }
+
+    /// The channel of a stream, and what goes over it in both directions.
+    fn readers(&mut self, (channel, address, about): (&str, &str, &str), parameters: Json, http: &Json, events: &[String]) {
+        let words = [websocket::PROGRESS, websocket::CREDIT].map(str::to_owned);
+        self.channel(channel, address, about, &[events, &words].concat());
+        self.channels[channel]["bindings"] = websocket::binding(parameters);
+        let summary = "Gives events, one a line (`Accept: application/x-ndjson`), as server-sent events (`text/event-stream`), or one a message of a WebSocket";
+        self.operation(&format!("{channel}.send"), ("send", channel), summary, Some(http), &[events, &words[..1]].concat());
+        let summary = "Takes a reader's word on a WebSocket";
+        self.operation(&format!("{channel}.credit"), ("receive", channel), summary, None, &words[1..]);
     }
 
     /// What leaves the service under public names.
@@ -88,10 +99,8 @@ impl Draft {
         let names: Vec<String> = types.iter().map(|public| self.public((service, name), public)).collect();
         let channel = format!("stream.{name}");
         let about = if summary.is_empty() { format!("What leaves the service as `{name}`, version {version}") } else { summary.clone() };
-        self.channel(&channel, &format!("/v1/streams/{name}"), &about, &names);
         let http = json!({ "method": "GET", "bindingVersion": BINDING });
-        let summary = "Gives events, one a line, as server-sent events";
-        self.operation(&format!("{channel}.send"), ("send", &channel), summary, &http, &names);
+        self.readers((&channel, &format!("/v1/streams/{name}"), &about), json!({}), &http, &names);
     }
 
     fn public(&mut self, (service, stream): (&str, &str), public: &StreamTypeDescription) -> String {
@@ -141,7 +150,7 @@ impl Draft {
             &format!("{channel}.receive"),
             ("receive", &channel),
             "Takes a message; it is durable when it was answered",
-            &http,
+            Some(&http),
             &names,
         );
     }
@@ -168,10 +177,13 @@ impl Draft {
         self.channels.insert(id.to_owned(), json!({ "address": address, "description": about, "messages": messages }));
     }
 
-    fn operation(&mut self, id: &str, (action, channel): (&str, &str), summary: &str, http: &Json, messages: &[String]) {
+    fn operation(&mut self, id: &str, (action, channel): (&str, &str), summary: &str, http: Option<&Json>, messages: &[String]) {
         let messages: Vec<Json> = messages.iter().map(|name| json!({ "$ref": format!("#/channels/{channel}/messages/{name}") })).collect();
-        let operation = json!({ "action": action, "channel": { "$ref": format!("#/channels/{channel}") }, "summary": summary,
-            "bindings": { "http": http }, "messages": messages });
+        let mut operation =
+            json!({ "action": action, "channel": { "$ref": format!("#/channels/{channel}") }, "summary": summary, "messages": messages });
+        if let Some(http) = http {
+            operation["bindings"] = json!({ "http": http });
+        }
         self.operations.insert(id.to_owned(), operation);
     }
 }

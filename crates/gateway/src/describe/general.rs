@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+use crate::limits::{CREDIT_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
 use crate::problem::{CODES, Code, TYPE_BASE};
 
 pub(super) fn reference(section: &str, name: &str) -> Json {
@@ -168,7 +168,12 @@ pub(super) fn stream_parameters(types: Json) -> Vec<Json> {
     vec![
         query("after", reference("schemas", "Cursor"), "events after this place, or from `now` on; all without it"),
         query("limit", json!({ "type": "integer", "minimum": 1 }), "ends after so many events"),
-        query("live", json!({ "type": "boolean" }), "goes on with new events; the default of server-sent events"),
+        query("live", json!({ "type": "boolean" }), "goes on with new events; the default of server-sent events and of a WebSocket"),
+        query(
+            "credit",
+            json!({ "type": "integer", "minimum": 0, "maximum": CREDIT_MAX }),
+            "for a WebSocket: so many events, and more when it asks",
+        ),
         types,
         query("key", text(), "`cart/c1`"),
         query("tag", list(), "`name:value`; all of them"),
@@ -177,14 +182,22 @@ pub(super) fn stream_parameters(types: Json) -> Vec<Json> {
     ]
 }
 
+/// A stream: its events, or the WebSocket that they come over.
+pub(super) fn get_stream((summary, tag, id): (&str, &str, &str), parameters: &[Json], lines: &Json) -> Json {
+    let content = json!({ "application/x-ndjson": { "schema": lines }, "text/event-stream": { "schema": { "type": "string" } } });
+    let ok = json!({ "description": "CloudEvents in order, one a line or one a server-sent event", "content": content });
+    let mut operation = get(summary, tag, id, parameters, &[400, 403, 404, 406, 409, 410, 426], ok);
+    operation["responses"]["101"] =
+        json!({ "description": "for `Upgrade: websocket`: CloudEvents in order, one a message; see /asyncapi.json" });
+    operation
+}
+
 fn stream() -> Json {
     let types = query("type", json!({ "type": "array", "items": { "type": "string" } }), "`cart` or `cart/item-added`; any of them");
     let mut all = stream_parameters(types);
     let list = json!({ "type": "array", "items": { "type": "string" } });
     all.push(query("version", list, "`cart/item-added:1`: events of this type in that version; what means nothing in it is left out"));
-    let content = json!({ "application/x-ndjson": { "schema": reference("schemas", "CloudEvent") }, "text/event-stream": { "schema": { "type": "string" } } });
-    let ok = json!({ "description": "CloudEvents in order, one a line or one a server-sent event", "content": content });
-    get("The service's events", "service", "stream", &all, &[400, 404, 406, 409, 410], ok)
+    get_stream(("The service's events", "service", "stream"), &all, &reference("schemas", "CloudEvent"))
 }
 
 /// Everything that is referred to.

@@ -14,7 +14,7 @@ pub(super) fn paths(service: &str, streams: &[&StreamDescription], schemas: &mut
     schemas.add(
         "Stream",
         &json!({ "type": "object", "required": ["stream", "types"], "properties": {
-        "stream": { "type": "string" }, "version": { "type": "integer" }, "summary": { "type": "string" }, "types": types } }),
+        "stream": { "type": "string" }, "version": { "type": "integer" }, "versions": { "type": "array", "items": { "type": "integer" } }, "summary": { "type": "string" }, "types": types } }),
     );
     let list = json!({ "type": "object", "required": ["items", "next", "cursor"], "properties": {
         "items": { "type": "array", "items": reference("schemas", "Stream") }, "next": { "type": "null" }, "cursor": reference("schemas", "Cursor"),
@@ -30,18 +30,17 @@ pub(super) fn paths(service: &str, streams: &[&StreamDescription], schemas: &mut
 }
 
 fn declared(service: &str, stream: &StreamDescription, schemas: &mut Schemas, paths: &mut Map<String, Json>) {
-    let StreamDescription { name, version, summary, types, .. } = stream;
+    let StreamDescription { name, version, oldest, summary, types, .. } = stream;
     let alternatives: Vec<Json> = types.iter().map(|public| event((service, name), public, schemas)).collect();
     let component = format!("stream.{name}.event");
     schemas.add(&component, &json!({ "oneOf": alternatives }));
     let names: Vec<&str> = types.iter().map(|public| public.name).collect();
     let list = json!({ "type": "array", "items": { "enum": names } });
+    let versions = json!({ "type": "integer", "minimum": oldest, "maximum": version });
     let mut parameters = general::stream_parameters(query("type", list, "any of them"));
-    parameters.push(query("version", json!({ "const": version }), "the version of the types; the problem names the one that there is"));
-    let content = json!({ "application/x-ndjson": { "schema": reference("schemas", &component) }, "text/event-stream": { "schema": { "type": "string" } } });
-    let ok = json!({ "description": "CloudEvents in order, one a line or one a server-sent event", "content": content });
+    parameters.push(query("version", versions, "the version of the types; the problem names those that there are"));
     let summary = if summary.is_empty() { format!("The stream {name}") } else { summary.clone() };
-    let get = general::get(&summary, "streams", &format!("stream.{name}"), &parameters, &[400, 404, 406, 409, 410], ok);
+    let get = general::get_stream((&summary, "streams", &format!("stream.{name}")), &parameters, &reference("schemas", &component));
     paths.insert(format!("/v1/streams/{name}"), json!({ "get": get }));
 }
 

@@ -20,9 +20,31 @@ pub(super) fn paths(workflows: &[&WorkflowDescription], schemas: &mut Schemas, p
         "/v1/admin/workflows".to_owned(),
         json!({ "get": get("How workflows stand", "admin", "workflows.status", &[], &[400], how) }),
     );
+    paths.insert("/v1/admin/workflows/histories".to_owned(), json!({ "get": histories(schemas) }));
     for workflow in workflows {
         of(workflow, schemas, paths);
     }
+}
+
+/// Whole records.
+fn histories(schemas: &mut Schemas) -> Json {
+    let text = || json!({ "type": "string" });
+    let record = json!({ "type": "object", "required": ["name", "turn"], "properties": { "name": text(), "turn": { "type": "object" } } });
+    let properties =
+        json!({ "workflow": text(), "id": text(), "tenant": text(), "state": text(), "records": { "type": "array", "items": record } });
+    schemas
+        .add("WorkflowHistory", &json!({ "type": "object", "required": ["workflow", "id", "state", "records"], "properties": properties }));
+    let lines = json!({ "description": "records, one a line; ask for those behind the last one until there is none",
+        "content": { "application/x-ndjson": { "schema": reference("schemas", "WorkflowHistory") } } });
+    let parameters = [
+        query("workflow", text(), "only this workflow's"),
+        query("prefix", text(), "only ids that begin so; with a workflow's name"),
+        query("state", text(), "only those that stand so, such as `waiting`"),
+        query("after", text(), "only those behind this `name/id`"),
+        query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }), "as many, at most; fewer where they are large"),
+        query("seen", text(), "a cursor that the list must have seen"),
+    ];
+    get("The records of workflows, for who checks other code with them", "admin", "workflows.histories", &parameters, &[400, 503], lines)
 }
 
 fn of(workflow: &WorkflowDescription, schemas: &mut Schemas, paths: &mut Map<String, Json>) {

@@ -14,6 +14,7 @@ use http::{HeaderMap, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 
 use super::connection::Busy;
 use crate::limits::{REFUSED_BODY_BYTES_MAX, REFUSED_BODY_MAX};
@@ -120,11 +121,15 @@ pub(super) trait Chunks: Send + Sized + 'static {
     fn next(&mut self) -> impl Future<Output = Option<Bytes>> + Send;
 }
 
+/// What goes on with a connection whose request was answered with 101 (`Switching Protocols`), until its end.
+pub(super) type Takeover = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
 /// The body of an answer.
 pub(super) struct Body {
     content: Content,
+    takeover: Option<Takeover>,
     /// Dropped with the last byte.
-    _busy: Option<Busy>,
+    busy: Option<Busy>,
 }
 
 enum Content {
@@ -133,21 +138,36 @@ enum Content {
 }
 
 impl Body {
+    fn of(content: Content) -> Self {
+        Self { content, takeover: None, busy: None }
+    }
+
     pub(super) fn empty() -> Self {
-        Self { content: Content::Whole(None), _busy: None }
+        Self::of(Content::Whole(None))
     }
 
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self { content: Content::Whole(Some(bytes.into())), _busy: None }
+        Self::of(Content::Whole(Some(bytes.into())))
     }
 
     pub(super) fn pulled(chunks: impl Chunks) -> Self {
-        Self { content: Content::Pulled(Box::new(Puller { step: Some(Box::pin(advance(chunks))) })), _busy: None }
+        Self::of(Content::Pulled(Box::new(Puller { step: Some(Box::pin(advance(chunks))) })))
+    }
+
+    /// No body: the connection is something else from here on.
+    pub(super) fn taken_over(takeover: Takeover) -> Self {
+        Self { takeover: Some(takeover), ..Self::empty() }
     }
 
     /// Keeps the note that a request is under way until the body is done.
     pub(super) fn hold(&mut self, busy: Busy) {
-        self._busy = Some(busy);
+        self.busy = Some(busy);
+    }
+
+    /// What takes the connection over, and the note that it is in use.
+    pub(super) fn takeover(&mut self) -> Option<(Takeover, Option<Busy>)> {
+        let takeover = self.takeover.take()?;
+        Some((takeover, self.busy.take()))
     }
 }
 
@@ -186,7 +206,8 @@ struct Puller<C> {
     step: Option<Step<C>>,
 }
 
-async fn advance<C: Chunks>(mut chunks: C) -> (C, Option<Bytes>) {
+/// One step: the next chunk, and the source again.
+pub(super) async fn advance<C: Chunks>(mut chunks: C) -> (C, Option<Bytes>) {
     let chunk = chunks.next().await;
     (chunks, chunk)
 }

@@ -3,21 +3,29 @@
 //! hyper's header timeout does not tell an idle connection from a slow head, and it knows nothing of readers that stopped
 //! reading. So the socket is wrapped: it notes when a request's first byte comes and when writing stalls, the handler notes
 //! when a request is under way, and one timer a connection looks at these notes. A request costs no timer.
+//!
+//! A request that was answered with 101 gives its connection away (a WebSocket): what takes it over goes on under the same watchdog, on the
+//! same task, so that it is counted among the connections and a stop waits for it.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
 
+use super::body::{Body, Takeover};
 use super::{Gateway, Options, Stage, dispatch};
 use crate::limits;
 
@@ -25,29 +33,110 @@ use crate::limits;
 pub(super) async fn run(stream: TcpStream, gateway: Arc<Gateway>) {
     let pulse = Arc::new(Pulse::new());
     let watched = Watched { socket: TokioIo::new(stream), pulse: Arc::clone(&pulse) };
-    let mut stages = gateway.stage.clone();
-    let (options, notes) = (gateway.options, Arc::clone(&pulse));
+    let timer = pin!(tokio::time::sleep(gateway.options.header_read_timeout));
+    let mut watch = Watch { pulse: Arc::clone(&pulse), options: gateway.options, timer, stages: gateway.stage.clone() };
+    let handover = Handover::default();
+    let handed = handover.clone();
     let service = service_fn(move |request| {
-        let (gateway, pulse) = (Arc::clone(&gateway), Arc::clone(&pulse));
-        async move { Ok::<_, Infallible>(dispatch::answer(gateway, Busy::begin(pulse), request).await) }
+        let (gateway, pulse, handover) = (Arc::clone(&gateway), Arc::clone(&pulse), handover.clone());
+        async move { Ok::<_, Infallible>(answer(gateway, pulse, &handover, request).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(limits::HEAD_BUFFER_BYTES);
-    let mut connection = pin!(builder.serve_connection(watched, service));
-    let mut timer = pin!(tokio::time::sleep(options.header_read_timeout));
+    let mut connection = pin!(builder.serve_connection(watched, service).with_upgrades());
     loop {
         tokio::select! {
-            _end = connection.as_mut() => return,
-            () = timer.as_mut() => match notes.judge(&options) {
-                Verdict::Wait(time) => timer.as_mut().reset(Instant::now() + time),
-                Verdict::Cut => return,
+            _end = connection.as_mut() => break,
+            notice = watch.notice() => match notice {
+                Notice::Closing => connection.as_mut().graceful_shutdown(),
+                Notice::Cut => return,
             },
-            changed = stages.changed() => match (changed, *stages.borrow_and_update()) {
-                (Ok(()), Stage::Serving | Stage::Stopping) => {}
-                (Ok(()), Stage::Closing) => connection.as_mut().graceful_shutdown(),
-                // Also when the server itself was dropped.
-                (Ok(()), Stage::Cut) | (Err(_), _) => return,
-            },
+        }
+    }
+    if let Some(successor) = handed.take() {
+        watch.over(successor).await;
+    }
+}
+
+/// Answers a request, and keeps what is to take its connection over.
+async fn answer(gateway: Arc<Gateway>, pulse: Arc<Pulse>, handover: &Handover, mut request: Request<Incoming>) -> Response<Body> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let mut response = dispatch::answer(gateway, Busy::begin(pulse), request).await;
+    if let Some((takeover, busy)) = response.body_mut().takeover() {
+        handover.put(Successor { upgrade, takeover, _busy: busy });
+    }
+    response
+}
+
+/// What takes a connection over when HTTP is done with it. It stays on the connection's task: it is counted, watched and cut like a request.
+struct Successor {
+    upgrade: OnUpgrade,
+    takeover: Takeover,
+    /// Whoever has taken over is at work, however quiet it is.
+    _busy: Option<Busy>,
+}
+
+/// From the answer that gives a connection away to the end of HTTP on it.
+#[derive(Clone, Default)]
+struct Handover(Arc<Mutex<Option<Successor>>>);
+
+impl Handover {
+    fn put(&self, successor: Successor) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(successor);
+    }
+
+    fn take(&self) -> Option<Successor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Looks after a connection while it is at work.
+struct Watch<'a> {
+    pulse: Arc<Pulse>,
+    options: Options,
+    timer: Pin<&'a mut Sleep>,
+    stages: watch::Receiver<Stage>,
+}
+
+enum Notice {
+    /// Ends after what is under way.
+    Closing,
+    /// Ends now.
+    Cut,
+}
+
+impl Watch<'_> {
+    /// The next thing that the connection has to be told. Cancel-safe.
+    async fn notice(&mut self) -> Notice {
+        loop {
+            tokio::select! {
+                () = self.timer.as_mut() => match self.pulse.judge(&self.options) {
+                    Verdict::Wait(time) => self.timer.as_mut().reset(Instant::now() + time),
+                    Verdict::Cut => return Notice::Cut,
+                },
+                changed = self.stages.changed() => match (changed, *self.stages.borrow_and_update()) {
+                    (Ok(()), Stage::Serving | Stage::Stopping) => {}
+                    (Ok(()), Stage::Closing) => return Notice::Closing,
+                    // Also when the server itself was dropped.
+                    (Ok(()), Stage::Cut) | (Err(_), _) => return Notice::Cut,
+                },
+            }
+        }
+    }
+
+    /// The life of a connection after HTTP. Its successor ends by itself when the service stops; only time cuts it.
+    async fn over(&mut self, successor: Successor) {
+        let Successor { upgrade, takeover, _busy } = successor;
+        let Ok(upgraded) = upgrade.await else { return };
+        let mut life = takeover(upgraded);
+        loop {
+            tokio::select! {
+                () = &mut life => return,
+                notice = self.notice() => match notice {
+                    Notice::Closing => {}
+                    Notice::Cut => return,
+                },
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::answer;
@@ -36,7 +36,8 @@ pub(super) async fn answer(gateway: Arc<Gateway>, busy: Busy, request: Request<I
         }
         None => answer::problem(&Problem::new(problem::INTERNAL, "a handler panicked; the service's log has its message")),
     };
-    if gateway.is_stopping() {
+    // Whoever takes a connection over says goodbye in its own words.
+    if gateway.is_stopping() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response.body_mut().hold(busy);
@@ -95,6 +96,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::TimerChange { name } => Box::pin(timer::change(gateway, parts, body, &name)).await,
         Route::TimerAct { name, act } => Box::pin(timer::act(gateway, parts, body, (&name, act))).await,
         Route::TimersStatus => Box::pin(timer::status(gateway, parts)).await,
+        Route::Histories => Box::pin(workflow::histories(gateway, parts)).await,
         Route::Workflows { name } => Box::pin(workflow::list(gateway, parts, name.as_deref())).await,
         Route::Workflow { name } => Box::pin(workflow::show(gateway, parts, name)).await,
         Route::WorkflowTimeline { name } => Box::pin(workflow::timeline(gateway, parts, name)).await,

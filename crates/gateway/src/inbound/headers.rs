@@ -54,15 +54,19 @@ fn refuse_ours(name: &HeaderName) -> Problem {
 /// Refuses what a browser sends for a page of another origin. A page may send an empty `POST` anywhere without asking first,
 /// also to a service on the loopback. The rule is the one of Go's `http.CrossOriginProtection`.
 pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
-    let cross = match (headers.get(&SEC_FETCH_SITE), headers.get(header::ORIGIN)) {
-        (Some(site), _) => !matches!(site.as_bytes(), b"same-origin" | b"none"),
-        (None, Some(origin)) => !is_same_origin(origin, headers.get(header::HOST)),
-        (None, None) => false,
-    };
-    if cross {
+    if is_cross_origin(headers) {
         Err(invalid(&header::ORIGIN, "is another one than this service's; pages of other origins may not send commands"))
     } else {
         Ok(())
+    }
+}
+
+/// Whether a browser sends this for a page of another origin.
+pub(super) fn is_cross_origin(headers: &HeaderMap) -> bool {
+    match (headers.get(&SEC_FETCH_SITE), headers.get(header::ORIGIN)) {
+        (Some(site), _) => !matches!(site.as_bytes(), b"same-origin" | b"none"),
+        (None, Some(origin)) => !is_same_origin(origin, headers.get(header::HOST)),
+        (None, None) => false,
     }
 }
 

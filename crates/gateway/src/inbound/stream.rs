@@ -1,15 +1,18 @@
-//! `GET /v1/streams/{stream}`: the service's events as CloudEvents, as NDJSON or as server-sent events; and what streams there are.
+//! `GET /v1/streams/{stream}`: the service's events as CloudEvents, as NDJSON, as server-sent events or over a WebSocket; and what
+//! streams there are.
 //!
 //! The stream of the service's own name has all its events, as they were recorded; a declared stream has what it makes of them.
 //!
 //! NDJSON goes to the head as it was when the read began, or on with `?live=true`, where a blank line now and then says
 //! that the connection lives. SSE is live unless `?live=false`: each event carries its cursor as `id`, so that a browser
 //! resumes by itself with `Last-Event-ID`, which wins over `?after=`; `event: progress` moves that id while a filter lets nothing through.
+//! A WebSocket is live too, and tells the same in messages; a browser cannot give it a header, so that it resumes with `?after=` only.
 //! When a read fails midway, the last line (the last event, named `problem`) is the problem; nothing is left out silently.
 
 mod feed;
 mod filter;
 mod list;
+mod session;
 mod source;
 mod version;
 
@@ -17,18 +20,22 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
 use journal::{Cursor, ReadMode, Selection};
+use tokio::sync::Semaphore;
 
 use super::Gateway;
 use super::answer::{self, NDJSON, SSE};
 use super::body::Body;
 use super::headers::{invalid, single};
-use super::query::{Parameters, many, once};
+use super::query::{self, Parameters, many, once};
 use super::refusal;
-use crate::limits::FILTERS_MAX;
-use crate::problem::{INVALID_CURSOR, INVALID_HEADER, NOT_ACCEPTABLE, Problem};
+use super::websocket::{self, Handshake};
+use crate::limits::{CREDIT_MAX, FILTERS_MAX};
+use crate::problem::{INVALID_CURSOR, INVALID_HEADER, NOT_ACCEPTABLE, Problem, STOPPING};
 use feed::{Feed, Framing};
 pub(super) use list::{list, schema};
+use session::Terms;
 #[cfg(feature = "testing")]
 pub(super) use source::Source;
 use source::Wanted;
@@ -42,22 +49,44 @@ pub(super) async fn open(gateway: &Arc<Gateway>, parts: &Parts, name: &str) -> R
         once("after"),
         once("limit"),
         once("live"),
+        once("credit"),
         once("key"),
         many("type", FILTERS_MAX),
         many("tag", FILTERS_MAX),
         many("version", FILTERS_MAX),
     ];
+    let handshake = websocket::is_wanted(parts).then(|| Handshake::read(parts, session::PROTOCOL)).transpose()?;
     let parameters = Parameters::read(parts.uri.query(), &known)?;
     let wanted = Wanted::read(gateway, name, &parameters)?;
-    let framing = framing(parts)?;
-    let live = parameters.flag("live")?.unwrap_or(framing == Framing::Sse);
+    let framing = if handshake.is_some() { Framing::Messages } else { framing(parts)? };
+    let live = parameters.flag("live")?.unwrap_or(framing != Framing::Lines);
+    let credit = credit(&parameters, framing)?;
     let limit = parameters.bounded("limit", u64::MAX)?;
     let place = place(gateway, parts, &parameters, framing).await?;
     gateway.runtime.check_place(&wanted.selection(), place.after).await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
     let mode = if live { ReadMode::Live } else { ReadMode::ToHead };
     let source = wanted.source(gateway, place.after, mode);
-    let feed = Feed::new(gateway, source, framing, place.told).limited(limit).live(live);
-    Ok(response(framing, feed))
+    let feed = Feed::new(gateway, source, framing, place.told).limited(limit);
+    match handshake {
+        None => Ok(response(framing, feed.live(live))),
+        Some(_) if gateway.is_stopping() => Err(Problem::new(STOPPING, "the service is stopping; come back to the next one")),
+        Some(handshake) => {
+            let terms = Terms { credit: credit.clone(), live, options: gateway.options, stages: gateway.stage.clone() };
+            let feed = feed.on_credit(credit);
+            Ok(handshake.answer(Box::new(|upgraded| Box::pin(session::run(TokioIo::new(upgraded), feed, terms)))))
+        }
+    }
+}
+
+/// What a reader of a WebSocket is owed at first.
+fn credit(parameters: &Parameters, framing: Framing) -> Result<Option<Arc<Semaphore>>, Problem> {
+    match parameters.number("credit")? {
+        Some(_) if framing != Framing::Messages => {
+            Err(query::invalid("credit", "is for a websocket; other readers read as fast as they like"))
+        }
+        Some(credit) if credit > CREDIT_MAX => Err(query::invalid("credit", &format!("must be {CREDIT_MAX} at most, not {credit}"))),
+        credit => Ok(credit.map(|credit| Arc::new(Semaphore::new(usize::try_from(credit).unwrap_or(usize::MAX))))),
+    }
 }
 
 /// What a neighbour in the same process reads, from the place on that it asks for.

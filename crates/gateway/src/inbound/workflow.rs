@@ -70,6 +70,23 @@ pub(super) async fn list(gateway: &Arc<Gateway>, parts: &Parts, workflow: Option
     Ok(page.finish(next.as_deref(), head))
 }
 
+/// `GET /v1/admin/workflows/histories`: whole records, one a line; who asks for those behind the last one until there is none has seen all.
+pub(super) async fn histories(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Body>, Problem> {
+    let names = ["workflow", "prefix", "after", "state", "limit", "seen"];
+    let parameters = Parameters::read(parts.uri.query(), &names.map(once))?;
+    let limit = parameters.bounded("limit", PAGE_ITEMS_MAX)?.unwrap_or(PAGE_ITEMS_DEFAULT);
+    let mut selection = selection(&parameters, parameters.one("workflow"))?;
+    selection.limit = u32::try_from(limit).unwrap_or(u32::MAX);
+    let histories = gateway.runtime.workflow_histories(selection).await.map_err(|error| refused(gateway, error))?;
+    let mut lines = Vec::new();
+    for history in histories {
+        // Turns stand in it as they were recorded: numbers, texts and JSON always encode.
+        lines.extend(serde_json::to_vec(&history).unwrap_or_default());
+        lines.push(b'\n');
+    }
+    Ok(answer::with(StatusCode::OK, answer::NDJSON, Body::whole(lines)))
+}
+
 fn selection(parameters: &Parameters, workflow: Option<&str>) -> Result<WorkflowSelection, Problem> {
     let text = |name| parameters.one(name).map(str::to_owned);
     let state = match parameters.one("state") {

@@ -61,6 +61,30 @@ async fn readers_choose_types_keys_tags_and_a_place() {
 }
 
 #[tokio::test]
+async fn readers_of_an_older_version_get_what_it_has_a_word_for() {
+    let shop = sample().await;
+    shop.add("c3", "glass", 1).await;
+    let events = lines(&shop, "/v1/streams/carts?version=2").await;
+    let told: Vec<_> = events.iter().map(|event| (event["dataschema"].clone(), event["data"].clone())).collect();
+    let item = |sku: &str| (json!("/v1/streams/carts/schemas/item-taken/2"), json!({ "sku": sku }));
+    assert_eq!(told, [item("a"), item("b"), (Json::Null, Json::Null)]);
+    let present = lines(&shop, "/v1/streams/carts?version=3&type=item-taken").await;
+    assert_eq!(present.last().unwrap()["data"], json!({ "article": "glass" }));
+    // Where `dataschema` leads.
+    for (version, field) in [(2, "sku"), (3, "article")] {
+        let schema = shop.get(&format!("/v1/streams/carts/schemas/item-taken/{version}")).await.json;
+        assert_eq!(schema["required"], json!([field]), "{schema}");
+    }
+    for path in ["/v1/streams/carts?version=1", "/v1/streams/carts/schemas/item-taken/1"] {
+        let refused = shop.get(path).await.json;
+        assert_eq!((&refused["code"], &refused["versions"]), (&json!("HW0131"), &json!([2, 3])), "{refused}");
+    }
+    let listed = shop.get("/v1/streams").await.json;
+    let carts = listed["items"].as_array().unwrap().iter().find(|stream| stream["stream"] == "carts").unwrap();
+    assert_eq!((&carts["version"], &carts["versions"]), (&json!(3), &json!([2, 3])));
+}
+
+#[tokio::test]
 async fn a_document_has_the_state_after_its_event() {
     let shop = sample().await;
     let all = lines(&shop, "/v1/streams/cart-documents").await;
@@ -134,9 +158,9 @@ async fn what_is_not_there_is_refused_with_what_is() {
     for (path, code, words) in [
         ("/v1/streams/cart", "HW0130", "did you mean `carts`"),
         ("/v1/streams/carts?type=payed", "HW0004", "did you mean `paid`"),
-        ("/v1/streams/carts?version=2", "HW0131", "has version 3"),
+        ("/v1/streams/carts?version=7", "HW0131", "there are: 2, 3"),
         ("/v1/streams/shop?version=2", "HW0004", "write `cart/item-added:1`"),
-        ("/v1/streams/carts/schemas/item-taken/2", "HW0131", "has version 3"),
+        ("/v1/streams/carts/schemas/item-taken/7", "HW0131", "there are: 2, 3"),
         ("/v1/streams/carts/schemas/paid/3", "HW0130", "item-taken"),
     ] {
         let response = shop.get(path).await;

@@ -247,6 +247,20 @@ struct ItemTaken {
     article: String,
 }
 
+/// What they knew before; nobody had a word for what breaks.
+#[derive(Value)]
+struct ItemTakenV2 {
+    sku: String,
+}
+
+impl TryFrom<ItemTaken> for ItemTakenV2 {
+    type Error = ();
+
+    fn try_from(new: ItemTaken) -> Result<Self, ()> {
+        if new.article == "glass" { Err(()) } else { Ok(Self { sku: new.article }) }
+    }
+}
+
 /// A cart, as others may have it.
 #[derive(Value)]
 struct PublicCart {
@@ -266,6 +280,7 @@ pub(crate) fn public_carts() -> Stream {
             _ => None,
         })
         .notification("cart/paid", "paid")
+        .lowered::<ItemTaken, ItemTakenV2>("item-taken", 2)
 }
 
 /// Carts as they are after each event.

@@ -36,6 +36,34 @@ async fn a_workflow_is_started_once_signalled_and_waited_for() {
 }
 
 #[tokio::test]
+async fn whole_records_are_read_page_by_page() {
+    let shop = Shop::open().await;
+    for id in ["h1", "h2"] {
+        start(&shop, id, r#""new door""#).await;
+        while state(&shop, id).await != "waiting" {
+            tokio::task::yield_now().await;
+        }
+    }
+    let page = async |after: &str| {
+        let path = format!("/v1/admin/workflows/histories?state=waiting&limit=1&after={after}");
+        let mut stream = shop.stream(&path, &[]).await;
+        let mut lines: Vec<Json> = Vec::new();
+        while let Some(line) = stream.next().await.unwrap() {
+            lines.push(serde_json::from_slice(&line).unwrap());
+        }
+        lines
+    };
+    let (first, second) = (page("").await, page("approval/h1").await);
+    for (page, id) in [(&first, "h1"), (&second, "h2")] {
+        assert_eq!(page.len(), 1, "{page:?}");
+        assert_eq!((&page[0]["workflow"], &page[0]["id"], &page[0]["state"]), (&json!("approval"), &json!(id), &json!("waiting")));
+        assert_eq!(page[0]["records"][0]["turn"]["cause"]["begin"]["input"], json!("new door"));
+    }
+    assert_eq!(page("approval/h2").await, [] as [Json; 0]);
+    assert_eq!(shop.get("/v1/admin/workflows/histories?state=lost").await.code(), "HW0004");
+}
+
+#[tokio::test]
 async fn who_prefers_to_wait_is_answered_with_the_end() {
     let shop = Shop::open().await;
     let body = r#""at once""#;

@@ -1,7 +1,7 @@
 //! `schema`: the shapes of a service, what they were, and whether the code still reads them. Made for CI: `check` and `diff` against a file
 //! need no service, say one problem a line with its place, and end with 1 when there is one.
 
-mod check;
+pub(super) mod check;
 mod diff;
 mod snapshot;
 

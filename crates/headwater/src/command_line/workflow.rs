@@ -1,5 +1,9 @@
 //! `workflow`: durable functions, started, signalled and looked at, over HTTP.
 
+mod check;
+
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use http::Method;
@@ -13,6 +17,7 @@ use crate::client::{accepted, command_headers, connection, failed, minted_key, s
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::service::Service;
 use crate::{output, threads};
 
 /// What can be done with workflows.
@@ -72,6 +77,11 @@ pub enum Command {
     },
     /// Show how many workflows stand how
     Status,
+    /// Bring back workflows that have not ended with the code of this program, without doing anything, and say which ones it does not go on
+    /// with; ends with 1 when there is one
+    ///
+    /// Before a deployment: the new program asks the service that runs, or reads records that `schema record` has written.
+    Check(Check),
 }
 
 /// Which workflows.
@@ -85,6 +95,17 @@ pub struct List {
     /// Only these: running, waiting, paused, undoing, completed, failed or cancelled
     #[arg(long)]
     state: Option<String>,
+}
+
+/// Whose records are checked.
+#[derive(Args)]
+pub struct Check {
+    /// Files of samples, or directories of them (every .ndjson file); only records are read [default: ask the running service]
+    #[arg(value_name = "FILE|DIR")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Only this workflow's
+    #[arg(long, value_name = "NAME")]
+    pub(super) workflow: Option<String>,
 }
 
 /// Which workflow.
@@ -116,7 +137,7 @@ pub struct Told {
     keyed: Keyed,
 }
 
-pub(super) fn run(command: &Command, settings: &Settings, as_json: bool) -> Result<Exit, Failure> {
+pub(super) fn run(command: &Command, service: &Service, settings: &Settings, as_json: bool) -> Result<Exit, Failure> {
     let url = settings.url();
     let told = |word, told: &Told| {
         let body = told.why.as_ref().map_or(Json::Null, |why| json!({ "why": why }));
@@ -127,6 +148,7 @@ pub(super) fn run(command: &Command, settings: &Settings, as_json: bool) -> Resu
             Command::List(which) => list(&url, which, as_json).await.map(|()| Exit::Done),
             Command::Show(which) => show(&url, which, as_json).await.map(|()| Exit::Done),
             Command::Timeline(which) => timeline(&url, which, as_json).await.map(|()| Exit::Done),
+            Command::Check(asked) => check::run(service.workflows(), &url, asked, as_json).await,
             Command::Status => status(&url, as_json).await.map(|()| Exit::Done),
             Command::Start { which, input, keyed } => {
                 let input = body(input.as_deref())?;

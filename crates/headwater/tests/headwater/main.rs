@@ -12,6 +12,7 @@ mod personal;
 mod processors;
 mod published;
 mod quoted;
+mod reshaped;
 mod retention;
 mod rewound;
 mod testkit;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use component::hosted::{EncodedEvent, EntityDescription, EntityHandle, LiveEntity, Refusal, StoredEvent, Unreadable};
 use journal::{ContentType, EventData, EventFlags, Recorded, Tag};
 
+use super::raise::Raised;
 use crate::isolation::isolated;
 
 /// A registered entity type.
@@ -14,13 +15,15 @@ pub(crate) struct Kind {
     hosted: EntityHandle,
     /// Names of commands and events, shared, so that a commit makes none anew.
     names: HashMap<&'static str, Arc<str>>,
+    /// Older versions of its state.
+    pub(super) raised: Raised,
 }
 
 impl Kind {
     pub(crate) fn new(hosted: EntityHandle) -> Self {
         let shapes = hosted.description().commands.iter().chain(&hosted.description().events);
         let names = shapes.map(|shape| (shape.name, shape.name.into())).collect();
-        Self { hosted, names }
+        Self { hosted, names, raised: Raised::default() }
     }
 
     pub(crate) fn name(&self) -> &'static str {

@@ -2,16 +2,20 @@
 //!
 //! One task loads, the others wait for it; when it goes away, the next one takes over. A load reads durable events only.
 
+use component::hosted::Unreadable;
 use journal::Head;
+use serde_json::Value as Json;
 
 use super::Entities;
 use super::live::Live;
+use super::raise::Standing;
 use super::replay::Replay;
 use super::slot::Slot;
 use super::snapshots::Draft;
 use crate::isolation::state_of;
 use crate::personal::runs::aged_state;
 use crate::request::StateError;
+use crate::schema::unmarked_json;
 
 impl Entities {
     /// Makes a slot live, if nobody has.
@@ -47,7 +51,7 @@ impl Entities {
             (replay.sequence, replay.time, replay.deleted, replay.snapshot_sequence) = (head.sequence, head.time, true, head.sequence);
             return Ok(Live::new(replay, cursor, at));
         }
-        let mut replay = self.newest(slot, &head)?;
+        let mut replay = self.newest(slot, &head).await?;
         replay.run(&self.journal, (&slot.kind, &slot.key), head.sequence, None).await?;
         replay.is_known(&slot.key)?;
         self.keep_long_replay(slot, &mut replay, at);
@@ -55,13 +59,39 @@ impl Entities {
     }
 
     /// The newest state below the head that needs no replay.
-    fn newest(&self, slot: &Slot, head: &Head) -> Result<Replay, StateError> {
+    async fn newest(&self, slot: &Slot, head: &Head) -> Result<Replay, StateError> {
+        let Slot { kind, key, .. } = slot;
         let fits = |snapshot: &Draft| snapshot.sequence < head.sequence || snapshot.sequence == head.sequence && snapshot.time == head.time;
-        let snapshot = self.snapshots.as_ref().and_then(|snapshots| snapshots.get(&slot.key, slot.kind.state_build()));
-        match snapshot.filter(fits).and_then(|snapshot| Replay::restored(&slot.kind, &snapshot)) {
-            Some(replay) => Ok(replay),
-            None => Replay::fresh(&slot.kind),
+        let wants = |build: &str| build == kind.state_build() || kind.raised.standing(build) != Standing::PassedBy;
+        let snapshot = self.snapshots.as_ref().and_then(|snapshots| snapshots.newest(key, wants));
+        match snapshot.filter(|(_, snapshot)| fits(snapshot)) {
+            Some((build, snapshot)) if build == kind.state_build() => {
+                Replay::restored(kind, &snapshot).map_or_else(|| Replay::fresh(kind), Ok)
+            }
+            Some((build, snapshot)) => self.raised(slot, (&build, &snapshot)).await,
+            None => Replay::fresh(kind),
         }
+    }
+
+    /// From a snapshot of an older version of the state. Until that version has proven itself, from the events too.
+    async fn raised(&self, slot: &Slot, (build, snapshot): (&str, &Draft)) -> Result<Replay, StateError> {
+        let Slot { kind, key, .. } = slot;
+        let place = (key, snapshot.sequence, build);
+        let raised = match Replay::raised(kind, build, snapshot) {
+            Ok(raised) if kind.raised.standing(build) == Standing::Proven => return Ok(raised),
+            Ok(raised) => state_of(&*raised.entity),
+            Err(unreadable) => {
+                kind.raised.fails(place, &format!("does not convert: {}", unreadable.message));
+                return Replay::fresh(kind);
+            }
+        };
+        let mut made = Replay::fresh(kind)?;
+        made.run(&self.journal, (kind, key), snapshot.sequence, None).await?;
+        let is_known = made.sequence == snapshot.sequence && made.unknown.is_none();
+        if let (true, Some(raised), Some(known)) = (is_known, unmarked(raised), unmarked(state_of(&*made.entity))) {
+            kind.raised.prove(place, &raised, &known);
+        }
+        Ok(made)
     }
 
     /// Keeps a snapshot of a state that took many events to build, so that the next load is short.
@@ -76,4 +106,9 @@ impl Entities {
             replay.snapshot_sequence = replay.sequence;
         }
     }
+}
+
+/// A state as JSON, whatever is personal in it left out.
+fn unmarked(state: Result<Vec<u8>, Unreadable>) -> Option<Json> {
+    unmarked_json(&state.ok()?)
 }

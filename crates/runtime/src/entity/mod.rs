@@ -17,6 +17,7 @@ mod command;
 pub(crate) mod kind;
 pub(crate) mod live;
 mod load;
+mod raise;
 mod read;
 pub(crate) mod replay;
 pub(crate) mod slot;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use journal::{EntityKey, Journal, ReadError};
 
+use crate::Notices;
 use crate::asked::{Asked, Mint};
 use crate::limits::Limits;
 use crate::request::{CommandError, CommandOutcome, StateError};
@@ -70,6 +72,11 @@ impl Entities {
 
     pub(crate) fn kind(&self, name: &str) -> Option<&Arc<Kind>> {
         self.kinds.get(name)
+    }
+
+    /// These older versions of a type's state may be raised from snapshots.
+    pub(crate) fn raise(&self, kind: &str, versions: &[u16], notices: &Notices) {
+        self.kind(kind).into_iter().for_each(|kind| kind.raised.may(versions, notices));
     }
 
     /// The entity type of this name, for a command.

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use component::hosted::{LiveEntity, StoredEvent};
+use component::hosted::{LiveEntity, StoredEvent, Unreadable};
 use journal::{BASELINE, Cursor, EntityKey, Journal, ReadError, ReadMode, Recorded, Selection, Timestamp};
 
 use super::DELETED;
@@ -60,10 +60,18 @@ impl Replay {
 
     /// From a snapshot; `None` when the component does not take it.
     pub(crate) fn restored(kind: &Kind, snapshot: &Draft) -> Option<Self> {
-        let entity = kind.restore(&snapshot.state)?;
+        Some(Self::beginning(kind.restore(&snapshot.state)?, snapshot))
+    }
+
+    /// From a snapshot of an older version of the state.
+    pub(crate) fn raised(kind: &Kind, build: &str, snapshot: &Draft) -> Result<Self, Unreadable> {
+        Ok(Self::beginning(kind.rebase(build, &snapshot.state)?, snapshot))
+    }
+
+    fn beginning(entity: Box<dyn LiveEntity>, snapshot: &Draft) -> Self {
         let weight = snapshot.state.len();
         let (sequence, time) = (snapshot.sequence, snapshot.time);
-        Some(Self { entity, sequence, time, cursor: None, deleted: false, weight, snapshot_sequence: sequence, unknown: None })
+        Self { entity, sequence, time, cursor: None, deleted: false, weight, snapshot_sequence: sequence, unknown: None }
     }
 
     /// Applies the entity's events up to a sequence, and up to a time when one is given.

@@ -1,5 +1,5 @@
 //! Snapshots: states of long-lived entities, so that a load replays few events. Derived data: a snapshot that is lost, damaged,
-//! of another build or history, or ahead of the journal costs a longer replay and nothing else; the file may be deleted.
+//! of another build (but see `raise`) or history, or ahead of the journal costs a longer replay and nothing else; the file may be deleted.
 //!
 //! One file, `snapshots.log`, of records one behind the other, numbers little-endian:
 //!
@@ -103,7 +103,13 @@ impl Snapshots {
     }
 
     /// The newest snapshot of an entity, if there is a whole one of this build and history.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn get(&self, entity: &EntityKey, build: &str) -> Option<Draft> {
+        self.newest(entity, |kept| kept == build).map(|(_, draft)| draft)
+    }
+
+    /// The newest snapshot of an entity with its build, if there is a whole one of this history, of a build that is wanted.
+    pub(crate) fn newest(&self, entity: &EntityKey, wants: impl Fn(&str) -> bool) -> Option<(String, Draft)> {
         let mut log = self.lock();
         let place = log.places.get(&entity.hash()).filter(|place| place.header.lineage == self.lineage).copied()?;
         let Some(content) = log.content(&place) else {
@@ -111,11 +117,11 @@ impl Snapshots {
             return None;
         };
         let (kept_build, state) = content.split_at(place.header.build_bytes as usize);
-        let fits = kept_build == build.as_bytes();
+        let build = std::str::from_utf8(kept_build).ok().filter(|build| wants(build))?.to_owned();
         let opened = || self.subjects.as_ref().map_or(Ok(None), |subjects| subjects.opened(&Sealed::Snapshot(entity), state, Form::Marked));
         // One that cannot be opened is none: the events say why.
-        let state = fits.then(|| opened().ok().map(|opened| opened.unwrap_or_else(|| state.to_vec())))??;
-        Some(Draft { sequence: place.header.sequence, time: place.header.time, state })
+        let state = opened().ok().map(|opened| opened.unwrap_or_else(|| state.to_vec()))?;
+        Some((build, Draft { sequence: place.header.sequence, time: place.header.time, state }))
     }
 
     /// Keeps a snapshot. When the disk fails there is none: the next one is tried again.

@@ -3,6 +3,7 @@
 use journal::{BASELINE, Cursor, EntityKey, ReadMode, Selection, Timestamp};
 
 use super::kind::Kind;
+use super::raise::Standing;
 use super::replay::{Replay, Unknown, missing};
 use super::snapshots::Draft;
 use super::{DELETED, Entities};
@@ -33,11 +34,12 @@ impl Entities {
 
     /// The newest known state that is not beyond the moment.
     fn before(&self, kind: &Kind, entity: &EntityKey, fits: impl Fn(&Draft) -> bool) -> Result<Replay, StateError> {
-        let snapshot = self.snapshots.as_ref().and_then(|snapshots| snapshots.get(entity, kind.state_build()));
-        match snapshot.filter(fits).and_then(|snapshot| Replay::restored(kind, &snapshot)) {
-            Some(replay) => Ok(replay),
-            None => Replay::fresh(kind),
-        }
+        let wants = |build: &str| build == kind.state_build() || kind.raised.standing(build) == Standing::Proven;
+        let snapshot = self.snapshots.as_ref().and_then(|snapshots| snapshots.newest(entity, wants));
+        let replay = snapshot.filter(|(_, snapshot)| fits(snapshot)).and_then(|(build, snapshot)| {
+            if build == kind.state_build() { Replay::restored(kind, &snapshot) } else { Replay::raised(kind, &build, &snapshot).ok() }
+        });
+        replay.map_or_else(|| Replay::fresh(kind), Ok)
     }
 
     /// Where a replay up to this sequence begins.

@@ -6,8 +6,8 @@ use component::hosted::WorkflowDescription;
 
 use super::Runtime;
 use crate::workflow::{
-    TimelineItem, WorkflowChange, WorkflowError, WorkflowItem, WorkflowName, WorkflowOrder, WorkflowSelection, WorkflowSight, WorkflowWish,
-    WorkflowsStatus,
+    TimelineItem, WorkflowChange, WorkflowError, WorkflowHistory, WorkflowItem, WorkflowName, WorkflowOrder, WorkflowSelection,
+    WorkflowSight, WorkflowWish, WorkflowsStatus,
 };
 
 impl Runtime {
@@ -57,6 +57,14 @@ impl Runtime {
     /// See [`WorkflowError`].
     pub async fn workflow_list(&self, selection: WorkflowSelection) -> Result<Vec<WorkflowItem>, WorkflowError> {
         self.workflows.list(selection).await
+    }
+
+    /// The records of workflows in a list; fewer where they are large, but one if there is any.
+    ///
+    /// # Errors
+    /// See [`WorkflowError`].
+    pub async fn workflow_histories(&self, selection: WorkflowSelection) -> Result<Vec<WorkflowHistory>, WorkflowError> {
+        self.workflows.histories(selection).await
     }
 
     /// How workflows stand.

@@ -1,7 +1,10 @@
 //! What the code of a service declares.
 
 use component::Shapes;
-use component::hosted::{DeclaredShape, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, WorkflowHandle};
+use component::hosted::{
+    DeclaredShape, EntityHandle, OperationHandle, ProcessorHandle, StreamHandle, StreamTypeDescription, TopicHandle, WorkflowHandle,
+};
+use serde_json::Value as Json;
 
 use crate::Parts;
 
@@ -16,6 +19,8 @@ pub struct ShapeSources<'a> {
     pub processors: &'a [ProcessorHandle],
     /// The topics.
     pub topics: &'a [TopicHandle],
+    /// The streams that it declares, for their public types.
+    pub streams: &'a [StreamHandle],
     /// The workflows.
     pub workflows: &'a [WorkflowHandle],
 }
@@ -27,6 +32,7 @@ impl<'a> From<&'a Parts> for ShapeSources<'a> {
             operations: &parts.operations,
             processors: &parts.processors,
             topics: &parts.topics,
+            streams: &parts.streams.declared,
             workflows: &parts.workflows,
         }
     }
@@ -40,6 +46,7 @@ impl ShapeSources<'_> {
         declared.extend(self.processors.iter().flat_map(|processor| of_events(&processor.output())));
         declared.extend(self.operations.iter().flat_map(of_operation));
         declared.extend(self.topics.iter().filter_map(of_topic));
+        declared.extend(self.streams.iter().flat_map(of_stream));
         declared.extend(self.workflows.iter().flat_map(of_workflow));
         declared.sort_by_cached_key(DeclaredShape::key);
         declared
@@ -76,6 +83,24 @@ fn of_operation(operation: &OperationHandle) -> Vec<DeclaredShape> {
 fn of_topic(topic: &TopicHandle) -> Option<DeclaredShape> {
     let described = topic.description();
     Some(DeclaredShape::unversioned(format!("topic:{}", described.name), Shapes::Messages, described.schema.as_ref()?))
+}
+
+fn of_stream(stream: &StreamHandle) -> Vec<DeclaredShape> {
+    let described = stream.description();
+    let public = |public: &StreamTypeDescription| DeclaredShape {
+        name: public.name.to_owned(),
+        version: described.version,
+        to: public.to.clone(),
+        oldest: described.oldest,
+        // Whoever reads a notification takes any data, and whoever wants data is told nothing by one.
+        ..DeclaredShape::unversioned(stream_component(described.name), Shapes::Streams, public.schema.as_ref().unwrap_or(&Json::Bool(true)))
+    };
+    described.types.iter().map(public).collect()
+}
+
+/// What a stream is called among components.
+pub(crate) fn stream_component(stream: &str) -> String {
+    format!("stream:{stream}")
 }
 
 fn of_workflow(workflow: &WorkflowHandle) -> Vec<DeclaredShape> {

@@ -24,16 +24,20 @@ mod settle;
 mod tests;
 
 pub use compare::Misfit;
+pub(crate) use compare::misfits;
 pub use declared::ShapeSources;
+pub(crate) use declared::stream_component;
 pub use registry::{RegisteredShape, Registry};
 pub use rule::{Broken, Comparison, Rules, SchemaRefusal, compare_with};
-pub(crate) use sample::Samples;
 pub use sample::{Sample, SampleError, read_sample};
+pub(crate) use sample::{Samples, parsed as unmarked_json, sample_of};
 pub use settle::SchemaError;
 use settle::settle;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
+use component::Shapes;
 use component::hosted::DeclaredShape;
 use journal::Journal;
 
@@ -62,6 +66,23 @@ impl Schemas {
         let _ = self.registry.set(registry);
         Ok(())
     }
+
+    /// The older versions of states that their types in `from` read, as they were registered: by entity type. Nothing before they are settled.
+    pub(crate) fn raised_states(&self) -> impl Iterator<Item = (&str, Vec<u16>)> {
+        let states = self.declared.iter().filter(|shape| shape.shapes == Shapes::States);
+        states.filter_map(|state| Some((state.component.as_str(), read_by_from(state, self.registry.get()?.of(&state.key())))))
+    }
+}
+
+/// The versions below the present one of which every shape is read by the type that `from` names for it.
+fn read_by_from(declared: &DeclaredShape, registered: &[RegisteredShape]) -> Vec<u16> {
+    let older: BTreeSet<u16> = registered.iter().map(|shape| shape.version).filter(|version| *version < declared.version).collect();
+    let is_read = |version: &u16| {
+        let named = declared.from.iter().find(|older| older.is_for(*version));
+        let mut shapes = registered.iter().filter(|shape| shape.version == *version);
+        named.is_some_and(|named| shapes.all(|shape| misfits(&named.schema, &shape.schema).is_empty()))
+    };
+    older.into_iter().filter(is_read).collect()
 }
 
 /// The version of what is kept without one: it is from before there were any.

@@ -6,6 +6,8 @@
 //! older versions    every shape that was registered is read, by the type that `from` names or by the present shape;
 //!                   where the old must read the new, there is a `to` for it, and its shape is read
 //! newer versions    of events: none was recorded, or this code cannot read it
+//! streams           nothing is stored in them: no older version is raised. Readers of every version from the oldest one on get what
+//!                   they read, by `lowered` or as it leaves, and each type that they were promised
 //! events that are gone from the code: none was recorded
 //! ```
 //!
@@ -38,7 +40,11 @@ impl Rules {
     /// The rule of a shape.
     #[must_use]
     pub fn of(&self, shape: &DeclaredShape) -> Compatibility {
-        self.0.get(&(shape.component.clone(), shape.shapes)).copied().unwrap_or_else(|| shape.shapes.default_rule())
+        self.of_component(&shape.component, shape.shapes)
+    }
+
+    fn of_component(&self, component: &str, shapes: Shapes) -> Compatibility {
+        self.0.get(&(component.to_owned(), shapes)).copied().unwrap_or_else(|| shapes.default_rule())
     }
 }
 
@@ -139,6 +145,7 @@ pub fn compare_with(registry: &Registry, declared: &[DeclaredShape], rules: &Rul
         judged.against_newer(before, &mut comparison);
     }
     gone(registry, declared, &mut comparison);
+    public_gone(registry, declared, rules, &mut comparison);
     comparison
 }
 
@@ -205,7 +212,7 @@ impl Judged<'_> {
             if self.rule != Compatibility::None && !matches!(self.shape.shapes, Shapes::Streams) {
                 self.raises(old, &versions, comparison);
             }
-            if self.rule.is_forward() {
+            if self.rule.is_forward() && old.version >= self.shape.oldest {
                 self.lowers(old, comparison);
             }
         }
@@ -233,6 +240,9 @@ impl Judged<'_> {
 
     fn lowers(&self, old: &RegisteredShape, comparison: &mut Comparison) {
         let named: Option<&OlderShape> = self.shape.to.iter().find(|older| older.is_for(old.version));
+        if self.shape.shapes == Shapes::Streams {
+            return self.lowers_public(old, named, comparison);
+        }
         let Some(named) = named else {
             let said = format!("readers of version {} are promised it ({}), and there is no way down to it", old.version, self.rule);
             let remedy =
@@ -248,6 +258,22 @@ impl Judged<'_> {
             since(old)
         );
         self.refuse(Broken::Unlowered, misfits, &said, "", comparison);
+    }
+
+    /// A public type leaves as it is where nothing is named for readers of an older version.
+    fn lowers_public(&self, old: &RegisteredShape, named: Option<&OlderShape>, comparison: &mut Comparison) {
+        let misfits = misfits(&old.schema, named.map_or(&self.shape.schema, |older| &older.schema));
+        let gets = if named.is_some() { "what `lowered` makes for them" } else { "the present type, and no `lowered` makes theirs of it" };
+        let said = format!("readers of version {} (shape {} {}) do not read {gets}", old.version, short(&old.fingerprint), since(old));
+        self.refuse(Broken::Unlowered, misfits, &said, &self.way_down(old.version, self.shape.version), comparison);
+    }
+
+    fn way_down(&self, old: u16, present: u16) -> String {
+        format!(
+            "say what they get: `.lowered::<New, Old>(\"{}\", {old})`; or that nobody reads version {old} any more: `.oldest({})`",
+            self.shape.name,
+            old.saturating_add(1).min(present)
+        )
     }
 
     /// Code that was rolled back: it may go on as long as nothing was recorded that it cannot read.
@@ -289,7 +315,10 @@ impl Judged<'_> {
                     self.attribute("from", version.saturating_add(1), version)
                 )
             }
-            Shapes::Streams => "raise the version of the stream, and name the way down with `to`".to_owned(),
+            Shapes::Streams => {
+                let next = version.saturating_add(1);
+                format!("raise the version of the stream, `.version({next})`; then {}", self.way_down(version, next))
+            }
             _ => format!("make what is new optional, or give it another name; or say `{allow}`"),
         }
     }
@@ -325,6 +354,27 @@ fn gone(registry: &Registry, declared: &[DeclaredShape], comparison: &mut Compar
         );
         let refusal = SchemaRefusal { key: key.to_owned(), version, broken: Broken::Gone, misfits: Vec::new(), message };
         comparison.questions.push(Question::Recorded { event: format!("{component}/{name}"), above: 0, after: Cursor::BEGINNING, refusal });
+    }
+}
+
+/// Public types that readers of a stream were promised, and that its code does not have any more. A stream that is gone as a whole is no
+/// accident: it takes a line of its service.
+fn public_gone(registry: &Registry, declared: &[DeclaredShape], rules: &Rules, comparison: &mut Comparison) {
+    let mut streams: BTreeMap<&str, (u16, u16)> = BTreeMap::new();
+    let public = declared.iter().filter(|shape| shape.shapes == Shapes::Streams);
+    streams.extend(public.map(|shape| (shape.component.as_str(), (shape.oldest, shape.version))));
+    for key in comparison.gone.clone() {
+        let mut parts = key.splitn(3, '/');
+        let (Some(stream), Some(sort), Some(name)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let Some((oldest, present)) = streams.get(stream).filter(|_| sort == Shapes::Streams.one()) else { continue };
+        let promised = registry.of(&key).iter().map(|shape| shape.version).filter(|version| (*oldest..=*present).contains(version)).max();
+        let Some(version) = promised.filter(|_| rules.of_component(stream, Shapes::Streams).is_forward()) else { continue };
+        let said = format!("{key} version {version}: readers of the stream are promised `{name}`, and the code does not have it any more");
+        let next = version.saturating_add(1);
+        let message =
+            format!("{said}\n    keep it; or say that nobody reads version {version} any more: `.version({next}).oldest({next})`");
+        let broken = if version == *present { Broken::Forward } else { Broken::Unlowered };
+        comparison.refusals.push(SchemaRefusal { key, version, broken, misfits: Vec::new(), message });
     }
 }
 

@@ -4,15 +4,17 @@
 //! {"shape":"cart/event/item-added","version":1,"data":{"sku":"apple"}}
 //! ```
 //!
-//! They come from the journal: events, the states of baselines, the bodies of commands that wait or have waited, the data of messages. So many
-//! of each shape that was registered, from where it was registered on. Personal values are `null` in them, as if their subjects were
+//! They come from the journal: events, the states of baselines, the bodies of commands that wait or have waited, the data of messages, what
+//! workflows were given and told and what they came to. So many of each shape that was registered, from where it was registered on; and of
+//! workflows that have not ended whole records (`workflow:shipping/history`), which are checked by bringing them back. Personal values are `null` in them, as if their subjects were
 //! erased: also those from a day when their field was not personal yet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use component::Shapes;
 use component::hosted::personal_mark::{SCHEMA as PERSONAL, replace_marks};
-use component::hosted::{EntityHandle, StoredEvent, TOPIC_TYPE};
+use component::hosted::{EntityHandle, StoredEvent, TOPIC_TYPE, WorkflowPart};
 use journal::{BASELINE, Cursor, Journal, ReadError, ReadMode, Recorded, Selection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -21,6 +23,7 @@ use super::declared::ShapeSources;
 use super::registry::{RegisteredShape, Registry};
 use crate::isolation::isolated;
 use crate::limits::{SCHEMA_SAMPLE_LOOK_EVENTS, SCHEMA_SAMPLES_MAX};
+use crate::workflow::{RECORDS, WorkflowHistory, check_history, kept_of};
 
 /// One value of a shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,12 +43,14 @@ pub enum SampleError {
     Unknown(String),
     /// The code does not read it.
     Unreadable(String),
+    /// A workflow's record that the code does not go on with.
+    Misfit(String),
 }
 
 impl std::fmt::Display for SampleError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unknown(message) | Self::Unreadable(message) => formatter.write_str(message),
+            Self::Unknown(message) | Self::Unreadable(message) | Self::Misfit(message) => formatter.write_str(message),
         }
     }
 }
@@ -58,6 +63,9 @@ pub fn read_sample(sources: &ShapeSources<'_>, sample: &Sample) -> Result<(), Sa
     let unknown = || SampleError::Unknown(format!("the code has no `{}`", sample.shape));
     let mut parts = sample.shape.splitn(3, '/');
     let (component, sort, name) = (parts.next().unwrap_or_default(), parts.next(), parts.next().unwrap_or_default());
+    if let (Some(("workflow", _)), Some(HISTORY)) = (component.split_once(':'), sort) {
+        return of_history(sources, sample);
+    }
     let shapes = sort.and_then(Shapes::named).ok_or_else(unknown)?;
     let data = sample.data.to_string();
     let read = || match component.split_once(':') {
@@ -73,9 +81,39 @@ pub fn read_sample(sources: &ShapeSources<'_>, sample: &Sample) -> Result<(), Sa
             let operation = sources.operations.iter().find(|known| known.name() == operation).ok_or_else(unknown)?;
             operation.reads(data.as_bytes()).map(drop).map_err(|refusal| unreadable(&refusal))
         }
+        Some(("workflow", workflow)) => {
+            let workflow = sources.workflows.iter().find(|known| known.description().name == workflow).ok_or_else(unknown)?;
+            let part = part(shapes, name).ok_or_else(unknown)?;
+            workflow.reads(part, data.as_bytes()).map_err(|refusal| unreadable(&refusal))
+        }
         Some(_) => Err(SampleError::Unknown(format!("no code reads samples of `{}`", sample.shape))),
     };
     isolated(read).unwrap_or_else(|panic| Err(SampleError::Unreadable(panic.during("reading the sample"))))
+}
+
+/// What stands for `input` and its like in the samples of a workflow's whole record.
+const HISTORY: &str = "history";
+
+/// A sample of a workflow's record.
+pub(crate) fn sample_of(history: &WorkflowHistory) -> Option<Sample> {
+    let shape = format!("workflow:{}/{HISTORY}", history.workflow);
+    Some(Sample { shape, version: 1, data: serde_json::to_value(history).ok()? })
+}
+
+fn of_history(sources: &ShapeSources<'_>, sample: &Sample) -> Result<(), SampleError> {
+    // By its text: a record keeps what was written as it was.
+    let history: WorkflowHistory = serde_json::from_str(&sample.data.to_string()).map_err(|error| unreadable(&error))?;
+    let named = |misfit| SampleError::Misfit(format!("`{}`: {misfit}", history.id));
+    check_history(sources.workflows, &history).map(drop).map_err(named)
+}
+
+fn part(shapes: Shapes, name: &str) -> Option<WorkflowPart<'_>> {
+    match shapes {
+        Shapes::Inputs => Some(WorkflowPart::Input),
+        Shapes::Outputs => Some(WorkflowPart::Output),
+        Shapes::Signals => Some(WorkflowPart::Signal(name)),
+        _ => None,
+    }
 }
 
 fn find_entity(sources: &ShapeSources<'_>, name: &str) -> Option<EntityHandle> {
@@ -134,11 +172,19 @@ impl Samples<'_> {
     async fn of_key(&self, (key, shapes): (&str, &[RegisteredShape]), waiting: &Waiting) -> Result<Vec<Sample>, ReadError> {
         let mut parts = key.splitn(3, '/');
         let (component, sort, name) = (parts.next().unwrap_or_default(), parts.next(), parts.next().unwrap_or_default());
-        let (event, take): (String, Take) = match sort.and_then(Shapes::named) {
-            Some(Shapes::Events) => (format!("{component}/{name}"), |event| Some((event.version, parsed(&event.payload)?))),
-            Some(Shapes::States) => (format!("{component}/{BASELINE}"), of_baseline),
-            Some(Shapes::Messages) => (format!("{TOPIC_TYPE}/{}", component.trim_start_matches("topic:")), of_message),
-            Some(Shapes::Commands) => {
+        let shapes_of = sort.and_then(Shapes::named);
+        let of_workflow = component.strip_prefix("workflow:").zip(shapes_of.and_then(|shapes| part(shapes, name)));
+        let one = |event: String| Selection::Types(vec![event.into()]);
+        let (selection, take): (Selection, Take<'_>) = match (shapes_of, of_workflow) {
+            (_, Some((workflow, part))) => {
+                (Selection::Types(RECORDS.map(Arc::from).to_vec()), Box::new(move |event| Some((1, kept_of(workflow, part, event)?))))
+            }
+            (Some(Shapes::Events), _) => {
+                (one(format!("{component}/{name}")), Box::new(|event| Some((event.version, parsed(&event.payload)?))))
+            }
+            (Some(Shapes::States), _) => (one(format!("{component}/{BASELINE}")), Box::new(of_baseline)),
+            (Some(Shapes::Messages), _) => (one(format!("{TOPIC_TYPE}/{}", component.trim_start_matches("topic:"))), Box::new(of_message)),
+            (Some(Shapes::Commands), _) => {
                 let waiting = waiting.get(&(component.to_owned(), name.to_owned())).into_iter().flatten().cloned();
                 return Ok(waiting.map(|(version, data)| Sample { shape: key.to_owned(), version, data }).collect());
             }
@@ -148,7 +194,7 @@ impl Samples<'_> {
         for (at, shape) in shapes.iter().enumerate() {
             // What is older than the registry belongs to its first shape.
             let after = if at == 0 { Cursor::BEGINNING } else { shape.cursor };
-            for (position, sample) in self.behind(after, &event, (shape.version, take)).await? {
+            for (position, sample) in self.behind((after, selection.clone()), (shape.version, &take)).await? {
                 if seen.insert(position) {
                     samples.push(Sample { shape: key.to_owned(), version: shape.version, data: sample });
                 }
@@ -157,8 +203,12 @@ impl Samples<'_> {
         Ok(samples)
     }
 
-    async fn behind(&self, after: Cursor, event: &str, (version, take): (u16, Take)) -> Result<Vec<(u64, Json)>, ReadError> {
-        let mut events = self.journal.read(Selection::Types(vec![event.into()]), after, ReadMode::ToHead);
+    async fn behind(
+        &self,
+        (after, selection): (Cursor, Selection),
+        (version, take): (u16, &Take<'_>),
+    ) -> Result<Vec<(u64, Json)>, ReadError> {
+        let mut events = self.journal.read(selection, after, ReadMode::ToHead);
         let mut found = Vec::new();
         for _ in 0..SCHEMA_SAMPLE_LOOK_EVENTS {
             let Some(event) = events.next_event().await.transpose()? else { break };
@@ -196,10 +246,10 @@ impl Samples<'_> {
 /// Bodies with their versions, by entity type and command.
 type Waiting = BTreeMap<(String, String), Vec<(u16, Json)>>;
 /// The version and the value in an event.
-type Take = fn(&Recorded) -> Option<(u16, Json)>;
+type Take<'a> = Box<dyn Fn(&Recorded) -> Option<(u16, Json)> + Send + Sync + 'a>;
 
 /// JSON whose marks are `null`.
-fn parsed(payload: &[u8]) -> Option<Json> {
+pub(crate) fn parsed(payload: &[u8]) -> Option<Json> {
     let replaced = replace_marks(payload, || (), |_| Ok(b"null".to_vec())).ok()?;
     serde_json::from_slice(replaced.as_deref().unwrap_or(payload)).ok()
 }

@@ -275,6 +275,71 @@ fn a_state_is_told_of_once_a_baseline_stands_for_events() {
     assert!(told(&[state(2, &["rows"])]).contains("no `from` reads it"));
 }
 
+/// A public type of a stream in this version, which readers of versions from `oldest` on may ask for.
+fn public(name: &str, (version, oldest): (u16, u16), required: &[&str]) -> DeclaredShape {
+    DeclaredShape { oldest, ..shape("stream:orders", Shapes::Streams, name, version, object(required)) }
+}
+
+#[test]
+fn a_public_type_that_changes_for_its_readers_needs_a_new_version_of_its_stream() {
+    let starts = Starts::new();
+    starts.starts(&[public("placed", (1, 1), &["sku"])]);
+    // Who reads the old type stumbles over the new one, and the other way round.
+    for required in [&["article"][..], &["sku", "pieces"], &[]] {
+        starts.refuses(
+            &[public("placed", (1, 1), required)],
+            &[
+                "stream:orders/type/placed version 1",
+                "FULL_TRANSITIVE",
+                "`.version(2)`",
+                "`.lowered::<New, Old>(\"placed\", 1)`",
+                "`.oldest(2)`",
+            ],
+        );
+    }
+    starts.starts(&[public("placed", (1, 1), &["sku"]), public("paid", (1, 1), &["sku"])]);
+}
+
+#[test]
+fn readers_of_an_older_version_of_a_stream_get_what_they_read() {
+    let starts = Starts::new();
+    starts.starts(&[public("placed", (1, 1), &["sku"]), public("paid", (1, 1), &["sku"])]);
+    let new = public("placed", (2, 1), &["article"]);
+    starts.refuses(
+        std::slice::from_ref(&new),
+        &["readers of version 1 ", "no `lowered` makes theirs of it", "at /properties/sku: reads required"],
+    );
+    let wrong = to(new.clone(), 1, &["name"]);
+    starts.refuses(&[wrong, public("paid", (2, 1), &["sku"])], &["do not read what `lowered` makes for them", "/properties/sku"]);
+    // A type that has not changed needs no way down, and one that readers were promised stays.
+    starts.refuses(&[to(new.clone(), 1, &["sku"])], &["stream:orders/type/paid version 1", "readers of the stream are promised `paid`"]);
+    starts.starts(&[to(new.clone(), 1, &["sku"]), public("paid", (2, 1), &["sku"])]);
+    starts.refuses(std::slice::from_ref(&to(new.clone(), 1, &["sku"])), &["stream:orders/type/paid version 2", "`.version(3).oldest(3)`"]);
+    // Nobody reads the old version any more.
+    starts.starts(&[public("placed", (3, 3), &["other"])]);
+    // A stream that is gone as a whole takes a line of its service.
+    starts.starts(&[added(1, &["sku"])]);
+}
+
+#[test]
+fn a_notification_has_nothing_that_its_readers_could_miss() {
+    let bare = |version| shape("stream:orders", Shapes::Streams, "placed", version, Json::Bool(true));
+    let starts = Starts::new();
+    starts.starts(&[bare(1)]);
+    starts.starts(&[bare(1)]);
+    starts.refuses(&[public("placed", (1, 1), &["sku"])], &["the code does not read what was written in the old one"]);
+    starts.starts(&[public("placed", (2, 1), &["sku"])]);
+    starts.refuses(&[bare(3)], &["readers of version 2 "]);
+}
+
+#[test]
+fn a_stream_may_be_held_to_another_rule() {
+    let starts = Starts::ruled("stream:orders", Shapes::Streams, Compatibility::None);
+    starts.starts(&[public("placed", (1, 1), &["sku"]), public("paid", (1, 1), &["sku"])]);
+    starts.starts(&[public("placed", (1, 1), &["article"])]);
+    starts.starts(&[public("placed", (2, 1), &["name"])]);
+}
+
 #[test]
 fn references_that_lead_out_are_refused_and_never_fetched() {
     let remote = shape("topic:payments", Shapes::Messages, "", 1, json!({ "$ref": "https://example.org/payment.json" }));

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use component::hosted::{
-    EntityHandle, StreamDescription, StreamHandle, StreamItem, StreamShape, SubscriptionDescription, named_destination,
+    EntityHandle, StreamDescription, StreamHandle, StreamItem, StreamLowering, StreamShape, SubscriptionDescription, named_destination,
 };
 use journal::EntityType;
 
 use super::StreamParts;
 use crate::Parts;
+use crate::schema::misfits;
 use crate::start::StartError;
 
 /// That the streams hold together, over what the service records.
@@ -37,6 +38,7 @@ pub(crate) fn check(parts: &Parts, recorded: &[EntityHandle]) -> Result<(), Star
             return refused(format!("its type `{public}` has personal values; {remedy}"));
         }
         check_items(stream, recorded)?;
+        check_versions(stream).or_else(refused)?;
     }
     check_peers(parts)?;
     check_subscriptions(parts)
@@ -93,6 +95,33 @@ fn check_items(stream: &StreamHandle, recorded: &[EntityHandle]) -> Result<(), S
             return Err(StartError::Stream { stream: name, problem });
         }
         check_source(name, item, recorded)?;
+    }
+    Ok(())
+}
+
+/// That older versions are there, and that what is made for their readers can be made.
+fn check_versions(stream: &StreamHandle) -> Result<(), String> {
+    let StreamDescription { version, oldest, types, .. } = stream.description();
+    if !(1..=*version).contains(oldest) {
+        return Err(format!("its oldest version is {oldest}; it is one from 1 to {version}, the present one"));
+    }
+    let mut seen = HashSet::new();
+    for StreamLowering { name, version: older, reads, .. } in stream.lowerings() {
+        let said = format!("`lowered` of `{name}` in version {older}");
+        let Some(public) = types.iter().find(|public| public.name == *name) else {
+            let known = types.iter().map(|public| public.name).collect::<Vec<_>>().join(", ");
+            return Err(format!("{said}: it has no such type; it has: {known}"));
+        };
+        let Some(schema) = &public.schema else { return Err(format!("{said}: a notification has no data to make another one of")) };
+        if !(*oldest..*version).contains(older) {
+            return Err(format!("{said}: readers may ask for versions from {oldest} to {version}, and the present one is not lowered"));
+        }
+        if !seen.insert((*name, *older)) {
+            return Err(format!("{said} is there twice; keep one of them"));
+        }
+        if let Some(misfit) = misfits(reads, schema).first() {
+            return Err(format!("{said}: the type that it begins with does not read what leaves as `{name}`, at {misfit}"));
+        }
     }
     Ok(())
 }

@@ -31,6 +31,8 @@ pub struct Shaper {
     folds: Folds,
     /// The public names that the reader wants; all of them when it names none.
     wanted: Vec<String>,
+    /// The version that the reader gets.
+    version: u16,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -45,7 +47,20 @@ fn is_document(item: &StreamItem) -> bool {
 
 impl Shaper {
     pub(super) fn new(stream: StreamHandle, entities: Arc<Entities>, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { stream, entities, folds: Folds::default(), wanted: Vec::new(), _permit: permit }
+        let version = stream.description().version;
+        Self { stream, entities, folds: Folds::default(), wanted: Vec::new(), version, _permit: permit }
+    }
+
+    /// In this version: an older one is made of the present one, event by event.
+    #[must_use]
+    pub fn in_version(self, version: u16) -> Self {
+        Self { version, ..self }
+    }
+
+    /// The version of what leaves.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.version
     }
 
     /// Only events of these public names.
@@ -89,10 +104,15 @@ impl Shaper {
         }
         for item in stream.items().iter().filter(|item| item.entity == kind && item.events.iter().any(|name| *name == *event.name)) {
             let state = if is_document(item) { self.folds.state(&event.entity) } else { None };
-            if let Some(data) = made(item, event, state)? {
-                let data = (item.shape != StreamShape::Notification).then(|| data.into());
-                return Ok(self.wants(item.name).then_some(Shaped { name: item.name, data }));
+            let Some(data) = made(item, event, state)? else { continue };
+            if !self.wants(item.name) {
+                return Ok(None);
             }
+            if item.shape == StreamShape::Notification {
+                return Ok(Some(Shaped { name: item.name, data: None }));
+            }
+            let data = lowered(&stream, (item.name, self.version), event, data)?;
+            return Ok(data.map(|data| Shaped { name: item.name, data: Some(data.into()) }));
         }
         Ok(None)
     }
@@ -106,7 +126,21 @@ fn made(item: &StreamItem, event: &Recorded, state: Option<&mut (dyn LiveEntity 
     let stored = StoredEvent { name: &event.name, version: event.version, payload: &event.payload };
     let place =
         StreamPlace { id: event.entity.id(), sequence: event.sequence, time_micros: event.time.as_micros(), tenant: event.entity.tenant() };
-    let unreadable = |why: String| StateError::Unreadable { message: format!("{} sequence {}: {why}", event.entity, event.sequence) };
     let made = isolated(|| (item.map)(stored, &place, state.map(|state| state as &mut dyn LiveEntity)));
-    made.map_err(|panic| unreadable(panic.during(&format!("the stream's part `{}`", item.name))))?.map_err(unreadable)
+    let made = made.map_err(|panic| unreadable(event, &panic.during(&format!("the stream's part `{}`", item.name))))?;
+    made.map_err(|why| unreadable(event, &why))
+}
+
+/// What a reader of the version gets of it; `None` when it is left out for it.
+fn lowered(stream: &StreamHandle, (name, version): (&str, u16), event: &Recorded, data: Vec<u8>) -> Result<Option<Vec<u8>>, StateError> {
+    if version == stream.description().version {
+        return Ok(Some(data));
+    }
+    let lowered = isolated(|| stream.lower(name, version, data));
+    let lowered = lowered.map_err(|panic| unreadable(event, &panic.during(&format!("lowering `{name}` to version {version}"))))?;
+    lowered.map_err(|why| unreadable(event, &why))
+}
+
+fn unreadable(event: &Recorded, why: &str) -> StateError {
+    StateError::Unreadable { message: format!("{} sequence {}: {why}", event.entity, event.sequence) }
 }

@@ -106,6 +106,58 @@ fn a_stream_that_does_not_hold_together_is_refused_with_what_there_is() {
     assert_eq!(refused(vec![lamps("a"), owner("b").shows_personal()], Vec::new(), &[]), "");
 }
 
+/// What leaves of a lamp that is lit.
+#[derive(Value)]
+struct Lit {
+    number: u64,
+}
+
+/// And what others read of it before.
+#[derive(Value)]
+struct LitV1 {
+    count: u64,
+}
+
+impl From<Lit> for LitV1 {
+    fn from(new: Lit) -> Self {
+        Self { count: new.number }
+    }
+}
+
+/// What does not leave.
+#[derive(Value)]
+struct Dimmed {
+    level: u64,
+}
+
+impl From<Dimmed> for LitV1 {
+    fn from(new: Dimmed) -> Self {
+        Self { count: new.level }
+    }
+}
+
+#[test]
+fn versions_that_do_not_hold_together_are_refused() {
+    let lit = || {
+        let stream = Stream::new("a").version(3).event::<Lamp, Lit>("lit", |event| Some(Lit { number: event.sequence }));
+        stream.notification("lamp/turned-on", "on")
+    };
+    for (stream, words) in [
+        (lit().oldest(0), "its oldest version is 0; it is one from 1 to 3"),
+        (lit().oldest(4), "its oldest version is 4"),
+        (lit().lowered::<Lit, LitV1>("lid", 1), "`lowered` of `lid` in version 1: it has no such type; it has: lit, on"),
+        (lit().lowered::<Lit, LitV1>("on", 1), "a notification has no data"),
+        (lit().lowered::<Lit, LitV1>("lit", 3), "from 1 to 3, and the present one is not lowered"),
+        (lit().oldest(2).lowered::<Lit, LitV1>("lit", 1), "readers may ask for versions from 2 to 3"),
+        (lit().lowered::<Lit, LitV1>("lit", 1).lowered::<Lit, LitV1>("lit", 1), "is there twice"),
+        (lit().lowered::<Dimmed, LitV1>("lit", 2), "does not read what leaves as `lit`, at /properties/level: reads required"),
+    ] {
+        let refused = refused(vec![stream], Vec::new(), &[]);
+        assert!(refused.contains(words), "{refused}");
+    }
+    assert_eq!(refused(vec![lit().lowered::<Lit, LitV1>("lit", 1).lowered::<Lit, LitV1>("lit", 2)], Vec::new(), &[]), "");
+}
+
 #[test]
 fn a_subscription_that_leads_nowhere_is_refused_with_the_remedy() {
     let orders = || Subscription::to("order", "orders");

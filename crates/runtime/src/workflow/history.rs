@@ -39,15 +39,19 @@ impl History {
     }
 
     fn add(&mut self, event: &Arc<Recorded>) -> Result<(), ReadError> {
-        let turn = parsed(event)?;
-        if *event.name == *RESTARTED {
+        self.take(&event.name, parsed(event)?);
+        Ok(())
+    }
+
+    /// Takes in one more turn.
+    pub(super) fn take(&mut self, name: &str, turn: Turn) {
+        if *name == *RESTARTED {
             (self.turns, self.reruns) = (Vec::new(), Vec::new());
         }
         match turn.cause {
             Cause::Rerun { from } => self.cut(from),
             _ => self.turns.push(turn),
         }
-        Ok(())
     }
 
     /// Leaves out what was recorded of an operation and of those behind it, and whatever stood still meanwhile.

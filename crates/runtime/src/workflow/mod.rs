@@ -3,7 +3,8 @@
 //! A workflow is an entity of the platform's (`record`): what its function was told, and what it asked for then, is an event. In memory it
 //! is a state machine that does no I/O (`instance`, with its `operations` and its `undo`), and is brought back by its record (`history`).
 //! `room` tells it things and makes them durable, `work` does what it asks for, `look` wakes it when its time has come, by a derived index
-//! (`index`); `slots` are those in memory. `door` is who starts, signals and looks, `timeline` its record for people. It promises:
+//! (`index`); `slots` are those in memory. `door` is who starts, signals and looks, `timeline` its record for people, and `check` whether other code
+//! goes on with it. It promises:
 //! - a step that has succeeded does not run again, and its undo is known before it begins;
 //! - a workflow whose process ends goes on where it was, and one that has failed is undone, the last first; an undo that fails waits for
 //!   a person;
@@ -12,6 +13,7 @@
 //!
 //! What it is not: shared by processes. Whoever has the journal runs them.
 
+mod check;
 mod door;
 mod history;
 mod index;
@@ -35,6 +37,7 @@ use component::hosted::{WorkflowDescription, WorkflowHandle};
 use journal::{Cursor, ReadError};
 use tokio::sync::{Semaphore, watch};
 
+pub use check::{Replayed, WorkflowHistory, WorkflowRecord, check_history};
 pub use request::{
     TimelineItem, UndoSight, WorkflowChange, WorkflowError, WorkflowItem, WorkflowName, WorkflowOrder, WorkflowSelection, WorkflowSight,
     WorkflowState, WorkflowWish, WorkflowsStatus,
@@ -44,6 +47,7 @@ use crate::action::Reach;
 use crate::limits::{Limits, WORKFLOWS_ATTEMPTS_MAX};
 use crate::timer::{Alarm, Shared};
 use crate::view::ViewFolder;
+pub(crate) use check::{RECORDS, kept_of};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use history::blame;
 use room::Room;

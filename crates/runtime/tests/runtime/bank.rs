@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use component::hosted::{
-    Accepted, CommandContext, EncodedEvent, EntityDescription, HostedEntity, HostedOperation, LiveEntity, OperationAccepted,
-    OperationDescription, OperationReads, OperationSeen, Refusal, Rejected, StoredEvent, Unreadable,
+    Accepted, CommandContext, EncodedEvent, EntityDescription, HostedEntity, HostedOperation, LiveEntity, OlderShape, OperationAccepted,
+    OperationDescription, OperationReads, OperationSeen, Refusal, Rejected, StoredEvent, Unreadable, state_version,
 };
 use serde_json::{Value as Json, json};
 
@@ -25,8 +25,19 @@ impl Kind {
 
     pub(crate) fn of_build(name: &'static str, build: &'static str) -> Self {
         let (commands, events, rejections) = (Vec::new(), Vec::new(), Vec::new());
-        let description =
-            EntityDescription { name, commands, events, rejections, reply: json!({}), state: json!({}), ..EntityDescription::default() };
+        let state_version = state_version(build).unwrap_or_default();
+        let older = OlderShape { first: 1, last: state_version.saturating_sub(1), schema: json!({}) };
+        let state_from = if state_version > 1 { vec![older] } else { Vec::new() };
+        let description = EntityDescription {
+            name,
+            commands,
+            events,
+            rejections,
+            reply: json!({}),
+            state: json!({}),
+            state_version,
+            state_from,
+        };
         Self { description, build, decisions: Arc::default() }
     }
 }
@@ -56,6 +67,20 @@ impl HostedEntity for Kind {
 
     fn state_build(&self) -> &str {
         self.build
+    }
+
+    /// Builds of a version that begins with `wrong` convert an older state wrongly, and those with `broken` not at all.
+    fn rebase(&self, build: &str, state: &[u8]) -> Result<Box<dyn LiveEntity>, Unreadable> {
+        if build != self.build && state_version(build) >= state_version(self.build) {
+            return Err(Unreadable { message: format!("{build} is not older") });
+        }
+        let mut state: Json = serde_json::from_slice(state).map_err(|error| Unreadable { message: error.to_string() })?;
+        match self.build.split_once('-') {
+            Some((_, "wrong")) => state["balance"] = json!(7),
+            Some((_, "broken")) => return Err(Unreadable { message: "no word for it".into() }),
+            _ => {}
+        }
+        self.restore(state.to_string().as_bytes())
     }
 
     fn description(&self) -> &EntityDescription {

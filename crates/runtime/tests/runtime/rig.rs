@@ -2,8 +2,8 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use component::hosted::Refusal;
@@ -26,6 +26,7 @@ pub(crate) struct Rig {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) clock: Arc<SimClock>,
     pub(crate) decisions: Arc<AtomicUsize>,
+    notices: Arc<Mutex<Vec<String>>>,
 }
 
 pub(crate) struct Plan {
@@ -67,6 +68,8 @@ impl Plan {
         let gate = Arc::new(Gate::new(Arc::clone(journal)));
         let accounts = Kind::of_build("account", self.build);
         let decisions = Arc::clone(&accounts.decisions);
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&notices);
         let parts = Parts {
             service: "bank".into(),
             journal: Arc::clone(&gate) as Arc<dyn Journal>,
@@ -93,17 +96,22 @@ impl Plan {
             timer_folder: None,
             workflow_folder: None,
             workflows: Vec::new(),
-            notices: Arc::new(|_| {}),
+            notices: Arc::new(move |notice| told.lock().unwrap().push(notice.to_owned())),
             limits: self.limits,
             planted: self.planted,
         };
-        Rig { gate, runtime: Arc::new(Runtime::new(parts).unwrap()), clock: Arc::clone(clock), decisions }
+        Rig { gate, runtime: Arc::new(Runtime::new(parts).unwrap()), clock: Arc::clone(clock), decisions, notices }
     }
 }
 
 impl Rig {
     pub(crate) fn decisions(&self) -> usize {
         self.decisions.load(SeqCst)
+    }
+
+    /// What an operator was told so far.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        self.notices.lock().unwrap().clone()
     }
 
     pub(crate) async fn run(&self, request: CommandRequest) -> Result<CommandOutcome, CommandError> {

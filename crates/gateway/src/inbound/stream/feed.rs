@@ -1,4 +1,6 @@
-//! The body of a stream: events gathered into chunks while they are there, and signs of life while they are not.
+//! What leaves of a stream, whatever carries it: events gathered into chunks while they are there, and signs of life while they are not.
+//!
+//! With credit, an event that the reader has not asked for yet waits here, and nothing is read behind it.
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -9,13 +11,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use journal::{Cursor, Read, ReadError, Recorded};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
+use super::session::Messages;
 use super::source::Source;
 use crate::inbound::body::Chunks;
 use crate::inbound::{Gateway, Stage};
 use crate::limits::{CHUNK_BYTES, PROGRESS, SSE_RETRY};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// How items are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,53 @@ pub(super) enum Framing {
     Lines,
     /// Server-sent events.
     Sse,
+    /// One a line, each of which is a message of a WebSocket; what is no event is an object with one member that says what it is.
+    Messages,
+}
+
+impl Framing {
+    fn begin_event(self, cursor: Cursor, chunk: &mut Vec<u8>) {
+        if self == Self::Sse {
+            sse_id(chunk, cursor);
+            chunk.extend_from_slice(b"data: ");
+        }
+    }
+
+    fn end_event(self, chunk: &mut Vec<u8>) {
+        chunk.extend_from_slice(if self == Self::Sse { b"\n\n" } else { b"\n" });
+    }
+
+    /// How far the reader is; lines have no place for it.
+    fn progress(self, cursor: Cursor, chunk: &mut Vec<u8>) {
+        match self {
+            Self::Lines => {}
+            Self::Sse => {
+                sse_id(chunk, cursor);
+                chunk.extend_from_slice(format!("event: progress\ndata: {{\"cursor\":\"{cursor}\"}}\n\n").as_bytes());
+            }
+            Self::Messages => chunk.extend_from_slice(format!("{{\"progress\":{{\"cursor\":\"{cursor}\"}}}}\n").as_bytes()),
+        }
+    }
+
+    fn problem(self, problem: &Problem, chunk: &mut Vec<u8>) {
+        let (before, after): (&[u8], &[u8]) = match self {
+            Self::Lines => (b"", b"\n"),
+            Self::Sse => (b"event: problem\ndata: ", b"\n\n"),
+            Self::Messages => (b"{\"problem\":", b"}\n"),
+        };
+        chunk.extend_from_slice(before);
+        problem.write(chunk, None);
+        chunk.extend_from_slice(after);
+    }
+
+    /// Shows that the connection lives. A WebSocket has pings for it.
+    fn sign(self, chunk: &mut Vec<u8>) {
+        match self {
+            Self::Lines => chunk.extend_from_slice(b"\n"),
+            Self::Sse => chunk.extend_from_slice(b":\n\n"),
+            Self::Messages => {}
+        }
+    }
 }
 
 pub(super) struct Feed {
@@ -33,15 +83,21 @@ pub(super) struct Feed {
     stages: watch::Receiver<Stage>,
     live: bool,
     left: Option<u64>,
+    /// Events that the reader is still owed; without it, all of them.
+    credit: Option<Arc<Semaphore>>,
+    /// An event beyond the credit.
+    held: Option<Vec<u8>>,
     /// How far the reader knows it is; nothing yet when it asked for `now`.
     told: Option<Cursor>,
     told_at: Instant,
     begun: bool,
     ended: bool,
+    failure: Option<Code>,
 }
 
 enum Signal {
     Item(Option<Result<Read, ReadError>>),
+    Credit,
     Heartbeat,
     Stop,
 }
@@ -56,10 +112,13 @@ impl Feed {
             stages: gateway.stage.clone(),
             live: false,
             left: None,
+            credit: None,
+            held: None,
             told,
             told_at: Instant::now(),
             begun: false,
             ended: false,
+            failure: None,
         }
     }
 
@@ -73,12 +132,18 @@ impl Feed {
         Self { live, ..self }
     }
 
+    /// Gives an event for each permit, and no more.
+    pub(super) fn on_credit(self, credit: Option<Arc<Semaphore>>) -> Self {
+        Self { credit, ..self }
+    }
+
     async fn signal(&mut self) -> Signal {
-        let Self { source, stages, live, gateway, .. } = self;
+        let Self { source, stages, live, gateway, held, credit, .. } = self;
         tokio::select! {
             biased;
             _ = stages.wait_for(|stage| *stage > Stage::Serving), if *live => Signal::Stop,
-            item = source.next() => Signal::Item(item),
+            () = taken(credit.as_deref()), if held.is_some() => Signal::Credit,
+            item = source.next(), if held.is_none() => Signal::Item(item),
             () = tokio::time::sleep(gateway.options.heartbeat) => Signal::Heartbeat,
         }
     }
@@ -101,17 +166,16 @@ impl Feed {
     }
 
     async fn put_event(&mut self, event: &Recorded, chunk: &mut Vec<u8>) {
-        let (before, seen) = (chunk.len(), self.source.seen());
-        if self.framing == Framing::Sse {
-            sse_id(chunk, seen);
-            chunk.extend_from_slice(b"data: ");
-        }
+        let before = chunk.len();
+        self.framing.begin_event(self.source.seen(), chunk);
         match self.source.write(event, chunk).await {
             Ok(true) => {
-                chunk.extend_from_slice(if self.framing == Framing::Sse { b"\n\n" } else { b"\n" });
-                self.told = Some(seen);
-                self.left = self.left.map(|left| left.saturating_sub(1));
-                self.ended |= self.left == Some(0);
+                self.framing.end_event(chunk);
+                if self.is_owed() {
+                    self.count();
+                } else {
+                    self.held = Some(chunk.split_off(before));
+                }
             }
             Ok(false) => {
                 chunk.truncate(before);
@@ -124,48 +188,64 @@ impl Feed {
         }
     }
 
+    /// Whether the reader takes one more event; if so, it counts as given.
+    fn is_owed(&self) -> bool {
+        self.credit.as_deref().is_none_or(|credit| credit.try_acquire().map(SemaphorePermit::forget).is_ok())
+    }
+
+    /// What was held goes on its way.
+    fn put_held(&mut self, chunk: &mut Vec<u8>) {
+        if let Some(event) = self.held.take() {
+            chunk.extend_from_slice(&event);
+            self.count();
+        }
+    }
+
+    /// One more event is told.
+    fn count(&mut self) {
+        self.told = Some(self.source.seen());
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        self.ended |= self.left == Some(0);
+    }
+
     fn put_progress_if_due(&mut self, chunk: &mut Vec<u8>) {
         if self.told_at.elapsed() >= PROGRESS {
             self.put_progress(chunk);
         }
     }
 
-    /// Tells an SSE reader how far it is; lines have no place for it.
+    /// Tells a reader how far it is, unless it knows. An event that is held lies before that place.
     fn put_progress(&mut self, chunk: &mut Vec<u8>) {
-        if self.framing == Framing::Lines || self.told.is_some_and(|told| told.position() == self.source.seen().position()) {
+        let seen = self.source.seen();
+        if self.held.is_some() || self.told.is_some_and(|told| told.position() == seen.position()) {
             return;
         }
-        let cursor = self.source.seen();
-        sse_id(chunk, cursor);
-        chunk.extend_from_slice(format!("event: progress\ndata: {{\"cursor\":\"{cursor}\"}}\n\n").as_bytes());
-        self.told = Some(cursor);
+        self.framing.progress(seen, chunk);
+        self.told = Some(seen);
     }
 
     fn put_problem(&mut self, problem: &Problem, chunk: &mut Vec<u8>) {
         self.ended = true;
-        if self.framing == Framing::Sse {
-            chunk.extend_from_slice(b"event: problem\ndata: ");
-        }
-        problem.write(chunk, None);
-        chunk.extend_from_slice(if self.framing == Framing::Sse { b"\n\n" } else { b"\n" });
+        self.failure = Some(problem.code());
+        self.framing.problem(problem, chunk);
     }
 
     fn put_heartbeat(&mut self, chunk: &mut Vec<u8>) {
         self.put_progress(chunk);
         if chunk.is_empty() {
-            chunk.extend_from_slice(if self.framing == Framing::Sse { b":\n\n" } else { b"\n" });
+            self.framing.sign(chunk);
         }
     }
 
     fn begin(&mut self) -> Option<Bytes> {
         self.begun = true;
-        if self.framing == Framing::Lines {
-            return None;
+        let mut chunk = Vec::new();
+        if self.framing == Framing::Sse {
+            chunk.extend_from_slice(format!("retry: {}\n\n", SSE_RETRY.as_millis()).as_bytes());
         }
-        let mut chunk = format!("retry: {}\n\n", SSE_RETRY.as_millis()).into_bytes();
         // Who begins at `now` has a place to come back to before the first event.
         self.put_progress(&mut chunk);
-        Some(chunk.into())
+        (!chunk.is_empty()).then(|| chunk.into())
     }
 }
 
@@ -180,16 +260,32 @@ impl Chunks for Feed {
         while chunk.is_empty() && !self.ended {
             match self.signal().await {
                 Signal::Item(item) => self.put(item, &mut chunk).await,
+                Signal::Credit => self.put_held(&mut chunk),
                 Signal::Heartbeat => self.put_heartbeat(&mut chunk),
                 Signal::Stop => self.ended = true,
             }
         }
-        while !self.ended && chunk.len() < CHUNK_BYTES {
+        while !self.ended && self.held.is_none() && chunk.len() < CHUNK_BYTES {
             let Some(item) = at_once(self.source.next()).await else { break };
             self.put(item, &mut chunk).await;
         }
         self.told_at = Instant::now();
         (!chunk.is_empty()).then(|| chunk.into())
+    }
+}
+
+impl Messages for Feed {
+    fn failure(&self) -> Option<Code> {
+        self.failure
+    }
+}
+
+/// Takes a permit for one event; without credit there is nothing to wait for.
+async fn taken(credit: Option<&Semaphore>) {
+    if let Some(credit) = credit
+        && let Ok(permit) = credit.acquire().await
+    {
+        permit.forget();
     }
 }
 

@@ -7,14 +7,14 @@ use http::Response;
 use http::request::Parts;
 use serde_json::{Value as Json, json};
 
-use super::source::described;
+use super::source::{described, known_version};
 use crate::inbound::answer;
 use crate::inbound::body::Body;
 use crate::inbound::entity::Page;
 use crate::inbound::{Gateway, query, refusal};
 use crate::json;
 use crate::nearest;
-use crate::problem::{Problem, UNKNOWN_STREAM, UNKNOWN_STREAM_VERSION};
+use crate::problem::{Problem, UNKNOWN_STREAM};
 
 /// `GET /v1/streams`: the service's own first.
 pub(in crate::inbound) async fn list(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Body>, Problem> {
@@ -24,19 +24,20 @@ pub(in crate::inbound) async fn list(gateway: &Arc<Gateway>, parts: &Parts) -> R
     let mut page = Page::new();
     page.item(|out| json::value(out, &json!({ "stream": own, "summary": "All events of the service.", "types": [] })));
     for stream in gateway.runtime.stream_descriptions() {
-        page.item(|out| json::value(out, &stream_json(own, stream)));
+        page.item(|out| json::value(out, &stream_json(gateway, stream)));
     }
     Ok(page.finish(None, head))
 }
 
-fn stream_json(service: &str, stream: &StreamDescription) -> Json {
+fn stream_json(gateway: &Gateway, stream: &StreamDescription) -> Json {
     let StreamDescription { name, version, summary, types, .. } = stream;
+    let (service, versions) = (gateway.runtime.service(), gateway.runtime.stream_versions(stream));
     let types: Vec<Json> = types.iter().map(|public| type_json((service, name, *version), public)).collect();
-    json!({ "stream": name, "version": version, "summary": summary, "types": types })
+    json!({ "stream": name, "version": version, "versions": versions, "summary": summary, "types": types })
 }
 
 fn type_json((service, stream, version): (&str, &str, u16), public: &StreamTypeDescription) -> Json {
-    let StreamTypeDescription { name, shape, summary, schema } = public;
+    let StreamTypeDescription { name, shape, summary, schema, .. } = public;
     let address = schema.as_ref().map(|_| format!("/v1/streams/{stream}/schemas/{name}/{version}"));
     json!({ "type": format!("{service}.{stream}.{name}"), "name": name, "shape": shape.to_string(), "summary": summary, "dataschema": address })
 }
@@ -49,13 +50,10 @@ pub(in crate::inbound) fn schema(
 ) -> Result<Response<Body>, Problem> {
     query::none(parts.uri.query())?;
     let stream = described(gateway, stream)?;
-    if version != stream.version.to_string() {
-        let detail = format!("the stream `{}` has version {}, and not {version}", stream.name, stream.version);
-        return Err(Problem::new(UNKNOWN_STREAM_VERSION, detail).member("version", stream.version));
-    }
+    let version = known_version(gateway, stream, version)?;
     let with_schema = |public: &&StreamTypeDescription| public.schema.is_some();
     let known: Vec<&str> = stream.types.iter().filter(with_schema).map(|public| public.name).collect();
-    let schema = stream.types.iter().find(|public| public.name == name).and_then(|public| public.schema.as_ref());
+    let schema = gateway.runtime.public_schema(stream, name, version);
     let unknown =
         || Problem::new(UNKNOWN_STREAM, format!("the stream `{}` has no `{name}` with data; {}", stream.name, nearest::hint(name, &known)));
     Ok(answer::json(schema.ok_or_else(unknown)?.to_string()))

@@ -32,9 +32,10 @@ impl Wanted {
         }
         let shaper = gateway.runtime.stream(name).ok_or_else(|| unknown(gateway, name))?;
         let shaper = shaper.map_err(|busy| refusal::command(busy, name))?;
-        check_version(shaper.description(), parameters)?;
+        let version = version(gateway, shaper.description(), parameters)?;
         let types = types(shaper.description(), parameters)?;
-        Ok(Self { filter: Filter::of_public(parameters)?, versions: Versions::default(), shaper: Some(shaper.wanting(types)) })
+        let shaper = shaper.wanting(types).in_version(version);
+        Ok(Self { filter: Filter::of_public(parameters)?, versions: Versions::default(), shaper: Some(shaper) })
     }
 
     /// What is read of the journal for it.
@@ -62,16 +63,21 @@ fn unknown(gateway: &Gateway, name: &str) -> Problem {
     Problem::new(UNKNOWN_STREAM, format!("this service has no stream `{name}`; {}", nearest::hint(name, &known)))
 }
 
-/// The one place where a reader's version meets the stream's: what lowers events to an older one begins here.
-fn check_version(stream: &StreamDescription, parameters: &Parameters) -> Result<(), Problem> {
-    match parameters.bounded("version", u16::MAX.into())? {
-        Some(wanted) if wanted != u64::from(stream.version) => {
-            let StreamDescription { name, version, .. } = stream;
-            let detail = format!("the stream `{name}` has version {version}, and not {wanted}; read that, or ask for no version");
-            Err(Problem::new(UNKNOWN_STREAM_VERSION, detail).member("version", *version))
-        }
-        _ => Ok(()),
-    }
+/// The version that a reader gets: the present one, unless it asks for an older one that there is.
+fn version(gateway: &Gateway, stream: &StreamDescription, parameters: &Parameters) -> Result<u16, Problem> {
+    let Some(wanted) = parameters.bounded("version", u16::MAX.into())? else { return Ok(stream.version) };
+    known_version(gateway, stream, &wanted.to_string())
+}
+
+/// A version of a stream by its text.
+pub(super) fn known_version(gateway: &Gateway, stream: &StreamDescription, wanted: &str) -> Result<u16, Problem> {
+    let versions = gateway.runtime.stream_versions(stream);
+    let found = versions.iter().find(|version| version.to_string() == wanted).copied();
+    found.ok_or_else(|| {
+        let known = versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let detail = format!("the stream `{}` has no version {wanted}; there are: {known}. Ask for one of them, or for none", stream.name);
+        Problem::new(UNKNOWN_STREAM_VERSION, detail).member("version", stream.version).member("versions", versions)
+    })
 }
 
 fn types(stream: &StreamDescription, parameters: &Parameters) -> Result<Vec<String>, Problem> {
@@ -125,7 +131,7 @@ impl Source {
         };
         let shaped = shaper.shape(event).await.map_err(|error| refusal::state(&self.gateway.runtime, error))?;
         let Some(shaped) = shaped else { return Ok(false) };
-        cloudevent::write_public(out, (service, shaper.description()), event, &shaped, self.seen);
+        cloudevent::write_public(out, (service, shaper.description().name, shaper.version()), event, &shaped, self.seen);
         Ok(true)
     }
 

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runtime::{Registry, Rules, Sample, SchemaRefusal, ShapeSources, compare_with, read_sample};
+use runtime::{Registry, Rules, Sample, SampleError, SchemaRefusal, ShapeSources, compare_with, read_sample};
 use serde_json::{Value as Json, json};
 
 use super::snapshot;
 use crate::exit::Exit;
-use crate::failure::{Failure, SAMPLE_UNREADABLE, schema_code};
+use crate::failure::{Failure, SAMPLE_UNREADABLE, WORKFLOW_MISFIT, schema_code};
 use crate::output;
 use crate::service::Service;
 
@@ -38,7 +38,7 @@ pub(super) fn run(service: &Service, paths: &[PathBuf], as_json: bool) -> Result
     }
 }
 
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+pub(in crate::command_line) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
@@ -66,18 +66,18 @@ fn check(service: &Service, file: &Path, found: &mut Vec<Found>) -> Result<usize
     let mut lines = 0;
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         lines += 1;
-        let problem = match of_line(&sources, line) {
+        let (code, problem) = match of_line(&sources, line) {
             Ok(Line::Sample) => continue,
             Ok(Line::Shape(item)) => {
                 places.push((item["shape"].as_str().unwrap_or_default().to_owned(), at + 1));
                 match snapshot::read(&item, &mut registry) {
                     Ok(()) => continue,
-                    Err(problem) => problem,
+                    Err(problem) => (SAMPLE_UNREADABLE, problem),
                 }
             }
             Err(problem) => problem,
         };
-        found.push(Found { file: file.to_owned(), line: at + 1, code: SAMPLE_UNREADABLE, message: problem, misfits: Vec::new() });
+        found.push(Found { file: file.to_owned(), line: at + 1, code, message: problem, misfits: Vec::new() });
     }
     if !places.is_empty() {
         let comparison = compare_with(&registry, &sources.declared(), &Rules::new(service.rules()));
@@ -93,13 +93,18 @@ enum Line {
     Shape(Json),
 }
 
-fn of_line(sources: &ShapeSources<'_>, line: &str) -> Result<Line, String> {
-    let json: Json = serde_json::from_str(line).map_err(|error| format!("is not JSON: {error}"))?;
+fn of_line(sources: &ShapeSources<'_>, line: &str) -> Result<Line, (&'static str, String)> {
+    let unreadable = |problem: String| (SAMPLE_UNREADABLE, problem);
+    let json: Json = serde_json::from_str(line).map_err(|error| unreadable(format!("is not JSON: {error}")))?;
     if json.get("registered").is_some() {
         return Ok(Line::Shape(json));
     }
-    let sample: Sample = serde_json::from_value(json).map_err(|error| format!("is neither a sample nor a shape of a snapshot: {error}"))?;
-    let named = |problem| format!("{} version {}: {problem}", sample.shape, sample.version);
+    let sample: Result<Sample, _> = serde_json::from_value(json);
+    let sample = sample.map_err(|error| unreadable(format!("is neither a sample nor a shape of a snapshot: {error}")))?;
+    let named = |problem: SampleError| {
+        let code = if matches!(problem, SampleError::Misfit(_)) { WORKFLOW_MISFIT } else { SAMPLE_UNREADABLE };
+        (code, format!("{} version {}: {problem}", sample.shape, sample.version))
+    };
     read_sample(sources, &sample).map(|()| Line::Sample).map_err(named)
 }
 
@@ -130,7 +135,7 @@ fn print(problem: &Found, as_json: bool) -> Result<(), Failure> {
     output::data(format!("{}:{line}: {code}: {}", file.display(), message.join("; ")))
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+pub(in crate::command_line) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
     Failure::plain(exit, format!("cannot read {}: {error}", path.display()))
 }

@@ -11,6 +11,7 @@ use journal::seams::Clock as _;
 use super::bank::{Account, AccountCommand, AccountRejection, account, deposit};
 use super::*;
 use crate::limits::{WORKFLOW_RECORDS_MAX, WORKFLOWS_IN_MEMORY_MAX};
+use crate::schema::{Sample, SampleError, ShapeSources, read_sample};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -370,6 +371,85 @@ fn code_that_does_not_fit_the_record_is_refused_with_both_sides_named_and_goes_o
     .unwrap();
     settle(&bank);
     assert_eq!(output(&sight(&bank, "changing", "c1")), r#""code 1""#);
+}
+
+/// Whether this code goes on with what is recorded of a workflow.
+fn goes_on(bank: &Simulation, code: u32, id: &str) -> Result<Replayed, String> {
+    let histories = bank.ask(|runtime| {
+        let selection = WorkflowSelection { workflow: Some("changing".to_owned()), limit: 100, ..WorkflowSelection::default() };
+        Box::pin(async move { runtime.workflow_histories(selection).await })
+    });
+    // As it lies in a file.
+    let kept = histories.unwrap().into_iter().find(|history| history.id == id).expect("it was started");
+    let kept: WorkflowHistory = serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
+    check_history(&[hosted_workflow(Changing(Arc::new(AtomicU32::new(code))))], &kept)
+}
+
+#[test]
+fn a_record_is_brought_back_with_other_code_before_that_is_deployed_and_nothing_is_done() {
+    let (_, bank) = changing(1);
+    start(&bank, "changing", "c1", "0").unwrap();
+    start(&bank, "changing", "c2", "0").unwrap();
+    settle(&bank);
+    signal(&bank, "changing", "c2", "go", "true").unwrap();
+    settle(&bank);
+    for code in [1, 4, 5] {
+        assert_eq!(goes_on(&bank, code, "c1"), Ok(Replayed::GoesOn), "code {code}");
+    }
+    let misfit = goes_on(&bank, 2, "c1").unwrap_err();
+    for words in ["recorded is signal `go`", "the code asks for step `account/deposit`"] {
+        assert!(misfit.contains(words), "`{words}` is not in: {misfit}");
+    }
+    assert_eq!(goes_on(&bank, 3, "c1").unwrap_err(), "the workflow's code panicked: on purpose");
+    assert_eq!(goes_on(&bank, 2, "c2"), Ok(Replayed::HasEnded));
+    assert_eq!(account(&bank, "other").0, 0, "nothing is done");
+    assert_eq!((account(&bank, "a").0, sight(&bank, "changing", "c1").state), (2, WorkflowState::Waiting));
+}
+
+#[test]
+fn a_record_that_is_none_or_of_a_workflow_that_has_gone_is_said_so() {
+    let kept = |text: &str| check_history(&[hosted_workflow(Changing(Arc::default()))], &serde_json::from_str(text).unwrap()).unwrap_err();
+    for (workflow, records, words) in [
+        ("gone", "[]", "the code has no workflow `gone`, and it has not ended; it has: changing"),
+        ("changing", "[]", "does not begin with a start"),
+        ("changing", r#"[{"name":"started","turn":{"cause":"changed"}}]"#, "its record 0 is none of a workflow"),
+    ] {
+        let misfit = kept(&format!(r#"{{"workflow":"{workflow}","id":"c1","state":"waiting","records":{records}}}"#));
+        assert!(misfit.contains(words), "{misfit}");
+    }
+}
+
+#[test]
+fn samples_have_what_workflows_were_given_and_told_and_came_to() {
+    let (_, bank) = changing(1);
+    for id in ["c1", "c2"] {
+        start(&bank, "changing", id, "7").unwrap();
+    }
+    settle(&bank);
+    signal(&bank, "changing", "c2", "go", "true").unwrap();
+    settle(&bank);
+    let samples = bank.ask(|runtime| Box::pin(async move { runtime.samples(1).await })).unwrap();
+    let of = |shape: &str| samples.iter().filter(|sample| sample.shape == shape).map(|sample| sample.data.to_string()).collect::<Vec<_>>();
+    for (shape, data) in
+        [("workflow:changing/input", "7"), ("workflow:changing/signal/go", "true"), ("workflow:changing/output", r#""code 1""#)]
+    {
+        assert_eq!(of(shape), [data], "{shape}");
+    }
+    assert_eq!(of("workflow:changing/history").len(), 1, "of those that have not ended");
+    let check = |code: u32, sample: &Sample| {
+        let workflows = [hosted_workflow(Changing(Arc::new(AtomicU32::new(code))))];
+        let (entities, operations, processors, topics, streams) = (&[][..], &[][..], &[][..], &[][..], &[][..]);
+        read_sample(&ShapeSources { entities, operations, processors, topics, streams, workflows: &workflows }, sample)
+    };
+    for sample in samples.iter().filter(|sample| sample.shape.starts_with("workflow:")) {
+        assert_eq!(check(1, sample), Ok(()), "{sample:?}");
+        let is_history = sample.shape.ends_with("/history");
+        assert_eq!(matches!(check(2, sample), Err(SampleError::Misfit(_))), is_history, "{sample:?}");
+    }
+    for (shape, data) in [("input", "\"x\""), ("signal/go", "7"), ("output", "7"), ("signal/gone", "true"), ("history", "{}")] {
+        let sample = Sample { shape: format!("workflow:changing/{shape}"), version: 1, data: serde_json::from_str(data).unwrap() };
+        assert!(check(1, &sample).is_err(), "{sample:?}");
+    }
 }
 
 #[test]

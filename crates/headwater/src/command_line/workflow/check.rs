@@ -1,0 +1,117 @@
+//! `workflow check`: records of instances that have not ended, brought back with the present code.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use component::hosted::WorkflowHandle;
+use http::{HeaderMap, Method};
+use runtime::{Replayed, WorkflowHistory, WorkflowState, check_history};
+use serde_json::{Value as Json, json};
+
+use super::super::schema::check::{files, unreadable};
+use super::Check;
+use crate::client::{accepted, connection, failed, segment};
+use crate::exit::Exit;
+use crate::failure::{Failure, WORKFLOW_MISFIT};
+use crate::output;
+
+/// Records of one request.
+const PAGE: usize = 200;
+
+/// What came of them.
+#[derive(Default)]
+struct Tally {
+    seen: BTreeSet<(String, String)>,
+    go_on: usize,
+    ended: usize,
+    refused: usize,
+}
+
+pub(super) async fn run(workflows: &[WorkflowHandle], url: &str, asked: &Check, as_json: bool) -> Result<Exit, Failure> {
+    let mut tally = Tally::default();
+    let of_interest = |history: &WorkflowHistory| asked.workflow.as_ref().is_none_or(|workflow| *workflow == history.workflow);
+    let mut take = |history: WorkflowHistory| if of_interest(&history) { tally.take(workflows, &history, as_json) } else { Ok(()) };
+    if asked.paths.is_empty() {
+        of_service(url, asked.workflow.as_deref(), &mut take).await?;
+    } else {
+        of_files(asked, &mut take)?;
+    }
+    let Tally { go_on, ended, refused, .. } = tally;
+    let summary =
+        format!("{} workflows: {go_on} go on, {ended} have ended, {refused} do not go on with this code", go_on + ended + refused);
+    if refused > 0 {
+        return Err(Failure::new(Exit::Failed, WORKFLOW_MISFIT, summary));
+    }
+    output::talk(summary);
+    Ok(Exit::Done)
+}
+
+impl Tally {
+    fn take(&mut self, workflows: &[WorkflowHandle], history: &WorkflowHistory, as_json: bool) -> Result<(), Failure> {
+        // One that went on while others were asked for may come twice.
+        if !self.seen.insert((history.workflow.clone(), history.id.clone())) {
+            return Ok(());
+        }
+        match check_history(workflows, history) {
+            Ok(Replayed::GoesOn) => self.go_on += 1,
+            Ok(Replayed::HasEnded) => self.ended += 1,
+            Err(misfit) => {
+                self.refused += 1;
+                print(history, &misfit, as_json)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn print(history: &WorkflowHistory, misfit: &str, as_json: bool) -> Result<(), Failure> {
+    let WorkflowHistory { workflow, id, state, .. } = history;
+    if as_json {
+        return output::json(&json!({ "workflow": workflow, "id": id, "state": state.word(), "code": WORKFLOW_MISFIT, "message": misfit }));
+    }
+    output::data(format!("{workflow}/{id} ({}): {WORKFLOW_MISFIT}: {misfit}", state.word()))
+}
+
+type Take<'a> = &'a mut dyn FnMut(WorkflowHistory) -> Result<(), Failure>;
+
+fn of_files(asked: &Check, take: Take<'_>) -> Result<(), Failure> {
+    for file in files(&asked.paths)? {
+        let text = std::fs::read_to_string(&file).map_err(|error| unreadable(&file, &error))?;
+        for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let place = |problem: String| Failure::plain(Exit::Failed, format!("{}:{}: {problem}", file.display(), at + 1));
+            let sample: Json = serde_json::from_str(line).map_err(|error| place(format!("is not JSON: {error}")))?;
+            if sample["shape"].as_str().is_none_or(|shape| !shape.starts_with("workflow:") || !shape.ends_with("/history")) {
+                continue;
+            }
+            let history = serde_json::from_str(&sample["data"].to_string());
+            take(history.map_err(|error| place(format!("is no record of a workflow: {error}")))?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Page by page, those that stand in one way after those that stand in another one.
+async fn of_service(url: &str, workflow: Option<&str>, take: Take<'_>) -> Result<(), Failure> {
+    for state in WorkflowState::ALL.into_iter().filter(|state| !state.is_ended()) {
+        let mut after = String::new();
+        loop {
+            let page = page(url, (state, workflow), &after).await?;
+            let Some(last) = page.last() else { break };
+            after = format!("{}/{}", last.workflow, last.id);
+            page.into_iter().try_for_each(&mut *take)?;
+        }
+    }
+    Ok(())
+}
+
+async fn page(url: &str, (state, workflow): (WorkflowState, Option<&str>), after: &str) -> Result<Vec<WorkflowHistory>, Failure> {
+    let workflow = workflow.map(|workflow| format!("&workflow={}", segment(workflow))).unwrap_or_default();
+    let path = format!("/v1/admin/workflows/histories?state={}&after={}&limit={PAGE}{workflow}", state.word(), segment(after));
+    let response =
+        connection(url)?.request(Method::GET, &path, HeaderMap::new(), Bytes::new()).await.map_err(|error| failed(url, &error))?;
+    let response = accepted(response)?;
+    let lines = response.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let unreadable =
+        |error: serde_json::Error| Failure::plain(Exit::Failed, format!("{url} answers what is no record of a workflow: {error}"));
+    lines.map(|line| serde_json::from_slice(line).map_err(unreadable)).collect()
+}
