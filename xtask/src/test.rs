@@ -1,13 +1,14 @@
 //! `test`: every test of the workspace, with the sum over all binaries at the end.
 //!
 //! A test that lacks something (real data, say) prints a line `skipped: ...` and returns. The test harness counts it
-//! as passed; here it is counted as skipped, and told with its reason.
+//! as passed; here it is counted as skipped, and told with its reason. Tests on PostgreSQL are never skipped: a server runs while they do.
 
+mod postgres;
 mod report;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::step::{self, Failure};
 use report::Report;
@@ -21,8 +22,9 @@ const RUNS: [(&str, &[&str]); 2] = [
 /// Runs everything, failures too, and fails at the end when one did.
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let mut report = Report::default();
+    let server = postgres::Server::start()?;
     for (name, arguments) in RUNS {
-        step::timed(name, || run_one(root, name, arguments, &mut report))?;
+        step::timed(name, || run_one(step::cargo(root, arguments).env(postgres::VARIABLE, server.url()), name, &mut report))?;
     }
     report.skipped().for_each(|(test, reason)| println!("skipped: {test}: {reason}"));
     println!("{report}");
@@ -30,11 +32,8 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
 }
 
 /// Passes the output on as it comes, but for what passing tests printed.
-fn run_one(root: &Path, name: &str, arguments: &[&str], report: &mut Report) -> Result<(), Failure> {
-    let mut child = step::cargo(root, arguments)
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| Failure::new(format!("{name} do not start: {error}")))?;
+fn run_one(cargo: &mut Command, name: &str, report: &mut Report) -> Result<(), Failure> {
+    let mut child = cargo.stdout(Stdio::piped()).spawn().map_err(|error| Failure::new(format!("{name} do not start: {error}")))?;
     let output = child.stdout.take().ok_or_else(|| Failure::new("a child has no output although it was asked for"))?;
     let mut lines = BufReader::new(output).split(b'\n');
     while let Some(Ok(line)) = lines.next() {

@@ -21,7 +21,9 @@ pub(crate) use nearest::nearest;
 #[cfg(test)]
 pub(crate) use settings::SETTINGS;
 pub(crate) use settings::{Kind, Resolved, Settings, Source};
-pub(crate) use value::{Config, data_directory};
+#[cfg(feature = "postgres")]
+pub(crate) use value::without_password;
+pub(crate) use value::{Config, EngineUrl, data_directory};
 
 /// What the command line (or an embedding program) sets, before anything else is asked.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +75,7 @@ fn in_environment(environment: Environment<'_>, name: &str) -> Result<Option<Str
 }
 
 pub(crate) fn wrong_value(setting: &Resolved, wanted: &str) -> Failure {
-    let message = format!("{} is `{}` ({}), but must be {wanted}", setting.name(), setting.value, setting.source);
+    let message = format!("{} is `{}` ({}), but must be {wanted}", setting.name(), setting.shown(), setting.source);
     Failure::configuration(CONFIGURATION_VALUE, message)
 }
 

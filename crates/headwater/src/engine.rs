@@ -112,7 +112,7 @@ pub(crate) fn open(directory: &Path, parent: Option<(Lineage, Position)>) -> Res
     Ok(Engine { journal: Arc::new(journal), clock, random, threads })
 }
 
-fn randomness() -> Result<Arc<SystemRandom>, Failure> {
+pub(crate) fn randomness() -> Result<Arc<SystemRandom>, Failure> {
     let random = SystemRandom::new();
     random.map(Arc::new).map_err(|error| Failure::new(Exit::Failed, SYSTEM, format!("the system gives no randomness: {error}")))
 }

@@ -52,6 +52,16 @@ pub(crate) const SCHEMA_UNFIT: &str = "HW0143";
 pub(crate) const SAMPLE_UNREADABLE: &str = "HW0144";
 pub(crate) const WORKFLOW_MISFIT: &str = "HW0145";
 
+/// The database cannot be reached, or does not let this process in.
+#[cfg(feature = "postgres")]
+pub(crate) const DATABASE_UNREACHABLE: &str = "HW0150";
+/// The database would lose what it has acknowledged.
+#[cfg(feature = "postgres")]
+pub(crate) const DATABASE_UNSAFE: &str = "HW0151";
+/// The database, or the schema in it, is of another version than this one takes.
+#[cfg(feature = "postgres")]
+pub(crate) const DATABASE_UNFIT: &str = "HW0152";
+
 /// The code of a shape that is refused.
 pub(crate) fn schema_code(broken: &Broken) -> &'static str {
     match broken {
@@ -86,6 +96,12 @@ pub(crate) const CODES: &[&str] = &[
     SCHEMA_UNFIT,
     SAMPLE_UNREADABLE,
     WORKFLOW_MISFIT,
+    #[cfg(feature = "postgres")]
+    DATABASE_UNREACHABLE,
+    #[cfg(feature = "postgres")]
+    DATABASE_UNSAFE,
+    #[cfg(feature = "postgres")]
+    DATABASE_UNFIT,
 ];
 
 /// Why a service did not start, or a command line call failed.

@@ -69,6 +69,7 @@ mod restore;
 mod running;
 mod service;
 mod signals;
+mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 #[doc(hidden)]

@@ -16,11 +16,11 @@ use tokio::task::JoinHandle;
 use crate::client::Client;
 use crate::config::Config;
 use crate::descriptors;
-use crate::engine::{self, Engine};
 use crate::exit::Exit;
 use crate::failure::{COMPONENTS, DATA_DAMAGED, DATA_OPEN, Failure, KEYS, LISTEN, SHAPE_CHANGED, schema_code};
 use crate::output;
 use crate::service::Service;
+use crate::store::Store;
 
 /// A running service. Dropping it stops it in the background; [`stop`](Self::stop) waits until every accepted command is answered.
 #[derive(Debug)]
@@ -73,18 +73,18 @@ pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running,
     let (connections_max, few) = descriptors::connections(config.connections_max);
     // The address first: a taken one must not leave a new data directory behind.
     let (listener, address) = listen(config).await?;
-    let engine = open(config).await?;
-    let notes = few.into_iter().chain(notes(&engine)).collect();
-    let runtime = match assemble(service, config, &engine) {
+    let store = Store::open(service.name(), config).await?;
+    let notes = few.into_iter().chain(store.notes.iter().cloned()).collect();
+    let runtime = match assemble(service, config, &store) {
         Ok(runtime) => runtime,
         Err(refused) => {
             // The next start must not find the directory still taken.
-            engine.journal.close().await;
+            store.close().await;
             return Err(refused);
         }
     };
     if let Err(error) = runtime.begin().await {
-        engine.journal.close().await;
+        store.close().await;
         return Err(not_begun(&error, config));
     }
     runtime.begin_retention();
@@ -95,14 +95,14 @@ pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running,
         ..gateway::Options::default()
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(serve((runtime, pages), engine, listener, options, stopped));
+    let serving = tokio::spawn(serve((runtime, pages), store, listener, options, stopped));
     let url = format!("http://{address}");
     Ok(Running { client: Client::new(&url), url, data: config.data.clone(), notes, stop: Some(stop), serving })
 }
 
 async fn serve(
     (runtime, pages): (Arc<Runtime>, Pages),
-    engine: Engine,
+    store: Store,
     listener: TcpListener,
     options: gateway::Options,
     stopped: oneshot::Receiver<()>,
@@ -115,7 +115,7 @@ async fn serve(
     let _ = gateway::serve(Arc::clone(&runtime), pages, listener, options, stop).await;
     // A client may have gone away while its command was under way: that command still gets its place.
     let _ = tokio::time::timeout(options.drain_timeout, runtime.drained()).await;
-    engine.journal.close().await;
+    store.close().await;
 }
 
 async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Failure> {
@@ -128,29 +128,15 @@ async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Failure> {
     Ok((listener, address))
 }
 
-/// Opening reads and writes the disk, so it runs off the async threads.
-async fn open(config: &Config) -> Result<Engine, Failure> {
-    let directory = config.data.clone();
-    let opened = tokio::task::spawn_blocking(move || engine::open(&directory, None)).await;
-    let engine = opened.map_err(|_| Failure::plain(Exit::Failed, "opening the data directory panicked; its message stands above"))??;
-    engine.journal.set_packing(config.pack_segments);
-    Ok(engine)
-}
-
-fn notes(engine: &Engine) -> impl Iterator<Item = String> {
-    let aside = engine.journal.report().aside.iter();
-    aside.map(|(file, bytes)| format!("{bytes} bytes of writes that were never acknowledged are kept aside in {file}"))
-}
-
 fn pages(service: &Service) -> Result<Pages, Failure> {
     Pages::new(service.pages().iter().cloned()).map_err(|error| Failure::configuration(COMPONENTS, error.to_string()))
 }
 
-fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<Runtime>, Failure> {
+fn assemble(service: &Service, config: &Config, store: &Store) -> Result<Arc<Runtime>, Failure> {
     let parts = Parts {
         service: service.name().to_owned(),
-        journal: engine.journal.clone(),
-        registers: engine.journal.clone(),
+        journal: store.journal.clone(),
+        registers: store.registers.clone(),
         entities: service.entities().to_vec(),
         operations: service.operations().to_vec(),
         actions: service.actions().to_vec(),
@@ -166,10 +152,10 @@ fn assemble(service: &Service, config: &Config, engine: &Engine) -> Result<Arc<R
         workflows: service.workflows().to_vec(),
         outgoing: Some(Arc::new(gateway::outgoing::Pool::new())),
         destinations: service.destinations().to_vec(),
-        clock: engine.clock.clone(),
-        random: engine.random.clone(),
+        clock: store.clock.clone(),
+        random: store.random.clone(),
         tasks: Arc::new(TokioTasks::current()),
-        threads: engine.threads.clone(),
+        threads: store.threads.clone(),
         snapshots: Some(snapshots(&config.data)?),
         keys: keys(service, config)?,
         keys_lost: config.keys_lost.clone(),

@@ -9,6 +9,7 @@ use crate::cursor::Cursor;
 use crate::error::{AppendError, InvalidError};
 use crate::key::{EntityKey, KeyHash, short_hash};
 use crate::limits;
+use crate::read::FoundCommand;
 use crate::time::Timestamp;
 
 /// The identity of a commit: a UUIDv7.
@@ -363,6 +364,14 @@ impl CommandRecord {
             at_most("tags of an event", event.tags.len(), limits::EVENT_TAGS_MAX)?;
         }
         Ok(())
+    }
+
+    /// Whether a command that took effect under this id is this one: the same name, and no other body. Without a fingerprint on either side
+    /// no body is another one.
+    #[must_use]
+    pub fn repeats(&self, first: &FoundCommand) -> bool {
+        let other_body = matches!((self.fingerprint, first.fingerprint), (Some(now), Some(then)) if now != then);
+        self.name == first.name && !other_body
     }
 
     fn byte_count(&self) -> usize {

@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 
 /// The name of the event that stands for all events of its entity before it.
 pub const BASELINE: &str = "$baseline";
+/// The name of the event that marks its entity deleted, when it is the last one.
+pub const DELETED: &str = "$deleted";
 
 /// Which events may go.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,12 +32,12 @@ pub use commit::{
     CommandId, CommandRecord, Commit, CommitId, Committed, ContentType, Context, Durability, EventData, EventFlags, EventId, Expect, Fence,
     Fingerprint, Origin, Settled, Tag, TagCondition, TagQuery, TagQueryItem,
 };
-pub use compaction::{BASELINE, CompactRules, Compacted, KeepRule};
+pub use compaction::{BASELINE, CompactRules, Compacted, DELETED, KeepRule};
 pub use contract_traits::{BoxFuture, Capabilities, Capability, Journal};
 pub use cursor::{Cursor, Lineage, LineageId, ParentLineage, Position};
 pub use error::{AppendError, AppendErrorKind, CursorError, InvalidError, ReadError, ReadErrorKind, RegisterError};
 pub use key::{EntityKey, EntityType, KeyHash};
 pub use read::{EventSource, Events, FoundCommand, Head, KeySource, Keys, Read, ReadMode, Recorded, Selection};
-pub use registers::{Register, RegisterExpect, RegisterWatch, Registers, Revision, epoch_of};
+pub use registers::{Register, RegisterExpect, RegisterWatch, Registers, Revision, check as check_register, epoch_of};
 pub use scrub::ScrubStatus;
 pub use time::Timestamp;

@@ -61,7 +61,10 @@ pub trait Registers: Send + Sync + 'static {
 }
 
 /// Checks a name and a value against the contract's bounds. Every engine calls this first.
-pub(crate) fn check(name: &str, value: &[u8]) -> Result<(), InvalidError> {
+///
+/// # Errors
+/// Which part breaks which bound.
+pub fn check(name: &str, value: &[u8]) -> Result<(), InvalidError> {
     if name.is_empty() || name.chars().any(char::is_control) {
         return Err(InvalidError::new("register name", "must not be empty or contain control characters"));
     }

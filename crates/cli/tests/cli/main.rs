@@ -12,6 +12,7 @@ mod export;
 mod import;
 mod kill;
 mod logistics;
+mod postgres;
 mod process;
 mod restored;
 mod retail;

@@ -112,6 +112,13 @@ impl Shop {
         Self::start_with(directory, "127.0.0.1:0", arguments, Stdio::from(log.expect("the file opens")))
     }
 
+    /// The same on another engine than the directory.
+    pub(crate) fn start_on(directory: &Directory, engine: &str, arguments: &[&str]) -> Self {
+        let mut command = headwater(directory);
+        command.env("HEADWATER_ENGINE", engine).args(["demo", "--json", "--alone", "--listen", "127.0.0.1:0"]).args(arguments);
+        Self::spawn(command.stderr(Stdio::inherit()))
+    }
+
     fn start_with(directory: &Directory, address: &str, arguments: &[&str], stderr: Stdio) -> Self {
         let mut command = headwater(directory);
         command.args(["demo", "--json", "--alone", "--listen", address]).args(arguments).stderr(stderr);

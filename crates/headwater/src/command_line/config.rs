@@ -35,13 +35,13 @@ pub(super) fn show(settings: &Settings, as_json: bool) -> Result<Exit, Failure> 
 /// As `headwater.toml` writes it; a JSON string is a TOML string.
 fn assignment(setting: &Resolved) -> String {
     match setting.setting.kind {
-        Kind::Text | Kind::Address | Kind::Url => format!("{} = {}", setting.name(), json!(setting.value)),
+        Kind::Text | Kind::Address | Kind::Url => format!("{} = {}", setting.name(), json!(setting.shown())),
         Kind::Count | Kind::Switch => format!("{} = {}", setting.name(), setting.value),
     }
 }
 
 fn in_json(setting: &Resolved) -> serde_json::Value {
-    entry(setting.name(), &setting.value, &setting.source)
+    entry(setting.name(), &setting.shown(), &setting.source)
 }
 
 fn entry(name: &str, value: &str, source: &Source) -> serde_json::Value {

@@ -145,6 +145,11 @@ pub(crate) struct Resolved {
 }
 
 impl Resolved {
+    /// The value as it may be shown: without a password.
+    pub(crate) fn shown(&self) -> String {
+        if self.setting.name == "engine" { value::without_password(&self.value) } else { self.value.clone() }
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         self.setting.name
     }
@@ -185,13 +190,13 @@ impl Settings {
             return Err(super::wrong_value(setting, setting.setting.kind.wanted()));
         }
         self.check_one_engine()?;
-        value::data_directory(self).map(drop)
+        value::engine(self).map(drop)
     }
 
     /// `data` is short for an engine: two of them from one source would leave the choice to chance.
     fn check_one_engine(&self) -> Result<(), Failure> {
         let (Some(data), Some(engine)) = (self.get("data"), self.get("engine")) else { return Ok(()) };
-        if data.source.rank() != engine.source.rank() {
+        if data.source.rank() != engine.source.rank() || !is_embedded(engine) {
             return Ok(());
         }
         let message = format!("data ({}) and engine ({}) both say where the data lies; keep one of them", data.source, engine.source);
@@ -221,9 +226,17 @@ fn resolve_one(
     Ok(from_file.or_else(from_default).map(of_setting))
 }
 
-/// `data` is short for `engine = "embedded:..."`: the stronger source of the two decides, and the engine says what is used.
+fn is_embedded(engine: &Resolved) -> bool {
+    engine.value.starts_with("embedded:")
+}
+
+/// `data` is short for `engine = "embedded:..."`: the stronger source of the two decides, and the engine says what is used. Beside another
+/// engine it is where a process keeps what is its own.
 fn prefer_directory(resolved: &mut Vec<Resolved>) {
     let (Some(data), Some(engine)) = (find(resolved, "data"), find(resolved, "engine")) else { return };
+    if !is_embedded(engine) {
+        return;
+    }
     if data.source.rank() < engine.source.rank() {
         let value = format!("embedded:{}", data.value);
         resolved.iter_mut().filter(|one| one.name() == "engine").for_each(|one| {
@@ -246,7 +259,8 @@ fn derive_url(resolved: &mut Vec<Resolved>) {
 /// Beside the data directory and not in it: `./data` has `./data.keys`.
 fn derive_keys(resolved: &mut Vec<Resolved>) {
     let Some(engine) = find(resolved, "engine").filter(|_| find(resolved, "keys").is_none()) else { return };
-    let Some(directory) = engine.value.strip_prefix("embedded:") else { return };
+    let own = || value::own_data(find(resolved, "data").map(|data| &*data.value));
+    let directory = engine.value.strip_prefix("embedded:").unwrap_or_else(own);
     // `.` has no name of its own.
     let has_name = std::path::Path::new(directory).file_name().is_some();
     let value = if has_name { format!("{}.keys", directory.trim_end_matches('/')) } else { format!("{directory}/../data.keys") };

@@ -90,21 +90,39 @@ fn beyond_loopback_needs_the_word_insecure() {
 
 #[test]
 fn another_engine_is_refused_by_name() {
-    for engine in ["postgres://host/db", "data", ":data"] {
-        check_refused(
-            resolve(&[("engine", engine)], &[], ""),
-            "HW0068",
-            &format!("engine `{engine}`: this build has the embedded engine only"),
-        );
+    for engine in ["mysql://host/db", "data", ":data"] {
+        check_refused(resolve(&[("engine", engine)], &[], ""), "HW0068", &format!("engine `{engine}`: there is no such engine"));
     }
     check_refused(resolve(&[("engine", "embedded:")], &[], ""), "HW0068", "the directory is missing");
     check_refused(resolve(&[("data", "")], &[], ""), "HW0068", "the directory is missing");
 }
 
+#[cfg(feature = "postgres")]
+#[test]
+fn beside_a_database_the_directory_is_the_process_s_own() {
+    let engine = "postgres://shop:secret@db/shop?sslmode=disable";
+    let settings = resolve(&[("data", "here")], &[("HEADWATER_ENGINE", engine)], "").expect("it fits");
+    check(&settings, "engine", engine, "environment HEADWATER_ENGINE");
+    check(&settings, "keys", "here.keys", "follows from engine");
+    let shown = settings.get("engine").expect("it has a value").shown();
+    assert_eq!(shown, "postgres://shop:***@db/shop?sslmode=disable");
+    let config = Config::for_server(&settings).expect("it fits");
+    assert_eq!((config.data.to_str(), config.engine), (Some("here"), super::EngineUrl::Postgres(engine.to_owned())));
+    check_refused(super::data_directory(&settings), "HW0068", "a database has none");
+    let alone = resolve(&[("engine", "postgres://db/shop")], &[], "").expect("it fits");
+    check(&alone, "keys", "./data.keys", "follows from engine");
+}
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn a_build_without_postgresql_says_which_feature_has_it() {
+    check_refused(resolve(&[("engine", "postgres://u:p@db/shop")], &[], ""), "HW0068", "the feature `postgres`");
+}
+
 #[test]
 fn what_a_start_refuses_is_refused_when_it_is_loaded() {
     check_refused(resolve(&[], &[("HEADWATER_LISTEN", "x")], ""), "HW0062", "listen is `x` (environment HEADWATER_LISTEN)");
-    check_refused(resolve(&[], &[("HEADWATER_ENGINE", "postgres://x")], ""), "HW0068", "postgres://x");
+    check_refused(resolve(&[], &[("HEADWATER_ENGINE", "mysql://x")], ""), "HW0068", "mysql://x");
     check_refused(resolve(&[], &[("HEADWATER_URL", "foo")], ""), "HW0062", "url is `foo` (environment HEADWATER_URL)");
     check_refused(resolve(&[("url", "https://shop")], &[], ""), "HW0062", "not https");
 }

@@ -15,7 +15,9 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     /// The listen address as it was given.
     pub(crate) listen_text: String,
-    /// The embedded engine's data directory.
+    /// What holds the truth.
+    pub(crate) engine: EngineUrl,
+    /// The data directory: the embedded engine's, or with another one what a process keeps for itself.
     pub(crate) data: PathBuf,
     /// Where the keys of subjects are kept.
     pub(crate) keys: PathBuf,
@@ -35,6 +37,15 @@ pub(crate) struct Config {
     pub(crate) limits: runtime::Limits,
 }
 
+/// What holds the truth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EngineUrl {
+    /// The data directory.
+    Embedded,
+    /// A database, with all that its URL says.
+    Postgres(String),
+}
+
 impl Config {
     /// Types every value that a server needs, and refuses an open door beyond this machine.
     pub(crate) fn for_server(settings: &Settings) -> Result<Self, Failure> {
@@ -46,7 +57,8 @@ impl Config {
         Ok(Self {
             listen,
             listen_text,
-            data: data_directory(settings)?,
+            engine: engine(settings)?,
+            data: own_directory(settings)?,
             keys: PathBuf::from(text(settings, "keys")),
             keys_lost: settings.get("keys_lost").map(|setting| setting.value.clone()),
             drain: Duration::from_secs(count(settings, "drain_seconds")? as u64),
@@ -59,23 +71,69 @@ impl Config {
     }
 }
 
-/// The directory of the embedded engine.
+/// Which engine it is.
 ///
 /// # Errors
-/// When the engine's URL is not `embedded:DIR`: the other engines are not in this build.
-pub(crate) fn data_directory(settings: &Settings) -> Result<PathBuf, Failure> {
+/// When the URL names none that this build has.
+pub(crate) fn engine(settings: &Settings) -> Result<EngineUrl, Failure> {
     let engine = text(settings, "engine");
     match engine.split_once(':') {
-        Some(("embedded", directory)) if !directory.is_empty() => Ok(PathBuf::from(directory)),
+        Some(("embedded", directory)) if !directory.is_empty() => Ok(EngineUrl::Embedded),
         Some(("embedded", _)) => {
             let message = format!("engine `{engine}`: the directory is missing; write embedded:DIR, or --data DIR");
             Err(Failure::configuration(ENGINE, message))
         }
+        Some(("postgres" | "postgresql", _)) if cfg!(feature = "postgres") => Ok(EngineUrl::Postgres(engine)),
+        Some(("postgres" | "postgresql", _)) => {
+            let engine = without_password(&engine);
+            let message =
+                format!("engine `{engine}`: this build leaves PostgreSQL out; build it with the feature `postgres`, or write embedded:DIR");
+            Err(Failure::configuration(ENGINE, message))
+        }
         _ => {
-            let message = format!("engine `{engine}`: this build has the embedded engine only; write embedded:DIR, or --data DIR");
+            let message =
+                format!("engine `{engine}`: there is no such engine; write embedded:DIR, --data DIR, or postgres://HOST/DATABASE");
             Err(Failure::configuration(ENGINE, message))
         }
     }
+}
+
+/// The directory of the embedded engine, for who works on its files.
+///
+/// # Errors
+/// When it is another engine.
+pub(crate) fn data_directory(settings: &Settings) -> Result<PathBuf, Failure> {
+    match engine(settings)? {
+        EngineUrl::Embedded => own_directory(settings),
+        EngineUrl::Postgres(url) => {
+            let engine = without_password(&url);
+            let message = format!(
+                "engine `{engine}`: this works on a data directory, and a database has none; name one with --data DIR and --engine embedded:DIR"
+            );
+            Err(Failure::configuration(ENGINE, message))
+        }
+    }
+}
+
+/// The embedded engine's directory, or with another one that of what a process keeps for itself: snapshots, views, indexes.
+fn own_directory(settings: &Settings) -> Result<PathBuf, Failure> {
+    match engine(settings)? {
+        EngineUrl::Embedded => Ok(PathBuf::from(text(settings, "engine").trim_start_matches("embedded:"))),
+        EngineUrl::Postgres(_) => Ok(PathBuf::from(own_data(settings.get("data").map(|data| &*data.value)))),
+    }
+}
+
+/// Where a process keeps what is its own, when the engine is elsewhere.
+pub(super) fn own_data(told: Option<&str>) -> &str {
+    told.unwrap_or("./data")
+}
+
+/// A URL as it may be shown.
+pub(crate) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let hidden = |(who, place): (&str, &str)| who.split_once(':').map(|(user, _)| format!("{scheme}://{user}:***@{place}{}", &rest[end..]));
+    rest[..end].rsplit_once('@').and_then(hidden).unwrap_or_else(|| url.to_owned())
 }
 
 fn text(settings: &Settings, name: &str) -> String {

@@ -11,6 +11,7 @@ use super::record::{FirstSequences, StoredCommit};
 use super::remains::Remains;
 use super::walk::WholeFrame;
 use crate::commit::{Commit, TagQueryItem};
+use crate::compaction::DELETED;
 use crate::cursor::Position;
 use crate::key::{EntityKey, KeyHash, KeyHashing, short_hash};
 use crate::read::Head;
@@ -65,9 +66,6 @@ pub(crate) struct CommandHashes {
     pub(crate) postings: Vec<(KeyHash, u32)>,
     pub(crate) deletes: bool,
 }
-
-/// The name of the event that marks an entity deleted.
-pub(crate) const DELETED: &str = "$deleted";
 
 impl CommandHashes {
     pub(crate) fn of(commit: &Commit) -> Vec<Self> {

@@ -437,12 +437,8 @@ impl EmbeddedJournal {
     }
 
     async fn before(&self, index: usize, command: &CommandRecord, place: StoredPlace) -> AppendError {
-        let same = |first: &FoundCommand| {
-            let told_apart = command.fingerprint.is_some() && first.fingerprint.is_some();
-            first.name == command.name && (!told_apart || first.fingerprint == command.fingerprint)
-        };
         match self.found(command.id, place).await {
-            Ok(first) if same(&first) => AppendError::Duplicate { index, first: Box::new(first) },
+            Ok(first) if command.repeats(&first) => AppendError::Duplicate { index, first: Box::new(first) },
             Ok(_) => AppendError::Mismatch { index, id: command.id },
             Err(error) => AppendError::Unavailable { cause: error.to_string() },
         }

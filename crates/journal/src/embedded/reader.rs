@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use super::frame::{self, FrameFault, Section};
-use super::index::{DELETED, EntityRef, FrameRef, ItemHashes, SectionRef, SegmentIndex};
+use super::index::{EntityRef, FrameRef, ItemHashes, SectionRef, SegmentIndex};
 use super::limits::{CHUNK_BYTES, KEYS_AT_ONCE};
 use super::pipeline::Shared;
 use super::record::{CommitPlace, Names, StoredCommand, StoredCommit};
@@ -19,7 +19,7 @@ use super::sealed::{Held, SealedSegment};
 use super::segment::{HeaderFault, Segment};
 use super::sequencer::Sequencer;
 use crate::commit::{TagQuery, TagQueryItem};
-use crate::compaction::BASELINE;
+use crate::compaction::{BASELINE, DELETED};
 use crate::contract_traits::BoxFuture;
 use crate::cursor::{Cursor, Lineage, LineageId, Position};
 use crate::error::ReadError;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::commit::{CommandId, CommandRecord, Commit, CommitId, EventId, Expect, Settled};
+use crate::compaction::DELETED;
 use crate::cursor::{Cursor, Lineage, Position};
 use crate::error::{AppendError, CursorError, InvalidError};
 use crate::key::{EntityKey, EntityType};
@@ -12,9 +13,6 @@ use crate::registers::epoch_of;
 use crate::time::Timestamp;
 
 use super::registers::RegisterTable;
-
-/// The event that marks its entity deleted.
-const DELETED: &str = "$deleted";
 
 /// All events and commands, in order; an event's position is its place in the list, from 1.
 #[derive(Default)]
@@ -82,7 +80,7 @@ impl State {
         for (index, command) in commit.commands.iter().enumerate() {
             match self.find_command(&command.entity, command.id) {
                 None => {}
-                Some(first) if is_same(command, first) => return Err(AppendError::Duplicate { index, first: Box::new(first.clone()) }),
+                Some(first) if command.repeats(first) => return Err(AppendError::Duplicate { index, first: Box::new(first.clone()) }),
                 Some(_) => return Err(AppendError::Mismatch { index, id: command.id }),
             }
         }
@@ -169,10 +167,4 @@ impl State {
         };
         self.commands.push(Remembered { entity: command.entity.clone(), id: command.id, found });
     }
-}
-
-/// The same name, and no other body: without a fingerprint on either side a body cannot be another one.
-fn is_same(command: &CommandRecord, first: &FoundCommand) -> bool {
-    let other_body = matches!((command.fingerprint, first.fingerprint), (Some(now), Some(then)) if now != then);
-    command.name == first.name && !other_body
 }

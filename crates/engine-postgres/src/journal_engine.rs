@@ -1,0 +1,220 @@
+//! The engine as the contract sees it.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use journal::seams::{Clock, Random};
+use journal::{
+    AppendError, BoxFuture, Capabilities, Capability, CommandId, Commit, CommitId, Committed, Context, Cursor, EntityKey, EntityType,
+    Events, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError, RegisterExpect,
+    RegisterWatch, Registers, Revision, Selection, Timestamp,
+};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::address::Address;
+use crate::claim::Claim;
+use crate::error::OpenError;
+use crate::listener::Listener;
+use crate::pool::Pool;
+use crate::questions::Question;
+use crate::reach::Reach;
+use crate::registers::Table;
+use crate::rows::{self, get, unsigned};
+use crate::server::Server;
+use crate::write::{Inbox, Pending, Writer};
+use crate::{limits, read, schema};
+
+/// What an engine is opened with.
+pub struct Options {
+    /// Where it lives.
+    pub address: Address,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// For ids.
+    pub random: Arc<dyn Random>,
+    /// Whether no other process may have the same schema open so: its own one does not know of other nodes.
+    pub alone: bool,
+}
+
+/// A journal and its registers in one schema of a PostgreSQL database.
+pub struct PostgresJournal {
+    lineage: Arc<Lineage>,
+    pool: Arc<Pool>,
+    reach: Arc<Reach>,
+    registers: Table,
+    inbox: Arc<Inbox>,
+    poisoned: Arc<OnceLock<String>>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// The listener, and the claim to be alone.
+    background: Vec<JoinHandle<()>>,
+}
+
+impl PostgresJournal {
+    /// Connects, brings the schema up to date, and starts its tasks on the runtime that it is called in.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let Options { address, clock, random, alone } = options;
+        let server = Arc::new(Server::new(address)?);
+        let claim = if alone { Some(Claim::take(&server, limits::CLAIM_PATIENCE).await?) } else { None };
+        let client = server.connect().await?;
+        let lineage = Arc::new(schema::open(&client, server.schema(), &*random).await?);
+        let (pool, reach) = (Arc::new(Pool::new(Arc::clone(&server))), Arc::new(Reach::default()));
+        let (inbox, poisoned) = (Arc::new(Inbox::default()), Arc::new(OnceLock::new()));
+        let mut name = [0; 10];
+        random.fill(&mut name);
+        let name = CommitId::from_parts(clock.now(), name).to_string();
+        let mut background = vec![tokio::spawn(Listener::new(Arc::clone(&server), Arc::clone(&reach), name).run())];
+        background.extend(claim.map(|claim| tokio::spawn(claim.keep(Arc::clone(&poisoned)))));
+        let writer =
+            Writer::new(server, Arc::clone(&inbox), Arc::clone(&reach), Arc::clone(&lineage), Arc::clone(&clock), Arc::clone(&poisoned));
+        let writer = Mutex::new(Some(tokio::spawn(writer.run())));
+        let registers = Table::new(Arc::clone(&pool), Arc::clone(&reach));
+        Ok(Self { lineage, pool, reach, registers, inbox, poisoned, clock, random, writer, background })
+    }
+
+    /// Takes no more commits, settles those that wait, and ends live reads. What is appended later is refused.
+    pub async fn close(&self) {
+        self.inbox.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // A panic of it was printed where it happened.
+            let _ = writer.await;
+        }
+        self.reach.close();
+        self.background.iter().for_each(JoinHandle::abort);
+    }
+
+    fn mint(&self) -> CommitId {
+        let mut random = [0; 10];
+        self.random.fill(&mut random);
+        CommitId::from_parts(self.clock.now(), random)
+    }
+
+    async fn found(&self, entity: &EntityKey, id: CommandId) -> Result<Option<FoundCommand>, ReadError> {
+        let rows = self.pool.ask(Question::Command, &[&entity.kind(), &entity.tenant(), &entity.id(), &&id.0[..]]).await?;
+        Ok(rows.first().map(|row| rows::found_command(row, 0, &self.lineage)).transpose()?.map(|(found, _)| found))
+    }
+
+    /// A number that a question with one answer gives.
+    async fn number(&self, question: Question, values: &[crate::pool::Value<'_>]) -> Result<u64, ReadError> {
+        let rows = self.pool.ask(question, values).await?;
+        let row = rows.first().ok_or_else(|| ReadError::Damaged { place: "table head: the row is missing".into(), resume: None })?;
+        Ok(unsigned(get(row, 0)?))
+    }
+}
+
+impl Drop for PostgresJournal {
+    fn drop(&mut self) {
+        self.inbox.close();
+        self.reach.close();
+        self.background.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Journal for PostgresJournal {
+    fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, AppendError>> {
+        if let Err(error) = commit.check().and_then(|()| storable(&commit)) {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let id = commit.origin.map_or_else(|| self.mint(), |origin| origin.id);
+        let (answer, answered) = oneshot::channel();
+        if let Err(error) = self.inbox.offer(Pending { commit, id, arrived: Instant::now(), in_doubt: false, answer }) {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let gone = || AppendError::Unknown { cause: "the journal's writer has stopped".into() };
+        Box::pin(async move { answered.await.unwrap_or_else(|_| Err(gone())) })
+    }
+
+    fn read(&self, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
+        read::events(&self.pool, &self.reach, &self.lineage, selection, from, mode)
+    }
+
+    fn entity_head(&self, entity: &EntityKey) -> BoxFuture<'_, Result<Option<Head>, ReadError>> {
+        let entity = entity.clone();
+        Box::pin(async move {
+            let rows = self.pool.ask(Question::EntityHead, &[&entity.kind(), &entity.tenant(), &entity.id()]).await?;
+            Ok(rows.first().map(|row| rows::head(row, 0)).transpose()?.flatten())
+        })
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Cursor, ReadError>> {
+        Box::pin(async move { Ok(self.lineage.cursor(self.number(Question::Head, &[]).await?)) })
+    }
+
+    fn entities(&self, kind: &EntityType, after: Option<EntityKey>) -> Keys {
+        read::keys(&self.pool, kind.clone(), after)
+    }
+
+    fn cursor_at(&self, time: Timestamp) -> BoxFuture<'_, Result<Cursor, ReadError>> {
+        Box::pin(async move { Ok(self.lineage.cursor(self.number(Question::Time, &[&time.as_micros()]).await?)) })
+    }
+
+    fn find_command(&self, entity: &EntityKey, id: CommandId) -> BoxFuture<'_, Result<Option<FoundCommand>, ReadError>> {
+        let entity = entity.clone();
+        Box::pin(async move { self.found(&entity, id).await })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new([Capability::TagCondition, Capability::ForeignGuard, Capability::MultiEntityCommit])
+    }
+
+    fn poisoned(&self) -> Option<String> {
+        self.poisoned.get().cloned()
+    }
+}
+
+/// PostgreSQL has no zero in its texts. Keys and tags have none anyway.
+fn storable(commit: &Commit) -> Result<(), AppendError> {
+    let has_zero = |text: &str| text.contains('\0');
+    let in_context = |context: &Context| {
+        [&context.correlation_id, &context.causation_id, &context.traceparent, &context.principal]
+            .into_iter()
+            .flatten()
+            .any(|text| has_zero(text))
+    };
+    let in_command = |command: &journal::CommandRecord| {
+        has_zero(&command.name) || in_context(&command.context) || command.events.iter().any(|event| has_zero(&event.name))
+    };
+    let in_condition =
+        |condition: &journal::TagCondition| condition.query.items.iter().flat_map(|item| &item.types).any(|full| has_zero(full));
+    if commit.commands.iter().any(in_command) || commit.condition.as_ref().is_some_and(in_condition) {
+        return Err(InvalidError::new("commit", "must have no U+0000 in a name or a context: PostgreSQL cannot keep it").into());
+    }
+    Ok(())
+}
+
+impl Registers for PostgresJournal {
+    fn get(&self, name: &str) -> BoxFuture<'_, Result<Option<Register>, RegisterError>> {
+        let name = name.to_owned();
+        Box::pin(async move { self.registers.get(&name).await })
+    }
+
+    fn put(&self, name: &str, expect: RegisterExpect, value: Bytes) -> BoxFuture<'_, Result<Revision, RegisterError>> {
+        let name = name.to_owned();
+        Box::pin(async move { self.registers.put(&name, expect, value).await })
+    }
+
+    fn delete(&self, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
+        let name = name.to_owned();
+        Box::pin(async move { self.registers.delete(&name, revision).await })
+    }
+
+    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<Register>, RegisterError>> {
+        let prefix = prefix.to_owned();
+        Box::pin(async move { self.registers.list(&prefix).await })
+    }
+
+    fn watch(&self, _prefix: &str) -> Box<dyn RegisterWatch> {
+        self.registers.watch()
+    }
+}

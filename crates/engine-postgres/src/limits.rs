@@ -1,0 +1,50 @@
+//! Every bound of this engine. The contract's own are the journal's.
+
+use std::time::Duration;
+
+/// How long a start waits for the session of a process that has just ended.
+pub(crate) const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
+/// Connections for reads and registers. Each runs one statement after the other, and none holds a transaction, so that a few serve many
+/// callers; a service has three more: the writer's, the listener's and the bell's.
+pub(crate) const READ_CONNECTIONS: usize = 4;
+/// Commits that may wait for the writer, at most.
+pub(crate) const WAITING_COMMITS_MAX: usize = 16_384;
+/// Events and commands of the commits that may wait, in bytes of payload and reply, at most.
+pub(crate) const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Commits of one transaction, at most.
+pub(crate) const BATCH_COMMITS_MAX: usize = 1_024;
+/// A transaction takes no further commit once it has as many bytes of payload and reply.
+pub(crate) const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a commit may wait for a server that is away, from its append on. Then its outcome is `unavailable`, or `unknown`.
+pub(crate) const APPEND_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a question may wait for a server that is away. A live read waits for ever.
+pub(crate) const READ_PATIENCE: Duration = Duration::from_secs(15);
+/// How long one attempt to connect may take.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first pause before another attempt; each is twice as long as the one before.
+pub(crate) const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest such pause.
+pub(crate) const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How often a node that has heard nothing asks for the head. A hint that was lost costs so much, and nothing else.
+pub(crate) const POLL_PAUSE: Duration = Duration::from_millis(500);
+/// Hints to other nodes are at least so far apart: `NOTIFY` takes a lock of the whole server when it commits.
+pub(crate) const BELL_PAUSE: Duration = Duration::from_millis(5);
+/// A node that stops in the middle of a transaction holds the head row for so long; then the server ends its session.
+pub(crate) const IDLE_TRANSACTION_MS: u64 = 2_000;
+/// What was sent and is not acknowledged for so long ends the connection, on either side.
+pub(crate) const SILENT_PEER: Duration = Duration::from_secs(8);
+/// Events of one page, at most.
+pub(crate) const PAGE_EVENTS_MAX: i64 = 512;
+/// A page ends with the event whose payload passes this many bytes.
+pub(crate) const PAGE_BYTES_MAX: i64 = 4 * 1024 * 1024;
+/// Positions that one statement of a filtered read looks through, at most, so that a sparse reader hears how far it has come.
+pub(crate) const SCAN_POSITIONS_MAX: u64 = 16_384;
+/// Entity keys of one page.
+pub(crate) const KEYS_AT_ONCE: i64 = 512;
+/// So many positions lie between two marks of time, at least.
+pub(crate) const MARK_POSITIONS: u64 = 1_024;
+
+const _: () = assert!(BATCH_BYTES_MAX >= journal::limits::COMMIT_BYTES_MAX, "a transaction has room for the largest commit");
+const _: () = assert!(WAITING_BYTES_MAX >= 2 * BATCH_BYTES_MAX && WAITING_COMMITS_MAX >= BATCH_COMMITS_MAX);
+const _: () = assert!(PAGE_BYTES_MAX as usize > journal::limits::EVENT_BYTES_MAX);
+const _: () = assert!(IDLE_TRANSACTION_MS < 5_000, "other nodes go on within five seconds");

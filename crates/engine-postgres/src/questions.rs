@@ -1,0 +1,159 @@
+//! The statements of readers and registers, prepared once a connection.
+//!
+//! A page ends with the event whose payload passes a bound: the running sum is over lengths, which the server knows without the payloads.
+
+use tokio_postgres::{Client, Error, Statement};
+
+use crate::rows::{command_columns, event_columns};
+
+/// A page of events, whichever way they are found; `$1` and `$2` are its bounds in events and bytes. `$order` is what the index of that way has,
+/// so that a page costs a page, and not all that is behind it.
+macro_rules! page {
+    ($found:literal, $order:literal) => {
+        concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM (SELECT e.*, sum(octet_length(e.payload)) OVER (ORDER BY e.",
+            $order,
+            ") - octet_length(e.payload) AS before FROM event e WHERE ",
+            $found,
+            " ORDER BY e.",
+            $order,
+            " LIMIT $1) AS page WHERE before < $2 ORDER BY position"
+        )
+    };
+}
+
+/// What can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// `position, floor`.
+    Head,
+    /// `sequence, time, position, deleted` of an entity.
+    EntityHead,
+    /// The record of a command.
+    Command,
+    /// Events of a range of positions, of some slices and of some types (all, when none is named).
+    Range,
+    /// Events of an entity, from a sequence on.
+    Entity,
+    /// Events at positions.
+    At,
+    /// Positions of events of types.
+    OfTypes,
+    /// Positions of events with tags, of types (any, when none is named).
+    OfTags,
+    /// Keys of a type.
+    Keys,
+    /// The place in front of a time.
+    Time,
+    /// A register.
+    Register,
+    /// Registers between two names.
+    Registers,
+    /// A new register.
+    NewRegister,
+    /// A register's next value.
+    SetRegister,
+    /// A register's end.
+    DeleteRegister,
+}
+
+const ALL: &[(Question, &str)] = &[
+    (Question::Head, "SELECT position, floor FROM head"),
+    (Question::EntityHead, "SELECT sequence, time, position, deleted FROM entity WHERE kind = $1 AND tenant = $2 AND id = $3"),
+    (
+        Question::Command,
+        concat!(
+            "SELECT ",
+            command_columns!(),
+            " FROM command c WHERE c.command = $4
+            AND c.entity = (SELECT e.number FROM entity e WHERE e.kind = $1 AND e.tenant = $2 AND e.id = $3)"
+        ),
+    ),
+    (
+        Question::Range,
+        page!(
+            "e.position > $3 AND e.position <= $4 AND e.slice BETWEEN $5 AND $6
+            AND (cardinality($7::text[]) = 0 OR e.kind = ANY($7) OR e.kind || '/' || e.name = ANY($7))",
+            "position"
+        ),
+    ),
+    (
+        Question::Entity,
+        page!(
+            "e.entity = (SELECT n.number FROM entity n WHERE n.kind = $3 AND n.tenant = $4 AND n.id = $5)
+            AND e.sequence >= $6 AND e.position > $7 AND e.position <= $8",
+            "sequence"
+        ),
+    ),
+    (Question::At, page!("e.position = ANY($3)", "position")),
+    (
+        Question::OfTypes,
+        "SELECT found.position FROM unnest($1::text[], $2::text[]) AS t (kind, name), LATERAL (
+            SELECT e.position FROM event e WHERE e.kind = t.kind AND e.name = t.name AND e.position > $3 AND e.position <= $4
+            ORDER BY e.position LIMIT $5) AS found
+        ORDER BY found.position LIMIT $5",
+    ),
+    (
+        Question::OfTags,
+        "SELECT t.position FROM tag t JOIN event e ON e.position = t.position
+        WHERE t.position > $3 AND t.position <= $4 AND e.tags @> $1::text[]
+        AND (cardinality($2::text[]) = 0 OR e.kind || '/' || e.name = ANY($2))
+        AND t.tag = (SELECT w.tag FROM unnest($1::text[]) AS w (tag) ORDER BY
+            (SELECT count(*) FROM (SELECT FROM tag f WHERE f.tag = w.tag AND f.position > $3 LIMIT 100) AS few) LIMIT 1)
+        ORDER BY t.position LIMIT $5",
+    ),
+    (
+        Question::Keys,
+        "SELECT tenant, id FROM entity WHERE kind = $1 AND (tenant, id) > ($2, $3) AND sequence > 0 ORDER BY tenant, id LIMIT $4",
+    ),
+    (
+        Question::Time,
+        "SELECT coalesce(
+            (SELECT e.position - 1 FROM event e WHERE e.time >= $1 AND e.position >
+                coalesce((SELECT m.position FROM mark m WHERE m.latest < $1 ORDER BY m.latest DESC, m.position DESC LIMIT 1), 0)
+            ORDER BY e.position LIMIT 1),
+            (SELECT position FROM head))",
+    ),
+    (Question::Register, "SELECT name, revision, value FROM register WHERE name = $1"),
+    (Question::Registers, "SELECT name, revision, value FROM register WHERE name >= $1 AND name < $2 ORDER BY name"),
+    (
+        Question::NewRegister,
+        "INSERT INTO register (name, revision, value) VALUES ($1, nextval('revision'), $2) ON CONFLICT (name) DO NOTHING RETURNING revision",
+    ),
+    (
+        Question::SetRegister,
+        "UPDATE register SET revision = nextval('revision'), value = $3 WHERE name = $1 AND revision = $2 RETURNING revision",
+    ),
+    (Question::DeleteRegister, "DELETE FROM register WHERE name = $1 AND revision = $2 RETURNING revision"),
+];
+
+/// The prepared statements of one connection, in the order of [`ALL`].
+pub(crate) struct Questions(Vec<Statement>);
+
+impl Questions {
+    /// # Errors
+    /// When the server does not take one.
+    pub(crate) async fn prepare(client: &Client) -> Result<Self, Error> {
+        let mut statements = Vec::with_capacity(ALL.len());
+        for (_, sql) in ALL {
+            statements.push(client.prepare(sql).await?);
+        }
+        Ok(Self(statements))
+    }
+
+    pub(crate) fn get(&self, question: Question) -> &Statement {
+        &self.0[question as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn each_question_stands_at_its_own_place() {
+        assert!(ALL.iter().enumerate().all(|(place, (question, _))| *question as usize == place));
+    }
+}

@@ -1,0 +1,11 @@
+//! Reading: pages of events behind a place, found by position, entity, type or tag; and listings of keys.
+//!
+//! A reader never waits for a gap: positions are given under the lock on the head, so that all up to the head row's position is there when the
+//! head row says so.
+
+mod keys;
+mod pages;
+mod source;
+
+pub(crate) use keys::keys;
+pub(crate) use source::events;

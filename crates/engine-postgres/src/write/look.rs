@@ -1,0 +1,302 @@
+//! What a batch has to know: the head row, under its lock, and all that its commits name. One round trip.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+
+use journal::{CommandId, CommandRecord, Commit, EntityKey, Lineage, ReadError, Tag, Timestamp, epoch_of};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row, Statement};
+
+use super::batch::{FirstTime, HeadRow, Looked, Numbered};
+use super::inbox::Pending;
+use crate::rows::{self, command_columns, get, signed, unsigned};
+
+/// A parameter.
+pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
+
+const LOCK: &str = "SELECT position, entities, latest, marked FROM head FOR UPDATE";
+
+const ENTITIES: &str = "SELECT k.place, e.number, e.sequence, e.time, e.position, e.deleted
+    FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (kind, tenant, id, place)
+    JOIN entity e ON e.kind = k.kind AND e.tenant = k.tenant AND e.id = k.id";
+
+/// `OFFSET 0` keeps the planner from walking over all commands of an entity to find one: both columns go into the search of the index.
+const COMMANDS: &str = concat!(
+    "SELECT k.place, ",
+    command_columns!(),
+    " FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS k (kind, tenant, id, command, place)
+    JOIN entity e ON e.kind = k.kind AND e.tenant = k.tenant AND e.id = k.id
+    CROSS JOIN LATERAL (SELECT * FROM command f WHERE f.entity = e.number AND f.command = k.command OFFSET 0) AS c"
+);
+
+/// A share of the row's lock until the commit: who takes the register over waits for it, and is behind it.
+const EPOCHS: &str = "SELECT name, substring(value FROM 1 FOR 8) FROM register WHERE name = ANY($1) ORDER BY name FOR SHARE";
+
+/// Items of types alone, one row a type.
+const TYPES: &str = "SELECT i.item FROM unnest($1::int[], $2::bigint[], $3::text[], $4::text[]) AS i (item, after, kind, name)
+    WHERE EXISTS (SELECT FROM event e WHERE e.kind = i.kind AND e.name = i.name AND e.position > i.after)";
+
+/// Items with tags, and the types that go with them. The walk goes over the tag that has the fewest events, as far as a hundred of each tell.
+const TAGS: &str = "WITH type AS (SELECT * FROM unnest($4::int[], $5::text[], $6::text[]) AS type (item, kind, name))
+    SELECT i.item FROM unnest($1::int[], $2::bigint[], $3::text[]) AS i (item, after, tags)
+    WHERE EXISTS (
+        SELECT FROM tag t JOIN event e ON e.position = t.position
+        WHERE t.position > i.after AND e.tags @> string_to_array(i.tags, E'\\n')
+        AND t.tag = (
+            SELECT w.tag FROM unnest(string_to_array(i.tags, E'\\n')) AS w (tag) ORDER BY
+            (SELECT count(*) FROM (SELECT FROM tag f WHERE f.tag = w.tag AND f.position > i.after LIMIT 100) AS few) LIMIT 1)
+        AND (NOT EXISTS (SELECT FROM type WHERE type.item = i.item)
+            OR EXISTS (SELECT FROM type WHERE type.item = i.item AND type.kind = e.kind AND type.name = e.name)))";
+
+/// The prepared questions of one connection.
+pub(crate) struct Questions {
+    lock: Statement,
+    entities: Statement,
+    commands: Statement,
+    epochs: Statement,
+    types: Statement,
+    tags: Statement,
+}
+
+/// Why a look failed.
+pub(crate) enum LookError {
+    Server(Error),
+    /// A row is not as any commit left it.
+    Damaged(ReadError),
+}
+
+impl From<Error> for LookError {
+    fn from(error: Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl From<ReadError> for LookError {
+    fn from(error: ReadError) -> Self {
+        Self::Damaged(error)
+    }
+}
+
+impl Questions {
+    /// # Errors
+    /// When the server does not take one.
+    pub(crate) async fn prepare(client: &Client) -> Result<Self, Error> {
+        let (lock, entities, commands, epochs, types, tags) = tokio::try_join!(
+            client.prepare(LOCK),
+            client.prepare(ENTITIES),
+            client.prepare(COMMANDS),
+            client.prepare(EPOCHS),
+            client.prepare(TYPES),
+            client.prepare(TAGS),
+        )?;
+        Ok(Self { lock, entities, commands, epochs, types, tags })
+    }
+
+    /// Begins a transaction, takes the lock on the head, and looks. All is sent at once: statements run one after the other, each on what is
+    /// committed when it begins, and they begin when the lock is there.
+    ///
+    /// # Errors
+    /// See [`LookError`].
+    pub(crate) async fn look(&self, client: &Client, batch: &[Pending], lineage: &Lineage) -> Result<Looked, LookError> {
+        let names = Names::of(batch);
+        let (entities, commands) = (names.entities(), names.commands());
+        let items = Items::of(batch);
+        let (entity_values, command_values) = (entities.values(), commands.values());
+        let (fences, types, tags) = ([&names.fences as Value<'_>], items.type_values(), items.tag_values());
+        let (_, head, heads, firsts, epochs, typed, tagged) = tokio::try_join!(
+            client.batch_execute("BEGIN"),
+            client.query_one(&self.lock, &[]),
+            client.query(&self.entities, &entity_values),
+            client.query(&self.commands, &command_values),
+            unless(names.fences.is_empty(), client.query(&self.epochs, &fences)),
+            unless(items.typed.item.is_empty(), client.query(&self.types, &types)),
+            unless(items.tagged.item.is_empty(), client.query(&self.tags, &tags)),
+        )?;
+        Ok(Looked {
+            head: head_row(&head)?,
+            entities: numbered(&heads, &names.entities)?,
+            commands: first_times(&firsts, &names.commands, lineage)?,
+            epochs: epochs.iter().map(|row| Ok((get(row, 0)?, epoch_of(get(row, 1)?)))).collect::<Result<_, ReadError>>()?,
+            matched: items.matched(batch.len(), head_row(&head)?.position, typed.iter().chain(&tagged))?,
+        })
+    }
+}
+
+/// Asks nothing when there is nothing to ask.
+async fn unless(nothing: bool, question: impl Future<Output = Result<Vec<Row>, Error>>) -> Result<Vec<Row>, Error> {
+    if nothing { Ok(Vec::new()) } else { question.await }
+}
+
+fn head_row(row: &Row) -> Result<HeadRow, ReadError> {
+    Ok(HeadRow {
+        position: unsigned(get(row, 0)?),
+        entities: unsigned(get(row, 1)?),
+        latest: Timestamp::from_micros(get(row, 2)?),
+        marked: unsigned(get(row, 3)?),
+    })
+}
+
+/// The place of a row's key in what was asked, from 1 there.
+fn asked<'a, T>(row: &Row, list: &'a [T]) -> Result<&'a T, ReadError> {
+    let place = unsigned(get(row, 0)?) as usize;
+    list.get(place.wrapping_sub(1))
+        .ok_or_else(|| ReadError::Damaged { place: "a question was answered beyond its keys".into(), resume: None })
+}
+
+fn numbered(rows: &[Row], keys: &[&EntityKey]) -> Result<HashMap<EntityKey, Numbered>, ReadError> {
+    let one = |row: &Row| Ok(((*asked(row, keys)?).clone(), Numbered { number: unsigned(get(row, 1)?), head: rows::head(row, 2)? }));
+    rows.iter().map(one).collect()
+}
+
+type Firsts = HashMap<(EntityKey, CommandId), FirstTime>;
+
+fn first_times(rows: &[Row], commands: &[&CommandRecord], lineage: &Lineage) -> Result<Firsts, ReadError> {
+    let one = |row: &Row| {
+        let command = asked(row, commands)?;
+        let (found, commit) = rows::found_command(row, 1, lineage)?;
+        Ok(((command.entity.clone(), command.id), FirstTime { found, commit }))
+    };
+    rows.iter().map(one).collect()
+}
+
+/// What commits name, each once.
+struct Names<'a> {
+    entities: Vec<&'a EntityKey>,
+    commands: Vec<&'a CommandRecord>,
+    fences: Vec<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn of(batch: &'a [Pending]) -> Self {
+        let commits = || batch.iter().map(|pending| &pending.commit);
+        let commands: Vec<&CommandRecord> = commits().flat_map(|commit| &commit.commands).collect();
+        let named = |commit: &'a Commit| commit.expect.iter().map(|(entity, _)| entity);
+        let all = commands.iter().map(|command| &command.entity).chain(commits().flat_map(named));
+        let mut seen = HashSet::new();
+        let entities = all.filter(|entity| seen.insert(*entity)).collect();
+        let fences: HashSet<&str> = commits().filter_map(|commit| commit.fence.as_ref()).map(|fence| &*fence.register).collect();
+        Self { entities, commands, fences: fences.into_iter().collect() }
+    }
+
+    fn entities(&self) -> KeyColumns<'a> {
+        KeyColumns::of(self.entities.iter().copied(), Vec::new())
+    }
+
+    fn commands(&self) -> KeyColumns<'a> {
+        let ids = self.commands.iter().map(|command| &command.id.0[..]).collect();
+        KeyColumns::of(self.commands.iter().map(|command| &command.entity), ids)
+    }
+}
+
+/// Keys of entities, column by column, with the ids of commands on them.
+struct KeyColumns<'a> {
+    kind: Vec<&'a str>,
+    tenant: Vec<&'a str>,
+    id: Vec<&'a str>,
+    command: Vec<&'a [u8]>,
+}
+
+impl<'a> KeyColumns<'a> {
+    fn of(keys: impl Iterator<Item = &'a EntityKey> + Clone, command: Vec<&'a [u8]>) -> Self {
+        Self {
+            kind: keys.clone().map(EntityKey::kind).collect(),
+            tenant: keys.clone().map(EntityKey::tenant).collect(),
+            id: keys.map(EntityKey::id).collect(),
+            command,
+        }
+    }
+
+    fn values(&self) -> Vec<Value<'_>> {
+        let mut values: Vec<Value<'_>> = vec![&self.kind, &self.tenant, &self.id];
+        if !self.command.is_empty() {
+            values.push(&self.command);
+        }
+        values
+    }
+}
+
+/// The items of all tag conditions, numbered, column by column.
+#[derive(Default)]
+struct Items<'a> {
+    /// The place in the batch of each item's commit.
+    commits: Vec<usize>,
+    /// Commits with an item that any event matches, and the place after which one does.
+    any: Vec<(usize, u64)>,
+    typed: Typed<'a>,
+    tagged: Tagged<'a>,
+}
+
+#[derive(Default)]
+struct Typed<'a> {
+    item: Vec<i32>,
+    after: Vec<i64>,
+    kind: Vec<&'a str>,
+    name: Vec<&'a str>,
+}
+
+#[derive(Default)]
+struct Tagged<'a> {
+    item: Vec<i32>,
+    after: Vec<i64>,
+    /// With a line break between: no tag has one.
+    tags: Vec<String>,
+    types: Typed<'a>,
+}
+
+impl<'a> Items<'a> {
+    fn of(batch: &'a [Pending]) -> Self {
+        let mut items = Self::default();
+        for (place, condition) in batch.iter().enumerate().filter_map(|(place, pending)| Some((place, pending.commit.condition.as_ref()?)))
+        {
+            let after = condition.after.position();
+            for item in &condition.query.items {
+                items.add(place, after, &item.types, &item.tags);
+            }
+        }
+        items
+    }
+
+    fn add(&mut self, place: usize, after: u64, types: &'a [std::sync::Arc<str>], tags: &[Tag]) {
+        let number = self.commits.len() as i32;
+        self.commits.push(place);
+        if types.is_empty() && tags.is_empty() {
+            return self.any.push((place, after));
+        }
+        let rows = if tags.is_empty() { &mut self.typed } else { &mut self.tagged.types };
+        for (kind, name) in types.iter().filter_map(|full| full.split_once('/')) {
+            rows.item.push(number);
+            rows.after.push(signed(after));
+            rows.kind.push(kind);
+            rows.name.push(name);
+        }
+        // Types without a slash match nothing; with tags, an item of such types alone must not become one without types.
+        let matches_nothing = !types.is_empty() && types.iter().all(|full| !full.contains('/'));
+        if !tags.is_empty() && !matches_nothing {
+            self.tagged.item.push(number);
+            self.tagged.after.push(signed(after));
+            self.tagged.tags.push(tags.iter().map(Tag::as_str).collect::<Vec<_>>().join("\n"));
+        }
+    }
+
+    fn type_values(&self) -> [Value<'_>; 4] {
+        [&self.typed.item, &self.typed.after, &self.typed.kind, &self.typed.name]
+    }
+
+    fn tag_values(&self) -> [Value<'_>; 6] {
+        let types = &self.tagged.types;
+        [&self.tagged.item, &self.tagged.after, &self.tagged.tags, &types.item, &types.kind, &types.name]
+    }
+
+    /// Which commits have an item that the tables match.
+    fn matched<'r>(&self, commits: usize, head: u64, rows: impl Iterator<Item = &'r Row>) -> Result<Vec<bool>, ReadError> {
+        let mut matched = vec![false; commits];
+        for (place, after) in &self.any {
+            matched[*place] |= head > *after;
+        }
+        for row in rows {
+            let item: i32 = get(row, 0)?;
+            matched[*self.commits.get(item as usize).unwrap_or(&0)] = true;
+        }
+        Ok(matched)
+    }
+}
