@@ -269,6 +269,10 @@ pub(crate) const SCHEMA_COMMIT_BYTES: usize = 2 * 1024 * 1024;
 pub(crate) const SCHEMA_REFUSALS_SHOWN_MAX: usize = 20;
 /// Bytes of workflows' records in one answer, at most, but for the last one.
 pub const WORKFLOW_HISTORIES_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of one workflow's record in such an answer, at most: of a larger one it is said that it was not read.
+pub const WORKFLOW_HISTORY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of workflows' records among the samples of one request, at most: those that do not fit are left out.
+pub(crate) const SCHEMA_SAMPLE_HISTORIES_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Samples of one request, at most.
 pub const SCHEMA_SAMPLES_MAX: usize = 10_000;
 /// Samples of one shape, at most.

@@ -135,20 +135,58 @@ fn workflows_that_would_not_go_on_are_named_before_a_deployment() {
     assert!(text.contains("recorded is step `bill`, and the code asks for step `charge`"), "{text}");
     let lines = json_lines(&stdout(&run(&directory, ["workflow", "check", "samples", "--json"])));
     assert_eq!((&lines[0]["id"], &lines[0]["code"]), (&json!("o-bill"), &json!("HW0145")));
-    check_code(&run(&directory, ["workflow", "check", "samples", "--workflow", "other"]), 0);
     let checked = run(&directory, ["schema", "check", "samples"]);
     check_code(&checked, 1);
     assert!(stdout(&checked).contains("samples/workflow-shipping.history.ndjson:2: HW0145: "), "{}", stdout(&checked));
 }
 
 #[test]
+fn a_check_of_workflows_that_finds_none_in_files_is_refused() {
+    let directory = recorded();
+    for arguments in [&["workflow", "check", "samples"][..], &["workflow", "check", "samples", "--workflow", "shipping"]] {
+        let refused = run(&directory, arguments);
+        check_code(&refused, 4);
+        assert!(stderr(&refused).contains("there is no record of"), "{}", stderr(&refused));
+    }
+    write(&directory, "workflow-shipping.history.ndjson", &[kept("charge")]);
+    let refused = run(&directory, ["workflow", "check", "samples", "--workflow", "shiping"]);
+    check_code(&refused, 4);
+    assert!(stderr(&refused).contains("the code has none of that name; it has: "), "{}", stderr(&refused));
+}
+
+#[test]
+fn every_record_of_a_workflow_in_files_is_checked() {
+    let directory = recorded();
+    let mut newer = kept("bill");
+    newer["data"]["id"] = json!("o-charge");
+    write(&directory, "workflow-shipping.history.ndjson", &[kept("charge"), newer]);
+    let failed = run(&directory, ["workflow", "check", "samples"]);
+    check_code(&failed, 1);
+    assert!(stderr(&failed).contains("2 workflows: 1 go on"), "{}", stderr(&failed));
+}
+
+#[test]
+fn one_whose_record_was_not_read_is_not_checked_and_that_is_no_success() {
+    let directory = recorded();
+    let mut large = kept("charge");
+    large["data"]["unread"] = json!("its record has too many bytes");
+    write(&directory, "workflow-shipping.history.ndjson", &[large]);
+    let failed = run(&directory, ["workflow", "check", "samples"]);
+    check_code(&failed, 1);
+    assert!(stderr(&failed).contains("0 do not go on with this code, 1 were not checked"), "{}", stderr(&failed));
+    assert_eq!(stdout(&failed), "shipping/o-charge (waiting): its record has too many bytes\n");
+    check_code(&run(&directory, ["schema", "check", "samples"]), 1);
+}
+
+#[test]
 fn workflows_of_a_service_that_runs_are_checked_over_http() {
     let directory = Directory::new();
     let mut shop = Shop::start(&directory, &["--empty"]);
-    check_code(&run(&directory, ["workflow", "start", "shipping", "o1", r#"{"items":{}}"#, "--url", &shop.url]), 0);
+    check_code(&run(&directory, ["workflow", "start", "shipping", "o1", "{\n \"items\": {}\n}", "--url", &shop.url]), 0);
     let checked = run(&directory, ["workflow", "check", "--url", &shop.url]);
     check_code(&checked, 0);
-    assert!(stderr(&checked).contains("0 do not go on with this code"), "{}", stderr(&checked));
+    assert!(stderr(&checked).contains("1 workflows: ") && stderr(&checked).contains("0 do not go on"), "{}", stderr(&checked));
+    check_code(&run(&directory, ["workflow", "check", "--workflow", "shiping", "--url", &shop.url]), 4);
     shop.signal("TERM");
     assert_eq!(shop.ended(), Some(0));
 }

@@ -30,8 +30,8 @@ pub(super) fn paths(workflows: &[&WorkflowDescription], schemas: &mut Schemas, p
 fn histories(schemas: &mut Schemas) -> Json {
     let text = || json!({ "type": "string" });
     let record = json!({ "type": "object", "required": ["name", "turn"], "properties": { "name": text(), "turn": { "type": "object" } } });
-    let properties =
-        json!({ "workflow": text(), "id": text(), "tenant": text(), "state": text(), "records": { "type": "array", "items": record } });
+    let properties = json!({ "workflow": text(), "id": text(), "tenant": text(), "state": text(), "records": { "type": "array", "items": record },
+            "unread": text() });
     schemas
         .add("WorkflowHistory", &json!({ "type": "object", "required": ["workflow", "id", "state", "records"], "properties": properties }));
     let lines = json!({ "description": "records, one a line; ask for those behind the last one until there is none",
@@ -40,6 +40,7 @@ fn histories(schemas: &mut Schemas) -> Json {
         query("workflow", text(), "only this workflow's"),
         query("prefix", text(), "only ids that begin so; with a workflow's name"),
         query("state", text(), "only those that stand so, such as `waiting`"),
+        query("ended", json!({ "type": "boolean", "default": true }), "whether those that have ended are there too; not beside `state`"),
         query("after", text(), "only those behind this `name/id`"),
         query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }), "as many, at most; fewer where they are large"),
         query("seen", text(), "a cursor that the list must have seen"),

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use runtime::{
-    TimelineItem, WorkflowChange, WorkflowError, WorkflowItem, WorkflowName, WorkflowOrder, WorkflowSelection, WorkflowSight,
-    WorkflowState, WorkflowWish,
+    TimelineItem, WorkflowChange, WorkflowError, WorkflowHistory, WorkflowItem, WorkflowName, WorkflowOrder, WorkflowSelection,
+    WorkflowSight, WorkflowState, WorkflowWish,
 };
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -72,19 +72,29 @@ pub(super) async fn list(gateway: &Arc<Gateway>, parts: &Parts, workflow: Option
 
 /// `GET /v1/admin/workflows/histories`: whole records, one a line; who asks for those behind the last one until there is none has seen all.
 pub(super) async fn histories(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Response<Body>, Problem> {
-    let names = ["workflow", "prefix", "after", "state", "limit", "seen"];
+    let names = ["workflow", "prefix", "after", "state", "ended", "limit", "seen"];
     let parameters = Parameters::read(parts.uri.query(), &names.map(once))?;
     let limit = parameters.bounded("limit", PAGE_ITEMS_MAX)?.unwrap_or(PAGE_ITEMS_DEFAULT);
     let mut selection = selection(&parameters, parameters.one("workflow"))?;
+    let has_ended = parameters.flag("ended")?;
+    if has_ended.is_some() && selection.state.is_some() {
+        return Err(query::invalid("ended", "has no place beside `state`, which says it: leave one of them out"));
+    }
+    selection.is_open = has_ended == Some(false);
     selection.limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let histories = gateway.runtime.workflow_histories(selection).await.map_err(|error| refused(gateway, error))?;
     let mut lines = Vec::new();
     for history in histories {
-        // Turns stand in it as they were recorded: numbers, texts and JSON always encode.
-        lines.extend(serde_json::to_vec(&history).unwrap_or_default());
-        lines.push(b'\n');
+        line(&mut lines, &history);
     }
     Ok(answer::with(StatusCode::OK, answer::NDJSON, Body::whole(lines)))
+}
+
+/// A record on one line. Turns stand in it as they were recorded, with what white space clients sent.
+fn line(out: &mut Vec<u8>, history: &WorkflowHistory) {
+    // Numbers, texts and JSON always encode.
+    json::verbatim(out, &serde_json::to_vec(history).unwrap_or_default());
+    out.push(b'\n');
 }
 
 fn selection(parameters: &Parameters, workflow: Option<&str>) -> Result<WorkflowSelection, Problem> {
@@ -106,6 +116,7 @@ fn selection(parameters: &Parameters, workflow: Option<&str>) -> Result<Workflow
         prefix: text("prefix").unwrap_or_default(),
         after: text("after").unwrap_or_default(),
         state,
+        is_open: false,
         limit: 0,
         seen,
     })
@@ -380,4 +391,20 @@ fn timeline_json(item: &TimelineItem) -> Json {
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_whatever_white_space_was_sent() {
+        let kept =
+            "{\"workflow\":\"w\",\"id\":\"i\",\"state\":\"waiting\",\"records\":[{\"name\":\"started\",\"turn\":{\n \"a\": 1\r\n}}]}";
+        let mut out = Vec::new();
+        line(&mut out, &serde_json::from_str(kept).unwrap());
+        assert_eq!(out.iter().position(|byte| matches!(byte, b'\n' | b'\r')), Some(out.len() - 1));
+        assert_eq!(raw(&out)["records"][0]["turn"], json!({ "a": 1 }));
+    }
 }

@@ -60,7 +60,11 @@ async fn whole_records_are_read_page_by_page() {
         assert_eq!(page[0]["records"][0]["turn"]["cause"]["begin"]["input"], json!("new door"));
     }
     assert_eq!(page("approval/h2").await, [] as [Json; 0]);
-    assert_eq!(shop.get("/v1/admin/workflows/histories?state=lost").await.code(), "HW0004");
+    let open = shop.get("/v1/admin/workflows/histories?ended=false&limit=1").await;
+    assert_eq!((open.status, &open.json["id"]), (200, &json!("h1")));
+    for unfit in ["state=lost", "ended=soon", "ended=false&state=waiting"] {
+        assert_eq!(shop.get(&format!("/v1/admin/workflows/histories?{unfit}")).await.code(), "HW0004", "{unfit}");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use journal::{ReadError, Recorded};
 use serde_json::Value as Json;
 
 use super::Runtime;
+use crate::limits::SCHEMA_SAMPLE_HISTORIES_BYTES_MAX;
 use crate::schema::{Registry, Sample, Samples, sample_of, stream_component};
 use crate::workflow::{WorkflowSelection, WorkflowState};
 
@@ -88,9 +89,10 @@ impl Runtime {
         Ok(samples)
     }
 
-    /// Records of workflows that have not ended, so many of each that stands in some way.
+    /// Records of workflows that have not ended, so many of each that stands in some way; those that do not fit into what is left of the
+    /// bound are left out.
     async fn histories(&self, each: usize) -> Result<Vec<Sample>, ReadError> {
-        let mut samples = Vec::new();
+        let (mut samples, mut room) = (Vec::new(), SCHEMA_SAMPLE_HISTORIES_BYTES_MAX);
         for workflow in self.workflow_descriptions() {
             for state in WorkflowState::ALL.into_iter().filter(|state| !state.is_ended()) {
                 let limit = u32::try_from(each).unwrap_or(u32::MAX);
@@ -102,7 +104,11 @@ impl Runtime {
                 };
                 let histories = self.workflow_histories(selection).await;
                 let histories = histories.map_err(|error| ReadError::Unavailable { cause: error.to_string() })?;
-                samples.extend(histories.iter().filter_map(sample_of));
+                for history in &histories {
+                    let Some(left) = room.checked_sub(history.bytes()) else { continue };
+                    room = left;
+                    samples.extend(sample_of(history));
+                }
             }
         }
         Ok(samples)

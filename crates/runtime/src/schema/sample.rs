@@ -94,8 +94,11 @@ pub fn read_sample(sources: &ShapeSources<'_>, sample: &Sample) -> Result<(), Sa
 /// What stands for `input` and its like in the samples of a workflow's whole record.
 const HISTORY: &str = "history";
 
-/// A sample of a workflow's record.
+/// A sample of a workflow's record, if it was read.
 pub(crate) fn sample_of(history: &WorkflowHistory) -> Option<Sample> {
+    if history.unread.is_some() {
+        return None;
+    }
     let shape = format!("workflow:{}/{HISTORY}", history.workflow);
     Some(Sample { shape, version: 1, data: serde_json::to_value(history).ok()? })
 }
@@ -103,6 +106,9 @@ pub(crate) fn sample_of(history: &WorkflowHistory) -> Option<Sample> {
 fn of_history(sources: &ShapeSources<'_>, sample: &Sample) -> Result<(), SampleError> {
     // By its text: a record keeps what was written as it was.
     let history: WorkflowHistory = serde_json::from_str(&sample.data.to_string()).map_err(|error| unreadable(&error))?;
+    if let Some(why) = &history.unread {
+        return Err(unreadable(why));
+    }
     let named = |misfit| SampleError::Misfit(format!("`{}`: {misfit}", history.id));
     check_history(sources.workflows, &history).map(drop).map_err(named)
 }

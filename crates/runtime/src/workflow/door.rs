@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use component::hosted::Refusal;
 use component::hosted::personal_mark::is_reserved;
+use component::hosted::{Refusal, WorkflowFailure};
 use journal::{Context, Cursor, EntityKey, ReadMode, Recorded, Selection, Timestamp};
+use serde_json::Value as Json;
 
 use super::Workflows;
 use super::history::{History, Recovery, parsed};
@@ -22,7 +23,7 @@ use super::slots::{End, Slot};
 use super::timeline::timeline;
 use crate::asked::{Asked, AskedId};
 use crate::limits::{WORKFLOW_RECORDS_MAX, WORKFLOWS_ATTEMPTS_MAX};
-use crate::request::CommandError;
+use crate::request::{CommandError, shown_bytes};
 use crate::topic::RESERVED;
 
 impl Workflows {
@@ -151,8 +152,8 @@ impl Workflows {
             state: turn.state,
             why: turn.why,
             due: turn.due.map(Timestamp::from_micros),
-            output: turn.output.as_deref().map(bytes),
-            failure: turn.failure,
+            output: turn.output.as_deref().map(bytes).map(shown_bytes),
+            failure: turn.failure.map(shown_failure),
             started: Timestamp::from_micros(first.now),
             changed: Timestamp::from_micros(turn.now),
             sequence: last.sequence,
@@ -170,10 +171,14 @@ impl Workflows {
         if self.begun.get().is_none() {
             return Ok(Vec::new());
         }
-        let WorkflowSelection { tenant, workflow, prefix, after, state, limit, seen } = selection;
+        let WorkflowSelection { tenant, workflow, prefix, after, state, is_open, limit, seen } = selection;
         let prefix = workflow.map_or_else(String::new, |workflow| format!("{workflow}/{prefix}"));
         let end = format!("{prefix}{}", char::MAX);
-        let query = if state.is_some_and(|state| state != WorkflowState::Completed) { "list-of" } else { "list" };
+        let query = match state {
+            None if is_open => "list-open",
+            None | Some(WorkflowState::Completed) => "list",
+            Some(_) => "list-of",
+        };
         let state = state.map(|state| state.word().to_owned());
         let input = ListInput { tenant, after, prefix, end, state, limit };
         let own = self.room.alarm.seen();
@@ -198,6 +203,12 @@ impl Workflows {
     }
 }
 
+/// A failure as clients may see it: personal values are plain.
+fn shown_failure(failure: WorkflowFailure) -> WorkflowFailure {
+    let shown = |data: Json| serde_json::from_slice(&shown_bytes(data.to_string().into())).unwrap_or_default();
+    WorkflowFailure { data: failure.data.map(shown), ..failure }
+}
+
 impl End {
     fn sight(&self, name: &WorkflowName) -> WorkflowSight {
         WorkflowSight {
@@ -206,8 +217,8 @@ impl End {
             state: self.state,
             why: None,
             due: None,
-            output: self.output.clone(),
-            failure: self.failure.clone(),
+            output: self.output.clone().map(shown_bytes),
+            failure: self.failure.clone().map(shown_failure),
             started: Timestamp::from_micros(self.started),
             changed: Timestamp::from_micros(self.ended),
             sequence: self.sequence,

@@ -131,8 +131,23 @@ fn view() -> ViewHandle {
         "SELECT key, state, due, why, started, changed FROM workflow WHERE state <> 'completed' AND state = :state
          AND tenant = :tenant AND key > :after AND key >= :prefix AND key < :end ORDER BY key LIMIT :limit",
     )
+    .query::<ListInput, ListRow>("list-open", list_open())
     .query::<(), CountRow>("counts", "SELECT state, count(*) AS count FROM workflow GROUP BY state")
     .hosted()
+}
+
+/// Those that have not ended, whichever state they are in: one list in the order of keys, or one that changes its state meanwhile is missed.
+/// Of each state there is an index in that order, and they are merged.
+fn list_open() -> String {
+    let of = |state: WorkflowState| {
+        format!(
+            "SELECT key, state, due, why, started, changed FROM workflow WHERE state <> 'completed' AND state = '{}'
+             AND tenant = :tenant AND key > :after AND key >= :prefix AND key < :end AND :state IS NULL",
+            state.word()
+        )
+    };
+    let each: Vec<String> = WorkflowState::ALL.into_iter().filter(|state| !state.is_ended()).map(of).collect();
+    format!("{} ORDER BY key LIMIT :limit", each.join(" UNION ALL "))
 }
 
 /// The index; nothing of it is filled yet.

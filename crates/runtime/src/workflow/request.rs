@@ -120,6 +120,8 @@ pub struct WorkflowSelection {
     pub after: String,
     /// Only those in this state.
     pub state: Option<WorkflowState>,
+    /// Only those that have not ended; where no state is named.
+    pub is_open: bool,
     /// As many, at most.
     pub limit: u32,
     /// A place that the list must have seen.

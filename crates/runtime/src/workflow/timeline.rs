@@ -9,6 +9,7 @@ use serde_json::json;
 use super::history::parsed;
 use super::record::{Asked, Cause, RESTARTED, TOLD, Turn, bytes};
 use super::request::{TimelineItem, UndoSight};
+use crate::request::shown_bytes;
 
 /// Reads it; `None` when there is none.
 pub(super) async fn timeline(journal: &dyn Journal, entity: &EntityKey) -> Result<Option<Vec<TimelineItem>>, ReadError> {
@@ -62,8 +63,8 @@ impl Lines {
         match &turn.cause {
             Cause::Begin { .. } | Cause::Changed | Cause::Again { undo: true, .. } => {}
             Cause::Again { number, undo: false } => self.operation(*number, |item| item.state = "working"),
-            Cause::Done { number, result } => self.end(*number, "done", time, Some(bytes(result))),
-            Cause::Failed { number, failure } => self.end(*number, "failed", time, Some(json!(failure).to_string().into())),
+            Cause::Done { number, result } => self.end(*number, "done", time, Some(shown_bytes(bytes(result)))),
+            Cause::Failed { number, failure } => self.end(*number, "failed", time, Some(shown_bytes(json!(failure).to_string().into()))),
             Cause::Due { number } => self.end(*number, "done", time, None),
             Cause::Tried { number, cause, .. } => self.operation(*number, |item| {
                 item.failures.push((time, cause.clone()));

@@ -1,11 +1,9 @@
 //! `workflow check`: records of instances that have not ended, brought back with the present code.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use component::hosted::WorkflowHandle;
 use http::{HeaderMap, Method};
-use runtime::{Replayed, WorkflowHistory, WorkflowState, check_history};
+use runtime::{Replayed, WorkflowHistory, check_history};
 use serde_json::{Value as Json, json};
 
 use super::super::schema::check::{files, unreadable};
@@ -21,10 +19,11 @@ const PAGE: usize = 200;
 /// What came of them.
 #[derive(Default)]
 struct Tally {
-    seen: BTreeSet<(String, String)>,
     go_on: usize,
     ended: usize,
     refused: usize,
+    /// Whose record was not read.
+    unread: usize,
 }
 
 pub(super) async fn run(workflows: &[WorkflowHandle], url: &str, asked: &Check, as_json: bool) -> Result<Exit, Failure> {
@@ -36,40 +35,71 @@ pub(super) async fn run(workflows: &[WorkflowHandle], url: &str, asked: &Check, 
     } else {
         of_files(asked, &mut take)?;
     }
-    let Tally { go_on, ended, refused, .. } = tally;
-    let summary =
-        format!("{} workflows: {go_on} go on, {ended} have ended, {refused} do not go on with this code", go_on + ended + refused);
-    if refused > 0 {
+    if tally.all() == 0 {
+        refuse_nothing(workflows, asked)?;
+    }
+    let summary = tally.summary();
+    if tally.refused > 0 {
         return Err(Failure::new(Exit::Failed, WORKFLOW_MISFIT, summary));
+    }
+    if tally.unread > 0 {
+        return Err(Failure::plain(Exit::Failed, summary));
     }
     output::talk(summary);
     Ok(Exit::Done)
 }
 
+/// Nothing was checked: that is well only where there is nothing, of a service.
+fn refuse_nothing(workflows: &[WorkflowHandle], asked: &Check) -> Result<(), Failure> {
+    let names: Vec<&str> = workflows.iter().map(|workflow| workflow.description().name).collect();
+    let problem = match &asked.workflow {
+        Some(workflow) if !names.contains(&workflow.as_str()) => {
+            format!("there is no record of a workflow `{workflow}`, and the code has none of that name; it has: {}", names.join(", "))
+        }
+        Some(workflow) if !asked.paths.is_empty() => {
+            format!("there is no record of the workflow `{workflow}` in the files; record some with `schema record`")
+        }
+        None if !asked.paths.is_empty() => "there is no record of a workflow in the files; record some with `schema record`".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Failure::plain(Exit::NotFound, problem))
+}
+
 impl Tally {
     fn take(&mut self, workflows: &[WorkflowHandle], history: &WorkflowHistory, as_json: bool) -> Result<(), Failure> {
-        // One that went on while others were asked for may come twice.
-        if !self.seen.insert((history.workflow.clone(), history.id.clone())) {
-            return Ok(());
-        }
         match check_history(workflows, history) {
             Ok(Replayed::GoesOn) => self.go_on += 1,
             Ok(Replayed::HasEnded) => self.ended += 1,
+            Ok(Replayed::Unread) => {
+                self.unread += 1;
+                print(history, None, history.unread.as_deref().unwrap_or_default(), as_json)?;
+            }
             Err(misfit) => {
                 self.refused += 1;
-                print(history, &misfit, as_json)?;
+                print(history, Some(WORKFLOW_MISFIT), &misfit, as_json)?;
             }
         }
         Ok(())
     }
+
+    fn all(&self) -> usize {
+        self.go_on + self.ended + self.refused + self.unread
+    }
+
+    fn summary(&self) -> String {
+        let Self { go_on, ended, refused, unread } = self;
+        let unread = if *unread > 0 { format!(", {unread} were not checked") } else { String::new() };
+        format!("{} workflows: {go_on} go on, {ended} have ended, {refused} do not go on with this code{unread}", self.all())
+    }
 }
 
-fn print(history: &WorkflowHistory, misfit: &str, as_json: bool) -> Result<(), Failure> {
+fn print(history: &WorkflowHistory, code: Option<&str>, message: &str, as_json: bool) -> Result<(), Failure> {
     let WorkflowHistory { workflow, id, state, .. } = history;
     if as_json {
-        return output::json(&json!({ "workflow": workflow, "id": id, "state": state.word(), "code": WORKFLOW_MISFIT, "message": misfit }));
+        return output::json(&json!({ "workflow": workflow, "id": id, "state": state.word(), "code": code, "message": message }));
     }
-    output::data(format!("{workflow}/{id} ({}): {WORKFLOW_MISFIT}: {misfit}", state.word()))
+    let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
+    output::data(format!("{workflow}/{id} ({}): {code}{message}", state.word()))
 }
 
 type Take<'a> = &'a mut dyn FnMut(WorkflowHistory) -> Result<(), Failure>;
@@ -90,23 +120,20 @@ fn of_files(asked: &Check, take: Take<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Page by page, those that stand in one way after those that stand in another one.
+/// Page by page, in one list: whoever changes its state meanwhile keeps its place in it.
 async fn of_service(url: &str, workflow: Option<&str>, take: Take<'_>) -> Result<(), Failure> {
-    for state in WorkflowState::ALL.into_iter().filter(|state| !state.is_ended()) {
-        let mut after = String::new();
-        loop {
-            let page = page(url, (state, workflow), &after).await?;
-            let Some(last) = page.last() else { break };
-            after = format!("{}/{}", last.workflow, last.id);
-            page.into_iter().try_for_each(&mut *take)?;
-        }
+    let mut after = String::new();
+    loop {
+        let page = page(url, workflow, &after).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = format!("{}/{}", last.workflow, last.id);
+        page.into_iter().try_for_each(&mut *take)?;
     }
-    Ok(())
 }
 
-async fn page(url: &str, (state, workflow): (WorkflowState, Option<&str>), after: &str) -> Result<Vec<WorkflowHistory>, Failure> {
+async fn page(url: &str, workflow: Option<&str>, after: &str) -> Result<Vec<WorkflowHistory>, Failure> {
     let workflow = workflow.map(|workflow| format!("&workflow={}", segment(workflow))).unwrap_or_default();
-    let path = format!("/v1/admin/workflows/histories?state={}&after={}&limit={PAGE}{workflow}", state.word(), segment(after));
+    let path = format!("/v1/admin/workflows/histories?ended=false&after={}&limit={PAGE}{workflow}", segment(after));
     let response =
         connection(url)?.request(Method::GET, &path, HeaderMap::new(), Bytes::new()).await.map_err(|error| failed(url, &error))?;
     let response = accepted(response)?;

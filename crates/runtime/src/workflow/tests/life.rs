@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use component::hosted::{FailureKind, WorkflowHandle};
-use component::{ActionError, CommandFailure, Either, Failure, Signals, Workflow, WorkflowContext, hosted_workflow, join, join_all, race};
+use component::{
+    ActionError, CommandFailure, Either, Failure, Rejection, Signals, Workflow, WorkflowContext, hosted_workflow, join, join_all, race,
+};
 use journal::seams::Clock as _;
 
 use super::bank::{Account, AccountCommand, AccountRejection, account, deposit};
@@ -410,13 +412,100 @@ fn a_record_is_brought_back_with_other_code_before_that_is_deployed_and_nothing_
 fn a_record_that_is_none_or_of_a_workflow_that_has_gone_is_said_so() {
     let kept = |text: &str| check_history(&[hosted_workflow(Changing(Arc::default()))], &serde_json::from_str(text).unwrap()).unwrap_err();
     for (workflow, records, words) in [
-        ("gone", "[]", "the code has no workflow `gone`, and it has not ended; it has: changing"),
+        (
+            "gone",
+            r#"[{"name":"completed","turn":{"cause":"changed","now":1,"state":"running"}}]"#,
+            "the code has no workflow `gone`, and it has not ended; it has: changing",
+        ),
         ("changing", "[]", "does not begin with a start"),
         ("changing", r#"[{"name":"started","turn":{"cause":"changed"}}]"#, "its record 0 is none of a workflow"),
     ] {
         let misfit = kept(&format!(r#"{{"workflow":"{workflow}","id":"c1","state":"waiting","records":{records}}}"#));
         assert!(misfit.contains(words), "{misfit}");
     }
+}
+
+#[test]
+fn a_record_of_a_workflow_that_has_gone_and_has_ended_needs_no_code() {
+    let record = r#"{"name":"completed","turn":{"cause":"changed","now":1,"state":"completed"}}"#;
+    let kept = format!(r#"{{"workflow":"gone","id":"c1","state":"completed","records":[{record}]}}"#);
+    assert_eq!(check_history(&[], &serde_json::from_str(&kept).unwrap()), Ok(Replayed::HasEnded));
+}
+
+#[test]
+fn a_record_that_is_too_large_is_not_read_and_not_taken_for_checked() {
+    let (_, bank) = changing(1);
+    start(&bank, "changing", "c1", "0").unwrap();
+    settle(&bank);
+    let read = |bytes_max| {
+        let entity = super::super::record::key("", "changing", "c1").unwrap();
+        let read = bank.ask(|runtime| {
+            let entity = entity.clone();
+            Box::pin(async move { super::super::check::read(&**runtime.journal(), &entity, bytes_max).await })
+        });
+        read.unwrap().expect("it was started")
+    };
+    let whole = read(usize::MAX);
+    let bytes = whole.bytes();
+    assert_eq!((read(bytes).records.len(), read(bytes).unread), (whole.records.len(), None));
+    let large = read(bytes - 1);
+    assert!(large.records.is_empty() && large.unread.as_ref().is_some_and(|why| why.contains(&format!("{bytes} bytes"))), "{large:?}");
+    assert_eq!((large.state, check_history(&[], &large)), (WorkflowState::Waiting, Ok(Replayed::Unread)));
+}
+
+#[test]
+fn those_that_have_not_ended_are_one_list_whatever_their_state() {
+    let (_, bank) = changing(1);
+    for id in ["c3", "c1", "c2", "c4"] {
+        start(&bank, "changing", id, "0").unwrap();
+    }
+    settle(&bank);
+    order(&bank, "changing", "c1", &WorkflowOrder::Pause { why: "lunch".to_owned() }).unwrap();
+    order(&bank, "changing", "c4", &WorkflowOrder::Pause { why: "lunch".to_owned() }).unwrap();
+    signal(&bank, "changing", "c2", "go", "true").unwrap();
+    settle(&bank);
+    let list = |after: &str, limit| {
+        let after = after.to_owned();
+        let found = bank.ask(|runtime| {
+            let selection = WorkflowSelection { is_open: true, after: after.clone(), limit, ..WorkflowSelection::default() };
+            Box::pin(async move { runtime.workflow_list(selection).await })
+        });
+        found.unwrap().into_iter().map(|item| item.id).collect::<Vec<_>>()
+    };
+    assert_eq!(list("", 10), ["c1", "c3", "c4"], "c2 has ended");
+    assert_eq!((list("", 2), list("changing/c3", 2)), (vec!["c1".to_owned(), "c3".to_owned()], vec!["c4".to_owned()]));
+}
+
+/// Says no and says of whom.
+#[derive(Debug, Rejection)]
+enum Refusal {
+    #[rejection("known", "{name} is known already")]
+    Known {
+        #[personal(subject = "customer/c1")]
+        name: component::Personal<String>,
+    },
+}
+
+/// Is refused.
+struct Refused;
+
+workflow!(Refused, "refused", i64 => (), [], |_this, _ctx, _cents| {
+    Err(CommandFailure::Rejected(Refusal::Known { name: component::Personal::new("Ann".to_owned()) }).into())
+});
+
+#[test]
+fn personal_values_are_plain_for_who_reads_a_workflow_and_leave_with_no_record_of_it() {
+    let bank = bank(1, Faults::default(), || vec![hosted_workflow(Refused)]);
+    start(&bank, "refused", "r1", "0").unwrap();
+    settle(&bank);
+    let data = |bank: &Simulation| sight(bank, "refused", "r1").failure.expect("it was refused").data.expect("it says of whom").to_string();
+    assert_eq!(data(&bank), r#"{"name":"Ann"}"#);
+    let histories = bank.ask(|runtime| {
+        let selection = WorkflowSelection { limit: 10, ..WorkflowSelection::default() };
+        Box::pin(async move { runtime.workflow_histories(selection).await })
+    });
+    let text = serde_json::to_string(&histories.unwrap()).unwrap();
+    assert!(text.contains(r#""name":null"#) && !text.contains("Ann") && !text.contains("$personal"), "{text}");
 }
 
 #[test]
