@@ -157,6 +157,26 @@ fn nobody_outside_sends_a_message_as_the_service_itself() {
     assert_eq!(office.recorded(topic()).len(), 4);
 }
 
+#[test]
+fn workflows_of_one_id_in_two_tenants_publish_each_their_own_messages() {
+    let office = office(1, Faults::default());
+    for tenant in ["", "north", "south"] {
+        office
+            .ask(|runtime| {
+                let name = WorkflowName { tenant: tenant.to_owned(), ..name("writer", "w1") };
+                let wish = WorkflowWish { name, id: None, context: Context::default() };
+                Box::pin(async move { runtime.order_workflow(wish, WorkflowOrder::Start { input: Bytes::from_static(b"false") }).await })
+            })
+            .unwrap();
+    }
+    office.advance(Duration::from_secs(120));
+    office.settle().unwrap();
+    let published = letters(&office);
+    for text in WRITTEN {
+        assert_eq!(published.iter().filter(|letter| *letter == text).count(), 3, "{text}");
+    }
+}
+
 /// Publishes, and does not say so.
 struct Secretly;
 
