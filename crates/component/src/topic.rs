@@ -1,5 +1,6 @@
 //! Topics: messages from outside and from the service itself, and the actions that react to them.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::future::Future;
 
@@ -109,7 +110,7 @@ pub trait Topic: 'static {
 /// The topics that a component publishes to.
 #[derive(Default)]
 #[must_use = "give them back from `publishes`"]
-pub struct Topics(pub(crate) Vec<TopicDescription>);
+pub struct Topics(Vec<(TypeId, TopicDescription)>);
 
 impl Topics {
     /// None.
@@ -120,16 +121,27 @@ impl Topics {
     /// And this one.
     pub fn with<T: Topic>(mut self) -> Self {
         const { assert!(is_name(T::NAME), "the name of a topic must match [a-z][a-z0-9-]{{0,63}}") };
-        self.0.push(TopicDescription { name: T::NAME, schema: Some(schema_of::<T::Message>()) });
+        let description = TopicDescription { name: T::NAME, schema: Some(schema_of::<T::Message>()) };
+        self.0.push((TypeId::of::<T::Message>(), description));
         self
     }
 
     /// Why nothing is published to a topic that is not among them.
     pub(crate) fn check<T: Topic>(self) -> Result<(), String> {
-        if self.0.iter().any(|topic| topic.name == T::NAME) {
+        let message = TypeId::of::<T::Message>();
+        let mut named = self.0.iter().filter(|(_, topic)| topic.name == T::NAME).map(|(said, _)| *said == message).peekable();
+        if named.peek().is_none() {
+            return Err(format!("it publishes to the topic `{}` and does not say so; add it to what `publishes` gives", T::NAME));
+        }
+        // What was checked at the start, personal values above all, is the type that it said.
+        if named.any(|is_same| is_same) {
             return Ok(());
         }
-        Err(format!("it publishes to the topic `{}` and does not say so; add it to what `publishes` gives", T::NAME))
+        Err(format!("it publishes messages of another type to the topic `{}` than it says; give `publishes` the same one", T::NAME))
+    }
+
+    pub(crate) fn descriptions(self) -> Vec<TopicDescription> {
+        self.0.into_iter().map(|(_, description)| description).collect()
     }
 }
 

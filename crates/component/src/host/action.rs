@@ -18,7 +18,7 @@ pub fn hosted_action<A: Action>(action: A) -> ActionHandle {
         entity: A::ENTITY,
         events: A::Event::NAMES,
         personal: personal_events::<A::Event>(),
-        publishes: A::publishes().0,
+        publishes: A::publishes().descriptions(),
         delivery: action.delivery(),
     };
     Arc::new(ActionType { description, action: Arc::new(action) })

@@ -92,7 +92,7 @@ pub fn hosted_topic_action<A: TopicAction>(action: A) -> ActionHandle {
         entity: TOPIC_TYPE,
         events: const { &[A::TOPIC] },
         personal: if has_personal(&schema_of::<A::Message>()) { vec![A::TOPIC] } else { Vec::new() },
-        publishes: A::publishes().0,
+        publishes: A::publishes().descriptions(),
         delivery: action.delivery(),
     };
     Arc::new(TopicActionType { description, action: Arc::new(action) })

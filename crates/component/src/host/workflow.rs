@@ -20,7 +20,7 @@ pub fn hosted_workflow<W: Workflow>(workflow: W) -> WorkflowHandle {
         name: W::NAME,
         personal: personal.map(|(what, _)| what).or(signal),
         signals: signals.0.iter().map(|signal| (signal.name, signal.schema.clone())).collect(),
-        publishes: W::publishes().0,
+        publishes: W::publishes().descriptions(),
         input,
         output,
     };

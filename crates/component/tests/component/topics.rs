@@ -1,7 +1,10 @@
 //! Topics and the actions over them: what fits, and what comes of a message.
 
 use headwater::hosted::Refusal;
-use headwater::{ActionContext, ActionError, Message, TopicAction, Value, given_topic_action, hosted_topic, hosted_topic_of, schema_of};
+use headwater::{
+    ActionContext, ActionError, Message, Personal, Topic, TopicAction, Topics, Value, given_topic_action, hosted_topic, hosted_topic_of,
+    message_to, schema_of,
+};
 use serde_json::{Value as Json, json};
 
 #[derive(Value)]
@@ -66,4 +69,62 @@ fn a_topic_without_a_shape_takes_anything_within_the_bound_of_depth() {
     assert_eq!(refused(topic.check(None)), "fits");
     assert_eq!(refused(topic.check(Some(nested(64).as_bytes()))), "fits");
     assert_eq!(refused(topic.check(Some(nested(65).as_bytes()))), " invalid");
+}
+
+/// Where somebody lives, in the plain.
+#[derive(Value)]
+struct PlainAddress {
+    customer: String,
+    street: String,
+}
+
+#[derive(Value)]
+struct Address {
+    customer: String,
+    #[personal(subject = "customer/{customer}")]
+    street: Personal<String>,
+}
+
+struct PlainAddresses;
+
+impl Topic for PlainAddresses {
+    const NAME: &'static str = "addresses";
+    type Message = PlainAddress;
+}
+
+struct Addresses;
+
+impl Topic for Addresses {
+    const NAME: &'static str = "addresses";
+    type Message = Address;
+}
+
+/// Says that it publishes addresses in the plain, and publishes others too.
+struct Move;
+
+impl TopicAction for Move {
+    const NAME: &'static str = "move";
+    const TOPIC: &'static str = "moves";
+    type Message = bool;
+
+    async fn run(&self, message: Message<bool>, ctx: &ActionContext) -> Result<(), ActionError> {
+        let (customer, street) = ("c1".to_owned(), "High Street".to_owned());
+        if message.data {
+            ctx.publish::<Addresses>("c1", &Address { customer, street: Personal::new(street) }).await?;
+        } else {
+            ctx.publish::<PlainAddresses>("c1", &PlainAddress { customer, street }).await?;
+        }
+        Ok(())
+    }
+
+    fn publishes() -> Topics {
+        Topics::none().with::<PlainAddresses>()
+    }
+}
+
+#[test]
+fn what_is_published_has_the_type_that_was_said_not_only_its_name() {
+    let plain = PlainAddress { customer: "c1".to_owned(), street: "High Street".to_owned() };
+    given_topic_action(Move).when(false).sends([message_to::<PlainAddresses>("c1", &plain)]);
+    given_topic_action(Move).when(true).parks();
 }

@@ -11,9 +11,17 @@ impl Door {
         let SentCommand { target: ActionTarget::Topic { topic, key }, body, key: own } = command else {
             unreachable!("others have ways of their own")
         };
-        let (id, context) = (self.id(&own), &self.source.context);
+        let (id, context) = (self.message_id(&own), &self.source.context);
         let stamp = self.source.waiting.as_ref().map(|waiting| waiting.whose().at);
         let message = OwnMessage { topic, key, data: body.into(), id: &id, context, stamp };
         self.reach.topics.publish_own(message).await.map(|_| b"null".to_vec()).map_err(failure)
+    }
+
+    /// A topic is of all tenants, and two of them may have a workflow of one id.
+    fn message_id(&self, own: &str) -> String {
+        match &*self.source.tenant {
+            "" => self.id(own),
+            tenant => format!("\0{tenant}\0{}", self.id(own)),
+        }
     }
 }

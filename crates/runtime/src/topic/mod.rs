@@ -111,7 +111,7 @@ impl Topics {
         self.topics.iter().map(|topic| topic.description()).collect()
     }
 
-    /// Takes messages, in their order; an answer for each.
+    /// Takes messages of clients, in their order; an answer for each.
     pub(crate) async fn publish(
         &self,
         topic: &str,
@@ -121,7 +121,7 @@ impl Topics {
         let hosted = self.find(topic)?;
         let (mut answers, mut queue) = (Vec::with_capacity(messages.len()), VecDeque::new());
         for (at, message) in messages.iter().enumerate() {
-            match self.prepare((hosted, at), message, None, context) {
+            match self.foreign(message).and_then(|()| self.prepare((hosted, at), message, None, context)) {
                 Ok(prepared) => queue.push_back(prepared),
                 Err(error) => answers.push((at, Err(error))),
             }
@@ -133,6 +133,15 @@ impl Topics {
         }
         answers.sort_by_key(|(at, _)| *at);
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    /// Nobody else sends as the service: `source` and `id` of what its code publishes are never another message's.
+    fn foreign(&self, message: &TopicMessage) -> Result<(), CommandError> {
+        if message.source != self.source {
+            return Ok(());
+        }
+        let message = format!("`{}` is the service itself, which alone sends under it; choose another source", self.source);
+        Err(CommandError::Refused(Refusal::Invalid { pointer: "/source".to_owned(), message }))
     }
 
     /// Takes a message of the service's own code. Its id says which one it is: code that has changed since it was published first publishes

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use component::hosted::{FailureKind, WorkflowFailure, WorkflowHandle};
 use journal::{Context, Cursor, EntityKey, Journal, ReadError, ReadMode, Recorded, Selection};
 
-use super::instance::{Instance, Launch, Phase};
+use super::instance::{Instance, Launch, Mark, Phase};
 use super::operations::{Operation, Status};
 use super::record::{Asked, Cause, RESTARTED, TOLD, Turn, WorkflowState};
 use super::undo::Woken;
@@ -120,7 +120,7 @@ pub(super) struct Recovery {
 
 impl Instance {
     /// What its process has left open. `runs` says which attempts are still under way.
-    pub(super) fn recover(&mut self, now: i64, runs: impl Fn(Launch) -> bool) -> Recovery {
+    pub(super) fn recover(&mut self, now: i64, runs: impl Fn(&Mark) -> bool) -> Recovery {
         let mut recovery = Recovery::default();
         if let Phase::Ended { state, .. } = &self.phase {
             // The code ends where its record goes on.
@@ -142,7 +142,7 @@ impl Instance {
         }
         for (number, operation) in self.operations.iter().enumerate() {
             let launch = Launch::of(number, operation);
-            if operation.status != Status::Working || operation.is_new || runs(launch) {
+            if operation.status != Status::Working || operation.is_new || runs(&self.mark(launch)) {
                 continue;
             }
             match launch {
@@ -159,20 +159,22 @@ impl Instance {
     }
 
     /// What rests and was due before may have begun in the last process, and ended it.
-    fn suspect(&mut self, now: i64, runs: &impl Fn(Launch) -> bool) {
-        for (number, operation) in self.operations.iter_mut().enumerate() {
+    fn suspect(&mut self, now: i64, runs: &impl Fn(&Mark) -> bool) {
+        let is_free = |(number, operation)| !runs(&self.mark(Launch::of(number, operation)));
+        let free: Vec<bool> = self.operations.iter().enumerate().map(is_free).collect();
+        for (operation, is_free) in self.operations.iter_mut().zip(free) {
             let is_due = matches!(operation.status, Status::Resting(due) if due <= now);
-            operation.is_suspect |= is_due && !operation.is_sure() && !runs(Launch::of(number, operation));
+            operation.is_suspect |= is_due && !operation.is_sure() && is_free;
         }
         if let Phase::Undoing(undo) = &mut self.phase {
             undo.suspect(now);
         }
     }
 
-    fn undo_that_died(&self, now: i64, runs: &impl Fn(Launch) -> bool) -> Option<Cause> {
+    fn undo_that_died(&self, now: i64, runs: &impl Fn(&Mark) -> bool) -> Option<Cause> {
         let Phase::Undoing(undo) = &self.phase else { return None };
         let (number, attempt) = undo.under_way()?;
-        if runs(Launch::Undo { number, attempt }) {
+        if runs(&self.mark(Launch::Undo { number, attempt })) {
             return None;
         }
         let due = (attempt < DEATHS_MAX).then_some(now);

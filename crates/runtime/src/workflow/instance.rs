@@ -87,7 +87,16 @@ impl Launch {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         if operation.is_child() { Self::Child { number } } else { Self::Step { number, attempt: operation.attempt } }
     }
+
+    fn number(self) -> u32 {
+        match self {
+            Self::Step { number, .. } | Self::Undo { number, .. } | Self::Child { number } | Self::ChildEnd { number } => number,
+        }
+    }
 }
+
+/// Which attempt of which workflow, run and generation it is: one that is under way while its record is cut is none of what begins then.
+pub(super) type Mark = (EntityKey, u32, usize, Launch);
 
 /// An event to record.
 pub(super) struct Draft {
@@ -217,6 +226,10 @@ impl Instance {
     /// How often what is recorded of an operation was left out: it has other ids each time.
     pub(super) fn generation(&self, number: u32) -> usize {
         self.reruns.iter().filter(|from| **from <= number).count()
+    }
+
+    pub(super) fn mark(&self, launch: Launch) -> Mark {
+        (self.entity.clone(), self.run, self.generation(launch.number()), launch)
     }
 
     /// What begins now.

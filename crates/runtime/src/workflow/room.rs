@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use component::hosted::WorkflowHandle;
 use journal::seams::{Clock, Random};
-use journal::{AppendError, Commit, Committed, Cursor, EntityKey, Expect, Journal};
+use journal::{AppendError, Commit, Committed, Cursor, Expect, Journal};
 use tokio::sync::{Semaphore, watch};
 
 use super::history::{History, Recovery};
-use super::instance::{Instance, Launch, Phase};
+use super::instance::{Instance, Launch, Mark, Phase};
 use super::record::{Cause, Identity, own_id, parts, record};
 use super::request::{WorkflowError, WorkflowState};
 use super::slots::{End, Held, Slot, Slots};
@@ -49,7 +49,7 @@ pub(super) struct Room {
     /// Attempts at once.
     pub(super) attempts: Arc<Semaphore>,
     /// Attempts that are under way, from their beginning until what became of them is durable.
-    pub(super) under_way: Mutex<HashSet<(EntityKey, u32, Launch)>>,
+    pub(super) under_way: Mutex<HashSet<Mark>>,
     /// Tasks that have not ended.
     pub(super) working: watch::Sender<usize>,
     /// Until when nobody is due; `None` while somebody is looked for.
@@ -164,8 +164,7 @@ impl Room {
         let history = History::read(&**self.journal(), &slot.entity).await.map_err(|error| self.unread(error))?;
         let history = history.ok_or_else(|| WorkflowError::NotFound { workflow: workflow.to_owned(), id: id.to_owned() })?;
         let mut instance = history.bring_back(slot.entity.clone(), hosted);
-        let run = instance.run;
-        let recovery = instance.recover(self.now(), |launch| self.is_under_way(&slot.entity, run, launch));
+        let recovery = instance.recover(self.now(), |mark| self.attempts_under_way().contains(mark));
         if let Some(misfit) = &instance.misfit {
             (self.notices)(&format!("the workflow `{}` is paused: {misfit}", slot.entity.id()));
         }
@@ -286,11 +285,7 @@ impl Room {
         Turned { cursor: Some(committed.cursor), ..turned }
     }
 
-    fn is_under_way(&self, entity: &EntityKey, run: u32, launch: Launch) -> bool {
-        self.attempts_under_way().contains(&(entity.clone(), run, launch))
-    }
-
-    pub(super) fn attempts_under_way(&self) -> MutexGuard<'_, HashSet<(EntityKey, u32, Launch)>> {
+    pub(super) fn attempts_under_way(&self) -> MutexGuard<'_, HashSet<Mark>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::history::Recovery;
-use super::instance::{Instance, Launch, Phase};
+use super::instance::{Instance, Launch, Mark, Phase};
 use super::record::{Cause, ChildRecord, Parent, TOLD, key, micros, own_id, parts, raw, record};
 use super::room::{Room, Turned};
 use super::slots::Slot;
@@ -35,7 +35,7 @@ const STOPPED: &str = "the service stopped";
 
 /// One attempt, ready to run.
 struct Attempt {
-    run: u32,
+    mark: Mark,
     work: StepRun,
     source: Source,
     retry: RetryPolicy,
@@ -74,7 +74,7 @@ impl Room {
 
     async fn attempt(self: &Arc<Self>, slot: &Arc<Slot>, launch: Launch) -> Option<Turned> {
         let attempt = self.prepare(slot, launch).await?;
-        let mark = (slot.entity.clone(), attempt.run, launch);
+        let mark = attempt.mark.clone();
         if !self.attempts_under_way().insert(mark.clone()) {
             return None;
         }
@@ -112,11 +112,11 @@ impl Room {
             context: Context { causation_id, ..instance.context.clone() },
             waiting: None,
         };
-        Some(Attempt { run: instance.run, work, source, retry, timeout })
+        Some(Attempt { mark: instance.mark(launch), work, source, retry, timeout })
     }
 
     async fn attempted(self: &Arc<Self>, slot: &Arc<Slot>, launch: Launch, attempt: Attempt) -> Option<Turned> {
-        let Attempt { run, work, source, retry, timeout } = attempt;
+        let Attempt { mark, work, source, retry, timeout } = attempt;
         let is_once = matches!(launch, Launch::Step { .. }) && retry.attempts_max == 1;
         let outcome = match self.outcome(launch, work, source, timeout).await {
             Ok(outcome) => outcome,
@@ -130,7 +130,7 @@ impl Room {
             Launch::Child { .. } | Launch::ChildEnd { .. } => return None,
         };
         self.insist(slot, move |instance, _| {
-            let causes = if instance.run == run && instance.is_attempting(launch) { vec![cause.clone()] } else { Vec::new() };
+            let causes = if instance.mark(launch) == mark && instance.is_attempting(launch) { vec![cause.clone()] } else { Vec::new() };
             Recovery { causes, launches: Vec::new() }
         })
         .await

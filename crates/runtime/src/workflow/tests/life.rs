@@ -595,6 +595,43 @@ fn a_workflow_runs_again_from_a_step() {
     assert_eq!(unknown.to_string(), "it has no operation `nothing`; there are: 0 account/deposit, 1 go, 2 sleep");
 }
 
+/// Its first attempt of all waits until it may go on.
+struct Held(Arc<AtomicU32>, Arc<tokio::sync::Notify>);
+
+workflow!(Held, "held", u32 => String, [], |this, ctx, _input| {
+    let (attempts, may_go_on) = (Arc::clone(&this.0), Arc::clone(&this.1));
+    let held = ctx.step("hold", move |_| {
+        let (attempts, may_go_on) = (Arc::clone(&attempts), Arc::clone(&may_go_on));
+        async move {
+            let attempt = attempts.fetch_add(1, SeqCst);
+            if attempt == 0 {
+                may_go_on.notified().await;
+            }
+            Ok(format!("attempt {attempt}"))
+        }
+    });
+    let held = held.await?;
+    ctx.wait_for::<bool>("end").timeout(MINUTE).await;
+    Ok(held)
+});
+
+#[test]
+fn an_attempt_that_is_under_way_when_its_workflow_runs_again_is_none_of_the_new_one() {
+    let (attempts, may_go_on) = (Arc::new(AtomicU32::new(0)), Arc::new(tokio::sync::Notify::new()));
+    let ours = (Arc::clone(&attempts), Arc::clone(&may_go_on));
+    let bank = bank(1, Faults::default(), move || vec![hosted_workflow(Held(Arc::clone(&ours.0), Arc::clone(&ours.1)))]);
+    start(&bank, "held", "h1", "0").unwrap();
+    bank.advance(Duration::from_secs(1));
+    assert_eq!(attempts.load(SeqCst), 1, "it is under way");
+    order(&bank, "held", "h1", &WorkflowOrder::Pause { why: "mended".to_owned() }).unwrap();
+    order(&bank, "held", "h1", &WorkflowOrder::Rerun { from: "hold".to_owned() }).unwrap();
+    bank.advance(Duration::from_secs(1));
+    may_go_on.notify_one();
+    bank.advance(2 * MINUTE);
+    settle(&bank);
+    assert_eq!((output(&sight(&bank, "held", "h1")).as_str(), attempts.load(SeqCst)), (r#""attempt 1""#, 2));
+}
+
 /// Counts down, in runs of its own.
 struct Endless;
 

@@ -134,6 +134,49 @@ fn a_message_is_shown_on_the_timeline_as_a_step() {
     assert_eq!((&*first.kind, &*first.name, first.state), ("step", "letters/publish", "done"));
 }
 
+#[test]
+fn nobody_outside_sends_a_message_as_the_service_itself() {
+    let office = office(1, Faults::default());
+    start(&office, "writer", "w1", "false").unwrap();
+    office.settle().unwrap();
+    let topic = || Selection::Types(vec!["$topic/letters".into()]);
+    let own: serde_json::Value = serde_json::from_slice(&office.recorded(topic())[0].payload).unwrap();
+    let id = own["id"].as_str().unwrap().to_owned();
+    let send = |source: &str| {
+        let data = Some(crate::MessageData::Json(Bytes::from_static(b"\"forged\"")));
+        let attributes = vec![("type".to_owned(), "bank.letters".into()), ("subject".to_owned(), "l1".into())];
+        let message = crate::TopicMessage { id: id.clone(), source: source.to_owned(), attributes, data };
+        let answers = office.ask(move |runtime| {
+            let message = message.clone();
+            Box::pin(async move { runtime.publish("letters", vec![message], &Context::default()).await })
+        });
+        answers.unwrap().remove(0).map(|published| published.replayed).map_err(|error| error.to_string())
+    };
+    let refused = "/source: `/bank` is the service itself, which alone sends under it; choose another source";
+    assert_eq!((send("/bank"), send("/bank/branch")), (Err(refused.to_owned()), Ok(false)));
+    assert_eq!(office.recorded(topic()).len(), 4);
+}
+
+#[test]
+fn workflows_of_one_id_in_two_tenants_publish_each_their_own_messages() {
+    let office = office(1, Faults::default());
+    for tenant in ["", "north", "south"] {
+        office
+            .ask(|runtime| {
+                let name = WorkflowName { tenant: tenant.to_owned(), ..name("writer", "w1") };
+                let wish = WorkflowWish { name, id: None, context: Context::default() };
+                Box::pin(async move { runtime.order_workflow(wish, WorkflowOrder::Start { input: Bytes::from_static(b"false") }).await })
+            })
+            .unwrap();
+    }
+    office.advance(Duration::from_secs(120));
+    office.settle().unwrap();
+    let published = letters(&office);
+    for text in WRITTEN {
+        assert_eq!(published.iter().filter(|letter| *letter == text).count(), 3, "{text}");
+    }
+}
+
 /// Publishes, and does not say so.
 struct Secretly;
 
