@@ -36,16 +36,17 @@ struct Open {
     peer: DuplexStream,
     taken: Arc<AtomicUsize>,
     session: tokio::task::JoinHandle<()>,
-    _stage: watch::Sender<Stage>,
+    /// Held, since a server that is gone is one that stops.
+    stage: watch::Sender<Stage>,
 }
 
 fn open(messages: usize, credit: Option<usize>) -> Open {
     let (peer, stream) = duplex(PIPE);
     let (stage, stages) = watch::channel(Stage::Serving);
     let taken = Arc::new(AtomicUsize::new(0));
-    let terms = Terms { credit: credit.map(|credit| Arc::new(Semaphore::new(credit))), live: false, options: Options::default(), stages };
+    let terms = Terms { credit: credit.map(|credit| Arc::new(Semaphore::new(credit))), options: Options::default(), stages };
     let session = tokio::spawn(run(stream, Lines { left: messages, taken: Arc::clone(&taken) }, terms));
-    Open { peer, taken, session, _stage: stage }
+    Open { peer, taken, session, stage }
 }
 
 /// Lets everybody do what there is to do.
@@ -85,7 +86,7 @@ async fn text(peer: &mut ReadHalf<DuplexStream>) -> String {
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_costs_one_chunk_and_one_pong_and_gets_everything_when_it_does() {
-    let Open { peer, taken, session, .. } = open(50, None);
+    let Open { peer, taken, session, stage: _stage } = open(50, None);
     let (mut reader, writer) = tokio::io::split(peer);
     settle().await;
     assert_eq!(taken.load(SeqCst), 1);
@@ -169,7 +170,7 @@ async fn bytes_that_nobody_means_end_a_session_in_order() {
     let mut codes = std::collections::BTreeMap::new();
     for seed in 1..=5_000 {
         let mut dice = Dice(seed * 0x9e37_79b9);
-        let Open { peer, session, .. } = open(1, dice.below(2).checked_sub(1).map(|_| 3));
+        let Open { peer, session, stage: _stage, .. } = open(1, dice.below(2).checked_sub(1).map(|_| 3));
         let (mut reader, mut writer) = tokio::io::split(peer);
         let bytes = noise(&mut dice);
         let write = async {
