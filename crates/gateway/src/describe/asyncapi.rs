@@ -44,6 +44,7 @@ pub fn asyncapi(service: &str, entities: &[&EntityDescription], streams: &[&Stre
     schemas.insert("CloudEvent".to_owned(), general::cloud_event());
     schemas.insert("Cursor".to_owned(), general::cursor());
     schemas.insert("Message".to_owned(), topics::message());
+    schemas.insert("Problem".to_owned(), general::problem());
     exemplify(&mut messages, &schemas);
     let document = json!({
         "asyncapi": "3.0.0",
@@ -70,37 +71,35 @@ impl Draft {
         }
         let about = "All events of the service in their order, from any place on, and live";
         let text = || json!({ "type": "string" });
-        let parameters = json!({
-            "after": { "type": "string", "description": "events after this place; all without it" },
-            "limit": { "type": "integer", "minimum": 1, "description": "ends after so many events" },
-            "live": { "type": "boolean", "description": "goes on with new events; the default of server-sent events and of a WebSocket" },
-            "type": { "type": "array", "items": text(), "description": "`cart` or `cart/item-added`; any of them" },
-            "key": { "type": "string", "description": "`cart/c1`" },
-            "tag": { "type": "array", "items": text(), "description": "`name:value`; all of them" },
-        });
-        let http = json!({ "method": "GET", "query": { "type": "object", "properties": parameters }, "bindingVersion": BINDING });
-        self.readers(("stream", &format!("/v1/streams/{service}"), about), parameters, &http, &names);
+        let types = json!({ "type": "array", "items": text(), "description": "`cart` or `cart/item-added`; any of them" });
+        let version =
+            json!({ "type": "array", "items": text(), "description": "`cart/item-added:1`: events of this type in that version" });
+        self.readers(("stream", &format!("/v1/streams/{service}"), about), parameters(&types, &version), &names);
     }
 
     /// The channel of a stream, and what goes over it in both directions.
-    fn readers(&mut self, (channel, address, about): (&str, &str, &str), parameters: Json, http: &Json, events: &[String]) {
-        let words = [websocket::PROGRESS, websocket::CREDIT].map(str::to_owned);
+    fn readers(&mut self, (channel, address, about): (&str, &str, &str), parameters: Json, events: &[String]) {
+        let words = [websocket::PROGRESS, websocket::PROBLEM, websocket::CREDIT].map(str::to_owned);
+        let (told, heard) = words.split_at(2);
+        let http = json!({ "method": "GET", "query": { "type": "object", "properties": parameters }, "bindingVersion": BINDING });
         self.channel(channel, address, about, &[events, &words].concat());
         self.channels[channel]["bindings"] = websocket::binding(parameters);
         let summary = "Gives events, one a line (`Accept: application/x-ndjson`), as server-sent events (`text/event-stream`), or one a message of a WebSocket";
-        self.operation(&format!("{channel}.send"), ("send", channel), summary, Some(http), &[events, &words[..1]].concat());
+        self.operation(&format!("{channel}.send"), ("send", channel), summary, Some(&http), &[events, told].concat());
         let summary = "Takes a reader's word on a WebSocket";
-        self.operation(&format!("{channel}.credit"), ("receive", channel), summary, None, &words[1..]);
+        self.operation(&format!("{channel}.credit"), ("receive", channel), summary, None, heard);
     }
 
     /// What leaves the service under public names.
     fn declared(&mut self, service: &str, stream: &StreamDescription) {
-        let StreamDescription { name, version, summary, types, .. } = stream;
+        let StreamDescription { name, version, oldest, summary, types, .. } = stream;
         let names: Vec<String> = types.iter().map(|public| self.public((service, name), public)).collect();
         let channel = format!("stream.{name}");
         let about = if summary.is_empty() { format!("What leaves the service as `{name}`, version {version}") } else { summary.clone() };
-        let http = json!({ "method": "GET", "bindingVersion": BINDING });
-        self.readers((&channel, &format!("/v1/streams/{name}"), &about), json!({}), &http, &names);
+        let publics: Vec<&str> = types.iter().map(|public| public.name).collect();
+        let of_types = json!({ "type": "array", "items": { "enum": publics }, "description": "any of them" });
+        let versions = json!({ "type": "integer", "minimum": oldest, "maximum": version, "description": "the version of the types" });
+        self.readers((&channel, &format!("/v1/streams/{name}"), &about), parameters(&of_types, &versions), &names);
     }
 
     fn public(&mut self, (service, stream): (&str, &str), public: &StreamTypeDescription) -> String {
@@ -186,6 +185,19 @@ impl Draft {
         }
         self.operations.insert(id.to_owned(), operation);
     }
+}
+
+/// What a reader may say of what it wants, over HTTP and over a WebSocket.
+fn parameters(types: &Json, version: &Json) -> Json {
+    json!({
+        "after": { "type": "string", "description": "events after this place, or from `now` on; all without it" },
+        "limit": { "type": "integer", "minimum": 1, "description": "ends after so many events" },
+        "live": { "type": "boolean", "description": "goes on with new events; the default of server-sent events and of a WebSocket" },
+        "type": types,
+        "key": { "type": "string", "description": "`cart/c1`" },
+        "tag": { "type": "array", "items": { "type": "string" }, "description": "`name:value`; all of them" },
+        "version": version,
+    })
 }
 
 fn schema_reference(name: &str) -> Json {

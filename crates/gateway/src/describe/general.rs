@@ -214,7 +214,7 @@ pub(super) fn components(mut schemas: Map<String, Json>) -> Json {
     json!({ "schemas": schemas, "parameters": header_parameters(), "headers": headers(), "responses": responses() })
 }
 
-fn problem() -> Json {
+pub(super) fn problem() -> Json {
     let numbers: Vec<&str> = CODES.iter().map(|code| code.number).collect();
     let titles: Vec<&str> = CODES.iter().map(|code| code.title).collect();
     json!({ "type": "object", "required": ["type", "title", "status", "detail", "code"], "properties": {

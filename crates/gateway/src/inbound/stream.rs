@@ -71,7 +71,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>, parts: &Parts, name: &str) -> R
         None => Ok(response(framing, feed.live(live))),
         Some(_) if gateway.is_stopping() => Err(Problem::new(STOPPING, "the service is stopping; come back to the next one")),
         Some(handshake) => {
-            let terms = Terms { credit: credit.clone(), live, options: gateway.options, stages: gateway.stage.clone() };
+            let terms = Terms { credit: credit.clone(), options: gateway.options, stages: gateway.stage.clone() };
             let feed = feed.on_credit(credit);
             Ok(handshake.answer(Box::new(|upgraded| Box::pin(session::run(TokioIo::new(upgraded), feed, terms)))))
         }

@@ -27,6 +27,23 @@ async fn the_descriptions_are_those_that_were_agreed() {
     }
 }
 
+#[tokio::test]
+async fn a_stream_over_a_websocket_is_described_with_all_that_it_takes_and_tells() {
+    let shop = Shop::open().await;
+    let document = shop.get("/asyncapi.json").await.json;
+    let mut streams = 0;
+    for (name, channel) in document["channels"].as_object().unwrap().iter().filter(|(name, _)| name.starts_with("stream")) {
+        let takes: BTreeSet<&str> =
+            channel["bindings"]["ws"]["query"]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(takes, BTreeSet::from(["after", "credit", "key", "limit", "live", "tag", "type", "version"]), "{name}");
+        for word in ["progress", "problem", "credit"] {
+            assert!(channel["messages"].get(format!("reader.{word}")).is_some(), "{name}: {word}");
+        }
+        streams += 1;
+    }
+    assert!(streams > 1, "the service's own stream, and one that is declared");
+}
+
 fn references<'a>(json: &'a Json, found: &mut BTreeSet<&'a str>) {
     match json {
         Json::Object(object) => {

@@ -309,6 +309,18 @@ async fn a_stop_says_that_the_service_restarts_and_waits_for_the_answer() {
 }
 
 #[tokio::test]
+async fn a_stop_says_so_to_a_reader_that_would_have_ended_at_the_head_too() {
+    let mut shop = sample().await;
+    let mut peer = Peer::open(shop.address, "/v1/streams/shop?live=false&credit=1").await;
+    let place = peer.json().await["cursor"].as_str().unwrap().to_owned();
+    shop.take_stop().send(()).unwrap();
+    let (texts, code, reason) = peer.goodbye().await;
+    assert_eq!((texts, code), (Vec::new(), 1012), "{reason}");
+    assert!(!place.is_empty(), "it has a place to come back to");
+    shop.stopped().await;
+}
+
+#[tokio::test]
 async fn a_stopping_service_takes_no_new_session() {
     let mut shop = Shop::open_with(Options { drain_linger: Duration::from_secs(5), ..Options::default() }).await;
     let mut first = Peer::open(shop.address, &format!("/v1/streams/shop?after={}", shop.head().await)).await;

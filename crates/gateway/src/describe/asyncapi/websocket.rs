@@ -1,4 +1,4 @@
-//! What is said on a WebSocket beside events: how far its reader is, and how much more it takes. The words are those of every stream.
+//! What is said on a WebSocket beside events: how far its reader is, why there is no more, and how much more it takes. The words are those of every stream.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -8,6 +8,7 @@ use crate::limits::CREDIT_MAX;
 const BINDING: &str = "0.1.0";
 /// The messages by their names: from the service, and from the reader.
 pub(super) const PROGRESS: &str = "reader.progress";
+pub(super) const PROBLEM: &str = "reader.problem";
 pub(super) const CREDIT: &str = "reader.credit";
 
 /// The channel of a stream, as a WebSocket; it takes the stream's parameters, and one of its own.
@@ -23,6 +24,7 @@ pub(super) fn messages(messages: &mut Map<String, Json>) {
     let credit = json!({ "type": "integer", "minimum": 1, "maximum": CREDIT_MAX });
     for (name, summary, member, schema) in [
         (PROGRESS, "Nothing went through the filter up to there", "progress", place),
+        (PROBLEM, "Reading failed; the last message", "problem", schema_reference("Problem")),
         (CREDIT, "Lets so many more events pass; for readers that began with `credit`", "credit", credit),
     ] {
         let payload = json!({ "type": "object", "required": [member], "additionalProperties": false, "properties": { member: schema } });

@@ -5,6 +5,8 @@
 //!
 //! It gets the next part when the one before is on its way; with `?credit=n` it gets n events, and more for each `{"credit":n}` that it sends.
 //! Nothing else that it may say has a meaning.
+//!
+//! A stop of the service ends every session at once, also one that would have ended at the head: its reader comes back to the next service.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -34,8 +36,6 @@ pub(super) trait Messages: Chunks {
 pub(super) struct Terms {
     /// Events that the reader is still owed; without it, all of them.
     pub(super) credit: Option<Arc<Semaphore>>,
-    /// A live session ends when the service stops, any other one when all is told.
-    pub(super) live: bool,
     pub(super) options: Options,
     pub(super) stages: watch::Receiver<Stage>,
 }
@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 },
                 heard = self.socket.hear() => self.heard(heard),
                 _ = beats.tick() => self.beat(),
-                () = stopping(&mut self.terms.stages), if self.terms.live => ControlFlow::Break(Some(Farewell::restart())),
+                () = stopping(&mut self.terms.stages) => ControlFlow::Break(Some(Farewell::restart())),
             };
             if let ControlFlow::Break(farewell) = flow {
                 return farewell;

@@ -2,7 +2,8 @@
 //!
 //! It is driven by one task: whoever [`hear`](Socket::hear)s also writes what waits. What is [`put`](Socket::put) is written by and by; a
 //! source that puts its next part only when the socket [is flushed](Socket::is_flushed) is slowed down by a slow peer, and never has more than
-//! that part in memory.
+//! that part in memory. A ping is answered before anything else is read, so that a peer that pings and does not read costs one pong, and is
+//! read no further until it has taken it.
 //!
 //! A socket ends by [`close`](Socket::close), in the order of RFC 6455, section 7: our word, the peer's, the end of our side of the
 //! connection, the end of theirs; all of it within a bound.
@@ -76,7 +77,7 @@ impl Farewell {
 pub(in crate::inbound) enum Heard {
     Text(Bytes),
     Binary,
-    /// A ping, which is answered already, or the answer to one of ours.
+    /// A ping, whose answer is written or waits, or the answer to one of ours.
     Sign,
     /// Nothing waits to be written any more.
     Flushed,
@@ -93,6 +94,8 @@ pub(in crate::inbound) struct Socket<S> {
     stream: S,
     protocol: WebSocketContext,
     flushed: bool,
+    /// An answer to a ping is among what waits: who sends more would make more wait.
+    pong_waits: bool,
     /// No frame can be read any more.
     broken: bool,
     moved_at: Instant,
@@ -106,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .max_message_size(Some(WEBSOCKET_MESSAGE_BYTES_MAX))
             .max_frame_size(Some(WEBSOCKET_MESSAGE_BYTES_MAX));
         let protocol = WebSocketContext::new(Role::Server, Some(config));
-        Self { stream, protocol, flushed: true, broken: false, moved_at: Instant::now() }
+        Self { stream, protocol, flushed: true, pong_waits: false, broken: false, moved_at: Instant::now() }
     }
 
     /// Whether everything that was put is written.
@@ -147,16 +150,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn poll_hear(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
-        if !self.flushed
-            && let Poll::Ready(flushed) = self.poll_flush(context)
-        {
-            return Poll::Ready(if flushed.is_ok() { Heard::Flushed } else { Heard::Gone });
+        if !self.flushed {
+            match self.poll_flush(context) {
+                Poll::Ready(flushed) => return Poll::Ready(if flushed.is_ok() { Heard::Flushed } else { Heard::Gone }),
+                Poll::Pending if self.pong_waits => return Poll::Pending,
+                Poll::Pending => {}
+            }
         }
         let read = self.with(context, |protocol, wire| protocol.read(wire));
         Poll::Ready(match read {
             Ok(Message::Text(text)) => Heard::Text(text.into()),
             Ok(Message::Binary(_) | Message::Frame(_)) => Heard::Binary,
-            Ok(Message::Ping(_) | Message::Pong(_)) => Heard::Sign,
+            Ok(Message::Ping(_)) => {
+                self.answer(context);
+                Heard::Sign
+            }
+            Ok(Message::Pong(_)) => Heard::Sign,
             Ok(Message::Close(_)) => Heard::Close,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
             Err(error) => {
@@ -166,6 +175,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         })
     }
 
+    /// Writes the answer to a ping, which the protocol has ready. Whoever hears next meets what goes wrong with it.
+    fn answer(&mut self, context: &mut Context<'_>) {
+        self.flushed = false;
+        self.pong_waits = true;
+        let _left = self.poll_flush(context);
+    }
+
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.with(context, |protocol, wire| protocol.flush(wire)) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
@@ -173,6 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             // Also when both have said goodbye: it is written then.
             _ => {
                 self.flushed = true;
+                self.pong_waits = false;
                 Poll::Ready(Ok(()))
             }
         }

@@ -2,12 +2,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex};
 use tokio::sync::watch;
 
 use super::*;
+use crate::limits::WEBSOCKET_READ_BYTES;
 
 const CHUNK: usize = 10_000;
+/// What is on its way in one direction, at most.
+const PIPE: usize = 1_000;
 
 /// Chunks of one message each, counted as they are taken.
 struct Lines {
@@ -33,16 +36,17 @@ struct Open {
     peer: DuplexStream,
     taken: Arc<AtomicUsize>,
     session: tokio::task::JoinHandle<()>,
-    _stage: watch::Sender<Stage>,
+    /// Held, since a server that is gone is one that stops.
+    stage: watch::Sender<Stage>,
 }
 
 fn open(messages: usize, credit: Option<usize>) -> Open {
-    let (peer, stream) = duplex(1_000);
+    let (peer, stream) = duplex(PIPE);
     let (stage, stages) = watch::channel(Stage::Serving);
     let taken = Arc::new(AtomicUsize::new(0));
-    let terms = Terms { credit: credit.map(|credit| Arc::new(Semaphore::new(credit))), live: false, options: Options::default(), stages };
+    let terms = Terms { credit: credit.map(|credit| Arc::new(Semaphore::new(credit))), options: Options::default(), stages };
     let session = tokio::spawn(run(stream, Lines { left: messages, taken: Arc::clone(&taken) }, terms));
-    Open { peer, taken, session, _stage: stage }
+    Open { peer, taken, session, stage }
 }
 
 /// Lets everybody do what there is to do.
@@ -52,29 +56,55 @@ async fn settle() {
     }
 }
 
-#[tokio::test]
-async fn a_reader_that_does_not_read_costs_one_chunk_and_gets_everything_when_it_does() {
-    let Open { mut peer, taken, session, .. } = open(50, None);
-    settle().await;
-    assert_eq!(taken.load(SeqCst), 1);
-    // Word after word of a reader that reads nothing makes nothing wait but the last pong.
-    for _ in 0..1_000 {
-        peer.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.unwrap();
-    }
-    settle().await;
-    assert_eq!(taken.load(SeqCst), 1);
-    let mut frame = vec![0; CHUNK + 4];
-    for number in (0..50).rev() {
-        peer.read_exact(&mut frame[..2]).await.unwrap();
-        while frame[0] == 0x8a {
-            peer.read_exact(&mut frame[..2]).await.unwrap();
+/// Sends pings as fast as they are taken; how many bytes that were.
+fn ping(mut peer: WriteHalf<DuplexStream>, pings: usize) -> (Arc<AtomicUsize>, tokio::task::JoinHandle<()>) {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let frame = [&[0x89, 0x80 | 125, 0, 0, 0, 0], &[b'.'; 125][..]].concat();
+    let pinging = tokio::spawn(async move {
+        for _ in 0..pings {
+            peer.write_all(&frame).await.unwrap();
+            count.fetch_add(frame.len(), SeqCst);
         }
-        peer.read_exact(&mut frame[2..]).await.unwrap();
-        assert_eq!(std::str::from_utf8(&frame[4..]).unwrap().trim().parse::<usize>().unwrap(), number);
+    });
+    (sent, pinging)
+}
+
+/// The next text, past the answers to pings.
+async fn text(peer: &mut ReadHalf<DuplexStream>) -> String {
+    let mut frame = vec![0; CHUNK + 4];
+    peer.read_exact(&mut frame[..2]).await.unwrap();
+    while frame[0] == 0x8a {
+        let pong = 2 + usize::from(frame[1]);
+        peer.read_exact(&mut frame[2..pong]).await.unwrap();
+        assert_eq!(frame[2..pong], [b'.'; 125]);
+        peer.read_exact(&mut frame[..2]).await.unwrap();
+    }
+    peer.read_exact(&mut frame[2..]).await.unwrap();
+    std::str::from_utf8(&frame[4..]).unwrap().trim().to_owned()
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_costs_one_chunk_and_one_pong_and_gets_everything_when_it_does() {
+    let Open { peer, taken, session, stage: _stage } = open(50, None);
+    let (mut reader, writer) = tokio::io::split(peer);
+    settle().await;
+    assert_eq!(taken.load(SeqCst), 1);
+    let (sent, pinging) = ping(writer, 1_000);
+    for _ in 0..20 {
+        settle().await;
+    }
+    // Each ping that is read makes a pong: what is taken of the reader is what may wait for it.
+    let held = sent.load(SeqCst).saturating_sub(PIPE);
+    assert!(held <= WEBSOCKET_READ_BYTES, "{held} bytes of pings are taken of a reader that takes no pong");
+    assert_eq!(taken.load(SeqCst), 1);
+    for number in (0..50).rev() {
+        assert_eq!(text(&mut reader).await, number.to_string());
         settle().await;
         assert!(taken.load(SeqCst) <= 51 - number, "no more than one is on its way");
     }
-    drop(peer);
+    pinging.await.unwrap();
+    drop(reader);
     session.await.unwrap();
 }
 
@@ -140,7 +170,7 @@ async fn bytes_that_nobody_means_end_a_session_in_order() {
     let mut codes = std::collections::BTreeMap::new();
     for seed in 1..=5_000 {
         let mut dice = Dice(seed * 0x9e37_79b9);
-        let Open { peer, session, .. } = open(1, dice.below(2).checked_sub(1).map(|_| 3));
+        let Open { peer, session, stage: _stage, .. } = open(1, dice.below(2).checked_sub(1).map(|_| 3));
         let (mut reader, mut writer) = tokio::io::split(peer);
         let bytes = noise(&mut dice);
         let write = async {
