@@ -481,7 +481,8 @@ fn those_that_have_not_ended_are_one_list_whatever_their_state() {
 enum Refusal {
     #[rejection("known", "{name} is known already")]
     Known {
-        #[personal(subject = "customer/c1")]
+        customer: String,
+        #[personal(subject = "customer/{customer}")]
         name: component::Personal<String>,
     },
 }
@@ -490,7 +491,7 @@ enum Refusal {
 struct Refused;
 
 workflow!(Refused, "refused", i64 => (), [], |_this, _ctx, _cents| {
-    Err(CommandFailure::Rejected(Refusal::Known { name: component::Personal::new("Ann".to_owned()) }).into())
+    Err(CommandFailure::Rejected(Refusal::Known { customer: "c1".to_owned(), name: component::Personal::new("Ann".to_owned()) }).into())
 });
 
 #[test]
@@ -499,7 +500,7 @@ fn personal_values_are_plain_for_who_reads_a_workflow_and_leave_with_no_record_o
     start(&bank, "refused", "r1", "0").unwrap();
     settle(&bank);
     let data = |bank: &Simulation| sight(bank, "refused", "r1").failure.expect("it was refused").data.expect("it says of whom").to_string();
-    assert_eq!(data(&bank), r#"{"name":"Ann"}"#);
+    assert_eq!(data(&bank), r#"{"customer":"c1","name":"Ann"}"#);
     let histories = bank.ask(|runtime| {
         let selection = WorkflowSelection { limit: 10, ..WorkflowSelection::default() };
         Box::pin(async move { runtime.workflow_histories(selection).await })
