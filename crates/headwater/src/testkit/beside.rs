@@ -216,8 +216,6 @@ struct Neighbours {
 /// What the subscriptions of one process have read.
 #[derive(Default)]
 struct Reading {
-    /// Messages that were handed over.
-    handed: AtomicU64,
     streams: Mutex<Vec<Weak<Place>>>,
 }
 
@@ -233,6 +231,24 @@ impl Reading {
 struct Place {
     neighbour: Neighbour,
     seen: AtomicU64,
+    /// Whether its reader waits for the next item: it has taken all before it then.
+    is_awaited: AtomicBool,
+}
+
+/// For as long as a reader waits.
+struct Awaited<'a>(&'a Place);
+
+impl<'a> Awaited<'a> {
+    fn new(place: &'a Place) -> Self {
+        place.is_awaited.store(true, SeqCst);
+        Self(place)
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.is_awaited.store(false, SeqCst);
+    }
 }
 
 impl Neighbours {
@@ -269,11 +285,10 @@ impl Neighbours {
         if let Some(status) = subscriptions.iter().find(away) {
             return Some(format!("the subscription {} is {}", status.topic, status.state));
         }
-        let taken: u64 = subscriptions.iter().map(|status| status.taken).sum();
-        if taken != reading.handed.load(SeqCst) {
+        let places: Vec<Arc<Place>> = lock(&reading.streams).iter().filter_map(Weak::upgrade).collect();
+        if places.iter().any(|place| !place.is_awaited.load(SeqCst)) {
             return Some("messages of peers are being taken".to_owned());
         }
-        let places: Vec<Arc<Place>> = lock(&reading.streams).iter().filter_map(Weak::upgrade).collect();
         let is_behind = places.iter().any(|place| place.seen.load(SeqCst) < place.neighbour.head());
         is_behind.then(|| "a subscription is behind its peer".to_owned())
     }
@@ -295,33 +310,37 @@ impl PeerStreams for Reader {
         Box::pin(async move {
             let neighbour = neighbours.at(&ask.address).await;
             let (send, items) = mpsc::channel(ITEMS_MAX);
-            let place = Arc::new(Place { neighbour: neighbour.clone(), seen: AtomicU64::new(0) });
+            let place = Arc::new(Place { neighbour: neighbour.clone(), seen: AtomicU64::new(0), is_awaited: AtomicBool::new(false) });
             reading.watch(&place);
             let seen = Arc::downgrade(&place);
             neighbour.spawn(move |runtime| Box::pin(pump(runtime, ask, send, seen)));
-            Ok(Box::new(Stream { items, _place: place, reading }) as Box<dyn PeerStream>)
+            Ok(Box::new(Stream { items, place }) as Box<dyn PeerStream>)
         })
     }
 }
 
+/// An item, and how far the stream is read with it.
+type Sent = (Result<PeerItem, PeerError>, u64);
+
 /// Sends a stream, as a task of the neighbour that has it.
-async fn pump(runtime: Arc<Runtime>, ask: StreamAsk, send: mpsc::Sender<Result<PeerItem, PeerError>>, place: Weak<Place>) {
+async fn pump(runtime: Arc<Runtime>, ask: StreamAsk, send: mpsc::Sender<Sent>, place: Weak<Place>) {
     let mut stream = match Beside::new(runtime).stream(&ask).await {
         Ok(stream) => stream,
-        Err(error) => return drop(send.send(Err(error)).await),
+        Err(error) => return drop(send.send((Err(error), 0)).await),
     };
+    // There may be nothing to read.
+    match place.upgrade() {
+        Some(place) => place.seen.store(stream.seen(), SeqCst),
+        None => return,
+    }
     loop {
-        match place.upgrade() {
-            Some(place) => place.seen.store(stream.seen(), SeqCst),
-            None => return,
-        }
         let item = tokio::select! {
             biased;
             () = send.closed() => return,
             item = stream.next() => item,
         };
         let Some(item) = item else { return };
-        if send.send(item).await.is_err() {
+        if send.send((item, stream.seen())).await.is_err() {
             return;
         }
     }
@@ -329,19 +348,20 @@ async fn pump(runtime: Arc<Runtime>, ask: StreamAsk, send: mpsc::Sender<Result<P
 
 /// A stream as it arrives.
 struct Stream {
-    items: mpsc::Receiver<Result<PeerItem, PeerError>>,
-    _place: Arc<Place>,
-    reading: Arc<Reading>,
+    items: mpsc::Receiver<Sent>,
+    place: Arc<Place>,
 }
 
 impl PeerStream for Stream {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<PeerItem, PeerError>>> {
         Box::pin(async move {
-            let item = self.items.recv().await;
-            if matches!(item, Some(Ok(PeerItem::Message(..)))) {
-                self.reading.handed.fetch_add(1, SeqCst);
+            let awaited = Awaited::new(&self.place);
+            let (item, seen) = self.items.recv().await?;
+            drop(awaited);
+            if item.is_ok() {
+                self.place.seen.store(seen, SeqCst);
             }
-            item
+            Some(item)
         })
     }
 }

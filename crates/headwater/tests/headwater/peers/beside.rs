@@ -53,6 +53,24 @@ fn to_settle_is_to_have_read_what_the_other_one_tells_however_long_that_takes() 
 }
 
 #[test]
+fn what_has_come_and_is_not_read_yet_is_not_settled() {
+    for seed in seeds(60) {
+        let source = Testkit::new(source).seed(seed).delays();
+        let copies = Testkit::new(copies).seed(seed).delays().beside(&source);
+        let mut whole = 0;
+        for round in 0..20 {
+            for _ in 0..3 {
+                note(&source, "x");
+                copies.advance(Duration::from_millis((seed * 7 + round) % 5));
+                whole += 1;
+            }
+            copies.settle();
+            assert_eq!(numbers(&copies), (1..=whole).collect::<Vec<u64>>(), "seed {seed}, round {round}");
+        }
+    }
+}
+
+#[test]
 fn a_service_beside_another_sends_it_commands() {
     let copies = Testkit::new(told);
     let source = Testkit::new(telling).beside(&copies);
