@@ -3,9 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde_json::Value as Json;
 
 use crate::action::{ActionError, CommandFailure, Verdict};
 use crate::hosted::{FailureKind, WorkflowFailure};
+use crate::personal::mark::{marking, replace_marks};
 use crate::value::{Value, encode};
 use crate::variants::{Rejection, encode_payload};
 
@@ -30,11 +32,11 @@ impl Failure {
         Self::of(FailureKind::Failed, code, message)
     }
 
-    /// The same with data for whoever asks.
+    /// The same with data for whoever asks. Personal values in it are `null`: the record of a workflow has none.
     #[must_use]
     pub fn with_data<T: Value>(self, data: &T) -> Self {
         let Ending::Failed(failure) = self.0 else { return self };
-        match encode(data).and_then(|json| serde_json::from_slice(&json)) {
+        match unpersonal(|| encode(data)) {
             Ok(data) => Self(Ending::Failed(WorkflowFailure { data: Some(data), ..failure })),
             Err(error) => Self(Ending::Broken(format!("the failure's data does not encode: {error}"))),
         }
@@ -60,6 +62,14 @@ impl Failure {
             Err(error) => Self(Ending::Broken(format!("the input to restart with does not encode: {error}"))),
         }
     }
+}
+
+/// What is encoded, with `null` for each personal value.
+fn unpersonal(encode: impl FnOnce() -> Result<Vec<u8>, serde_json::Error>) -> Result<Json, serde_json::Error> {
+    let marked = marking(encode)?;
+    let broken = || <serde_json::Error as serde::de::Error>::custom("a personal value in it is not whole");
+    let without = replace_marks(&marked, broken, |_| Ok(b"null".to_vec()))?;
+    serde_json::from_slice(without.as_deref().unwrap_or(&marked))
 }
 
 impl fmt::Display for Failure {
@@ -89,7 +99,7 @@ impl<R: Rejection> From<CommandFailure<R>> for Failure {
     fn from(failure: CommandFailure<R>) -> Self {
         match failure {
             CommandFailure::Rejected(rejection) => {
-                let data = encode_payload(&rejection).and_then(|json| serde_json::from_slice(&json)).ok();
+                let data = unpersonal(|| encode_payload(&rejection)).ok();
                 let (code, message) = (rejection.name().to_owned(), rejection.message());
                 Self(Ending::Failed(WorkflowFailure { code, message, data, kind: FailureKind::Rejected }))
             }

@@ -495,12 +495,12 @@ workflow!(Refused, "refused", i64 => (), [], |_this, _ctx, _cents| {
 });
 
 #[test]
-fn personal_values_are_plain_for_who_reads_a_workflow_and_leave_with_no_record_of_it() {
+fn a_workflow_that_fails_with_a_rejection_keeps_no_personal_value_of_it() {
     let bank = bank(1, Faults::default(), || vec![hosted_workflow(Refused)]);
     start(&bank, "refused", "r1", "0").unwrap();
     settle(&bank);
     let data = |bank: &Simulation| sight(bank, "refused", "r1").failure.expect("it was refused").data.expect("it says of whom").to_string();
-    assert_eq!(data(&bank), r#"{"customer":"c1","name":"Ann"}"#);
+    assert_eq!(data(&bank), r#"{"customer":"c1","name":null}"#);
     let histories = bank.ask(|runtime| {
         let selection = WorkflowSelection { limit: 10, ..WorkflowSelection::default() };
         Box::pin(async move { runtime.workflow_histories(selection).await })
