@@ -5,6 +5,7 @@ mod bank;
 mod cut;
 mod life;
 mod publish;
+mod records;
 
 use std::sync::Arc;
 
