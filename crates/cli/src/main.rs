@@ -8,6 +8,7 @@ mod shop;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use headwater::command_line::{self, GlobalFlags, ended, execute, usage};
+use headwater::prelude::Service;
 use headwater::{EXIT_CODES_HELP, Exit};
 
 #[global_allocator]
@@ -44,7 +45,15 @@ fn main() -> Exit {
     match &line.command {
         Command::Demo(arguments) => ended(demo::run(arguments, flags), flags.json),
         Command::Bench(command) => ended(bench::run(command, flags), flags.json),
-        Command::Service(command) => execute(&shop::service(), flags, command, CommandLine::command()),
+        Command::Service(command) => execute(&service_of(command), flags, command, CommandLine::command()),
+    }
+}
+
+/// What is asked of the code is asked of all of the shop's; to run it takes no services beside it.
+fn service_of(command: &command_line::Command) -> Service {
+    match command {
+        command_line::Command::Schema(_) | command_line::Command::Workflow(_) => shop::as_described(),
+        _ => shop::service(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::process::{Directory, Shop, check_code, json_lines, run, stderr, stdou
 /// A shop with some carts, its samples and its snapshot.
 fn recorded() -> Directory {
     let directory = Directory::new();
-    let mut shop = Shop::start(&directory, &["--empty"]);
+    let mut shop = Shop::start_all(&directory, &["--empty"]);
     for (cart, quantity) in [("c1", 1), ("c2", 2)] {
         let body = json!({ "sku": "mug", "quantity": quantity }).to_string();
         check_code(&run(&directory, ["send", "cart", cart, "add-item", &body, "--url", &shop.url]), 0);
@@ -181,11 +181,12 @@ fn one_whose_record_was_not_read_is_not_checked_and_that_is_no_success() {
 #[test]
 fn workflows_of_a_service_that_runs_are_checked_over_http() {
     let directory = Directory::new();
-    let mut shop = Shop::start(&directory, &["--empty"]);
+    let mut shop = Shop::start_all(&directory, &["--empty"]);
     check_code(&run(&directory, ["workflow", "start", "shipping", "o1", "{\n \"items\": {}\n}", "--url", &shop.url]), 0);
     let checked = run(&directory, ["workflow", "check", "--url", &shop.url]);
     check_code(&checked, 0);
-    assert!(stderr(&checked).contains("1 workflows: ") && stderr(&checked).contains("0 do not go on"), "{}", stderr(&checked));
+    // It may have been paid for and sent meanwhile: whoever has ended is not asked for.
+    assert!(stderr(&checked).contains("0 do not go on"), "{}", stderr(&checked));
     check_code(&run(&directory, ["workflow", "check", "--workflow", "shiping", "--url", &shop.url]), 4);
     shop.signal("TERM");
     assert_eq!(shop.ended(), Some(0));

@@ -12,7 +12,7 @@ use journal::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{Registry, Rules, SchemaError, settle};
+use super::{Registry, Rules, SchemaError, read_by_from, settle};
 
 /// A journal, and the starts of services over it.
 struct Starts {
@@ -276,6 +276,19 @@ fn a_state_is_told_of_once_a_baseline_stands_for_events() {
     let words = told(&[state(1, &["rows"])]);
     assert!(words.contains("cart/state version 1") && words.contains("#[state(version = 2, from = V1)]"), "{words}");
     assert!(told(&[state(2, &["rows"])]).contains("no `from` reads it"));
+}
+
+#[test]
+fn a_state_is_raised_only_by_what_reads_every_shape_of_its_version() {
+    let state = |version, required: &[&str]| shape("cart", Shapes::States, "", version, object(required));
+    let starts = Starts::new();
+    starts.starts(&[state(1, &["items", "total"])]);
+    let registry = starts.starts(&[state(1, &["items"])]);
+    let raised = |state: &DeclaredShape| read_by_from(state, registry.of("cart/state"));
+    let present = state(2, &["rows"]);
+    assert_eq!(raised(&from(present.clone(), 1, &["items"])), [1]);
+    assert_eq!(raised(&from(present.clone(), 1, &["items", "total"])), [0_u16; 0], "the last shape of the version has no total");
+    assert_eq!(raised(&present), [0_u16; 0], "nothing reads it");
 }
 
 /// A public type of a stream in this version, which readers of versions from `oldest` on may ask for.
