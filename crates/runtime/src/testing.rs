@@ -25,7 +25,9 @@ use ::journal::model::ModelJournal;
 use ::journal::seams::{Clock, Disk, Spawner, ThreadSpawner};
 use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
-use component::hosted::{ActionHandle, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle};
+use component::hosted::{
+    ActionHandle, DeliveredEvent, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle,
+};
 use component::{Compatibility, Keep, Shapes};
 
 use crate::limits::DEATHS_MAX;
@@ -399,6 +401,12 @@ fn open_consumer(consumer: &ConsumerStatus, head: u64) -> Option<String> {
         format!("consumer {name} is {state}{cause}: {behind} events behind, {under_way} under way, {held} keys held, {parked} keys parked")
     };
     (!is_at_rest).then(words)
+}
+
+/// An event as components get it.
+#[must_use]
+pub fn delivered(event: &Recorded) -> DeliveredEvent {
+    crate::action::delivered(event)
 }
 
 /// A view that has stopped says so to whoever asks it.

@@ -1,8 +1,9 @@
 //! Messages of topics in a test: what comes in, and what the service has published itself.
 
-use component::hosted::{DeliveredEvent, topic_message};
+use component::hosted::topic_message;
 use component::{Message, Topic, Value, encode};
 use journal::{Context, Recorded, Selection};
+use runtime::testing::delivered;
 use runtime::{MessageData, TopicMessage};
 use serde_json::Value as Json;
 
@@ -56,18 +57,4 @@ impl Testkit {
 
 fn key_of<T>(message: &Message<T>) -> Option<&str> {
     message.attributes.get("partitionkey").and_then(Json::as_str).or(message.subject.as_deref())
-}
-
-fn delivered(event: &Recorded) -> DeliveredEvent {
-    DeliveredEvent {
-        name: (*event.name).to_owned(),
-        version: event.version,
-        payload: event.payload.clone(),
-        id: event.id.to_string(),
-        entity_id: event.entity.id().to_owned(),
-        tenant: event.entity.tenant().to_owned(),
-        sequence: event.sequence,
-        time_micros: event.time.as_micros(),
-        correlation_id: event.context.correlation_id.as_deref().map(str::to_owned),
-    }
 }
