@@ -46,6 +46,9 @@ impl Job {
     }
 }
 
+/// What of a seal is written before a sync.
+const SEAL_PIECE_BYTES: usize = 1 << 20;
+
 /// A seal that is being written.
 pub(crate) const SEAL_TEMPORARY: &str = "seal.tmp";
 
@@ -66,8 +69,14 @@ pub(crate) fn seal_segment(files: &Arc<OpenFiles>, full: &FullSegment, planted: 
 /// Writes a seal under a temporary name.
 pub(crate) fn write_seal(disk: &dyn Disk, full: &FullSegment, planted: PlantedBug, temporary: &str) -> io::Result<()> {
     let file = disk.create(temporary)?;
-    file.write_at(&seal::encode(&summary_of(full, planted), &full.index), 0)?;
-    file.sync()
+    // Piece by piece, each synced: tens of megabytes at once would stand between the log and the disk.
+    let mut at = 0;
+    for piece in seal::encode(&summary_of(full, planted), &full.index).chunks(SEAL_PIECE_BYTES) {
+        file.write_at(piece, at)?;
+        file.sync()?;
+        at += piece.len() as u64;
+    }
+    Ok(())
 }
 
 fn summary_of(full: &FullSegment, planted: PlantedBug) -> SealSummary {
