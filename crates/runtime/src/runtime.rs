@@ -525,7 +525,9 @@ impl Runtime {
     /// With the first place that is good; or when the journal cannot be read.
     pub async fn check_place(&self, selection: &Selection, cursor: Cursor) -> Result<(), ReadError> {
         let kinds = match selection {
-            Selection::Types(types) => types.iter().map(|full| full.split('/').next().unwrap_or_default().to_owned()).collect(),
+            Selection::Types(types) | Selection::Slices { types: Some(types), .. } => {
+                types.iter().map(|full| full.split('/').next().unwrap_or_default().to_owned()).collect()
+            }
             Selection::Entity { entity, .. } => vec![entity.kind().to_owned()],
             _ => self.entities.names().iter().map(|name| (*name).to_owned()).collect(),
         };
