@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::process::{Directory, Shop, check_code, headwater, json_lines, run, stderr, stdout};
 
 /// A schema of the test's own in the server that `cargo xtask test` has started.
-fn engine(name: &str) -> String {
+pub(crate) fn engine(name: &str) -> String {
     let server = std::env::var("HEADWATER_TEST_POSTGRES").unwrap_or_else(|_| {
         panic!("no PostgreSQL to test on: run `cargo xtask test`, which starts one, or name one in HEADWATER_TEST_POSTGRES")
     });
@@ -13,7 +13,7 @@ fn engine(name: &str) -> String {
 }
 
 /// The day, played to its end; its last line.
-fn play(directory: &Directory, engine: Option<&str>) -> Json {
+pub(crate) fn play(directory: &Directory, engine: Option<&str>) -> Json {
     let mut command = headwater(directory);
     if let Some(engine) = engine {
         command.env("HEADWATER_ENGINE", engine);

@@ -143,3 +143,38 @@ fn arrange(commit: &mut StoredCommit, of_source: &StoredCommit) {
         of_source.commands.iter().zip(0..).map(|(command, place)| ((&command.record.entity, command.record.id), place)).collect();
     commit.commands.sort_by_key(|command| places.get(&(&command.record.entity, command.record.id)).copied());
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+    use bytes::Bytes;
+    use journal::embedded::{StoredCommand, StoredCommit};
+    use journal::{CommandId, CommandRecord, CommitId, Context, EntityKey, Timestamp};
+
+    use super::arrange;
+
+    #[test]
+    fn commands_come_into_the_order_of_the_source() {
+        let commit = |ids: &[&str]| {
+            let command = |id: &&str| StoredCommand {
+                record: CommandRecord {
+                    entity: EntityKey::new("cart", "c").unwrap(),
+                    id: CommandId::from_raw(id.as_bytes()),
+                    name: "add".into(),
+                    fingerprint: None,
+                    context: Context::default(),
+                    reply: Bytes::new(),
+                    events: Vec::new(),
+                },
+                first_sequence: 1,
+                first_index: 0,
+            };
+            let commands = ids.iter().map(command).collect();
+            StoredCommit { id: CommitId([1; 16]), time: Timestamp::from_micros(0), first_position: 1, commands }
+        };
+        let mut came = commit(&["c", "a", "b"]);
+        arrange(&mut came, &commit(&["a", "b", "c"]));
+        assert_eq!(came, commit(&["a", "b", "c"]));
+    }
+}
