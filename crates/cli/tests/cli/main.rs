@@ -13,6 +13,7 @@ mod import;
 mod kill;
 mod logistics;
 mod migrated;
+mod nodes;
 mod postgres;
 mod process;
 mod restored;
