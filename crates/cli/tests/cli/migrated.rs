@@ -104,7 +104,7 @@ fn a_day_that_was_moved_to_a_database_comes_to_the_same_totals_and_goes_on() {
     let mut shop = Shop::start_on(&elsewhere, &to, &["--empty"]);
     while consumer_states(&elsewhere, &shop).iter().any(|state| state != "working") {}
     let sent = run(&elsewhere, ["send", "cart", "new", "add-item", r#"{"sku":"mug","quantity":1}"#, "--json", "--url", &shop.url]);
-    assert_eq!(json(&sent)["sequence"], "1");
+    assert_eq!(json(&sent)["sequence"], 1);
     shop.signal("INT");
     assert_eq!(shop.ended(), Some(0));
     refused(&migrate(&directory, "embedded:data", &to), 1, "HW0074", "has a journal");
