@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use journal::seams::{Clock, Random};
 use journal::{
-    AppendError, BoxFuture, Capabilities, Capability, CommandId, Commit, CommitId, Committed, Context, Cursor, EntityKey, EntityType,
-    Events, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError, RegisterExpect,
-    RegisterWatch, Registers, Revision, Selection, Timestamp,
+    AppendError, BoxFuture, Capabilities, Capability, CommandId, CommandRecord, Commit, CommitId, Committed, Context, Cursor, EntityKey,
+    EntityType, Events, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError,
+    RegisterExpect, RegisterWatch, Registers, Revision, Selection, Timestamp,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -22,6 +22,7 @@ use crate::questions::Question;
 use crate::reach::Reach;
 use crate::registers::Table;
 use crate::rows::{self, get, unsigned};
+use crate::schema::Opened;
 use crate::server::Server;
 use crate::write::{Inbox, Pending, Writer};
 use crate::{limits, read, schema};
@@ -41,6 +42,8 @@ pub struct Options {
 /// A journal and its registers in one schema of a PostgreSQL database.
 pub struct PostgresJournal {
     lineage: Arc<Lineage>,
+    /// There are commands of which only a hash is known.
+    has_gone: bool,
     pool: Arc<Pool>,
     reach: Arc<Reach>,
     registers: Table,
@@ -63,7 +66,8 @@ impl PostgresJournal {
         let server = Arc::new(Server::new(address)?);
         let claim = if alone { Some(Claim::take(&server, limits::CLAIM_PATIENCE).await?) } else { None };
         let client = server.connect().await?;
-        let lineage = Arc::new(schema::open(&client, server.schema(), &*random).await?);
+        let Opened { lineage, has_gone } = schema::open(&client, server.schema(), &*random).await?;
+        let lineage = Arc::new(lineage);
         let (pool, reach) = (Arc::new(Pool::new(Arc::clone(&server))), Arc::new(Reach::default()));
         let (inbox, poisoned) = (Arc::new(Inbox::default()), Arc::new(OnceLock::new()));
         let mut name = [0; 10];
@@ -72,10 +76,11 @@ impl PostgresJournal {
         let mut background = vec![tokio::spawn(Listener::new(Arc::clone(&server), Arc::clone(&reach), name).run())];
         background.extend(claim.map(|claim| tokio::spawn(claim.keep(Arc::clone(&poisoned)))));
         let writer =
-            Writer::new(server, Arc::clone(&inbox), Arc::clone(&reach), Arc::clone(&lineage), Arc::clone(&clock), Arc::clone(&poisoned));
+            Writer::new(server, Arc::clone(&inbox), Arc::clone(&reach), Arc::clone(&lineage), Arc::clone(&clock), Arc::clone(&poisoned))
+                .knowing_gone(has_gone);
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
         let registers = Table::new(Arc::clone(&pool), Arc::clone(&reach));
-        Ok(Self { lineage, pool, reach, registers, inbox, poisoned, clock, random, writer, background })
+        Ok(Self { lineage, has_gone, pool, reach, registers, inbox, poisoned, clock, random, writer, background })
     }
 
     /// Takes no more commits, settles those that wait, and ends live reads. What is appended later is refused.
@@ -98,7 +103,14 @@ impl PostgresJournal {
 
     async fn found(&self, entity: &EntityKey, id: CommandId) -> Result<Option<FoundCommand>, ReadError> {
         let rows = self.pool.ask(Question::Command, &[&entity.kind(), &entity.tenant(), &entity.id(), &&id.0[..]]).await?;
-        Ok(rows.first().map(|row| rows::found_command(row, 0, &self.lineage)).transpose()?.map(|(found, _)| found))
+        if let Some(row) = rows.first() {
+            return Ok(Some(rows::found_command(row, 0, &self.lineage)?.0));
+        }
+        if !self.has_gone {
+            return Ok(None);
+        }
+        let rows = self.pool.ask(Question::GoneCommand, &[&&id.on(entity.hash()).0[..]]).await?;
+        rows.first().map(|row| rows::gone_command(row, 0, &self.lineage)).transpose()
     }
 
     /// A number that a question with one answer gives.
@@ -175,22 +187,19 @@ impl Journal for PostgresJournal {
 
 /// PostgreSQL has no zero in its texts. Keys and tags have none anyway.
 fn storable(commit: &Commit) -> Result<(), AppendError> {
-    let has_zero = |text: &str| text.contains('\0');
-    let in_context = |context: &Context| {
-        [&context.correlation_id, &context.causation_id, &context.traceparent, &context.principal]
-            .into_iter()
-            .flatten()
-            .any(|text| has_zero(text))
-    };
-    let in_command = |command: &journal::CommandRecord| {
-        has_zero(&command.name) || in_context(&command.context) || command.events.iter().any(|event| has_zero(&event.name))
-    };
     let in_condition =
-        |condition: &journal::TagCondition| condition.query.items.iter().flat_map(|item| &item.types).any(|full| has_zero(full));
-    if commit.commands.iter().any(in_command) || commit.condition.as_ref().is_some_and(in_condition) {
+        |condition: &journal::TagCondition| condition.query.items.iter().flat_map(|item| &item.types).any(|full| full.contains('\0'));
+    if commit.commands.iter().any(has_zero) || commit.condition.as_ref().is_some_and(in_condition) {
         return Err(InvalidError::new("commit", "must have no U+0000 in a name or a context: PostgreSQL cannot keep it").into());
     }
     Ok(())
+}
+
+/// Whether a command has a zero in a text of its own.
+pub(crate) fn has_zero(command: &CommandRecord) -> bool {
+    let Context { correlation_id, causation_id, traceparent, principal } = &command.context;
+    let in_context = [correlation_id, causation_id, traceparent, principal].into_iter().flatten().any(|text| text.contains('\0'));
+    command.name.contains('\0') || in_context || command.events.iter().any(|event| event.name.contains('\0'))
 }
 
 impl Registers for PostgresJournal {

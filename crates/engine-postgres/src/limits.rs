@@ -45,7 +45,19 @@ pub(crate) const SCAN_TYPED_MAX: i64 = 8 * PAGE_EVENTS_MAX;
 pub(crate) const KEYS_AT_ONCE: i64 = 512;
 /// So many positions lie between two marks of time, at least.
 pub(crate) const MARK_POSITIONS: u64 = 1_024;
+/// Who reads a whole history takes so many events at once, at most.
+pub(crate) const MOVED_EVENTS_AT_ONCE: i64 = 2_048;
+/// And a page ends with the event that passes so many bytes of payload and reply.
+pub(crate) const MOVED_BYTES_AT_ONCE: i64 = 16 * 1024 * 1024;
+/// And so many rows of what remains of events.
+pub(crate) const MOVED_REMAINS_AT_ONCE: i64 = 64;
+/// Registers that one statement brings along.
+pub(crate) const MOVED_REGISTERS_AT_ONCE: usize = 512;
 
+const _: () = assert!(
+    MOVED_EVENTS_AT_ONCE > journal::limits::COMMIT_EVENTS_MAX as i64 && MOVED_BYTES_AT_ONCE > journal::limits::COMMIT_BYTES_MAX as i64,
+    "a page has room for the largest commit"
+);
 const _: () = assert!(BATCH_BYTES_MAX >= journal::limits::COMMIT_BYTES_MAX, "a transaction has room for the largest commit");
 const _: () = assert!(WAITING_BYTES_MAX >= 2 * BATCH_BYTES_MAX && WAITING_COMMITS_MAX >= BATCH_COMMITS_MAX);
 const _: () = assert!(PAGE_BYTES_MAX as usize > journal::limits::EVENT_BYTES_MAX);

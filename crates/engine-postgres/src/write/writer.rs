@@ -25,6 +25,7 @@ pub(crate) struct Writer {
     pub(crate) clock: Arc<dyn Clock>,
     /// Why nothing is written any more.
     pub(crate) poisoned: Arc<OnceLock<String>>,
+    has_gone: bool,
     line: Option<Line>,
 }
 
@@ -55,7 +56,12 @@ impl Writer {
         clock: Arc<dyn Clock>,
         poisoned: Arc<OnceLock<String>>,
     ) -> Self {
-        Self { server, inbox, reach, lineage, clock, poisoned, line: None }
+        Self { server, inbox, reach, lineage, clock, poisoned, has_gone: false, line: None }
+    }
+
+    /// Whether commands are looked for among those too of which only a hash is known.
+    pub(crate) fn knowing_gone(self, has_gone: bool) -> Self {
+        Self { has_gone, ..self }
     }
 
     /// Writes until the inbox is closed and empty.
@@ -111,7 +117,7 @@ impl Writer {
     }
 
     async fn transact(&self, line: &Line, batch: &[Pending]) -> Result<Vec<Outcome>, Trouble> {
-        let looked = line.questions.look(&line.client, batch, &self.lineage).await?;
+        let looked = line.questions.look(&line.client, batch, &self.lineage, self.has_gone).await?;
         self.check_head(looked.head.position)?;
         let decided = decide(batch, looked, &self.lineage, self.clock.now());
         line.finish(&decided).await?;
