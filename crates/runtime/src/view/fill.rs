@@ -15,11 +15,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{Batch, Reading};
 use super::fault::Fault;
+use super::place::Place;
 use super::plan::Plan;
 use super::request::ViewState;
+use super::shared::{Shared, SharedWriter, Wanted};
 use super::store::{Opened, Store};
-use super::write::Writer;
-use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_BATCH_POSITIONS_MAX, VIEW_REST};
+use super::write::{BatchWriter, Writer};
+use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_BATCH_POSITIONS_MAX, VIEW_PLACE_PAUSE, VIEW_REST};
 use crate::retention::Lost;
 use crate::seams::Tasks;
 use crate::stall::Stall;
@@ -61,7 +63,7 @@ pub(super) struct Progress {
 /// The filling of one file.
 pub(super) struct Fill {
     pub(super) plan: Arc<Plan>,
-    pub(super) store: Store,
+    pub(super) place: Place,
     pub(super) generation: u32,
     pub(super) progress: watch::Sender<Progress>,
     /// Why it was made again, the latest last.
@@ -95,12 +97,12 @@ enum Ended {
 
 impl Fill {
     /// `begun_at` is the head before this process has recorded anything, for a file that may be there.
-    pub(super) fn new(plan: Arc<Plan>, store: Store, generation: u32, around: Arc<Surroundings>, begun_at: Option<Position>) -> Arc<Self> {
+    pub(super) fn new(plan: Arc<Plan>, place: Place, generation: u32, around: Arc<Surroundings>, begun_at: Option<Position>) -> Arc<Self> {
         let changes = vec![0; plan.tables.len()].into();
         let progress = Progress { cursor: Cursor::BEGINNING, complete: false, state: ViewState::Opening, begun: 0, changes, ended: false };
         Arc::new(Self {
             plan,
-            store,
+            place,
             generation,
             progress: watch::Sender::new(progress),
             notes: Mutex::default(),
@@ -125,6 +127,8 @@ impl Fill {
                     self.told_to_stop().await;
                 }
                 Ended::Fault(Fault::Machine(cause)) => self.rest(cause).await,
+                Ended::Fault(Fault::Stale) => self.look_on().await,
+                Ended::Fault(Fault::Gone) => self.look_for_it().await,
                 Ended::Fault(Fault::Damaged(cause) | Fault::Foreign(cause)) => self.make_anew(cause).await,
             }
         }
@@ -150,26 +154,27 @@ impl Fill {
     }
 
     /// Up to here its rows are durable: what came before is never read again, whatever happens to the machine. It blocks.
-    pub(super) fn durable(&self) -> rusqlite::Result<Cursor> {
+    pub(super) fn durable(&self) -> Result<Cursor, Fault> {
         let known = self.progress.borrow().clone();
-        if known.ended || self.store.file().is_none() {
+        let is_in_memory = matches!(&self.place, Place::File(store) if store.file().is_none());
+        if known.ended || is_in_memory {
             return Ok(known.cursor);
         }
         if matches!(known.state, ViewState::Opening) {
             return Ok(Cursor::BEGINNING);
         }
-        self.store.synced_cursor()
+        self.place.durable()
     }
 
     /// A connection for a query, and back again.
-    pub(super) fn with_reader<T>(&self, ask: impl FnOnce(&mut Connection) -> T) -> rusqlite::Result<T> {
+    pub(super) fn with_reader<T>(&self, store: &Store, ask: impl FnOnce(&mut Connection) -> T) -> rusqlite::Result<T> {
         let (epoch, idle) = {
             let mut readers = self.readers();
             (readers.epoch, readers.idle.pop())
         };
         let mut connection = match idle {
             Some(connection) => connection,
-            None => self.store.reader()?,
+            None => store.reader()?,
         };
         let answer = ask(&mut connection);
         let mut readers = self.readers();
@@ -189,7 +194,7 @@ impl Fill {
         readers.idle.clear();
     }
 
-    async fn told_to_stop(&self) {
+    pub(super) async fn told_to_stop(&self) {
         let mut stop = self.stop.subscribe();
         let _ = stop.wait_for(|stop| *stop).await;
     }
@@ -212,17 +217,41 @@ impl Fill {
     }
 
     async fn make_anew(&self, cause: String) {
-        let file = self.store.file().unwrap_or("the database in memory").to_owned();
-        self.say(format!("view {}: {file} is made again from the first event: {cause}", self.plan.view.name()));
+        let name = self.place.word();
+        self.say(format!("view {}: {name} is made again from the first event: {cause}", self.plan.view.name()));
         self.forget_readers();
         self.damage.send_replace(None);
+        self.tell_opening();
+        if let Place::Shared(shared) = &self.place {
+            // SQL clients keep the former rows until the new ones have caught up.
+            return shared.begin_anew();
+        }
+        if let Err(error) = self.place.remove().await {
+            self.rest(format!("{name} cannot be removed: {error}")).await;
+        }
+    }
+
+    fn tell_opening(&self) {
         self.progress.send_modify(|progress| {
             (progress.cursor, progress.complete, progress.state) = (Cursor::BEGINNING, false, ViewState::Opening);
             progress.begun += 1;
         });
-        if let Err(error) = self.store.remove() {
-            self.rest(format!("{file} cannot be removed: {error}")).await;
+    }
+
+    /// Another process fills it.
+    async fn look_on(&self) {
+        if let Place::Shared(shared) = &self.place {
+            self.follow(shared).await;
         }
+    }
+
+    /// Somebody has removed it: it is looked for, and begun where there is none.
+    async fn look_for_it(&self) {
+        self.tell_opening();
+        if let Place::Shared(shared) = &self.place {
+            shared.forget();
+        }
+        self.rest("its tables are not there any more".to_owned()).await;
     }
 
     /// From opening the file to whatever ends it.
@@ -293,56 +322,113 @@ impl Fill {
         }
     }
 
-    /// The thread: opens the file, writes what comes, and closes it.
+    /// The thread: opens the place, writes what comes, and closes it.
     fn write(&self, queue: mpsc::Receiver<Batch>, open: oneshot::Sender<Opened>, head: Position) -> Result<(), Fault> {
-        let (connection, opened) = self.store.writer(&self.plan, self.around.erased.load(SeqCst))?;
+        match &self.place {
+            Place::File(store) => self.write_file(store, queue, open, head),
+            Place::Shared(shared) => self.write_shared(shared, queue, open, head),
+        }
+    }
+
+    fn write_file(
+        &self,
+        store: &Store,
+        queue: mpsc::Receiver<Batch>,
+        open: oneshot::Sender<Opened>,
+        head: Position,
+    ) -> Result<(), Fault> {
+        let (connection, opened) = store.writer(&self.plan, self.around.erased.load(SeqCst))?;
         // It may hold what was erased since it was begun.
         if self.plan.is_personal() && opened.erased < self.around.erased.load(SeqCst) {
             return Err(Fault::Foreign("subjects were erased since it was begun".to_owned()));
         }
-        self.erased.store(opened.erased, SeqCst);
         // Before anybody is told: rows of another history must not be served for a moment.
         if let Err(error) = self.around.journal.lineage().resolve(opened.cursor, head, 0) {
             return Err(foreign(&error));
         }
-        if opened.cursor == Cursor::BEGINNING && head > 0 {
-            let file = self.store.file().unwrap_or("a database in memory");
-            self.say(format!("view {}: {file} is filled from the first event, at most {head} events are to come", self.plan.view.name()));
-            self.say_what_is_gone();
-        }
-        self.tell(opened.cursor, opened.complete || opened.cursor.position() >= head, &[]);
-        if open.send(opened).is_err() {
+        if !self.tell_opened(opened, head, open) {
             return Ok(());
         }
-        let written = self.write_all(&connection, queue, opened, head);
+        let lineage = self.around.journal.lineage().clone();
+        let written = Writer::new(&self.plan, &lineage, &connection)
+            .and_then(|mut writer| self.write_all(&mut writer, queue, opened, head));
         if !matches!(written, Err(Fault::Damaged(_))) {
             self.forget_readers();
-            self.store.close(connection);
+            store.close(connection);
         }
         written
     }
 
-    fn write_all(&self, connection: &Connection, mut queue: mpsc::Receiver<Batch>, opened: Opened, head: Position) -> Result<(), Fault> {
-        let lineage = self.around.journal.lineage().clone();
-        let mut writer = Writer::new(&self.plan, &lineage, connection)?;
+    fn write_shared(
+        &self,
+        shared: &Shared,
+        queue: mpsc::Receiver<Batch>,
+        open: oneshot::Sender<Opened>,
+        head: Position,
+    ) -> Result<(), Fault> {
+        let (lineage, erased) = (self.around.journal.lineage().clone(), self.around.erased.load(SeqCst));
+        wait_for(&*self.around.threads, shared.open(&Wanted { plan: &self.plan, lineage: &lineage, head, erased }))?;
+        let (mut writer, sight) = SharedWriter::take(shared, &self.plan, &lineage, &self.around.threads)?;
+        let opened = Opened { cursor: sight.cursor, complete: sight.complete, erased: sight.erased };
+        if !self.tell_opened(opened, head, open) {
+            return Ok(());
+        }
+        self.write_all(&mut writer, queue, opened, head)
+    }
+
+    /// Says that there is something to ask; false when nobody reads for it any more.
+    fn tell_opened(&self, opened: Opened, head: Position, open: oneshot::Sender<Opened>) -> bool {
+        self.erased.store(opened.erased, SeqCst);
+        if opened.cursor == Cursor::BEGINNING && head > 0 {
+            let (view, place) = (self.plan.view.name(), self.place.word());
+            self.say(format!("view {view}: {place} is filled from the first event, at most {head} events are to come"));
+            self.say_what_is_gone();
+        }
+        self.tell(opened.cursor, opened.complete || opened.cursor.position() >= head, &[]);
+        open.send(opened).is_ok()
+    }
+
+    fn write_all(
+        &self,
+        writer: &mut dyn BatchWriter,
+        mut queue: mpsc::Receiver<Batch>,
+        opened: Opened,
+        head: Position,
+    ) -> Result<(), Fault> {
         let mut complete = opened.complete || opened.cursor.position() >= head;
         let (mut kept, mut last) = (opened.cursor, opened.cursor);
-        while let Some(batch) = wait_for(&*self.around.threads, queue.recv()) {
+        while let Some(next) = wait_for(&*self.around.threads, self.next(&mut queue, last != kept)) {
+            // Nothing came for a moment: others look at the place.
+            let batch = next.unwrap_or_else(|| Batch::at(last));
+            let is_pause = batch.is_empty() && batch.cursor == last;
             let completes = !complete && batch.cursor.position() >= head;
             // A place without events costs no transaction, unless it is far, or says that all is there.
             let is_far = batch.cursor.position().saturating_sub(kept.position()) > VIEW_BATCH_EVENTS_MAX as u64;
             complete |= completes;
-            if !batch.is_empty() || completes || is_far {
-                writer.apply(&batch, complete).inspect_err(|_| self.tell_kept(connection))?;
+            if !batch.is_empty() || completes || is_far || is_pause {
+                writer.apply(&batch, complete).inspect_err(|_| self.tell_kept(writer.kept()))?;
                 kept = batch.cursor;
             }
             last = batch.cursor;
+            if let (true, Place::Shared(shared)) = (completes, &self.place) {
+                shared.has_caught_up.store(true, SeqCst);
+            }
             self.tell(last, complete, &writer.take_touched());
         }
         if last != kept || (complete && !opened.complete) {
             writer.apply(&Batch::at(last), complete)?;
         }
         Ok(())
+    }
+
+    /// The next batch, or `Some(None)` when the place is owed to those who look at it and nothing has come for a moment.
+    async fn next(&self, queue: &mut mpsc::Receiver<Batch>, is_owed: bool) -> Option<Option<Batch>> {
+        let is_looked_at = self.place.shared().is_some() && is_owed;
+        tokio::select! {
+            biased;
+            batch = queue.recv() => batch.map(Some),
+            () = self.around.tasks.sleep(VIEW_PLACE_PAUSE), if is_looked_at => Some(None),
+        }
     }
 
     /// Its rows are made of what is there.
@@ -368,9 +454,8 @@ impl Fill {
     }
 
     /// After a batch that was taken in as far as it could be.
-    fn tell_kept(&self, connection: &Connection) {
-        let kept = connection.query_row("SELECT cursor FROM _headwater", [], |row| row.get::<_, Option<String>>(0));
-        if let Some(cursor) = kept.ok().flatten().and_then(|text| text.parse().ok()) {
+    fn tell_kept(&self, kept: Option<Cursor>) {
+        if let Some(cursor) = kept {
             let all: Vec<usize> = (0..self.plan.tables.len()).collect();
             let complete = self.progress.borrow().complete;
             self.tell(cursor, complete, &all);

@@ -98,6 +98,7 @@ mod tests {
     use crate::view::check::{Strangers, check};
     use crate::view::fault::ViewStop;
     use crate::view::fill::Surroundings;
+    use crate::view::place::Place;
     use crate::view::store::Store;
 
     /// A file that the test fills itself, by saying how far it is.
@@ -127,7 +128,7 @@ mod tests {
             });
             let view = View::sqlite("stock").table("CREATE TABLE stock (id TEXT PRIMARY KEY)").hosted();
             let plan = Arc::new(check(&view, &[], Strangers::PassedOver).unwrap());
-            let fill = Fill::new(Arc::clone(&plan), Store::new(None, &plan, 1), 1, around, None);
+            let fill = Fill::new(Arc::clone(&plan), Place::File(Store::new(None, &plan, 1)), 1, around, None);
             tasks.spawn(Box::pin(watch(Arc::clone(&fill))));
             Self { tasks, journal, fill, told }
         }
