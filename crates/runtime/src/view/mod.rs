@@ -138,7 +138,7 @@ impl Views {
 
     fn fill(&self, host: &Host, generation: u32, begun_at: Option<Position>, is_fresh: bool) -> Arc<Fill> {
         let place = match &host.plan.server {
-            Some(server) => Place::Shared(Shared::new(Arc::clone(server), &host.plan, is_fresh)),
+            Some(server) => Place::Shared(Box::new(Shared::new(Arc::clone(server), &host.plan, is_fresh))),
             None => Place::File(Store::new(self.folder.clone(), &host.plan, generation)),
         };
         Fill::new(Arc::clone(&host.plan), place, generation, Arc::clone(&self.around), begun_at)

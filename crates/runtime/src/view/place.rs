@@ -9,7 +9,7 @@ use super::store::Store;
 /// See the module.
 pub(super) enum Place {
     File(Store),
-    Shared(Shared),
+    Shared(Box<Shared>),
 }
 
 impl Place {

@@ -19,7 +19,7 @@ pub trait ViewServer: Send + Sync + 'static {
     fn check<'a>(&'a self, definition: Definition<'a>) -> BoxFuture<'a, Result<Checked, CheckError>>;
 
     /// The builds of a view that are there, of every definition.
-    fn builds<'a>(&'a self, view: &'a str) -> BoxFuture<'a, Result<Vec<BuildSight>, ServerError>>;
+    fn builds(&self, view: &'static str) -> BoxFuture<'_, Result<Vec<BuildSight>, ServerError>>;
 
     /// Makes the tables of a build, if they are not there: all of them or none. `erased` is up to where subjects were erased by then.
     fn begin<'a>(&'a self, build: &'a BuildName, tables: &'a [String], erased: Position) -> BoxFuture<'a, Result<(), ServerError>>;
