@@ -32,7 +32,7 @@ pub(crate) const BELL_PAUSE: Duration = Duration::from_millis(5);
 /// A node that stops in the middle of a transaction holds the head row for so long; then the server ends its session.
 pub(crate) const IDLE_TRANSACTION_MS: u64 = 2_000;
 /// The same for one that fills a view: it holds up nobody but who would take the view over.
-pub(crate) const VIEW_IDLE_TRANSACTION_MS: u64 = 5_000;
+pub(crate) const VIEW_IDLE_TRANSACTION_MS: u64 = 2_000;
 /// Connections that views are asked by, and that their books are kept by; each view that is filled here has one more.
 pub(crate) const VIEW_CONNECTIONS: usize = 4;
 /// Statements of queries, or of code that fills, that one connection keeps prepared.

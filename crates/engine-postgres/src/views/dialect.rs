@@ -60,7 +60,7 @@ impl Statement {
         let is_behind_sign = text[..at].ends_with(is_operator);
         let end = at
             + match letter {
-                ':' | '@' if !is_behind_sign && word_end(&rest[1..]) > 0 => return self.parameter(text, at),
+                ':' | '@' if !is_behind_sign && rest[1..].starts_with(begins_name) => return self.parameter(text, at),
                 ':' if rest.starts_with("::") => 2,
                 '\'' => quoted(rest, '\'', is_escaping(text, at)),
                 '"' => quoted(rest, '"', false),
@@ -71,7 +71,7 @@ impl Statement {
                     2
                 }
                 '$' => dollar_end(rest),
-                letter if letter.is_alphabetic() || letter == '_' => {
+                letter if begins_name(letter) => {
                     let end = word_end(rest);
                     self.words.push((at, rest[..end].to_lowercase()));
                     end
@@ -121,6 +121,10 @@ impl Statement {
         let before = self.replaced.iter().rev().find(|(end, _)| *end <= place);
         before.map_or(place, |(end, origin)| origin + (place - end))
     }
+}
+
+fn begins_name(letter: char) -> bool {
+    letter.is_alphabetic() || letter == '_'
 }
 
 fn is_operator(letter: char) -> bool {
