@@ -51,6 +51,8 @@ pub(crate) const PAGE_EVENTS_MAX: i64 = 512;
 pub(crate) const PAGE_BYTES_MAX: i64 = 4 * 1024 * 1024;
 /// Positions that one statement of a filtered read looks through, at most, so that a sparse reader hears how far it has come.
 pub(crate) const SCAN_POSITIONS_MAX: u64 = 16_384;
+/// Events of types that one statement looks through for those of some slices, at most.
+pub(crate) const SCAN_TYPED_MAX: i64 = 8 * PAGE_EVENTS_MAX;
 /// Entity keys of one page.
 pub(crate) const KEYS_AT_ONCE: i64 = 512;
 /// So many positions lie between two marks of time, at least.

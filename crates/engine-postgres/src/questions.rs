@@ -39,7 +39,7 @@ pub(crate) enum Question {
     Entity,
     /// Events at positions.
     At,
-    /// Positions of events of types.
+    /// Positions of events of types, and their slices.
     OfTypes,
     /// Positions of events with tags, of types (any, when none is named).
     OfTags,
@@ -90,8 +90,8 @@ const ALL: &[(Question, &str)] = &[
     (Question::At, page!("e.position = ANY($3)", "position")),
     (
         Question::OfTypes,
-        "SELECT found.position FROM unnest($1::text[], $2::text[]) AS t (kind, name), LATERAL (
-            SELECT e.position FROM event e WHERE e.kind = t.kind AND e.name = t.name AND e.position > $3 AND e.position <= $4
+        "SELECT found.position, found.slice FROM unnest($1::text[], $2::text[]) AS t (kind, name), LATERAL (
+            SELECT e.position, e.slice FROM event e WHERE e.kind = t.kind AND e.name = t.name AND e.position > $3 AND e.position <= $4
             ORDER BY e.position LIMIT $5) AS found
         ORDER BY found.position LIMIT $5",
     ),

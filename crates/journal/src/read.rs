@@ -31,6 +31,8 @@ pub enum Selection {
         first: u16,
         /// The last slice.
         last: u16,
+        /// And of these types, named as in [`Types`](Self::Types); `None`: of any.
+        types: Option<Vec<Arc<str>>>,
     },
     /// Those that match a tag query.
     Tags(TagQuery),
@@ -45,14 +47,21 @@ impl Selection {
         match self {
             Self::All => true,
             Self::Entity { entity, from_sequence } => event.entity == *entity && event.sequence >= *from_sequence,
-            Self::Slices { first, last } => (*first..=*last).contains(&event.entity.slice()),
+            Self::Slices { first, last, types } => {
+                types.as_ref().is_none_or(|types| is_of(types, event)) && (*first..=*last).contains(&event.entity.slice())
+            }
             Self::Tags(query) => query.matches(event.entity.kind(), &event.name, &event.tags),
-            Self::Types(types) => types.iter().any(|full| match full.split_once('/') {
-                Some(parts) => parts == (event.entity.kind(), &event.name),
-                None => &**full == event.entity.kind(),
-            }),
+            Self::Types(types) => is_of(types, event),
         }
     }
+}
+
+/// Whether an event is of one of these types.
+fn is_of(types: &[Arc<str>], event: &Recorded) -> bool {
+    types.iter().any(|full| match full.split_once('/') {
+        Some(parts) => parts == (event.entity.kind(), &event.name),
+        None => &**full == event.entity.kind(),
+    })
 }
 
 /// Where a reader stops.

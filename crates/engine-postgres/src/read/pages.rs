@@ -12,6 +12,8 @@ use crate::pool::{Pool, Value};
 use crate::questions::Question;
 use crate::rows::{get, recorded, signed, unsigned};
 
+const ALL_SLICES: (u16, u16) = (0, SLICES - 1);
+
 /// Events in order, and the place up to which there is no other that is wanted.
 pub(super) struct Page {
     pub(super) events: Vec<Arc<Recorded>>,
@@ -51,12 +53,10 @@ pub(super) struct Stretch {
 pub(super) async fn next(pool: &Pool, selection: &Selection, stretch: Stretch) -> Result<Page, PageError> {
     match selection {
         Selection::All => whole(pool, stretch).await,
-        Selection::Slices { first, last } => range(pool, stretch.short(), (*first, *last), &[]).await,
+        Selection::Slices { first, last, types: None } => range(pool, stretch.short(), (*first, *last), &[]).await,
+        Selection::Slices { first, last, types: Some(types) } => of_types_within(pool, types, (*first, *last), stretch).await,
         Selection::Entity { entity, from_sequence } => of_entity(pool, entity, *from_sequence, stretch).await,
-        Selection::Types(types) => match of_types(types) {
-            Some(pairs) => at(pool, typed(pool, &pairs, stretch).await?).await,
-            None => range(pool, stretch.short(), (0, SLICES - 1), types).await,
-        },
+        Selection::Types(types) => of_types_within(pool, types, ALL_SLICES, stretch).await,
         Selection::Tags(TagQuery { items }) if items.iter().any(|item| item.types.is_empty() && item.tags.is_empty()) => {
             whole(pool, stretch).await
         }
@@ -71,9 +71,16 @@ impl Stretch {
     }
 }
 
+async fn of_types_within(pool: &Pool, types: &[Arc<str>], slices: (u16, u16), stretch: Stretch) -> Result<Page, PageError> {
+    match of_types(types) {
+        Some(pairs) => at(pool, typed(pool, &pairs, slices, stretch).await?).await,
+        None => range(pool, stretch.short(), slices, types).await,
+    }
+}
+
 /// Every event; a position that is missing was there, because positions have no holes.
 async fn whole(pool: &Pool, stretch: Stretch) -> Result<Page, PageError> {
-    let page = range(pool, stretch, (0, SLICES - 1), &[]).await?;
+    let page = range(pool, stretch, ALL_SLICES, &[]).await?;
     let missing = (stretch.after + 1..=page.upto).zip(page.events.iter().map(|event| Some(event.position)).chain(std::iter::repeat(None)));
     match missing.into_iter().find(|(expected, found)| Some(*expected) != *found) {
         None => Ok(page),
@@ -138,11 +145,13 @@ fn of_types(types: &[Arc<str>]) -> Option<Vec<(&str, &str)>> {
     Some(pairs)
 }
 
-async fn typed(pool: &Pool, pairs: &[(&str, &str)], stretch: Stretch) -> Result<Found, PageError> {
+/// The index of types does not know slices: what it finds is looked through, as far as the bound of one statement goes.
+async fn typed(pool: &Pool, pairs: &[(&str, &str)], slices: (u16, u16), stretch: Stretch) -> Result<Found, PageError> {
     let (kinds, names): (Vec<&str>, Vec<&str>) = pairs.iter().copied().unzip();
     let (after, upto) = (signed(stretch.after), signed(stretch.upto));
-    let rows = pool.ask(Question::OfTypes, &[&kinds, &names, &after, &upto, &limits::PAGE_EVENTS_MAX]).await?;
-    Ok(Found::of(&rows, stretch.upto)?)
+    let limit = if slices == ALL_SLICES { limits::PAGE_EVENTS_MAX } else { limits::SCAN_TYPED_MAX };
+    let rows = pool.ask(Question::OfTypes, &[&kinds, &names, &after, &upto, &limit]).await?;
+    Ok(Found::of(&rows, limit, stretch.upto)?.within(&rows, slices)?)
 }
 
 /// The positions that any item finds.
@@ -150,7 +159,7 @@ async fn tagged(pool: &Pool, items: &[TagQueryItem], stretch: Stretch) -> Result
     let mut found = Found { positions: Vec::new(), upto: stretch.upto };
     for item in items {
         let more = match of_types(&item.types).filter(|_| item.tags.is_empty()) {
-            Some(pairs) => typed(pool, &pairs, stretch).await?,
+            Some(pairs) => typed(pool, &pairs, ALL_SLICES, stretch).await?,
             None if item.tags.is_empty() => continue,
             None => of_item(pool, item, stretch).await?,
         };
@@ -168,14 +177,27 @@ async fn of_item(pool: &Pool, item: &TagQueryItem, stretch: Stretch) -> Result<F
     let types: Vec<&str> = item.types.iter().map(|full| &**full).collect();
     let (after, upto) = (signed(stretch.after), signed(stretch.upto));
     let rows = pool.ask(Question::OfTags, &[&tags, &types, &after, &upto, &limits::PAGE_EVENTS_MAX]).await?;
-    Ok(Found::of(&rows, stretch.upto)?)
+    Ok(Found::of(&rows, limits::PAGE_EVENTS_MAX, stretch.upto)?)
 }
 
 impl Found {
-    fn of(rows: &[Row], upto: Position) -> Result<Self, ReadError> {
+    /// Of rows that were cut off at a limit, or go up to a place.
+    fn of(rows: &[Row], limit: i64, upto: Position) -> Result<Self, ReadError> {
         let positions: Vec<i64> = rows.iter().map(|row| get(row, 0)).collect::<Result<_, _>>()?;
-        let is_cut = positions.len() >= limits::PAGE_EVENTS_MAX as usize;
+        let is_cut = positions.len() as i64 >= limit;
         let upto = positions.last().filter(|_| is_cut).map_or(upto, |last| unsigned(*last));
         Ok(Self { positions, upto })
+    }
+
+    /// Those of the rows whose slice is wanted. More than make a page are cut off with it.
+    fn within(self, rows: &[Row], (first, last): (u16, u16)) -> Result<Self, ReadError> {
+        let mut wanted = Vec::new();
+        for (row, position) in rows.iter().zip(self.positions) {
+            let slice: i16 = get(row, 1)?;
+            if (i32::from(first)..=i32::from(last)).contains(&i32::from(slice)) {
+                wanted.push(position);
+            }
+        }
+        Ok(Self { positions: wanted, upto: self.upto })
     }
 }

@@ -225,7 +225,13 @@ impl Generator {
             1..=3 => Selection::Entity { entity: self.entity(), from_sequence: self.dice.below(6) },
             4 => {
                 let (one, other) = (self.entity().slice(), self.dice.below(u64::from(limits::SLICES)) as u16);
-                Selection::Slices { first: one.min(other), last: one.max(other) }
+                let full = |types: u64| (0..types).map(|_| self.full_type()).collect();
+                let types = match self.dice.below(4) {
+                    0 => None,
+                    1 => Some(vec![self.one_of(&KINDS).into()]),
+                    types => Some(full(types)),
+                };
+                Selection::Slices { first: one.min(other), last: one.max(other), types }
             }
             5 => Selection::Tags(self.query()),
             6 => Selection::Types((0..self.dice.below(3)).map(|_| self.full_type()).collect()),

@@ -7,6 +7,7 @@ use super::draft::{collect, command, commit, event, key, key_of, note};
 use super::patience::{join_all, poll_once};
 use super::{Broken, Engine, Outcome, ensure, ensure_eq};
 use crate::cursor::Cursor;
+use crate::limits::SLICES;
 use crate::read::{Events, Read, ReadMode, Recorded, Selection};
 
 fn live(engine: &Engine, selection: Selection, from: Cursor) -> Events {
@@ -33,7 +34,9 @@ pub(super) async fn a_live_read_wakes(engine: Engine) -> Outcome {
         Selection::Entity { entity: wanted.clone(), from_sequence: 1 },
         Selection::Types(vec!["wanted".into()]),
         Selection::Types(vec!["wanted/noted".into()]),
-        Selection::Slices { first: wanted.slice(), last: wanted.slice() },
+        Selection::Slices { first: wanted.slice(), last: wanted.slice(), types: None },
+        Selection::Slices { first: 0, last: SLICES - 1, types: Some(vec!["wanted".into()]) },
+        Selection::Slices { first: wanted.slice(), last: wanted.slice(), types: Some(vec!["wanted/noted".into()]) },
     ];
     let reads: Vec<_> = selections.iter().map(|selection| live(&engine, selection.clone(), Cursor::BEGINNING)).collect();
     let follow = |(mut read, selection): (Events, Selection)| async move {

@@ -25,6 +25,11 @@ async fn populate(engine: &Engine) -> Result<Vec<Arc<Recorded>>, Broken> {
 fn selections() -> Vec<(&'static str, Selection)> {
     let types = |list: &[&str]| Selection::Types(list.iter().map(|text| Arc::from(*text)).collect());
     let tags = |items: &[crate::TagQueryItem]| Selection::Tags(TagQuery { items: items.to_vec() });
+    let slices = |first, last, list: Option<&[&str]>| {
+        let types = list.map(|list| list.iter().map(|text| Arc::from(*text)).collect());
+        Selection::Slices { first, last, types }
+    };
+    let own = key_of("cart", "4").slice();
     let entity = |from_sequence| Selection::Entity { entity: key_of("cart", "4"), from_sequence };
     vec![
         ("all", Selection::All),
@@ -33,10 +38,18 @@ fn selections() -> Vec<(&'static str, Selection)> {
         ("an entity from sequence 3", entity(3)),
         ("an entity beyond its head", entity(1_000)),
         ("an entity that never was", Selection::Entity { entity: key_of("cart", "nobody"), from_sequence: 1 }),
-        ("all slices", Selection::Slices { first: 0, last: SLICES - 1 }),
-        ("the lower half of the slices", Selection::Slices { first: 0, last: SLICES / 2 - 1 }),
-        ("the upper half of the slices", Selection::Slices { first: SLICES / 2, last: SLICES - 1 }),
-        ("the slice of an entity", Selection::Slices { first: key_of("cart", "4").slice(), last: key_of("cart", "4").slice() }),
+        ("all slices", slices(0, SLICES - 1, None)),
+        ("the lower half of the slices", slices(0, SLICES / 2 - 1, None)),
+        ("the upper half of the slices", slices(SLICES / 2, SLICES - 1, None)),
+        ("the slice of an entity", slices(own, own, None)),
+        ("no slice", slices(own + 1, own, None)),
+        ("a type within all slices", slices(0, SLICES - 1, Some(&["cart"]))),
+        ("a type within half of the slices", slices(0, SLICES / 2 - 1, Some(&["cart"]))),
+        ("a type's event within half of the slices", slices(0, SLICES / 2 - 1, Some(&["cart/opened"]))),
+        ("two types' events within half of the slices", slices(SLICES / 2, SLICES - 1, Some(&["cart/opened", "user/closed"]))),
+        ("a type and another's event within half of the slices", slices(0, SLICES / 2 - 1, Some(&["user", "cart/opened"]))),
+        ("another type than that of the slice's entity", slices(own, own, Some(&["ghost/opened"]))),
+        ("no type within all slices", slices(0, SLICES - 1, Some(&[]))),
         ("a type", types(&["cart"])),
         ("a type's event", types(&["cart/opened"])),
         ("two types' events", types(&["cart/opened", "user/closed"])),
@@ -60,12 +73,20 @@ pub(super) async fn selections_give_what_they_name(engine: Engine) -> Outcome {
         let expected: Vec<_> = all.iter().filter(|event| selection.matches(event)).cloned().collect();
         ensure_eq!(engine.events(selection).await?, expected, "{what}");
     }
-    let halves = [Selection::Slices { first: 0, last: SLICES / 2 - 1 }, Selection::Slices { first: SLICES / 2, last: SLICES - 1 }];
-    let mut parts = Vec::new();
-    for half in halves {
-        parts.push(engine.events(half).await?.len());
+    for types in [None, Some(vec!["cart".into()]), Some(vec!["cart/opened".into(), "user/closed".into()])] {
+        halves_are_the_whole(&engine, types).await?;
     }
-    ensure_eq!(parts.iter().sum::<usize>(), all.len(), "both halves of the slices together");
+    Ok(())
+}
+
+/// What readers of parts of the slices get is what a reader of all gets, each event once.
+async fn halves_are_the_whole(engine: &Engine, types: Option<Vec<Arc<str>>>) -> Outcome {
+    let whole = engine.events(types.clone().map_or(Selection::All, Selection::Types)).await?;
+    let mut parts = Vec::new();
+    for (first, last) in [(0, SLICES / 2 - 1), (SLICES / 2, SLICES - 1)] {
+        parts.push(engine.events(Selection::Slices { first, last, types: types.clone() }).await?.len());
+    }
+    ensure_eq!(parts.iter().sum::<usize>(), whole.len(), "both halves of the slices together, types {types:?}");
     ensure!(parts.iter().all(|part| *part > 0), "the entities of this check do not spread over the slices");
     Ok(())
 }

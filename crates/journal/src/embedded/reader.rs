@@ -63,7 +63,7 @@ pub(crate) fn read(shared: &Arc<Shared>, lineage: &Arc<Lineage>, selection: Sele
 fn query_of(selection: &Selection) -> Option<Vec<ItemHashes>> {
     let items = match selection {
         Selection::Tags(TagQuery { items }) => items.clone(),
-        Selection::Types(types) if types.iter().all(|full| full.contains('/')) => {
+        Selection::Types(types) | Selection::Slices { types: Some(types), .. } if types.iter().all(|full| full.contains('/')) => {
             vec![TagQueryItem { types: types.clone(), tags: Vec::new() }]
         }
         _ => return None,

@@ -49,6 +49,7 @@ enum Fault {
     IgnoresRevisions,
     IgnoresSelections,
     IgnoresTheFromSequence,
+    IgnoresTypesOfSlices,
     ListsBackwards,
     ListsEverythingAfterAKey,
     ListsRegistersOfAnyPrefix,
@@ -101,6 +102,7 @@ const FAULTS: &[(Fault, &str, bool)] = &[
     (Fault::IgnoresRevisions, "a_put_compares_first", true),
     (Fault::IgnoresSelections, "selections_give_what_they_name", true),
     (Fault::IgnoresTheFromSequence, "selections_give_what_they_name", true),
+    (Fault::IgnoresTypesOfSlices, "selections_give_what_they_name", true),
     (Fault::ListsBackwards, "entities_are_listed_in_order", true),
     (Fault::ListsEverythingAfterAKey, "entities_are_listed_in_order", true),
     (Fault::ListsRegistersOfAnyPrefix, "registers_are_listed_by_prefix", true),
@@ -324,6 +326,9 @@ impl Journal for Faulty {
                 self.inner.read(selection, if from.position() > 0 && from.lineage() != known.lineage() { known } else { from }, mode)
             }
             (Fault::IgnoresSelections, Selection::Tags(_)) => self.inner.read(Selection::All, from, mode),
+            (Fault::IgnoresTypesOfSlices, Selection::Slices { first, last, .. }) => {
+                self.inner.read(Selection::Slices { first, last, types: None }, from, mode)
+            }
             (Fault::IgnoresTheFromSequence, Selection::Entity { entity, .. }) => {
                 self.inner.read(Selection::Entity { entity, from_sequence: 1 }, from, mode)
             }

@@ -22,6 +22,7 @@ use super::shared::{Shared, SharedWriter, Wanted};
 use super::store::{Opened, Store};
 use super::write::{BatchWriter, Writer};
 use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_BATCH_POSITIONS_MAX, VIEW_PLACE_PAUSE, VIEW_REST};
+use crate::node::Nodes;
 use crate::retention::Lost;
 use crate::seams::Tasks;
 use crate::stall::Stall;
@@ -43,6 +44,8 @@ pub(crate) struct Surroundings {
     pub(crate) erased: Arc<AtomicU64>,
     /// Entity types that retention has taken events from.
     pub(crate) lost: Lost,
+    /// Who else is there, for what one of them fills for all.
+    pub(crate) nodes: Arc<Nodes>,
 }
 
 /// How far a file is.
@@ -75,6 +78,8 @@ pub(super) struct Fill {
     /// that is newer than it, nobody can tell any more.
     begun_at: Mutex<Option<Position>>,
     stop: watch::Sender<bool>,
+    /// The filling itself is to end: at a stop, or when another node has it.
+    halt: watch::Sender<bool>,
     /// A reader met damage.
     damage: watch::Sender<Option<String>>,
     readers: Mutex<Readers>,
@@ -110,6 +115,7 @@ impl Fill {
             around,
             begun_at: Mutex::new(begun_at),
             stop: watch::Sender::new(false),
+            halt: watch::Sender::new(false),
             damage: watch::Sender::new(None),
             readers: Mutex::default(),
             erased: AtomicU64::new(0),
@@ -118,13 +124,23 @@ impl Fill {
 
     /// Fills until it is told to stop.
     pub(super) async fn run(self: Arc<Self>) {
-        while !*self.stop.borrow() {
+        match &self.place {
+            Place::Shared(shared) if !shared.is_beside => self.run_shared(shared).await,
+            _ => self.rounds().await,
+        }
+        self.forget_readers();
+        self.progress.send_modify(|progress| progress.ended = true);
+    }
+
+    /// Fills until it is told to halt.
+    pub(super) async fn rounds(self: &Arc<Self>) {
+        while !*self.halt.borrow() {
             match self.round().await {
                 Ended::Stopped => break,
                 Ended::Fault(Fault::Event(stop)) => {
                     self.say(format!("view {}: {stop}", self.plan.view.name()));
                     self.progress.send_modify(|progress| progress.state = ViewState::Stopped(stop));
-                    self.told_to_stop().await;
+                    self.told_to_halt().await;
                 }
                 Ended::Fault(Fault::Machine(cause)) => self.rest(cause).await,
                 Ended::Fault(Fault::Stale) => self.look_on().await,
@@ -132,13 +148,22 @@ impl Fill {
                 Ended::Fault(Fault::Damaged(cause) | Fault::Foreign(cause)) => self.make_anew(cause).await,
             }
         }
-        self.forget_readers();
-        self.progress.send_modify(|progress| progress.ended = true);
     }
 
     /// Tells it to stop; `ended` follows.
     pub(super) fn stop(&self) {
         self.stop.send_replace(true);
+        self.halt.send_replace(true);
+    }
+
+    /// Whether it is told to stop, for who waits for that beside something else.
+    pub(super) fn stops(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Lets the filling end, or begin again.
+    pub(super) fn halt(&self, halt: bool) {
+        self.halt.send_replace(halt || *self.stop.borrow());
     }
 
     /// Returns when nothing more will come.
@@ -194,9 +219,9 @@ impl Fill {
         readers.idle.clear();
     }
 
-    pub(super) async fn told_to_stop(&self) {
-        let mut stop = self.stop.subscribe();
-        let _ = stop.wait_for(|stop| *stop).await;
+    pub(super) async fn told_to_halt(&self) {
+        let mut halt = self.halt.subscribe();
+        let _ = halt.wait_for(|halt| *halt).await;
     }
 
     pub(super) fn say(&self, words: String) {
@@ -212,7 +237,7 @@ impl Fill {
         tokio::select! {
             biased;
             () = self.around.tasks.sleep(VIEW_REST) => {}
-            () = self.told_to_stop() => {}
+            () = self.told_to_halt() => {}
         }
     }
 
@@ -238,11 +263,19 @@ impl Fill {
         });
     }
 
-    /// Another process fills it.
+    /// Another process has taken it. Among nodes the lease says whose it is, and this one has it still; without leases it is whoever began last.
     async fn look_on(&self) {
-        if let Place::Shared(shared) = &self.place {
-            self.follow(shared).await;
+        let Place::Shared(shared) = &self.place else { return };
+        if shared.is_beside {
+            shared.begin_anew();
         }
+        if shared.is_beside || self.around.nodes.is_shared() {
+            self.tell_opening();
+            return self.rest("another process took it over".to_owned()).await;
+        }
+        self.say(format!("view {}: another process fills it from now on", self.plan.view.name()));
+        shared.gives_up();
+        self.told_to_halt().await;
     }
 
     /// Somebody has removed it: it is looked for, and begun where there is none.
@@ -294,7 +327,7 @@ impl Fill {
 
     /// Reads the journal and hands it over in batches, until it is told to stop or the writer is gone; a fault of the reading.
     async fn pump(&self, from: Cursor, head: Position, batches: mpsc::Sender<Batch>) -> Option<Fault> {
-        let mut stop = self.stop.subscribe();
+        let mut halt = self.halt.subscribe();
         let mut damage = self.damage.subscribe();
         let mut events = self.around.journal.read(Selection::Types(self.plan.selection.clone()), from, ReadMode::Live);
         let mut reading = Reading::new(&self.plan);
@@ -309,7 +342,7 @@ impl Fill {
             };
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return None,
+                _ = halt.wait_for(|halt| *halt) => return None,
                 cause = damage.wait_for(Option::is_some) => {
                     return Some(Fault::Damaged(cause.ok().and_then(|cause| cause.clone()).unwrap_or_default()));
                 }
@@ -367,7 +400,7 @@ impl Fill {
         head: Position,
     ) -> Result<(), Fault> {
         let (lineage, erased) = (self.around.journal.lineage().clone(), self.around.erased.load(SeqCst));
-        wait_for(&*self.around.threads, shared.open(&Wanted { plan: &self.plan, lineage: &lineage, head, erased }))?;
+        wait_for(&*self.around.threads, shared.open(&Wanted { plan: &self.plan, around: &self.around, head, erased }))?;
         let (mut writer, sight) = SharedWriter::take(shared, &self.plan, &lineage, &self.around.threads)?;
         let opened = Opened { cursor: sight.cursor, complete: sight.complete, erased: sight.erased };
         if !self.tell_opened(opened, head, open) {

@@ -333,7 +333,8 @@ impl Views {
         let gone = if replaces { old } else { &fill };
         let is_shown = !replaces || shown(&fill).await;
         if replaces {
-            host.serving.send_replace(Some(Arc::clone(&fill)));
+            let serves = self.handed_over(host, old, &fill).await;
+            host.serving.send_replace(Some(serves));
         }
         if replaces || !fill.progress.borrow().ended {
             gone.stop();
@@ -345,6 +346,27 @@ impl Views {
         }
         // Only now is it over: whoever waits for it wants the old file gone.
         *host.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What serves when a rebuild has come to its end: on a server it is for who has the duty to go on with.
+    async fn handed_over(&self, host: &Host, old: &Fill, fill: &Arc<Fill>) -> Arc<Fill> {
+        let Some(beside) = fill.place.shared() else { return Arc::clone(fill) };
+        fill.stop();
+        fill.ended().await;
+        let next = self.fill(host, 0, None, false);
+        if let Some(shared) = next.place.shared() {
+            shared.adopt(beside);
+        }
+        // Whoever ends all of them must find it.
+        *host.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&next));
+        if *old.stops().borrow() {
+            next.stop();
+        }
+        self.fill_up(&next);
+        let mut progress = next.progress.subscribe();
+        // The sender is with the one that is looked at.
+        let _ = progress.wait_for(|progress| progress.ended || !matches!(progress.state, ViewState::Opening)).await;
+        next
     }
 
     /// What all views do, in a word each.

@@ -181,7 +181,7 @@ pub(super) fn selection(dice: &mut Dice, mix: &Mix) -> Selection {
         1 => Selection::Tags(query(dice)),
         2 => Selection::Types(vec![type_name(dice)]),
         3 => Selection::Types(vec![KINDS[dice.index(2)].into()]),
-        4 => Selection::Slices { first: 0, last: dice.roll(1024) as u16 },
+        4 => Selection::Slices { first: 0, last: dice.roll(1024) as u16, types: dice.one_in(2).then(|| vec![type_name(dice)]) },
         _ => Selection::Entity { entity: entity(dice, mix), from_sequence: 1 + dice.roll(3) },
     }
 }

@@ -1,8 +1,8 @@
 //! A shared view: its build on a server, as one node has it.
 //!
-//! One node fills it (`write`), under an epoch that the server's book has: who was taken over is refused within its transaction, and looks
-//! on from then on. All nodes ask it (`ask`), and say from time to time that they use it (`keep`); builds that nobody uses go, once the
-//! present one has caught up.
+//! The node that has the duty fills it (`write`), under an epoch that the server's book has: who was taken over is refused within its
+//! transaction. The others look how far it is (`follow`). All nodes ask it (`ask`), and say from time to time that they use it (`keep`); builds
+//! that nobody uses go, once the present one has caught up.
 //!
 //! A build whose place is none of this journal is left to whom it belongs: another one is begun beside it.
 
@@ -15,10 +15,11 @@ mod write;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use journal::{Cursor, Lineage, Position};
-use tokio::sync::Semaphore;
+use journal::{Cursor, Position};
+use tokio::sync::{Semaphore, watch};
 
 use super::fault::Fault;
+use super::fill::Surroundings;
 use super::plan::Plan;
 use super::server::{BuildName, BuildSight, ServerError, ViewServer};
 use crate::limits::QUERIES_WAITING_MAX;
@@ -32,11 +33,13 @@ pub(super) struct Shared {
     server: Arc<dyn ViewServer>,
     view: &'static str,
     build: String,
+    /// A rebuild's, beside the one that serves: whoever began it fills it.
+    pub(super) is_beside: bool,
     on: Mutex<On>,
+    /// This node fills it.
+    fills: watch::Sender<bool>,
     /// It has caught up in this process: SQL clients are to see it.
     pub(super) has_caught_up: AtomicBool,
-    /// Another process fills it.
-    is_elsewhere: AtomicBool,
     waiting: Semaphore,
 }
 
@@ -52,7 +55,8 @@ struct On {
 /// What a build must be to go on with it.
 pub(super) struct Wanted<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) lineage: &'a Lineage,
+    pub(super) around: &'a Surroundings,
+    /// Where the journal was before this process recorded anything.
     pub(super) head: Position,
     /// Up to here subjects were erased.
     pub(super) erased: Position,
@@ -60,14 +64,15 @@ pub(super) struct Wanted<'a> {
 
 impl Shared {
     /// The filling that serves, or one that is begun beside it.
-    pub(super) fn new(server: Arc<dyn ViewServer>, plan: &Plan, is_fresh: bool) -> Self {
+    pub(super) fn new(server: Arc<dyn ViewServer>, plan: &Plan, is_beside: bool) -> Self {
         Self {
             server,
             view: plan.view.name(),
             build: plan.build.clone(),
-            on: Mutex::new(On { sight: None, is_fresh, kept: Cursor::BEGINNING }),
+            is_beside,
+            on: Mutex::new(On { sight: None, is_fresh: is_beside, kept: Cursor::BEGINNING }),
+            fills: watch::Sender::new(false),
             has_caught_up: AtomicBool::new(false),
-            is_elsewhere: AtomicBool::new(false),
             waiting: Semaphore::new(QUERIES_WAITING_MAX),
         }
     }
@@ -83,6 +88,11 @@ impl Shared {
     /// Where its tables lie.
     pub(super) fn schema(&self) -> Option<String> {
         self.on().sight.as_ref().map(|sight| sight.schema.clone())
+    }
+
+    /// Goes on with the filling of another one.
+    pub(super) fn adopt(&self, other: &Self) {
+        self.on().sight = other.on().sight.clone();
     }
 
     /// Up to here its rows are durable, whoever wrote them.
@@ -118,21 +128,32 @@ impl Shared {
         Ok(found)
     }
 
-    /// The one that is known, or else the one that SQL clients see, or else the oldest.
+    /// The one that is known; or else the last one that has caught up, or the first one of those that never have: what is behind it is a rebuild
+    /// that did not come to its end.
     fn choose(&self, all: &[BuildSight]) -> Option<BuildSight> {
         let on = self.on();
         let known = on.sight.as_ref().and_then(|known| all.iter().find(|sight| sight.name == known.name));
-        let oldest = || all.iter().min_by_key(|sight| (!sight.shown, sight.name.generation)).filter(|_| !on.is_fresh);
-        known.or_else(oldest).cloned()
+        if known.is_some() || on.is_fresh {
+            return known.cloned();
+        }
+        let generation = |sight: &&BuildSight| sight.name.generation;
+        let complete = all.iter().filter(|sight| sight.complete).max_by_key(generation);
+        complete.or_else(|| all.iter().min_by_key(generation)).cloned()
     }
 
     /// The fillings of this build that are of this journal. Those that hold what was erased since are removed.
     async fn fitting(&self, wanted: &Wanted<'_>) -> Result<Vec<BuildSight>, Fault> {
-        let mut fitting = Vec::new();
-        for sight in self.server.builds(self.view).await?.into_iter().filter(|sight| sight.name.build == self.build) {
+        let (mut fitting, lineage) = (Vec::new(), wanted.around.journal.lineage());
+        let builds = self.server.builds(self.view).await?;
+        // Another node may have filled it further than the journal was then.
+        let head = if wanted.around.nodes.is_shared() { head(wanted).await?.max(wanted.head) } else { wanted.head };
+        for sight in builds.into_iter().filter(|sight| sight.name.build == self.build) {
             if wanted.plan.is_personal() && sight.erased < wanted.erased {
-                self.server.remove(&sight.name).await?;
-            } else if wanted.lineage.resolve(sight.cursor, wanted.head, 0).is_ok() {
+                // A rebuild has it serve until it has caught up itself.
+                if !self.is_beside {
+                    self.server.remove(&sight.name).await?;
+                }
+            } else if lineage.resolve(sight.cursor, head, 0).is_ok() {
                 fitting.push(sight);
             }
         }
@@ -173,6 +194,11 @@ impl Shared {
             }
         }
     }
+}
+
+async fn head(wanted: &Wanted<'_>) -> Result<Position, Fault> {
+    let head = wanted.around.journal.head().await;
+    head.map(|head| head.position()).map_err(|error| Fault::Machine(error.to_string()))
 }
 
 impl From<ServerError> for Fault {
