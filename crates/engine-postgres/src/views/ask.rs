@@ -36,7 +36,7 @@ pub(super) async fn ask(line: &mut Line, names: &Names, build: &BuildName, quest
     let statement = Statement::read(question.sql);
     let columns = prepared.get(&transaction, &schema, &statement.sql).await?.columns().len();
     let as_cells = prepared.get(&transaction, &schema, &as_cells(&statement.sql, columns, question.rows_max)).await?;
-    let given = texts(&question.values);
+    let given = texts(statement.spread(&question.values));
     let portal = transaction.bind(&as_cells, &parameters(&given)).await.map_err(|error| of(&error))?;
     let rows = cells(&transaction, &portal, columns, question).await?;
     transaction.commit().await.map_err(|error| of(&error))?;

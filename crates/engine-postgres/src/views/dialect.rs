@@ -1,7 +1,11 @@
-//! Statements of definitions as the server takes them: `:field` and `@known` become `$1`, `$2`, ... The same name is the same parameter.
+//! Statements of definitions as the server takes them: `:field` and `@known` become `$1`, `$2`, ... Each time that a name stands there it is a
+//! parameter of its own, because the server gives a parameter one type: `(:count, :price * :count)` has a count that is a bigint, and one that is
+//! a numeric.
 //!
 //! It knows where PostgreSQL's texts, quoted names and comments end, so that nothing in them is a parameter, and keeps where what came from,
 //! so that the server's word for a place is one of the definition's.
+
+use component::SqlValue;
 
 /// What a statement must not call: a second filling would have other rows.
 const CHANCE: [&str; 12] = [
@@ -26,8 +30,10 @@ const CHANCE_BARE: [&str; 5] = ["current_timestamp", "current_time", "current_da
 pub(crate) struct Statement {
     /// As the server takes it.
     pub(crate) sql: String,
-    /// Its parameters, with their signs.
+    /// The names of its parameters, with their signs, each once.
     pub(crate) names: Vec<String>,
+    /// Of each parameter, the place of its name.
+    places: Vec<usize>,
     /// Its words outside of texts, names in quotes and comments: where they are, in small letters.
     words: Vec<(usize, String)>,
     /// Ends of what was replaced: in `sql`, and in the definition.
@@ -92,9 +98,15 @@ impl Statement {
             self.names.push(name.to_owned());
             self.names.len() - 1
         });
-        self.sql.push_str(&format!("${}", place + 1));
+        self.places.push(place);
+        self.sql.push_str(&format!("${}", self.places.len()));
         self.replaced.push((self.sql.len(), end));
         end
+    }
+
+    /// The values of its parameters, by those of its names.
+    pub(crate) fn spread<'v>(&self, values: &'v [SqlValue]) -> Vec<&'v SqlValue> {
+        self.places.iter().map(|place| values.get(*place).unwrap_or(&SqlValue::Null)).collect()
     }
 
     /// Its first word.
@@ -200,8 +212,14 @@ mod tests {
     #[test]
     fn names_become_numbers() {
         check("INSERT INTO item VALUES (:sku, :quantity, @id)", "INSERT INTO item VALUES ($1, $2, $3)", &[":sku", ":quantity", "@id"]);
-        check("SELECT :a, :b, :a;", "SELECT $1, $2, $1", &[":a", ":b"]);
+        check("SELECT :a, :b, :a;", "SELECT $1, $2, $3", &[":a", ":b"]);
         check("SELECT :größe::text", "SELECT $1::text", &[":größe"]);
+    }
+
+    #[test]
+    fn each_parameter_has_the_value_of_its_name() {
+        let values: [SqlValue; 2] = ["a".into(), 7.into()];
+        assert_eq!(Statement::read("SELECT :a, :b, :a").spread(&values), [&values[0], &values[1], &values[0]]);
     }
 
     #[test]

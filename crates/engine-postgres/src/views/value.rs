@@ -34,9 +34,9 @@ impl ToSql for AsText<'_> {
     to_sql_checked!();
 }
 
-/// The parameters of a statement.
-pub(crate) fn texts(values: &[SqlValue]) -> Vec<AsText<'_>> {
-    values.iter().map(AsText).collect()
+/// The values of a statement's parameters.
+pub(crate) fn texts<'a>(values: impl IntoIterator<Item = &'a SqlValue>) -> Vec<AsText<'a>> {
+    values.into_iter().map(AsText).collect()
 }
 
 /// As the driver takes them.

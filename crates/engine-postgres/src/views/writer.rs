@@ -25,9 +25,15 @@ pub(super) struct Writer {
     epoch: u64,
     place: Statement,
     /// By their place; `None` where code is.
-    fills: Vec<Option<Statement>>,
+    fills: Vec<Option<Fill>>,
     /// Code's statements, by their text.
     code: HashMap<String, Statement>,
+}
+
+/// A statement for an event.
+struct Fill {
+    read: dialect::Statement,
+    prepared: Statement,
 }
 
 /// Takes a build over by a connection: the next epoch is its own.
@@ -49,7 +55,7 @@ pub(super) async fn take(client: Client, names: &Names, build: &BuildName, fills
     for fill in fills {
         prepared.push(match fill.is_empty() {
             true => None,
-            false => Some(client.prepare(&dialect::Statement::read(fill).sql).await.map_err(|error| fault::of(&error))?),
+            false => Some(Fill::prepare(&client, fill).await?),
         });
     }
     let begin = format!("BEGIN; SELECT epoch FROM {book} WHERE {row} FOR UPDATE");
@@ -87,10 +93,19 @@ impl Writer {
     async fn statement(&mut self, change: &BuildChange) -> Result<Statement, ServerError> {
         match &change.statement {
             BuildStatement::Code(sql) => self.of_code(sql).await,
-            BuildStatement::Fill(place) => {
-                let prepared = self.fills.get(*place).cloned().flatten();
-                prepared.ok_or_else(|| ServerError::Refused { cause: format!("there is no statement {place}") })
-            }
+            BuildStatement::Fill(place) => Ok(self.fill(*place)?.prepared.clone()),
+        }
+    }
+
+    fn fill(&self, place: usize) -> Result<&Fill, ServerError> {
+        let fill = self.fills.get(place).and_then(Option::as_ref);
+        fill.ok_or_else(|| ServerError::Refused { cause: format!("there is no statement {place}") })
+    }
+
+    fn values<'v>(&self, change: &'v BuildChange) -> Result<Vec<&'v SqlValue>, ServerError> {
+        match &change.statement {
+            BuildStatement::Code(_) => Ok(change.values.iter().collect()),
+            BuildStatement::Fill(place) => Ok(self.fill(*place)?.read.spread(&change.values)),
         }
     }
 
@@ -98,13 +113,14 @@ impl Writer {
         let mut statements = Vec::with_capacity(changes.len());
         for (at, change) in changes.iter().enumerate() {
             let statement = self.statement(change).await.map_err(|error| (at, error))?;
-            if statement.params().len() != change.values.len() {
-                return Err((at, misfit(statement.params().len(), change.values.len())));
+            let values = self.values(change).map_err(|error| (at, error))?;
+            if statement.params().len() != values.len() {
+                return Err((at, misfit(statement.params().len(), values.len())));
             }
-            statements.push(statement);
+            statements.push((statement, values));
         }
         let client = &self.client;
-        let sent = changes.iter().zip(&statements).map(|(change, statement)| execute(client, statement, &change.values)).collect();
+        let sent = statements.iter().map(|(statement, values)| execute(client, statement, values)).collect();
         for (at, done) in in_order(sent).await.into_iter().enumerate() {
             done.map_err(|error| (at, fault::of(&error)))?;
         }
@@ -124,6 +140,14 @@ impl Writer {
         let row = self.client.query(&statement, &parameters(&given)).await.map_err(|error| fault::of(&error))?;
         let cell = |(at, column): (usize, &Column), row: &tokio_postgres::Row| taken(column.type_(), row.get(at));
         Ok(row.first().map(|row| plain.columns().iter().enumerate().map(|column| cell(column, row)).collect()))
+    }
+}
+
+impl Fill {
+    async fn prepare(client: &Client, sql: &str) -> Result<Self, ServerError> {
+        let read = dialect::Statement::read(sql);
+        let prepared = client.prepare(&read.sql).await.map_err(|error| fault::of(&error))?;
+        Ok(Self { read, prepared })
     }
 }
 
@@ -158,8 +182,8 @@ fn misfit(wanted: usize, given: usize) -> ServerError {
     ServerError::Refused { cause: format!("the statement has {wanted} parameters, and {given} values came with it") }
 }
 
-async fn execute(client: &Client, statement: &Statement, values: &[SqlValue]) -> Result<u64, Error> {
-    let given = texts(values);
+async fn execute(client: &Client, statement: &Statement, values: &[&SqlValue]) -> Result<u64, Error> {
+    let given = texts(values.iter().copied());
     client.execute(statement, &parameters(&given)).await
 }
 

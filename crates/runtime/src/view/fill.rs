@@ -4,6 +4,7 @@
 //! is in position order, nothing behind it can be taken in either); damage and a cursor of another history make the file anew; what the
 //! machine refused is tried again.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -331,15 +332,9 @@ impl Fill {
         let mut damage = self.damage.subscribe();
         let mut events = self.around.journal.read(Selection::Types(self.plan.selection.clone()), from, ReadMode::Live);
         let mut reading = Reading::new(&self.plan);
+        let mut owed = None;
         loop {
-            let next = async {
-                let Ok(permit) = batches.reserve().await else { return Ok(None) };
-                tokio::select! {
-                    biased;
-                    batch = gather(&*self.around.journal, &mut events, &mut reading, head) => batch.map(|batch| Some((permit, batch))),
-                    () = batches.closed() => Ok(None),
-                }
-            };
+            let next = self.next(&batches, gather(&*self.around.journal, &mut events, &mut reading, head), owed);
             tokio::select! {
                 biased;
                 _ = halt.wait_for(|halt| *halt) => return None,
@@ -347,11 +342,44 @@ impl Fill {
                     return Some(Fault::Damaged(cause.ok().and_then(|cause| cause.clone()).unwrap_or_default()));
                 }
                 next = next => match next {
-                    Ok(Some((permit, batch))) => permit.send(batch),
+                    Ok(Some((permit, batch))) => {
+                        owed = batch.is_empty().then_some(batch.cursor);
+                        permit.send(batch);
+                    }
                     Ok(None) => return None,
                     Err(fault) => return Some(fault),
                 },
             }
+        }
+    }
+
+    /// The next batch, once the writer is free; `None` when it is gone. Others look at the place of a shared view: one that is owed, because
+    /// nothing came for the view, is written when nothing else comes for a moment.
+    async fn next<'b>(
+        &self,
+        batches: &'b mpsc::Sender<Batch>,
+        gathering: impl Future<Output = Result<Batch, Fault>>,
+        owed: Option<Cursor>,
+    ) -> Result<Option<(mpsc::Permit<'b, Batch>, Batch)>, Fault> {
+        tokio::pin!(gathering);
+        let Ok(mut permit) = batches.reserve().await else { return Ok(None) };
+        if let (Some(owed), Place::Shared(_)) = (owed, &self.place) {
+            tokio::select! {
+                biased;
+                batch = &mut gathering => return batch.map(|batch| Some((permit, batch))),
+                () = batches.closed() => return Ok(None),
+                () = self.around.tasks.sleep(VIEW_PLACE_PAUSE) => {}
+            }
+            permit.send(Batch::at(owed));
+            permit = match batches.reserve().await {
+                Ok(permit) => permit,
+                Err(_) => return Ok(None),
+            };
+        }
+        tokio::select! {
+            biased;
+            batch = gathering => batch.map(|batch| Some((permit, batch))),
+            () = batches.closed() => Ok(None),
         }
     }
 
@@ -430,15 +458,14 @@ impl Fill {
     ) -> Result<(), Fault> {
         let mut complete = opened.complete || opened.cursor.position() >= head;
         let (mut kept, mut last) = (opened.cursor, opened.cursor);
-        while let Some(next) = wait_for(&*self.around.threads, self.next(&mut queue, last != kept)) {
-            // Nothing came for a moment: others look at the place.
-            let batch = next.unwrap_or_else(|| Batch::at(last));
-            let is_pause = batch.is_empty() && batch.cursor == last;
+        while let Some(batch) = wait_for(&*self.around.threads, queue.recv()) {
+            // It comes again because it is owed.
+            let is_owed = batch.is_empty() && batch.cursor == last && last != kept;
             let completes = !complete && batch.cursor.position() >= head;
             // A place without events costs no transaction, unless it is far, or says that all is there.
             let is_far = batch.cursor.position().saturating_sub(kept.position()) > VIEW_BATCH_EVENTS_MAX as u64;
             complete |= completes;
-            if !batch.is_empty() || completes || is_far || is_pause {
+            if !batch.is_empty() || completes || is_far || is_owed {
                 writer.apply(&batch, complete).inspect_err(|_| self.tell_kept(writer.kept()))?;
                 kept = batch.cursor;
             }
@@ -452,16 +479,6 @@ impl Fill {
             writer.apply(&Batch::at(last), complete)?;
         }
         Ok(())
-    }
-
-    /// The next batch, or `Some(None)` when the place is owed to those who look at it and nothing has come for a moment.
-    async fn next(&self, queue: &mut mpsc::Receiver<Batch>, is_owed: bool) -> Option<Option<Batch>> {
-        let is_looked_at = self.place.shared().is_some() && is_owed;
-        tokio::select! {
-            biased;
-            batch = queue.recv() => batch.map(Some),
-            () = self.around.tasks.sleep(VIEW_PLACE_PAUSE), if is_looked_at => Some(None),
-        }
     }
 
     /// Its rows are made of what is there.

@@ -85,6 +85,12 @@ pub(crate) struct Host {
     next: Mutex<Option<Arc<Fill>>>,
 }
 
+/// Whether a view lies on a server that all nodes share.
+#[must_use]
+pub fn is_shared_view(view: &ViewHandle) -> bool {
+    view.store() == ViewStore::Postgres
+}
+
 /// What a view is checked against; shared ones are checked by their server already.
 pub(crate) fn check(views: &[ViewHandle], entities: &[EntityHandle], shared: Option<&SharedViews>) -> Result<Vec<Arc<Plan>>, StartError> {
     let plan = |view: &ViewHandle| match view.store() {
