@@ -1,5 +1,6 @@
 //! Views that lie in a database: a service fills and serves them, and people read them with another client.
 
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::Command as Process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -311,6 +312,76 @@ async fn code_fills_it_and_sees_what_it_wrote() {
     add(running.client(), "mug", 2).await;
     let seen = running.client().seen(add(running.client(), "mug", 3).await);
     assert_eq!(all(&seen).await, [row("mug", 5, "0.10")]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_share_it_and_another_one_goes_on_when_one_leaves() {
+    let (one, directory) = (Shop::new(), Directory::new());
+    let other = Node { shop: &one, data: directory.path().display().to_string() };
+    let first = Node { shop: &one, data: one.directory.path().display().to_string() };
+    let mut nodes = vec![first.start().await, other.start().await];
+    for (round, sku) in ["mug", "cup", "mug"].into_iter().enumerate() {
+        let cursor = add(nodes[round % 2].client(), sku, 1).await;
+        for node in &nodes {
+            assert!(!all(&node.client().seen(&*cursor)).await.is_empty(), "both answer, whoever fills it");
+        }
+    }
+    let expected = [row("cup", 1, "0.10"), row("mug", 2, "0.20")];
+    assert_eq!(all(nodes[1].client()).await, expected);
+    // Whichever has the duty, it is handed on both times.
+    nodes.remove(0).stop().await;
+    let cursor = add(nodes[0].client(), "mug", 1).await;
+    assert_eq!(all(&nodes[0].client().seen(cursor)).await, [row("cup", 1, "0.10"), row("mug", 3, "0.30")]);
+    nodes.push(first.start().await);
+    nodes.remove(0).stop().await;
+    let cursor = add(nodes[0].client(), "cup", 1).await;
+    assert_eq!(all(&nodes[0].client().seen(cursor)).await, [row("cup", 2, "0.20"), row("mug", 3, "0.30")]);
+    assert_eq!(one.psql("SELECT count(*) FROM SHOP._headwater"), ["1"], "it is one build for all");
+    nodes.remove(0).stop().await;
+    psql(&format!("DROP SCHEMA headwater_{} CASCADE", one.name.replace('-', "_")));
+}
+
+/// A process of the shop on the same engine.
+struct Node<'a> {
+    shop: &'a Shop,
+    data: String,
+}
+
+impl Node<'_> {
+    async fn start(&self) -> Running {
+        let engine = format!("{}?service={}", server(), self.shop.name);
+        let service = Service::new(self.shop.name.as_str()).entity::<Cart>().view(orders()).listen("127.0.0.1:0");
+        service.engine(engine).data(self.data.clone()).start().await.expect("the node starts")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_query_tells_what_changes() {
+    let shop = Shop::new();
+    let running = shop.start(orders()).await;
+    let cursor = add(running.client(), "mug", 2).await;
+    all(&running.client().seen(cursor)).await;
+    let address = running.url().trim_start_matches("http://").to_owned();
+    let (told, tells) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+        write!(stream, "GET /v1/views/orders/all HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n\r\n").unwrap();
+        let (mut heard, mut bytes) = (String::new(), [0; 4096]);
+        while !heard.contains("\"sold\":3") {
+            let count = stream.read(&mut bytes).unwrap();
+            assert!(count > 0, "the stream ended: {heard}");
+            heard.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            if heard.contains("caught-up") {
+                // Once is enough.
+                let _ = told.send(());
+            }
+        }
+    });
+    tells.recv().unwrap();
+    add(running.client(), "mug", 1).await;
+    tokio::task::spawn_blocking(move || reader.join()).await.unwrap().unwrap();
     running.stop().await;
 }
 

@@ -324,7 +324,8 @@ pub(super) fn columns(
         let [name] = <[String; 1]>::try_from(names).map_err(|names| {
             format!("its row is a single value, and it has {} columns: {}; name a struct", names.len(), names.join(", "))
         })?;
-        return Ok((vec![Column { name, kind: row.kind() }], true));
+        let column = Column { name, kind: row.kind() };
+        return exactly(column, inexact.contains(&true), exact).map(|column| (vec![column], true));
     };
     let known: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     if let Some(missing) = known.iter().find(|field| row.requires(field) && !names.iter().any(|name| name == *field)) {
@@ -341,13 +342,18 @@ pub(super) fn columns(
         if columns.iter().any(|column| column.name == name) {
             return Err(format!("it has two columns `{name}`; name one with AS"));
         }
-        let kind = schema.kind();
-        if kind.shape == Shape::Decimal && inexact {
-            return Err(format!("`{name}` is a decimal in the row and REAL in the table, which is not exact; declare the column as {exact}"));
-        }
-        columns.push(Column { name, kind });
+        columns.push(exactly(Column { name, kind: schema.kind() }, inexact, exact)?);
     }
     Ok((columns, false))
+}
+
+/// A column whose decimals are in the table with their digits.
+fn exactly(column: Column, inexact: bool, exact: &str) -> Result<Column, String> {
+    if column.kind.shape == Shape::Decimal && inexact {
+        let name = &column.name;
+        return Err(format!("`{name}` is a decimal in the row and REAL in the table, which is not exact; declare the column as {exact}"));
+    }
+    Ok(column)
 }
 
 fn is_real(declared: &str) -> bool {
