@@ -66,6 +66,12 @@ pub const WORKFLOW_HANDOVER_LOOK: Duration = Duration::from_millis(20);
 pub const TIMERS_HANDOVER_MAX: Duration = Duration::from_secs(5);
 /// See [`TIMERS_HANDOVER_MAX`].
 pub const TIMERS_HANDOVER_LOOK: Duration = Duration::from_millis(20);
+/// How often somebody who has asked another node looks for its answer, and the other way round.
+pub const RELAY_LOOK: Duration = Duration::from_millis(100);
+/// How long the answer of another node is waited for.
+pub const RELAY_MAX: Duration = Duration::from_secs(15);
+/// When a decision that was laid down for another node is too old to be carried out: microseconds.
+pub const RELAY_FORGET_MICROS: i64 = 60_000_000;
 /// How often a command is decided again when others win the race, at most.
 pub const DECIDE_ATTEMPTS_MAX: u32 = 16;
 /// How long a stop waits for commands under way before it gives up on them.

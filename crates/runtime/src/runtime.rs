@@ -25,7 +25,8 @@ use crate::admission::Admission;
 use crate::asked::{Mint, checked};
 use crate::asynchronous::Asynchronous;
 use crate::delivery::{
-    ConsumerState, ConsumerStatus, Decision, DeliveryError, DeliveryRoom, HeldKey, HeldSelection, OrderError, Seams, What, kept_places,
+    ConsumerState, ConsumerStatus, Decision, DeliveryError, DeliveryRoom, HeldKey, HeldSelection, LEASES, OrderError, Seams, What,
+    kept_places,
 };
 use crate::destination::{DestinationStatus, Destinations, Machine};
 use crate::entity::Entities;
@@ -62,8 +63,8 @@ pub struct Runtime {
     asynchronous: Asynchronous,
     actions: Vec<ActionHandle>,
     destinations: Arc<Destinations>,
-    delivery: DeliveryRoom,
-    processors: Processors,
+    delivery: Arc<DeliveryRoom>,
+    processors: Arc<Processors>,
     operations: Arc<Operations>,
     timers: Arc<Timers>,
     workflows: Arc<Workflows>,
@@ -71,7 +72,7 @@ pub struct Runtime {
     streams: Streams,
     subscriptions: Subscriptions,
     peers: Arc<Peers>,
-    pulled: PullConsumers,
+    pulled: Arc<PullConsumers>,
     admission: Admission,
     views: Arc<Views>,
     /// The journal as others see it: personal values are plain.
@@ -177,8 +178,8 @@ impl Runtime {
             asynchronous: Asynchronous::new(Arc::clone(&entities)),
             actions: parts.actions,
             destinations: Arc::new(Destinations::new(machine, destinations)),
-            processors: Processors::new(parts.processors, processors),
-            delivery,
+            processors: Arc::new(Processors::new(parts.processors, processors)),
+            delivery: Arc::new(delivery),
             operations: Arc::new(Operations::new(parts.operations)),
             timers: Arc::new(timers),
             subscriptions,
@@ -186,7 +187,7 @@ impl Runtime {
             workflows: Arc::new(workflows),
             topics,
             streams: Streams::new(streams, Arc::clone(&entities)),
-            pulled: PullConsumers::new(),
+            pulled: Arc::new(PullConsumers::new()),
             admission: Admission::new(parts.limits.commands_in_flight_max),
             entities,
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
@@ -281,6 +282,7 @@ impl Runtime {
         {
             return Err(ConsumerError::Read(ReadError::Cursor(CursorError::Gone { first })));
         }
+        self.learn_consumers().await?;
         self.pulled.set_up(&self.delivery, name, setup, context).await
     }
 
@@ -290,7 +292,13 @@ impl Runtime {
     /// See [`ConsumerError`].
     pub async fn remove_consumer(&self, name: &str, context: &Context) -> Result<(), ConsumerError> {
         let _permit = self.admission.enter().map_err(|_| ConsumerError::Stopping)?;
+        self.learn_consumers().await?;
         self.pulled.remove(&self.delivery, name, context).await
+    }
+
+    /// Clients may have set consumers up at other nodes.
+    async fn learn_consumers(&self) -> Result<(), ConsumerError> {
+        if self.nodes().is_shared() { Ok(self.pulled.learn(&self.delivery).await?) } else { Ok(()) }
     }
 
     /// A client's consumer as it is now.
@@ -306,6 +314,7 @@ impl Runtime {
     /// # Errors
     /// See [`ConsumerError`].
     pub async fn pull(&self, consumer: &str, max: usize, wait: Duration) -> Result<Vec<PulledDelivery>, ConsumerError> {
+        self.check_is_here(consumer).await?;
         self.pulled.pull(&self.delivery, consumer, max, wait).await
     }
 
@@ -314,8 +323,21 @@ impl Runtime {
     ///
     /// # Errors
     /// See [`ConsumerError`].
-    pub fn say(&self, consumer: &str, deliveries: &[String], word: DeliveryWord) -> Result<usize, ConsumerError> {
+    pub async fn say(&self, consumer: &str, deliveries: &[String], word: DeliveryWord) -> Result<usize, ConsumerError> {
+        self.check_is_here(consumer).await?;
         self.pulled.say(consumer, deliveries, word)
+    }
+
+    /// A client's consumer is at one node; whoever asks another one is told which.
+    async fn check_is_here(&self, consumer: &str) -> Result<(), ConsumerError> {
+        if !self.nodes().is_shared() || self.pulled.is_here(&self.delivery, consumer)? {
+            return Ok(());
+        }
+        let failed = |error: RegisterError| ConsumerError::Failed { cause: error.to_string() };
+        let duty = format!("{LEASES}{consumer}");
+        let owner = self.node_sights().await.map_err(failed)?.into_iter().find(|node| node.duties.iter().any(|has| has.duty == duty));
+        let (node, address) = owner.map_or((None, None), |owner| (Some(owner.name), owner.address));
+        Err(ConsumerError::Elsewhere { node, address })
     }
 
     /// Whether the service has this entity type.
@@ -387,11 +409,30 @@ impl Runtime {
         }
         self.timers.resume(head).await?;
         self.workflows.resume().await?;
+        self.attend();
         // Whoever reads their topics has a place by now.
         if acts {
             self.subscriptions.begin();
         }
         Ok(())
+    }
+
+    /// Carries out what people have decided at other nodes, and knows of the consumers that clients have set up there.
+    fn attend(&self) {
+        let (delivery, processors) = (Arc::clone(&self.delivery), Arc::clone(&self.processors));
+        self.delivery.attend(Arc::new(move |duty, share, what| {
+            let (delivery, processors) = (Arc::clone(&delivery), Arc::clone(&processors));
+            Box::pin(async move {
+                match delivery.carry_out(&duty, share, what.clone()).await {
+                    Some(done) => Some(done),
+                    None => processors.carry_out(&duty, what).await,
+                }
+            })
+        }));
+        if self.nodes().is_shared() && self.has_role(Role::Action) {
+            let (delivery, pulled) = (Arc::clone(&self.delivery), Arc::clone(&self.pulled));
+            self.delivery.tasks().spawn(Box::pin(async move { pulled.hear(&delivery).await }));
+        }
     }
 
     /// Begins retention, once everybody else has a place: it waits for all of them.
@@ -443,6 +484,14 @@ impl Runtime {
     #[must_use]
     pub fn consumers(&self) -> Vec<ConsumerStatus> {
         self.delivery.statuses().into_iter().chain(self.processors.statuses()).collect()
+    }
+
+    /// How each consumer is, whichever nodes of the service have it.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub async fn consumers_of_all(&self) -> Result<Vec<ConsumerStatus>, DeliveryError> {
+        Ok(self.delivery.statuses_of_all().await?.into_iter().chain(self.processors.statuses()).collect())
     }
 
     /// How each destination is that actions call, by its address: those that the service names, and those that were called lately.

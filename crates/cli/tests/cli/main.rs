@@ -12,6 +12,7 @@ mod export;
 mod import;
 mod kill;
 mod logistics;
+mod nodes;
 mod postgres;
 mod process;
 mod restored;

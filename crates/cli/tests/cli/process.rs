@@ -119,6 +119,14 @@ impl Shop {
         Self::spawn(command.stderr(Stdio::inherit()))
     }
 
+    /// One of several nodes of a shop, under a name.
+    pub(crate) fn start_node(directory: &Directory, engine: &str, name: &str, arguments: &[&str]) -> Self {
+        let mut command = headwater(directory);
+        command.env("HEADWATER_ENGINE", engine).env("HEADWATER_NODE", name).env("HEADWATER_DATA", directory.path().join(name));
+        command.args(["demo", "--json", "--alone", "--empty", "--listen", "127.0.0.1:0"]).args(arguments);
+        Self::spawn(command.stderr(Stdio::null()))
+    }
+
     fn start_with(directory: &Directory, address: &str, arguments: &[&str], stderr: Stdio) -> Self {
         let mut command = headwater(directory);
         command.args(["demo", "--json", "--alone", "--listen", address]).args(arguments).stderr(stderr);
