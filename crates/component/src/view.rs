@@ -10,7 +10,9 @@ use std::sync::Arc;
 use crate::body::read_input;
 use crate::entity::Entity;
 use crate::host::recording::broken;
-use crate::hosted::{HostedView, QueryDescription, Refusal, StoredEvent, ViewDescription, ViewFill, ViewHandle, ViewQuery, ViewStatement, ViewStore};
+use crate::hosted::{
+    HostedView, QueryDescription, Refusal, StoredEvent, ViewDescription, ViewFill, ViewHandle, ViewQuery, ViewStatement, ViewStore,
+};
 use crate::limits::is_name;
 use crate::value::{Definitions, Value, encode, schema_of};
 use crate::variants::decode_event;

@@ -91,13 +91,14 @@ async fn table(client: &Client, schema: &str, sql: &str) -> Result<(), Refused> 
 }
 
 async fn tables(client: &Client, schema: &str) -> Result<Vec<String>, CheckError> {
-    let ask = "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1::text) AND relkind IN ('r', 'p') ORDER BY relname";
+    let ask =
+        "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1::text) AND relkind IN ('r', 'p') ORDER BY relname";
     let rows = client.query(ask, &[&schema]).await.map_err(|error| away(fault::of(&error)))?;
     let tables: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     match tables.iter().find(|table| table.starts_with(OURS)) {
-        Some(table) => {
-            Err(CheckError::Place { message: format!("its table `{table}`: names that begin with `{OURS}` are the platform's; give it another one") })
-        }
+        Some(table) => Err(CheckError::Place {
+            message: format!("its table `{table}`: names that begin with `{OURS}` are the platform's; give it another one"),
+        }),
         None => Ok(tables),
     }
 }

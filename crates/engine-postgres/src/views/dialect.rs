@@ -122,9 +122,10 @@ impl Statement {
     /// Something whose result a second filling would not give again, and where it is.
     pub(crate) fn chance(&self, sql: &str) -> Option<(&str, usize)> {
         let is_call = |at: usize, word: &str| sql[at + word.len()..].trim_start().starts_with('(');
-        let found = self.words.iter().find(|(at, word)| {
-            CHANCE_BARE.contains(&word.as_str()) || (CHANCE.contains(&word.as_str()) && is_call(*at, word))
-        });
+        let found = self
+            .words
+            .iter()
+            .find(|(at, word)| CHANCE_BARE.contains(&word.as_str()) || (CHANCE.contains(&word.as_str()) && is_call(*at, word)));
         found.map(|(at, word)| (word.as_str(), *at))
     }
 

@@ -21,9 +21,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use journal::{BoxFuture, Position};
-use runtime::view_server::{
-    Answer, BuildName, BuildSight, CheckError, Checked, Definition, Question, ServerError, Taken, ViewServer,
-};
+use runtime::view_server::{Answer, BuildName, BuildSight, CheckError, Checked, Definition, Question, ServerError, Taken, ViewServer};
 use tokio::runtime::Handle;
 
 use crate::address::Address;

@@ -6,7 +6,8 @@ use component::SqlValue;
 use headwater_engine_postgres::PostgresViews;
 use journal::{Cursor, Lineage, LineageId};
 use runtime::view_server::{
-    Answer, BuildChange, BuildName, BuildSight, BuildStatement, BuildWriter, CheckError, Definition, Part, Question, ServerError, ViewServer,
+    Answer, BuildChange, BuildName, BuildSight, BuildStatement, BuildWriter, CheckError, Definition, Part, Question, ServerError,
+    ViewServer,
 };
 use tokio_postgres::{Client, NoTls};
 

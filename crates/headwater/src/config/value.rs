@@ -136,7 +136,9 @@ pub(crate) fn views(settings: &Settings) -> Result<Option<String>, Failure> {
     };
     match setting.value.split_once("://") {
         Some(("postgres" | "postgresql", _)) if cfg!(feature = "postgres") => Ok(Some(setting.value.clone())),
-        Some(("postgres" | "postgresql", _)) => Err(wrong_value(setting, "left out: this build has no PostgreSQL; build it with the feature `postgres`")),
+        Some(("postgres" | "postgresql", _)) => {
+            Err(wrong_value(setting, "left out: this build has no PostgreSQL; build it with the feature `postgres`"))
+        }
         _ => Err(wrong_value(setting, "the URL of a database, such as postgres://shop:password@db.example/shop")),
     }
 }

@@ -61,7 +61,8 @@ struct Least {
     least: u64,
 }
 
-const TABLE: &str = "CREATE TABLE item (sku text PRIMARY KEY, sold bigint NOT NULL CHECK (sold < 1000), worth numeric NOT NULL, first timestamptz)";
+const TABLE: &str =
+    "CREATE TABLE item (sku text PRIMARY KEY, sold bigint NOT NULL CHECK (sold < 1000), worth numeric NOT NULL, first timestamptz)";
 const ADDED: &str = "INSERT INTO item VALUES (:sku, :quantity, :price::numeric * :quantity, @time)
     ON CONFLICT (sku) DO UPDATE SET sold = item.sold + excluded.sold, worth = item.worth + excluded.worth";
 
@@ -127,7 +128,8 @@ fn server() -> String {
 }
 
 fn psql(sql: &str) -> Vec<String> {
-    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|one| one.path()).collect();
+    let mut versions: Vec<PathBuf> =
+        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|one| one.path()).collect();
     versions.sort();
     let program = versions.pop().map_or_else(|| PathBuf::from("psql"), |version| version.join("bin/psql"));
     let done = Process::new(program).args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &server(), "-c", sql]).output().unwrap();
@@ -201,7 +203,9 @@ async fn another_definition_fills_beside_the_old_one_and_takes_over_when_it_has_
     all(&running.client().seen(cursor)).await;
     until("what SQL clients see", async || shop.psql("SELECT count(*) FROM SHOP._headwater WHERE shown") == ["1"]).await;
     running.stop().await;
-    let wider = || orders().table("CREATE TABLE sku (name text PRIMARY KEY)").on("cart/added", "INSERT INTO sku VALUES (:sku) ON CONFLICT DO NOTHING");
+    let wider = || {
+        orders().table("CREATE TABLE sku (name text PRIMARY KEY)").on("cart/added", "INSERT INTO sku VALUES (:sku) ON CONFLICT DO NOTHING")
+    };
     let running = shop.start(wider()).await;
     until("the new build", async || shop.psql("SELECT to_regclass('SHOP.sku') IS NOT NULL") == ["t"]).await;
     assert_eq!(shop.psql("SELECT sold FROM SHOP.item, SHOP.sku WHERE sku = name"), ["2"]);
@@ -282,7 +286,10 @@ async fn a_connection_that_is_lost_loses_and_doubles_nothing() {
     for round in 0..60 {
         cursor = add(running.client(), "mug", 1).await;
         if round % 10 == 3 {
-            let lost = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%{}%' AND pid <> pg_backend_pid()", shop.schema());
+            let lost = format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%{}%' AND pid <> pg_backend_pid()",
+                shop.schema()
+            );
             psql(&lost);
         }
     }
@@ -304,7 +311,8 @@ async fn code_fills_it_and_sees_what_it_wrote() {
                 Some([SqlValue::Integer(sold)]) => {
                     tables.run("UPDATE item SET sold = $2 WHERE sku = $1", &[sku.into(), (sold + i64::from(*quantity)).into()]);
                 }
-                _ => tables.run("INSERT INTO item VALUES ($1, $2, $3, $4)", &[sku.into(), (*quantity).into(), (*price).into(), event.time.into()]),
+                _ => tables
+                    .run("INSERT INTO item VALUES ($1, $2, $3, $4)", &[sku.into(), (*quantity).into(), (*price).into(), event.time.into()]),
             }
         })
         .query::<(), Item>("all", "SELECT sku, sold, worth, first::date::text AS first FROM item ORDER BY sku");

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use component::hosted::{EntityHandle, HostedView, QueryDescription, ShapeDescription, ViewFill, ViewHandle, ViewQuery, ViewStatement, ViewStore};
+use component::hosted::{
+    EntityHandle, HostedView, QueryDescription, ShapeDescription, ViewFill, ViewHandle, ViewQuery, ViewStatement, ViewStore,
+};
 use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::{Connection, Error, Statement};
 
@@ -165,7 +167,13 @@ fn fill_sql(
     Ok(())
 }
 
-pub(super) fn fill_code(place: usize, kind: &str, tables: &[String], entities: &[EntityHandle], events: &mut EventPlans) -> Result<(), String> {
+pub(super) fn fill_code(
+    place: usize,
+    kind: &str,
+    tables: &[String],
+    entities: &[EntityHandle],
+    events: &mut EventPlans,
+) -> Result<(), String> {
     let entity = find_entity(kind, entities)?;
     for shape in &entity.description().events {
         let event = event_plan(entity, shape, events);
@@ -313,11 +321,7 @@ pub(super) fn input(parameters: Vec<String>, sql: &str, described: &QueryDescrip
 
 /// The query's columns, which are the fields of its row, all of them and no others; or the one value that a row is. Each comes with whether
 /// its table declares it as inexact, in place of what `exact` names.
-pub(super) fn columns(
-    declared: Vec<(String, bool)>,
-    exact: &str,
-    described: &QueryDescription,
-) -> Result<(Vec<Column>, bool), String> {
+pub(super) fn columns(declared: Vec<(String, bool)>, exact: &str, described: &QueryDescription) -> Result<(Vec<Column>, bool), String> {
     let (names, inexact): (Vec<String>, Vec<bool>) = declared.into_iter().unzip();
     let row = Schema::new(&described.row);
     let Some(fields) = row.fields() else {

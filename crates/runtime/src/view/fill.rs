@@ -182,14 +182,15 @@ impl Fill {
     /// Up to here its rows are durable: what came before is never read again, whatever happens to the machine. It blocks.
     pub(super) fn durable(&self) -> Result<Cursor, Fault> {
         let known = self.progress.borrow().clone();
-        let is_in_memory = matches!(&self.place, Place::File(store) if store.file().is_none());
-        if known.ended || is_in_memory {
-            return Ok(known.cursor);
-        }
+        let store = match &self.place {
+            Place::File(store) if store.file().is_some() && !known.ended => store,
+            Place::File(_) => return Ok(known.cursor),
+            Place::Shared(shared) => return Ok(shared.kept()),
+        };
         if matches!(known.state, ViewState::Opening) {
             return Ok(Cursor::BEGINNING);
         }
-        self.place.durable()
+        Ok(store.synced_cursor()?)
     }
 
     /// A connection for a query, and back again.
@@ -391,13 +392,7 @@ impl Fill {
         }
     }
 
-    fn write_file(
-        &self,
-        store: &Store,
-        queue: mpsc::Receiver<Batch>,
-        open: oneshot::Sender<Opened>,
-        head: Position,
-    ) -> Result<(), Fault> {
+    fn write_file(&self, store: &Store, queue: mpsc::Receiver<Batch>, open: oneshot::Sender<Opened>, head: Position) -> Result<(), Fault> {
         let (connection, opened) = store.writer(&self.plan, self.around.erased.load(SeqCst))?;
         // It may hold what was erased since it was begun.
         if self.plan.is_personal() && opened.erased < self.around.erased.load(SeqCst) {
@@ -411,8 +406,8 @@ impl Fill {
             return Ok(());
         }
         let lineage = self.around.journal.lineage().clone();
-        let written = Writer::new(&self.plan, &lineage, &connection)
-            .and_then(|mut writer| self.write_all(&mut writer, queue, opened, head));
+        let written =
+            Writer::new(&self.plan, &lineage, &connection).and_then(|mut writer| self.write_all(&mut writer, queue, opened, head));
         if !matches!(written, Err(Fault::Damaged(_))) {
             self.forget_readers();
             store.close(connection);

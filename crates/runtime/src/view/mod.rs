@@ -54,8 +54,8 @@ pub use shared::SharedViews;
 pub use store::ViewFolder;
 pub use trial::{Trial, TrialEvent};
 
-use crate::limits::{Limits, QUERIES_WAITING_MAX, VIEW_REST};
 use crate::StartError;
+use crate::limits::{Limits, QUERIES_WAITING_MAX, VIEW_REST};
 use crate::retention::pins::Pin;
 pub(crate) use fill::Surroundings;
 use fill::{Fill, Progress};
@@ -271,9 +271,19 @@ impl Views {
         Ok(true)
     }
 
-    /// Where each of them has still to read from, also the files that are being filled beside those that serve.
+    /// Where each of them has still to read from, also the files that are being filled beside those that serve, and shared views that other
+    /// nodes fill.
     pub(crate) async fn pins(&self) -> Result<Vec<Pin>, String> {
-        let fills: Vec<Arc<Fill>> = self.hosts.iter().flat_map(|host| host.fills()).collect();
+        let mut pins = self.pins_of_files().await?;
+        for host in &self.hosts {
+            pins.extend(shared::pin(&host.plan, self.around.journal.lineage()).await?);
+        }
+        Ok(pins)
+    }
+
+    async fn pins_of_files(&self) -> Result<Vec<Pin>, String> {
+        let fills = self.hosts.iter().filter(|host| host.plan.server.is_none()).flat_map(|host| host.fills());
+        let fills: Vec<Arc<Fill>> = fills.collect();
         let (answer, answered) = oneshot::channel();
         let work = move || {
             let pin = |fill: &Arc<Fill>| match fill.durable() {
@@ -469,7 +479,19 @@ impl Host {
         let Some(fill) = self.serving.borrow().clone() else {
             let (state, cursor) = (ViewState::Idle, Cursor::BEGINNING);
             let (notes, gone) = (Vec::new(), Vec::new());
-            return ViewStatus { name, build, state, cursor, behind: head, stalled: None, rebuild: None, file: None, schema: None, notes, gone };
+            return ViewStatus {
+                name,
+                build,
+                state,
+                cursor,
+                behind: head,
+                stalled: None,
+                rebuild: None,
+                file: None,
+                schema: None,
+                notes,
+                gone,
+            };
         };
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let rebuild = next.map(|next| {

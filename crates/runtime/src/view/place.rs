@@ -1,8 +1,5 @@
 //! Where the rows of one filling lie: in a file of this node's, or on a server that all nodes share.
 
-use journal::Cursor;
-
-use super::fault::Fault;
 use super::shared::Shared;
 use super::store::Store;
 
@@ -42,14 +39,6 @@ impl Place {
         match self {
             Self::File(store) => store.remove().map_err(|error| error.to_string()),
             Self::Shared(shared) => shared.remove().await.map_err(|error| error.to_string()),
-        }
-    }
-
-    /// Up to where its rows are durable. It blocks.
-    pub(super) fn durable(&self) -> Result<Cursor, Fault> {
-        match self {
-            Self::File(store) => Ok(store.synced_cursor()?),
-            Self::Shared(shared) => Ok(shared.kept()),
         }
     }
 }

@@ -44,7 +44,9 @@ impl Trial {
     /// What a service would say at its start.
     pub fn new(view: &ViewHandle, entities: &[EntityHandle]) -> Result<Self, String> {
         if view.store() == ViewStore::Postgres {
-            return Err("it lies in PostgreSQL, and there is no server here; test it with a service and a server in HEADWATER_VIEWS".to_owned());
+            return Err(
+                "it lies in PostgreSQL, and there is no server here; test it with a service and a server in HEADWATER_VIEWS".to_owned()
+            );
         }
         let plan = check(view, entities, Strangers::PassedOver)?;
         let (connection, _) = Store::new(None, &plan, 1).writer(&plan, 0).map_err(|fault| fault.cause())?;

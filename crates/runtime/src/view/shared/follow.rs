@@ -87,9 +87,8 @@ impl Shared {
 
     /// How far the build is, and whether it is another filling than before; `None` when there is none.
     async fn look(&self, lineage: &Lineage) -> Result<Option<(BuildSight, bool)>, ServerError> {
-        let is_own = |sight: &BuildSight| {
-            sight.name.build == self.build && lineage.resolve(sight.cursor, sight.cursor.position(), 0).is_ok()
-        };
+        let is_own =
+            |sight: &BuildSight| sight.name.build == self.build && lineage.resolve(sight.cursor, sight.cursor.position(), 0).is_ok();
         let own: Vec<BuildSight> = self.server.builds(self.view).await?.into_iter().filter(is_own).collect();
         let Some(found) = self.choose(&own) else { return Ok(None) };
         let mut on = self.on();

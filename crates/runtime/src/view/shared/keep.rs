@@ -6,10 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
+use journal::{Cursor, Lineage};
+
 use super::super::fill::Fill;
+use super::super::plan::Plan;
 use super::super::server::{BuildSight, ServerError};
 use super::Shared;
 use crate::limits::{VIEW_TOUCH, VIEW_UNUSED};
+use crate::retention::pins::Pin;
 
 /// Keeps a build until nothing more will come.
 pub(in super::super) async fn keep(fill: Arc<Fill>) {
@@ -38,6 +42,19 @@ pub(in super::super) async fn keep(fill: Arc<Fill>) {
             () = fill.around.tasks.sleep(VIEW_TOUCH) => {}
         }
     }
+}
+
+/// Where a shared view has still to be read from, whichever nodes fill it: the least place of its builds that somebody uses, or the beginning
+/// while this one has not been begun.
+pub(in super::super) async fn pin(plan: &Plan, lineage: &Lineage) -> Result<Option<Pin>, String> {
+    let Some(server) = &plan.server else { return Ok(None) };
+    let view = plan.view.name();
+    let all = server.builds(view).await.map_err(|error| format!("the place of view {view} is not readable ({error})"))?;
+    let is_own = |sight: &BuildSight| lineage.resolve(sight.cursor, sight.cursor.position(), 0).is_ok();
+    let used: Vec<BuildSight> = all.into_iter().filter(|sight| is_own(sight) && sight.unused <= VIEW_UNUSED).collect();
+    let is_begun = used.iter().any(|sight| sight.name.build == plan.build);
+    let least = used.into_iter().map(|sight| sight.cursor).min_by_key(|cursor| cursor.position()).filter(|_| is_begun);
+    Ok(Some(Pin::behind(format!("view {view}"), least.unwrap_or(Cursor::BEGINNING))))
 }
 
 impl Shared {

@@ -25,7 +25,7 @@ use super::server::{BuildName, BuildSight, ServerError, ViewServer};
 use crate::limits::QUERIES_WAITING_MAX;
 
 pub use check::SharedViews;
-pub(super) use keep::keep;
+pub(super) use keep::{keep, pin};
 pub(super) use write::SharedWriter;
 
 /// See the module.
