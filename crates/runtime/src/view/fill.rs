@@ -270,9 +270,9 @@ impl Fill {
         let Place::Shared(shared) = &self.place else { return };
         if shared.is_beside {
             shared.begin_anew();
+            self.tell_opening();
         }
         if shared.is_beside || self.around.nodes.is_shared() {
-            self.tell_opening();
             return self.rest("another process took it over".to_owned()).await;
         }
         self.say(format!("view {}: another process fills it from now on", self.plan.view.name()));
