@@ -16,10 +16,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{Batch, Reading};
 use super::fault::Fault;
+use super::on_server::{Shared, SharedWriter, Wanted};
 use super::place::Place;
 use super::plan::Plan;
 use super::request::ViewState;
-use super::shared::{Shared, SharedWriter, Wanted};
 use super::store::{Opened, Store};
 use super::write::{BatchWriter, Writer};
 use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_BATCH_POSITIONS_MAX, VIEW_PLACE_PAUSE, VIEW_REST};

@@ -4,7 +4,7 @@
 //! own and `store` for the file; `rows` runs queries, on the threads of `pool`; `live` runs them again when their tables have changed; `look`
 //! sees whether a file is filled. This file is what the runtime calls: which file serves, and what waits for what.
 //!
-//! A view is a copy of its own on every node, in position order, without a lease; or it is `shared`: its tables lie on a `server` and one node
+//! A view is a copy of its own on every node, in position order, without a lease; or it is shared (`on_server`): its tables lie on a `server` and one node
 //! fills them. `place` is either. SQLite is named here and nowhere else, and no driver of a server is.
 
 mod batch;
@@ -17,6 +17,7 @@ mod guard;
 mod leftover;
 mod live;
 mod look;
+mod on_server;
 mod payload;
 mod place;
 mod plan;
@@ -28,7 +29,6 @@ mod request;
 mod rows;
 pub mod server;
 mod shape;
-mod shared;
 mod store;
 mod text;
 mod texts;
@@ -48,9 +48,9 @@ pub use difference::{LiveUpdate, RowChange};
 pub use fault::ViewStop;
 pub use fill::Notices;
 pub use live::{LiveEvent, LiveQuery, LiveSnapshot};
+pub use on_server::SharedViews;
 pub use request::{QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, ViewState, ViewStatus};
 pub use rows::Rows;
-pub use shared::SharedViews;
 pub use store::ViewFolder;
 pub use trial::{Trial, TrialEvent};
 
@@ -59,13 +59,13 @@ use crate::limits::{Limits, QUERIES_WAITING_MAX, VIEW_REST};
 use crate::retention::pins::Pin;
 pub(crate) use fill::Surroundings;
 use fill::{Fill, Progress};
+use on_server::Shared;
 use place::Place;
 pub(crate) use plan::Plan;
 use plan::QueryPlan;
 pub(crate) use platform::PlatformIndex;
 use pool::Pool;
 use rows::{Bounds, RunError};
-use shared::Shared;
 use store::Store;
 
 /// The views of a service.
@@ -136,7 +136,7 @@ impl Views {
 
     fn fill_up(&self, fill: &Arc<Fill>) {
         if fill.place.shared().is_some() {
-            self.around.tasks.spawn(Box::pin(shared::keep(Arc::clone(fill))));
+            self.around.tasks.spawn(Box::pin(on_server::keep(Arc::clone(fill))));
         }
         self.around.tasks.spawn(Box::pin(look::watch(Arc::clone(fill))));
         self.around.tasks.spawn(Box::pin(Arc::clone(fill).run()));
@@ -276,7 +276,7 @@ impl Views {
     pub(crate) async fn pins(&self) -> Result<Vec<Pin>, String> {
         let mut pins = self.pins_of_files().await?;
         for host in &self.hosts {
-            pins.extend(shared::pin(&host.plan, self.around.journal.lineage()).await?);
+            pins.extend(on_server::pin(&host.plan, self.around.journal.lineage()).await?);
         }
         Ok(pins)
     }

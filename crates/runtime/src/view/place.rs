@@ -1,6 +1,6 @@
 //! Where the rows of one filling lie: in a file of this node's, or on a server that all nodes share.
 
-use super::shared::Shared;
+use super::on_server::Shared;
 use super::store::Store;
 
 /// See the module.
