@@ -1,4 +1,4 @@
-//! The journal and its registers on PostgreSQL (15 or newer), for many nodes of one service.
+//! The journal and its registers on PostgreSQL (15 or newer), for many nodes of one service, and the tables of its shared views (`views`).
 //!
 //! It promises what the contract promises. The lock on one row, `head`, is the sequencer: whoever holds it checks, gives positions, writes and
 //! commits, so that position order is commit order, whatever number of nodes write. Each node gathers its commits into one transaction
@@ -26,9 +26,11 @@ mod rows;
 mod schema;
 mod server;
 mod tls;
+mod views;
 mod write;
 
 pub use address::Address;
 pub use error::OpenError;
 pub use journal_engine::{Options, PostgresJournal};
 pub use moving::{FillError, Filling, History, Origin};
+pub use views::PostgresViews;

@@ -31,6 +31,18 @@ pub(crate) const POLL_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) const BELL_PAUSE: Duration = Duration::from_millis(5);
 /// A node that stops in the middle of a transaction holds the head row for so long; then the server ends its session.
 pub(crate) const IDLE_TRANSACTION_MS: u64 = 2_000;
+/// The same for one that fills a view: it holds up nobody but who would take the view over.
+pub(crate) const VIEW_IDLE_TRANSACTION_MS: u64 = 2_000;
+/// Connections that views are asked by, and that their books are kept by; each view that is filled here has one more.
+pub(crate) const VIEW_CONNECTIONS: usize = 4;
+/// Statements of queries, or of code that fills, that one connection keeps prepared.
+pub(crate) const VIEW_STATEMENTS_KEPT: usize = 256;
+/// Rows of an answer that come at once.
+pub(crate) const VIEW_PAGE_ROWS: i32 = 256;
+/// How long a change of what SQL clients see waits for their queries before it is put off.
+pub(crate) const VIEW_LOCK_MS: u64 = 2_000;
+/// Bytes of the name that a build's schema begins with; its hash and number follow.
+pub(crate) const VIEW_SCHEMA_BYTES: usize = 40;
 /// What was sent and is not acknowledged for so long ends the connection, on either side.
 pub(crate) const SILENT_PEER: Duration = Duration::from_secs(8);
 /// Events of one page, at most.
@@ -61,4 +73,5 @@ const _: () = assert!(
 const _: () = assert!(BATCH_BYTES_MAX >= journal::limits::COMMIT_BYTES_MAX, "a transaction has room for the largest commit");
 const _: () = assert!(WAITING_BYTES_MAX >= 2 * BATCH_BYTES_MAX && WAITING_COMMITS_MAX >= BATCH_COMMITS_MAX);
 const _: () = assert!(PAGE_BYTES_MAX as usize > journal::limits::EVENT_BYTES_MAX);
+const _: () = assert!(VIEW_SCHEMA_BYTES + "_0123456789abcdef_99999".len() <= 63, "PostgreSQL cuts longer names off");
 const _: () = assert!(IDLE_TRANSACTION_MS < 5_000, "other nodes go on within five seconds");

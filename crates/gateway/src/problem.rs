@@ -105,6 +105,7 @@ codes! {
     UNKNOWN_STREAM = "HW0130" "unknown-stream" 404;
     UNKNOWN_STREAM_VERSION = "HW0131" "unknown-stream-version" 404;
     UNKNOWN_SUBSCRIPTION = "HW0132" "unknown-subscription" 404;
+    VIEW_UNAVAILABLE = "HW0154" "view-not-available" 503 retry 5;
 }
 
 /// Where a code's page stands; the code's number follows.

@@ -64,6 +64,9 @@ pub(crate) const DATABASE_UNSAFE: &str = "HW0151";
 #[cfg(feature = "postgres")]
 pub(crate) const DATABASE_UNFIT: &str = "HW0152";
 
+/// A view lies in a database, and there is none.
+pub(crate) const VIEWS_NOWHERE: &str = "HW0153";
+
 /// The code of a shape that is refused.
 pub(crate) fn schema_code(broken: &Broken) -> &'static str {
     match broken {
@@ -99,6 +102,7 @@ pub(crate) const CODES: &[&str] = &[
     SCHEMA_UNFIT,
     SAMPLE_UNREADABLE,
     WORKFLOW_MISFIT,
+    VIEWS_NOWHERE,
     #[cfg(feature = "postgres")]
     DATABASE_UNREACHABLE,
     #[cfg(feature = "postgres")]

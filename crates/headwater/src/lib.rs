@@ -69,6 +69,7 @@ pub mod prelude;
 mod restore;
 mod running;
 mod service;
+mod shared_views;
 mod signals;
 mod store;
 #[cfg(feature = "testkit")]
@@ -78,6 +79,7 @@ pub mod threads;
 
 #[doc(hidden)]
 pub use component::__private;
+pub use component::SqlValue;
 
 pub use client::{Answered, Client, DueTimer, NamedTimer, Outcome, SendError, Sent, TimerStatus};
 #[doc(hidden)]

@@ -227,6 +227,12 @@ impl Service {
         self
     }
 
+    /// Sets the database that has the tables of shared views when it is embedded with [`start`](Self::start).
+    pub fn views_at(mut self, url: impl Into<String>) -> Self {
+        self.flags.values.push(("views", url.into()));
+        self
+    }
+
     /// Sets where the keys of subjects are kept when it is embedded with [`start`](Self::start): apart from the data.
     pub fn keys(mut self, directory: impl Into<String>) -> Self {
         self.flags.values.push(("keys", directory.into()));

@@ -71,6 +71,9 @@ async fn embedded(config: &Config) -> Result<Store, Failure> {
 }
 
 #[cfg(feature = "postgres")]
+pub(crate) use postgres::database_code;
+
+#[cfg(feature = "postgres")]
 mod postgres {
     //! In a schema of a PostgreSQL database, for as many processes as there are; for one at a time of a service whose keys lie on its own disk.
 
@@ -99,7 +102,13 @@ mod postgres {
 
     /// What a refusal of the engine means to the person at the terminal.
     pub(crate) fn not_opened(url: &str, error: &OpenError) -> Failure {
-        let (exit, code) = match error {
+        let (exit, code) = database_code(error);
+        Failure::new(exit, code, format!("engine {}: {error}", without_password(url)))
+    }
+
+    /// The exit and the code of a refusal.
+    pub(crate) fn database_code(error: &OpenError) -> (Exit, &'static str) {
+        match error {
             OpenError::Url(_) => (Exit::Configuration, ENGINE),
             OpenError::Unreachable { .. } => (Exit::Failed, DATABASE_UNREACHABLE),
             OpenError::Unsafe { .. } => (Exit::Failed, DATABASE_UNSAFE),
@@ -107,8 +116,7 @@ mod postgres {
             OpenError::Taken { .. } => (Exit::Failed, DATA_IN_USE),
             OpenError::Unfinished { .. } => (Exit::Failed, MIGRATION),
             OpenError::Damaged { .. } => (Exit::Damaged, DATA_DAMAGED),
-        };
-        Failure::new(exit, code, format!("engine {}: {error}", without_password(url)))
+        }
     }
 }
 

@@ -151,6 +151,7 @@ impl Runtime {
             stall_after: parts.limits.stall_after,
             erased: Arc::clone(&erased),
             lost: Arc::clone(&lost),
+            nodes: Arc::clone(&nodes),
         };
         let mint = Mint { clock: parts.clock, random: Arc::clone(&parts.random), subjects: subjects.clone() };
         let topics = Arc::new(Topics::new(Arc::clone(&journal), &parts.service, parts.topics));

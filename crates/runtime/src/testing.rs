@@ -27,7 +27,7 @@ use ::journal::seams::{Clock, Disk, Spawner, ThreadSpawner};
 use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
 use component::hosted::{
-    ActionHandle, DeliveredEvent, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle,
+    ActionHandle, DeliveredEvent, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, ViewStore, WorkflowHandle,
 };
 use component::{Compatibility, Keep, Shapes};
 
@@ -360,7 +360,8 @@ impl Simulation {
             processors,
             topics,
             streams,
-            views,
+            // A simulation has no database: those that lie in one are not there.
+            views: views.into_iter().filter(|view| view.store() == ViewStore::Sqlite).collect(),
             workflows,
             outgoing: Some(Arc::new(Network { stubs: Arc::clone(&self.stubs), pace: Arc::clone(&self.pace) }) as Arc<dyn Outgoing>),
             destinations,
@@ -371,6 +372,7 @@ impl Simulation {
             snapshots: Some(Arc::new(self.snapshots.borrow().clone()) as Arc<dyn Disk>),
             keys,
             keys_lost: None,
+            shared_views: None,
             view_folder: None,
             timer_folder: None,
             workflow_folder: None,

@@ -1,5 +1,5 @@
 //! The engine's tests against a real server, in one binary: the contract suite and the differential test, long reads, what nodes see of each
-//! other, and servers that are killed.
+//! other, servers that are killed, and what the tables of shared views hold to.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
@@ -9,3 +9,4 @@ mod nodes;
 mod pages;
 mod server;
 mod suite;
+mod views;

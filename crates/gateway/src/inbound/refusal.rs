@@ -13,7 +13,7 @@ use crate::problem::{
     INVALID_PARAMETER, INVALID_PATH, JOURNAL_STOPPED, MALFORMED_JSON, NOT_HELD, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem,
     QUERY_TOO_SLOW, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_CONSUMER,
     UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_SUBJECT, UNKNOWN_TOPIC, UNKNOWN_VIEW, UNREADABLE, VIEW_BEHIND,
-    VIEW_STOPPED, WORKFLOW_NOT_FOUND,
+    VIEW_STOPPED, VIEW_UNAVAILABLE, WORKFLOW_NOT_FOUND,
 };
 use crate::{calendar, nearest};
 
@@ -187,6 +187,7 @@ pub(super) fn query(runtime: &Runtime, error: QueryError, is_texts: bool) -> Pro
         QueryError::NotCaughtUp { .. } => VIEW_BEHIND,
         QueryError::Stopped { .. } => VIEW_STOPPED,
         QueryError::Broken { .. } => INTERNAL,
+        QueryError::Unavailable { .. } => VIEW_UNAVAILABLE,
         QueryError::Stopping => STOPPING,
     };
     let problem = Problem::new(code, &error);

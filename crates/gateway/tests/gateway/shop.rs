@@ -365,6 +365,7 @@ impl Shop {
             keys_lost: None,
             retention: Vec::new(),
             compatibility: Vec::new(),
+            shared_views: None,
             view_folder: None,
             timer_folder: None,
             workflow_folder: None,

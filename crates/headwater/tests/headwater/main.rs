@@ -16,6 +16,7 @@ mod quoted;
 mod reshaped;
 mod retention;
 mod rewound;
+mod shared_views;
 mod testkit;
 mod timers;
 mod told;
