@@ -8,3 +8,4 @@ mod nodes;
 mod pages;
 mod server;
 mod suite;
+mod tail;
