@@ -168,7 +168,7 @@ impl Journal for PostgresJournal {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new([Capability::TagCondition, Capability::ForeignGuard, Capability::MultiEntityCommit])
+        Capabilities::new([Capability::TagCondition, Capability::ForeignGuard, Capability::MultiEntityCommit, Capability::ManyNodes])
     }
 
     fn poisoned(&self) -> Option<String> {

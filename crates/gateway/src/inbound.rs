@@ -22,6 +22,7 @@ mod events;
 mod headers;
 mod health;
 mod journal;
+mod node;
 mod page;
 mod path;
 mod prefer;

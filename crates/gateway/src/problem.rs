@@ -87,6 +87,7 @@ codes! {
     UNREADABLE = "HW0051" "unreadable" 500;
     DAMAGED = "HW0052" "damaged" 500;
     DEADLINE_PASSED = "HW0053" "deadline-passed" 504;
+    ROLE_ELSEWHERE = "HW0054" "role-elsewhere" 421;
     NOT_HELD = "HW0080" "not-held" 404;
     DECISION_STALE = "HW0081" "decision-stale" 409;
     CONSUMER_NOT_WORKING = "HW0082" "consumer-not-working" 503 retry 1;

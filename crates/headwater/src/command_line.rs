@@ -14,6 +14,7 @@ pub(crate) mod events;
 pub(crate) mod explain;
 mod flags;
 pub(crate) mod journal;
+mod nodes;
 pub(crate) mod prove;
 pub(crate) mod run;
 pub(crate) mod schema;
@@ -69,6 +70,8 @@ pub enum Command {
     /// Look at whom actions call
     #[command(subcommand)]
     Destination(destination::Command),
+    /// List the processes of the service, and what each of them does; the one that answers has a star
+    Nodes,
     /// Look at entities
     #[command(subcommand)]
     Entity(entity::Command),
@@ -164,6 +167,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Events(command) => events::run(command, service.name(), settings, flags.json),
         Command::Consumer(command) => consumer::run(command, settings, flags.json),
         Command::Destination(command) => destination::run(command, settings, flags.json),
+        Command::Nodes => nodes::run(settings, flags.json),
         Command::Entity(command) => entity::run(command, settings, flags.json),
         Command::Erase(arguments) => erase::run(arguments, settings, flags.json),
         Command::Stream(command) => stream::run(command, settings, flags.json),

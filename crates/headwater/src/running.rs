@@ -8,7 +8,7 @@ use gateway::Pages;
 use journal::ReadError;
 use journal::seams::{Disk, RealDisk};
 use runtime::seams::TokioTasks;
-use runtime::{DeliveryError, Parts, Runtime, SchemaError, StartError, StreamParts, ViewFolder, has_personal_data};
+use runtime::{DeliveryError, Parts, Runtime, SchemaError, StartError, StreamParts, ViewFolder};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -73,7 +73,7 @@ pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running,
     let (connections_max, few) = descriptors::connections(config.connections_max);
     // The address first: a taken one must not leave a new data directory behind.
     let (listener, address) = listen(config).await?;
-    let store = Store::open(service.name(), config).await?;
+    let store = Store::open(service, config).await?;
     let notes = few.into_iter().chain(store.notes.iter().cloned()).collect();
     let runtime = match assemble(service, config, &store) {
         Ok(runtime) => runtime,
@@ -165,6 +165,7 @@ fn assemble(service: &Service, config: &Config, store: &Store) -> Result<Arc<Run
         timer_folder: Some(sqlite_folder(&config.data, "timers")?),
         workflow_folder: Some(sqlite_folder(&config.data, "workflows")?),
         notices: Arc::new(|words| output::talk(format!("note: {words}"))),
+        node: config.node.clone(),
         limits: config.limits,
         planted: runtime::PlantedBug::None,
     };
@@ -178,8 +179,7 @@ fn assemble(service: &Service, config: &Config, store: &Store) -> Result<Arc<Run
 /// Keys lie apart from the journal, so that a copy of the one is not a copy of the other. A service without personal data has none, unless
 /// it once had some.
 fn keys(service: &Service, config: &Config) -> Result<Option<Arc<dyn Disk>>, Failure> {
-    let is_personal = has_personal_data(service.entities(), service.operations(), service.processors(), service.topics());
-    if !is_personal && !config.keys.is_dir() {
+    if !service.has_keys(config) {
         return Ok(None);
     }
     let disk = RealDisk::open(&config.keys).map_err(|error| {

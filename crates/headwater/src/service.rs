@@ -10,7 +10,7 @@ use component::{
     hosted_workflow,
 };
 use gateway::Page;
-use runtime::{DestinationPolicy, ShapeSources, StreamParts};
+use runtime::{DestinationPolicy, ShapeSources, StreamParts, has_personal_data};
 
 use crate::command_line;
 use crate::config::{self, Config, Flags};
@@ -311,6 +311,11 @@ impl Service {
 
     pub(crate) fn workflows(&self) -> &[WorkflowHandle] {
         &self.workflows
+    }
+
+    /// Whether it keeps keys of subjects, or once did: they lie on this machine's disk.
+    pub(crate) fn has_keys(&self, config: &Config) -> bool {
+        has_personal_data(&self.entities, &self.operations, &self.processors, &self.topics) || config.keys.is_dir()
     }
 
     pub(crate) fn retention(&self) -> &[(&'static str, Keep)] {

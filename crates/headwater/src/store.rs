@@ -10,6 +10,7 @@ use crate::config::{Config, EngineUrl};
 use crate::engine::{self, Engine};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::service::Service;
 
 /// An open engine, with the seams that the runtime shares with it.
 pub(crate) struct Store {
@@ -31,14 +32,14 @@ enum Kind {
 }
 
 impl Store {
-    /// Opens what the configuration names; `service` is whose it is where the URL does not say.
+    /// Opens what the configuration names; `service` is whose it is, where the URL does not say.
     ///
     /// # Errors
     /// When it cannot be opened; the code says why.
-    pub(crate) async fn open(service: &str, config: &Config) -> Result<Self, Failure> {
+    pub(crate) async fn open(service: &Service, config: &Config) -> Result<Self, Failure> {
         match &config.engine {
             EngineUrl::Embedded => embedded(config).await,
-            EngineUrl::Postgres(url) => postgres::open(url, service).await,
+            EngineUrl::Postgres(url) => postgres::open(url, service, config).await,
         }
     }
 
@@ -68,7 +69,7 @@ async fn embedded(config: &Config) -> Result<Store, Failure> {
 
 #[cfg(feature = "postgres")]
 mod postgres {
-    //! In a schema of a PostgreSQL database, for one process at a time.
+    //! In a schema of a PostgreSQL database, for as many processes as there are; for one at a time of a service whose keys lie on its own disk.
 
     use std::sync::Arc;
 
@@ -77,15 +78,16 @@ mod postgres {
     use journal::{Journal, Registers};
 
     use super::{Kind, Store};
-    use crate::config::without_password;
+    use crate::config::{Config, without_password};
     use crate::engine::randomness;
     use crate::exit::Exit;
     use crate::failure::{DATA_DAMAGED, DATA_IN_USE, DATABASE_UNFIT, DATABASE_UNREACHABLE, DATABASE_UNSAFE, ENGINE, Failure};
+    use crate::service::Service;
 
-    pub(super) async fn open(url: &str, service: &str) -> Result<Store, Failure> {
+    pub(super) async fn open(url: &str, service: &Service, config: &Config) -> Result<Store, Failure> {
         let (clock, random) = (Arc::new(SystemClock), randomness()?);
-        let address = Address::new(url, Some(service)).map_err(|error| not_opened(url, &OpenError::Url(error)))?;
-        let options = Options { address, clock: clock.clone(), random: random.clone(), alone: true };
+        let address = Address::new(url, Some(service.name())).map_err(|error| not_opened(url, &OpenError::Url(error)))?;
+        let options = Options { address, clock: clock.clone(), random: random.clone(), alone: service.has_keys(config) };
         let journal = Arc::new(PostgresJournal::open(options).await.map_err(|error| not_opened(url, &error))?);
         let (as_journal, registers) = (Arc::clone(&journal) as Arc<dyn Journal>, Arc::clone(&journal) as Arc<dyn Registers>);
         let threads = Arc::new(ThreadSpawner::new());
@@ -111,10 +113,12 @@ mod postgres {
     //! The configuration has refused the URL already.
 
     use super::Store;
+    use crate::config::Config;
     use crate::exit::Exit;
     use crate::failure::{ENGINE, Failure};
+    use crate::service::Service;
 
-    pub(super) async fn open(_: &str, _: &str) -> Result<Store, Failure> {
+    pub(super) async fn open(_: &str, _: &Service, _: &Config) -> Result<Store, Failure> {
         Err(Failure::new(Exit::Configuration, ENGINE, "this build leaves PostgreSQL out; build it with the feature `postgres`"))
     }
 }

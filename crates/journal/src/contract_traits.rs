@@ -97,6 +97,8 @@ pub enum Capability {
     MultiEntityCommit,
     /// Views in the transaction of the commit.
     ViewInSameTransaction,
+    /// Several processes have the same journal at once.
+    ManyNodes,
 }
 
 impl fmt::Display for Capability {
@@ -106,6 +108,7 @@ impl fmt::Display for Capability {
             Self::ForeignGuard => "foreign-guard",
             Self::MultiEntityCommit => "multi-entity-commit",
             Self::ViewInSameTransaction => "view-in-same-transaction",
+            Self::ManyNodes => "many-nodes",
         })
     }
 }

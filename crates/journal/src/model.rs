@@ -36,6 +36,8 @@ pub struct ModelJournal {
     head: watch::Sender<Position>,
     /// Counts register changes; wakes watches.
     changes: watch::Sender<u64>,
+    /// Whether it stands for an engine that several nodes share.
+    has_many_nodes: bool,
 }
 
 impl ModelJournal {
@@ -51,7 +53,21 @@ impl ModelJournal {
     /// An empty journal of a given history; what a restore or an import begins with.
     #[must_use]
     pub fn with_lineage(lineage: Lineage, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { lineage, clock, random, shared: Arc::default(), head: watch::Sender::new(0), changes: watch::Sender::new(0) }
+        Self {
+            lineage,
+            clock,
+            random,
+            shared: Arc::default(),
+            head: watch::Sender::new(0),
+            changes: watch::Sender::new(0),
+            has_many_nodes: false,
+        }
+    }
+
+    /// The same for an engine that several nodes share.
+    #[must_use]
+    pub fn of_many_nodes(self) -> Self {
+        Self { has_many_nodes: true, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -144,7 +160,9 @@ impl Journal for ModelJournal {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new([Capability::TagCondition, Capability::ForeignGuard, Capability::MultiEntityCommit])
+        let mut all = vec![Capability::TagCondition, Capability::ForeignGuard, Capability::MultiEntityCommit];
+        all.extend(self.has_many_nodes.then_some(Capability::ManyNodes));
+        Capabilities::new(all)
     }
 
     fn poisoned(&self) -> Option<String> {

@@ -20,6 +20,7 @@ pub mod fuzzing;
 mod guard;
 mod isolation;
 pub mod limits;
+mod node;
 mod operation;
 mod personal;
 mod processor;
@@ -53,6 +54,7 @@ pub use delivery::{
 pub use destination::{DestinationPolicy, DestinationState, DestinationStatus, Outgoing, OutgoingCall, OutgoingError};
 pub use entity::snapshots::PlantedBug;
 pub use limits::Limits;
+pub use node::{DutySight, NodeSetup, NodeSight, Role};
 pub use personal::erase::{EraseError, Erasure, KeysUnfit};
 pub use personal::{KeyStoreError, has_personal_data};
 pub use processor::KeySight;
@@ -142,6 +144,8 @@ pub struct Parts {
     pub retention: Vec<(&'static str, Keep)>,
     /// Rules for the shapes of components, where they are not those of their sort.
     pub compatibility: Vec<(String, Shapes, Compatibility)>,
+    /// How this node calls itself, and what it does.
+    pub node: NodeSetup,
     /// The bounds.
     pub limits: Limits,
     /// A mistake for tests to catch; none outside of them.

@@ -44,6 +44,28 @@ impl Default for Limits {
     }
 }
 
+/// Into how many shares of the slices a consumer is cut on an engine of many nodes: as many nodes can work for it. Names of registers
+/// hold shares, so that it is part of the format.
+pub const SHARES: u16 = 16;
+/// Slices of a share.
+pub const SLICES_A_SHARE: u16 = journal::limits::SLICES / SHARES;
+/// How often a node says that it is there.
+pub const NODE_BEAT: Duration = Duration::from_secs(1);
+/// How often it looks who else is.
+pub const NODE_LOOK: Duration = Duration::from_millis(500);
+/// How long a node's register may stand still before its duties are taken over. What it had begun is fenced; so this is a matter of how soon
+/// others go on, and not of what is right.
+pub const NODE_TIME: Duration = Duration::from_secs(4);
+/// When the register of a node that is gone is cleared away.
+pub const NODE_FORGET: Duration = Duration::from_secs(60);
+/// Events of workflows that this node has recorded and not read again, at most: further ones are read like those of other nodes.
+pub const WORKFLOWS_UNHEARD_MAX: usize = 65_536;
+/// How often a node looks whether the attempts have ended of workflows that it gives up.
+pub const WORKFLOW_HANDOVER_LOOK: Duration = Duration::from_millis(20);
+/// How long a node that gives up the firing of timers waits for those that it has begun, and how often it looks.
+pub const TIMERS_HANDOVER_MAX: Duration = Duration::from_secs(5);
+/// See [`TIMERS_HANDOVER_MAX`].
+pub const TIMERS_HANDOVER_LOOK: Duration = Duration::from_millis(20);
 /// How often a command is decided again when others win the race, at most.
 pub const DECIDE_ATTEMPTS_MAX: u32 = 16;
 /// How long a stop waits for commands under way before it gives up on them.

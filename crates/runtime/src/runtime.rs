@@ -15,7 +15,8 @@ use component::hosted::{
     ActionHandle, EntityDescription, OperationDescription, StoredEvent, StreamDescription, TOPIC_TYPE, TopicDescription, ViewDescription,
 };
 use journal::{
-    BoxFuture, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Recorded, Selection, Timestamp,
+    BoxFuture, Capability, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Recorded,
+    RegisterError, Selection, Timestamp,
 };
 use serde_json::Value as Json;
 
@@ -30,6 +31,7 @@ use crate::destination::{DestinationStatus, Destinations, Machine};
 use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
+use crate::node::{NodeSight, Nodes, Role};
 use crate::operation::Operations;
 use crate::personal::runs::{Runs, Whose};
 use crate::personal::veil::veiled;
@@ -127,6 +129,9 @@ impl Runtime {
         let (policies, engine) = (parts.retention, parts.journal);
         // Snapshots are derived: without them loads take longer, and that is all.
         let snapshots = parts.snapshots.and_then(|disk| Snapshots::open(disk, journal.lineage().id, subjects.clone(), parts.planted).ok());
+        let is_shared = journal.capabilities().has(Capability::ManyNodes);
+        let (clock, tasks) = ((&parts.clock, &parts.random), (&parts.tasks, &parts.notices));
+        let nodes = Arc::new(Nodes::new(parts.node, is_shared, &parts.registers, clock, tasks));
         let seams = Seams {
             journal: Arc::clone(&shown),
             runs: Arc::clone(&runs),
@@ -136,6 +141,7 @@ impl Runtime {
             tasks: Arc::clone(&parts.tasks),
             notices: Arc::clone(&parts.notices),
             stall_after: parts.limits.stall_after,
+            nodes: Arc::clone(&nodes),
         };
         let machine = Machine {
             clock: Arc::clone(&parts.clock),
@@ -159,7 +165,7 @@ impl Runtime {
         let subscriptions = addressed(parts.streams.subscriptions, &peers);
         let processors = Arc::new(Seams { journal: Arc::clone(&journal), ..seams.clone() });
         let entities = Arc::new(Entities::new(journal, mint, kinds, snapshots, parts.limits));
-        let timers = Shared::new(&entities, &runs, &around, (Arc::clone(&seams.registers), parts.random));
+        let timers = Shared::new(&entities, &runs, &around, (Arc::clone(&seams.registers), parts.random), &nodes);
         let workflows = Workflows::new(parts.workflows, &timers, parts.workflow_folder, parts.limits);
         let timers = Timers::new(timers, parts.timer_folder, parts.limits);
         let retention = Retention::new((engine, &seams), &entities, (policies, parts.limits.retention_every), lost);
@@ -340,15 +346,21 @@ impl Runtime {
         self.schemas.settle(&self.entities.journal, &self.delivery.seams().notices).await.map_err(DeliveryError::Schemas)?;
         let raised = self.schemas.raised_states();
         raised.for_each(|(kind, versions)| self.entities.raise(kind, &versions, &self.delivery.seams().notices));
+        self.nodes().begin().await?;
         self.delivery.lose_foreign_places().await?;
         self.subscriptions.lose_foreign_places().await?;
         self.retention.remember().await;
         let place = self.journal().head().await?;
         let head = place.position();
-        self.views.begin(head);
+        if self.has_role(Role::View) {
+            self.views.begin(head);
+        }
         self.asynchronous.resume(&self.delivery).await?;
-        let components: Vec<&str> = self.actions.iter().map(|action| action.description().name).chain(self.processors.names()).collect();
-        self.pulled.resume(&self.delivery, &components).await?;
+        let (acts, named) = (self.has_role(Role::Action), self.actions.iter().map(|action| action.description().name));
+        if acts {
+            let components: Vec<&str> = named.chain(self.processors.names()).collect();
+            self.pulled.resume(&self.delivery, &components).await?;
+        }
         let reach = action::Reach {
             entities: Arc::clone(&self.entities),
             operations: Arc::clone(&self.operations),
@@ -363,14 +375,21 @@ impl Runtime {
         self.workflows.know(&reach, place);
         for action in &self.actions {
             let consumer = action::consumer(action, &reach);
+            // Whatever this node does: events may come to it from here on.
             self.delivery.place(&consumer).await?;
-            self.delivery.begin(consumer);
+            if acts {
+                self.delivery.begin(consumer);
+            }
         }
-        self.processors.begin().await?;
+        if acts {
+            self.processors.begin().await?;
+        }
         self.timers.resume(head).await?;
         self.workflows.resume().await?;
         // Whoever reads their topics has a place by now.
-        self.subscriptions.begin();
+        if acts {
+            self.subscriptions.begin();
+        }
         Ok(())
     }
 
@@ -384,7 +403,7 @@ impl Runtime {
                 this.pins().await
             })
         });
-        self.retention.begin(pins);
+        self.retention.begin(pins, &self.delivery.seams().nodes);
     }
 
     /// Everybody who has still to read.
@@ -749,6 +768,7 @@ impl Runtime {
 
     /// Takes no more commands, and no consumer takes further events; what is under way goes on. Reads go on.
     pub fn stop(&self) {
+        self.nodes().leave();
         self.admission.stop();
         self.retention.stop();
         self.pulled.stop();
@@ -768,10 +788,29 @@ impl Runtime {
         self.workflows.drained().await;
         self.timers.drained().await;
         self.subscriptions.drained().await;
+        self.nodes().end().await;
         self.views.end().await;
         if let Some(personal) = &self.personal {
             personal.subjects.release();
         }
+    }
+
+    /// The nodes of the service, and what each of them does.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub async fn node_sights(&self) -> Result<Vec<NodeSight>, RegisterError> {
+        self.nodes().sights().await
+    }
+
+    /// Whether this node has a role.
+    #[must_use]
+    pub fn has_role(&self, role: Role) -> bool {
+        self.nodes().has(role)
+    }
+
+    fn nodes(&self) -> &Arc<Nodes> {
+        &self.delivery.seams().nodes
     }
 
     fn kind(&self, entity: &EntityKey) -> Result<&Arc<Kind>, StateError> {

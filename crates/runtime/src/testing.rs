@@ -369,6 +369,7 @@ impl Simulation {
             retention,
             compatibility,
             planted: crate::PlantedBug::None,
+            node: crate::NodeSetup::default(),
         }
     }
 

@@ -15,7 +15,7 @@ use super::body::{Body, RequestBody};
 use super::connection::Busy;
 use super::route::{self, Route};
 use super::{
-    Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, page, retention, schema, stream,
+    Gateway, admin, batch, command, consumer, destination, entity, events, headers, health, journal, node, page, retention, schema, stream,
     subject, subscription, timer, topic, view, workflow,
 };
 use crate::limits::URI_BYTES_MAX;
@@ -55,6 +55,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
     if route.changes_state() {
         headers::check_origin(&parts.headers)?;
     }
+    node::check_role(gateway, &route)?;
     match route {
         Route::Command { kind, id, command } => command::run(gateway, parts, body, &kind, &id, &command).await,
         Route::Operation { name } => command::operate(gateway, parts, body, &name).await,
@@ -79,6 +80,7 @@ async fn handle(gateway: &Arc<Gateway>, parts: &Parts, body: &mut RequestBody) -
         Route::PlaceSubscription { topic } => Box::pin(subscription::place(gateway, parts, body, &topic)).await,
         Route::Consumers => Box::pin(admin::list(gateway, parts)).await,
         Route::Destinations => Box::pin(destination::list(gateway, parts)).await,
+        Route::Nodes => Box::pin(node::list(gateway, parts)).await,
         Route::Schemas => Box::pin(schema::list(gateway, parts)).await,
         Route::EventSchema { kind, event, version } => schema::of_event(gateway, parts, (&kind, &event, &version)),
         Route::Samples => Box::pin(schema::samples(gateway, parts)).await,

@@ -373,6 +373,7 @@ impl Shop {
             notices: Arc::new(|_| {}),
             limits: runtime::Limits::default(),
             planted: runtime::PlantedBug::None,
+            node: runtime::NodeSetup::default(),
         });
         runtime.begin().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

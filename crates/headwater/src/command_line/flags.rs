@@ -33,6 +33,15 @@ pub struct GlobalFlags {
     /// What holds the truth [default: embedded:./data]
     #[arg(long, global = true, value_name = "URL", help_heading = "Configuration", hide_short_help = true)]
     engine: Option<String>,
+    /// This node's name, which no other node of the service may have [default: one is made up at each start]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Configuration", hide_short_help = true)]
+    node: Option<String>,
+    /// What this node does, with commas between: command, view, action, workflow [default: all of them]
+    #[arg(long = "role", alias = "roles", global = true, value_name = "ROLES", help_heading = "Configuration", hide_short_help = true)]
+    roles: Option<String>,
+    /// Where others reach this node; it is shown with the nodes
+    #[arg(long, global = true, value_name = "URL", help_heading = "Configuration", hide_short_help = true)]
+    advertise: Option<String>,
     /// Listen beyond this machine although there is no TLS and no credential
     #[arg(long, global = true, help_heading = "Configuration", hide_short_help = true)]
     insecure: bool,
@@ -82,6 +91,9 @@ impl GlobalFlags {
             ("keys", &self.keys),
             ("keys_lost", &self.keys_lost),
             ("engine", &self.engine),
+            ("node", &self.node),
+            ("roles", &self.roles),
+            ("advertise", &self.advertise),
             ("insecure", &insecure),
             ("drain_seconds", &self.drain_seconds),
             ("body_bytes_max", &self.body_bytes_max),

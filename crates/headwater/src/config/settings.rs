@@ -67,11 +67,14 @@ const fn setting(name: &'static str, environment: &'static str, default: Option<
 }
 
 /// Every setting there is. ADR 0001 has the table.
-pub(crate) const SETTINGS: [Setting; 15] = [
+pub(crate) const SETTINGS: [Setting; 18] = [
     setting("listen", "HEADWATER_LISTEN", Some("127.0.0.1:7430"), Kind::Address),
     setting("engine", "HEADWATER_ENGINE", Some("embedded:./data"), Kind::Text),
     setting("data", "HEADWATER_DATA", None, Kind::Text),
     setting("keys", "HEADWATER_KEYS", None, Kind::Text),
+    setting("node", "HEADWATER_NODE", None, Kind::Text),
+    setting("roles", "HEADWATER_ROLES", Some("command,view,action,workflow"), Kind::Text),
+    setting("advertise", "HEADWATER_ADVERTISE", None, Kind::Url),
     Setting { in_file: false, ..setting("keys_lost", "HEADWATER_KEYS_LOST", None, Kind::Text) },
     Setting { in_file: false, ..setting("url", "HEADWATER_URL", None, Kind::Url) },
     Setting { in_file: false, ..setting("insecure", "HEADWATER_INSECURE", Some("false"), Kind::Switch) },

@@ -4,6 +4,8 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use runtime::{NodeSetup, Role};
+
 use super::settings::Settings;
 use super::wrong_value;
 use crate::failure::{BEYOND_LOOPBACK, ENGINE, Failure};
@@ -23,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) keys: PathBuf,
     /// The key store that is lost for good.
     pub(crate) keys_lost: Option<String>,
+    /// How this node calls itself, and what it does.
+    pub(crate) node: NodeSetup,
     /// How long a stop waits for accepted commands.
     pub(crate) drain: Duration,
     /// Bytes of a command's body, at most.
@@ -61,6 +65,7 @@ impl Config {
             data: own_directory(settings)?,
             keys: PathBuf::from(text(settings, "keys")),
             keys_lost: settings.get("keys_lost").map(|setting| setting.value.clone()),
+            node: node(settings)?,
             drain: Duration::from_secs(count(settings, "drain_seconds")? as u64),
             body_bytes_max: count(settings, "body_bytes_max")?,
             connections_max: count(settings, "connections_max")?,
@@ -69,6 +74,23 @@ impl Config {
             limits: limits(settings)?,
         })
     }
+}
+
+fn node(settings: &Settings) -> Result<NodeSetup, Failure> {
+    let value = |name: &str| settings.get(name).map(|setting| setting.value.clone());
+    let name = value("node");
+    if let Some(setting) = settings.get("node").filter(|_| name.as_deref().is_some_and(|name| !is_node_name(name))) {
+        return Err(wrong_value(setting, "1 to 64 letters, digits, dots, dashes and underscores"));
+    }
+    let setting = settings.get("roles").expect("roles have a default");
+    let roles: Option<Vec<Role>> = setting.value.split(',').map(|word| Role::of_word(word.trim())).collect();
+    let wanted = "some of command, view, action and workflow, with commas between";
+    let roles = roles.ok_or_else(|| wrong_value(setting, wanted))?;
+    Ok(NodeSetup { name, address: value("advertise"), roles })
+}
+
+fn is_node_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
 }
 
 /// Which engine it is.

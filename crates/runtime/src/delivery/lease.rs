@@ -1,16 +1,18 @@
 //! A consumer's lease: the register that holds its epoch and its place.
 //!
 //! ```text
-//! consumer/{name}   epoch u64 big-endian | JSON { cursor, ceiling, suspect }
+//! consumer/{name}[/{share}]   epoch u64 big-endian | JSON { owner, cursor, ceiling, suspect }
 //! ```
+//!
+//! On an engine of many nodes there is one for each share of the slices, from `00` on, and `owner` is the node that has it.
 //!
 //! Every write is a compare-and-set on the revision that this owner wrote last, so that a stale owner is refused by storage.
 //! `cursor` is how far everything has ended. `ceiling` is how far anything may have begun: it is written before a run beyond it
 //! begins, thousands of events at a time, so that after the end of a process it is known which events may have ended it.
 //! These are then run one at a time, each with a `suspect` record of its own before it begins.
 //!
-//! What it is not: a lease that several nodes compete for by time. An engine in one directory has one process; its next one
-//! takes the lease over at once, under a higher epoch.
+//! Which node is to have it, and whether it is free, says the [`Post`]. An engine in one directory has one process; its next one takes the
+//! lease over at once, under a higher epoch.
 
 use std::sync::Arc;
 
@@ -18,8 +20,10 @@ use bytes::Bytes;
 use journal::{Cursor, Register, RegisterError, RegisterExpect, Registers, Revision, epoch_of};
 use serde::{Deserialize, Serialize};
 
+use crate::node::{Post, Share};
+
 /// What the names of all leases begin with.
-pub(super) const PREFIX: &str = "consumer/";
+pub(crate) const PREFIX: &str = "consumer/";
 
 /// Where a consumer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,38 +52,48 @@ impl Place {
 pub(super) struct Lease {
     registers: Arc<dyn Registers>,
     name: String,
+    owner: Option<String>,
     epoch: u64,
     revision: Revision,
     written: Place,
 }
 
+/// What came of reaching for a lease.
+pub(super) enum Reach {
+    Taken(Lease),
+    /// Another node has it.
+    NotFree,
+    /// There is no register.
+    Absent,
+}
+
 impl Lease {
-    /// The register of a consumer.
-    pub(super) fn register(consumer: &str) -> String {
-        format!("{PREFIX}{consumer}")
+    /// The register of a share of a consumer.
+    pub(super) fn register(consumer: &str, share: Share) -> String {
+        format!("{PREFIX}{consumer}{}", share.suffix())
     }
 
-    /// Takes the lease over; `None` when there is no register.
-    pub(super) async fn take(registers: &Arc<dyn Registers>, consumer: &str) -> Result<Option<Self>, RegisterError> {
-        let name = Self::register(consumer);
+    /// Takes the lease over, if it is free.
+    pub(super) async fn take(
+        registers: &Arc<dyn Registers>,
+        (consumer, share): (&str, Share),
+        post: &Post,
+    ) -> Result<Reach, RegisterError> {
+        let name = Self::register(consumer, share);
         loop {
-            let Some(register) = registers.get(&name).await? else { return Ok(None) };
-            let (epoch, written) = decode(&register)?;
-            let mut lease =
-                Self { registers: Arc::clone(registers), name: name.clone(), epoch: epoch + 1, revision: register.revision, written };
+            let Some(register) = registers.get(&name).await? else { return Ok(Reach::Absent) };
+            let Kept { epoch, owner, place } = decode(&register)?;
+            if !post.may_take(owner.as_deref()) {
+                return Ok(Reach::NotFree);
+            }
+            let (registers, owner, revision) = (Arc::clone(registers), post.owner().map(str::to_owned), register.revision);
+            let mut lease = Self { registers, name: name.clone(), owner, epoch: epoch + 1, revision, written: place };
             match lease.write(lease.written.clone()).await {
-                Ok(()) => return Ok(Some(lease)),
+                Ok(()) => return Ok(Reach::Taken(lease)),
                 Err(RegisterError::Conflict { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// Makes the register of a consumer that has none.
-    pub(super) async fn create(registers: &Arc<dyn Registers>, consumer: &str, cursor: Cursor) -> Result<Self, RegisterError> {
-        let (name, written, epoch) = (Self::register(consumer), Place::at(cursor), 1);
-        let revision = registers.put(&name, RegisterExpect::Absent, encode(epoch, &written)).await?;
-        Ok(Self { registers: Arc::clone(registers), name, epoch, revision, written })
     }
 
     /// What the register says.
@@ -87,16 +101,68 @@ impl Lease {
         &self.written
     }
 
+    /// How often it has changed hands.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Writes a new place; durable when it returns. A conflict says that another owner has taken over.
     pub(super) async fn write(&mut self, place: Place) -> Result<(), RegisterError> {
-        self.revision = self.registers.put(&self.name, RegisterExpect::Revision(self.revision), encode(self.epoch, &place)).await?;
+        let value = encode(self.epoch, self.owner.as_deref(), &place);
+        self.revision = self.registers.put(&self.name, RegisterExpect::Revision(self.revision), value).await?;
         self.written = place;
         Ok(())
+    }
+
+    /// Lets another node have it, once all that was begun has ended.
+    pub(super) async fn give_up(mut self) -> Result<(), RegisterError> {
+        if self.owner.take().is_none() {
+            return Ok(());
+        }
+        self.write(self.written.clone()).await
+    }
+}
+
+/// Makes the registers of shares that have none; those that are there stay.
+pub(super) async fn create(
+    registers: &Arc<dyn Registers>,
+    consumer: &str,
+    shares: impl Iterator<Item = Share> + Send,
+    cursor: Cursor,
+) -> Result<(), RegisterError> {
+    for share in shares {
+        let value = encode(0, None, &Place::at(cursor));
+        match registers.put(&Lease::register(consumer, share), RegisterExpect::Absent, value).await {
+            Ok(_) | Err(RegisterError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A register of the whole consumer, from an engine of one process, becomes one for each share.
+pub(super) async fn split(registers: &Arc<dyn Registers>, consumer: &str, of: u16) -> Result<(), RegisterError> {
+    let whole = Lease::register(consumer, Share::WHOLE);
+    let Some(register) = registers.get(&whole).await? else { return Ok(()) };
+    let kept = decode(&register)?;
+    for share in Share::all(of) {
+        let value = encode(kept.epoch, None, &kept.place);
+        match registers.put(&Lease::register(consumer, share), RegisterExpect::Absent, value).await {
+            // One that is there was made before, and has gone on.
+            Ok(_) | Err(RegisterError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    match registers.delete(&whole, register.revision).await {
+        Ok(()) | Err(RegisterError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
     cursor: String,
     ceiling: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,23 +175,32 @@ struct StoredSuspect {
     runs: u32,
 }
 
-pub(super) fn encode(epoch: u64, place: &Place) -> Bytes {
+/// What a register says.
+pub(super) struct Kept {
+    pub(super) epoch: u64,
+    pub(super) owner: Option<String>,
+    pub(super) place: Place,
+}
+
+pub(super) fn encode(epoch: u64, owner: Option<&str>, place: &Place) -> Bytes {
     let suspect = place.suspect.map(|suspect| StoredSuspect { cursor: suspect.place.to_string(), runs: suspect.runs });
-    let stored = Stored { cursor: place.cursor.to_string(), ceiling: place.ceiling.to_string(), suspect };
+    let (cursor, ceiling) = (place.cursor.to_string(), place.ceiling.to_string());
+    let stored = Stored { owner: owner.map(str::to_owned), cursor, ceiling, suspect };
     let mut bytes = epoch.to_be_bytes().to_vec();
     serde_json::to_writer(&mut bytes, &stored).expect("texts and numbers always encode");
     bytes.into()
 }
 
-pub(super) fn decode(register: &Register) -> Result<(u64, Place), RegisterError> {
-    let read = || -> Option<(u64, Place)> {
+pub(super) fn decode(register: &Register) -> Result<Kept, RegisterError> {
+    let read = || -> Option<Kept> {
         let epoch = epoch_of(&register.value)?;
         let stored: Stored = serde_json::from_slice(register.value.get(8..)?).ok()?;
         let suspect = match stored.suspect {
             Some(suspect) => Some(Suspect { place: suspect.cursor.parse().ok()?, runs: suspect.runs }),
             None => None,
         };
-        Some((epoch, Place { cursor: stored.cursor.parse().ok()?, ceiling: stored.ceiling.parse().ok()?, suspect }))
+        let place = Place { cursor: stored.cursor.parse().ok()?, ceiling: stored.ceiling.parse().ok()?, suspect };
+        Some(Kept { epoch, owner: stored.owner, place })
     };
     read().ok_or_else(|| RegisterError::Unavailable { cause: format!("register {} is not readable by this version", register.name) })
 }

@@ -17,12 +17,15 @@ use super::session::DeliveryError;
 use super::status::{ConsumerState, ConsumerStatus, Reached, StatusCell};
 use super::{Seams, stopped};
 use crate::limits::{HELD_KEYS_MAX, STALL_LOOK, STALL_LOOK_IDLE};
+use crate::node::Share;
 use crate::stall::{Moment, Stall, Stillness, Work};
 
 /// Whose progress is looked at.
 pub(crate) struct Watched {
     pub(crate) name: String,
     pub(crate) selection: Selection,
+    /// Of which slices its events are.
+    pub(crate) share: Share,
     /// How long one run may take.
     pub(crate) run_time: Duration,
     /// Whether clients run its events.
@@ -121,7 +124,7 @@ impl Watch {
     async fn work(&mut self, status: &ConsumerStatus) -> Work {
         match status.state {
             ConsumerState::Unplaced => Work::Blocked,
-            ConsumerState::Stopped => Work::None,
+            ConsumerState::Stopped | ConsumerState::Elsewhere => Work::None,
             ConsumerState::Working if status.under_way > 0 => {
                 // Who tells what it has begun, and not since when.
                 if status.oldest_undelivered_at.is_none() {
@@ -144,7 +147,7 @@ impl Watch {
             ConsumerState::Unplaced => return format!("its place is lost; give it one with `consumer place {name} AT`"),
             ConsumerState::Waiting { cause } => return cause.clone(),
             ConsumerState::Starting => return "it has not begun: the engine does not answer".into(),
-            ConsumerState::Working | ConsumerState::Stopped => {}
+            ConsumerState::Working | ConsumerState::Stopped | ConsumerState::Elsewhere => {}
         }
         if status.held + status.parked >= HELD_KEYS_MAX {
             return full(status.parked, self.seams.runs.subjects().is_some_and(|subjects| subjects.misses_keys()));
@@ -197,6 +200,9 @@ impl Watch {
         let mut waits_behind_held = false;
         while let Some(event) = events.next_event().await {
             let event = event?;
+            if !self.watched.share.has(event.entity.slice()) {
+                continue;
+            }
             if held.contains(&event.entity) {
                 waits_behind_held = true;
                 continue;
@@ -215,8 +221,8 @@ impl Watch {
         let journal = &self.seams.journal;
         let cursor = match cursor {
             Some(cursor) => cursor,
-            None => match self.seams.registers.get(&Lease::register(&self.watched.name)).await? {
-                Some(register) => lease::decode(&register)?.1.cursor,
+            None => match self.seams.registers.get(&Lease::register(&self.watched.name, self.watched.share)).await? {
+                Some(register) => lease::decode(&register)?.place.cursor,
                 None => return Err(DeliveryError::Read(ReadError::Unavailable { cause: "it has no place yet".into() })),
             },
         };

@@ -20,6 +20,7 @@ mod lease;
 mod look;
 mod memory;
 mod orders;
+mod part;
 mod run;
 mod session;
 mod status;
@@ -32,12 +33,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::seams::{Clock, Random};
-use journal::{Context, Cursor, Journal, RegisterError, Registers, Selection, Timestamp};
+use journal::{Context, Cursor, EntityKey, Journal, RegisterError, Registers, Selection, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Notices;
-use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX};
+use crate::limits::ORDERS_MAX;
+use crate::node::{Nodes, Share};
 use crate::personal::runs::Runs;
 use crate::seams::Tasks;
 pub use backoff::RetryPolicy;
@@ -45,14 +47,15 @@ pub(crate) use handler::{Delivery, Failure, Handler};
 use held::HeldRegisters;
 pub use held::{FailedRun, HeldKey};
 use lease::Lease;
+pub(crate) use lease::PREFIX as LEASES;
 pub(crate) use look::{Watched, watch as watch_progress};
 pub use memory::Decision;
 pub(crate) use memory::{Memory, edited_payload};
 pub use orders::{HeldSelection, OrderError, cause_group};
 pub(crate) use orders::{Order, What};
+use part::Part;
 pub use session::DeliveryError;
 pub(crate) use session::{Orders, next_order, readable_place};
-use session::{Session, place_at};
 pub use status::{ConsumerState, ConsumerStatus};
 pub(crate) use status::{Sight, StatusCell};
 
@@ -70,6 +73,7 @@ pub(crate) enum Start {
 }
 
 /// A durable, named reader.
+#[derive(Clone)]
 pub(crate) struct Consumer {
     /// Its name: a component's, or the platform's with a leading `$`.
     pub(crate) name: String,
@@ -84,9 +88,9 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    fn watched(&self) -> Watched {
-        let (name, selection) = (self.name.clone(), self.selection.clone());
-        Watched { name, selection, run_time: self.run_timeout, is_elsewhere: self.handler.is_elsewhere() }
+    /// Into how many shares it is cut. One whose events clients run is whole: they come to one node.
+    fn shares(&self, nodes: &Nodes) -> u16 {
+        if self.handler.is_elsewhere() { 1 } else { nodes.shares(self.runs_max) }
     }
 }
 
@@ -104,15 +108,30 @@ pub(crate) struct Seams {
     pub(crate) notices: Notices,
     /// See [`Limits`](crate::Limits).
     pub(crate) stall_after: Duration,
+    /// This node, and the others.
+    pub(crate) nodes: Arc<Nodes>,
 }
 
 /// A consumer that has begun.
 struct AtWorkConsumer {
-    status: Arc<StatusCell>,
-    orders: mpsc::Sender<Order>,
+    name: String,
+    parts: Vec<PartAtWork>,
     stop: watch::Sender<bool>,
     /// Closed once it has ended.
     ended: watch::Receiver<()>,
+}
+
+struct PartAtWork {
+    share: Share,
+    status: Arc<StatusCell>,
+    orders: mpsc::Sender<Order>,
+}
+
+impl AtWorkConsumer {
+    fn status(&self) -> ConsumerStatus {
+        let parts: Vec<ConsumerStatus> = self.parts.iter().map(|part| part.status.get()).collect();
+        status::merged(&parts)
+    }
 }
 
 /// All consumers of a service.
@@ -142,38 +161,47 @@ impl DeliveryRoom {
 
     /// Gives a new consumer its place. One that begins at the head of now must have it before further events come.
     pub(crate) async fn place(&self, consumer: &Consumer) -> Result<(), DeliveryError> {
-        let known = self.seams.registers.get(&Lease::register(&consumer.name)).await?.is_some();
-        if !known {
-            place(consumer, &self.seams).await?;
-        }
-        Ok(())
+        part::ensure(consumer, consumer.shares(&self.seams.nodes), &self.seams).await
     }
 
     /// Sets a consumer to work, in the background, until `stop`.
     pub(crate) fn begin(&self, consumer: Consumer) {
-        let status = Arc::new(StatusCell::new(&consumer.name));
-        let (orders, receiver) = mpsc::channel(ORDERS_MAX);
         let (stop, stopped) = watch::channel(false);
         let (ending, ended) = watch::channel(());
-        self.lock().push(AtWorkConsumer { status: Arc::clone(&status), orders, stop: stop.clone(), ended });
+        let (name, of) = (consumer.name.clone(), consumer.shares(&self.seams.nodes));
+        let runs_max = (consumer.runs_max / usize::from(of)).max(1);
+        let parts = Share::all(of).map(|share| {
+            let part = Part { consumer: Consumer { runs_max, ..consumer.clone() }, share };
+            self.begin_part(part, stopped.clone(), ending.clone())
+        });
+        let parts = parts.collect();
+        self.lock().push(AtWorkConsumer { name, parts, stop: stop.clone(), ended });
         // Who comes after the stop stops as well.
         stop.send_replace(*self.stop.borrow());
-        let orders = Arc::new(tokio::sync::Mutex::new(receiver));
-        let seams = Arc::clone(&self.seams);
-        let (at_work, consumer) = (AtWork::new(&self.working), Arc::new(consumer));
-        let parts = (consumer.watched(), Arc::clone(&seams), Arc::clone(&status));
-        self.seams.tasks.spawn(Box::pin(watch_progress(parts, stopped.clone())));
+    }
+
+    fn begin_part(&self, part: Part, stopped: watch::Receiver<bool>, ending: watch::Sender<()>) -> PartAtWork {
+        let status = Arc::new(StatusCell::new(&part.name));
+        let (orders, receiver) = mpsc::channel(ORDERS_MAX);
+        let at_work = PartAtWork { share: part.share, status: Arc::clone(&status), orders };
+        let (orders, seams) = (Arc::new(tokio::sync::Mutex::new(receiver)), Arc::clone(&self.seams));
+        let post = seams.nodes.post(&duty(&part.name), part.share);
+        let (working, part) = (AtWork::new(&self.working), Arc::new(part));
+        let watched = (part.watched(), Arc::clone(&seams), Arc::clone(&status));
+        self.seams.tasks.spawn(Box::pin(watch_progress(watched, stopped.clone())));
         self.seams.tasks.spawn(Box::pin(async move {
-            consume(consumer, seams, status, orders, stopped).await;
-            drop((at_work, ending));
+            part::consume((part, seams, status), orders, stopped, post).await;
+            drop((working, ending));
         }));
+        at_work
     }
 
     /// Stops one consumer, waits until what it has begun has ended, and knows it no longer.
     pub(crate) async fn end(&self, consumer: &str) {
         let ended = {
             let mut consumers = self.lock();
-            let Some(at) = consumers.iter().position(|other| other.status.get().name == consumer) else { return };
+            let Some(at) = consumers.iter().position(|other| other.name == consumer) else { return };
+            self.seams.nodes.forget(&duty(consumer));
             let consumer = consumers.remove(at);
             consumer.stop.send_replace(true);
             consumer.ended
@@ -188,11 +216,13 @@ impl DeliveryRoom {
         for (revision, record) in held.list().await? {
             held.delete(&record.key()?, revision).await?;
         }
-        if let Some(register) = registers.get(&Lease::register(consumer)).await? {
-            registers.delete(&register.name, register.revision).await?;
+        for register in registers.list(&Lease::register(consumer, Share::WHOLE)).await? {
+            if foreign::consumer_of(&register) == consumer {
+                registers.delete(&register.name, register.revision).await?;
+            }
         }
         if let Some(cursor) = place {
-            Lease::create(registers, consumer, cursor).await?;
+            lease::create(registers, consumer, Share::all(1), cursor).await?;
             // From here on it has had a place: without a register it has lost it.
             Memory::new(&*self.seams.journal, consumer).created(cursor).await?;
         }
@@ -234,12 +264,12 @@ impl DeliveryRoom {
 
     /// How each consumer is, in the order in which they began.
     pub(crate) fn statuses(&self) -> Vec<ConsumerStatus> {
-        self.lock().iter().map(|consumer| consumer.status.get()).collect()
+        self.lock().iter().map(AtWorkConsumer::status).collect()
     }
 
     /// The held and parked keys of a consumer, ordered by key.
     pub(crate) async fn held(&self, consumer: &str) -> Result<Vec<HeldKey>, OrderError> {
-        self.orders_of(consumer)?;
+        self.orders_of(consumer, None)?;
         let held = HeldRegisters::new(&self.seams, consumer).list().await.map_err(DeliveryError::from)?;
         let mut held: Vec<HeldKey> = held.into_iter().map(|(_, held)| held).collect();
         held.sort_by(|one, other| (&one.kind, &one.id).cmp(&(&other.kind, &other.id)));
@@ -248,25 +278,39 @@ impl DeliveryRoom {
 
     /// Has a consumer carry out what a person has decided; gives how many keys it was about.
     pub(crate) async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {
-        let (answer, answered) = oneshot::channel();
         let stopped = || OrderError::NotWorking { cause: "the service stops".into() };
-        self.orders_of(consumer)?.send(Order { what, answer }).await.map_err(|_| stopped())?;
-        answered.await.unwrap_or_else(|_| Err(stopped()))
+        let (parts, mut done, mut nothing) = (self.orders_of(consumer, what.key())?, 0, None);
+        for orders in parts {
+            let (answer, answered) = oneshot::channel();
+            orders.send(Order { what: what.clone(), answer }).await.map_err(|_| stopped())?;
+            match answered.await.unwrap_or_else(|_| Err(stopped())) {
+                Ok(more) => done += more,
+                Err(OrderError::NotHeld) => nothing = Some(OrderError::NotHeld),
+                Err(error) => return Err(error),
+            }
+        }
+        nothing.filter(|_| done == 0).map_or(Ok(done), Err)
     }
 
     /// Has every consumer write how far it is. One that does not work stays where it is.
     pub(crate) async fn checkpoint(&self) {
-        let names: Vec<String> = self.statuses().into_iter().map(|status| status.name).collect();
-        for name in names {
-            let _done = self.order(&name, What::Checkpoint).await.is_ok();
+        let parts: Vec<_> = self.lock().iter().flat_map(|consumer| consumer.parts.iter().map(|part| part.orders.clone())).collect();
+        for orders in parts {
+            let (answer, answered) = oneshot::channel();
+            if orders.send(Order { what: What::Checkpoint, answer }).await.is_ok() {
+                let _done = answered.await.is_ok();
+            }
         }
     }
 
-    fn orders_of(&self, consumer: &str) -> Result<mpsc::Sender<Order>, OrderError> {
+    /// Who takes decisions about a consumer: all its shares, or that of a key.
+    fn orders_of(&self, consumer: &str, key: Option<&EntityKey>) -> Result<Vec<mpsc::Sender<Order>>, OrderError> {
         let consumers = self.lock();
-        let found = consumers.iter().find(|other| other.status.get().name == consumer).map(|consumer| consumer.orders.clone());
-        let known = || consumers.iter().map(|consumer| consumer.status.get().name).collect();
-        found.ok_or_else(|| OrderError::UnknownConsumer { known: known() })
+        let Some(found) = consumers.iter().find(|other| other.name == consumer) else {
+            return Err(OrderError::UnknownConsumer { known: consumers.iter().map(|consumer| consumer.name.clone()).collect() });
+        };
+        let meant = found.parts.iter().filter(|part| key.is_none_or(|key| part.share.has(key.slice())));
+        Ok(meant.map(|part| part.orders.clone()).collect())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<AtWorkConsumer>> {
@@ -296,7 +340,7 @@ impl Drop for AtWork {
 pub(crate) async fn blame(registers: &dyn Registers) -> Result<u32, DeliveryError> {
     let mut most = 0;
     for register in registers.list(lease::PREFIX).await? {
-        most = most.max(lease::decode(&register)?.1.suspect.map_or(0, |suspect| suspect.runs));
+        most = most.max(lease::decode(&register)?.place.suspect.map_or(0, |suspect| suspect.runs));
     }
     for register in registers.list(held::PREFIX).await? {
         let (_, held) = held::read(&register)?;
@@ -314,7 +358,7 @@ pub(crate) async fn blame(registers: &dyn Registers) -> Result<u32, DeliveryErro
 pub(crate) async fn kept_places(registers: &Arc<dyn Registers>) -> Result<Vec<(String, Option<String>, Cursor)>, DeliveryError> {
     let mut places = Vec::new();
     for register in registers.list(lease::PREFIX).await? {
-        places.push((register.name[lease::PREFIX.len()..].to_owned(), None, lease::decode(&register)?.1.cursor));
+        places.push((foreign::consumer_of(&register).to_owned(), None, lease::decode(&register)?.place.cursor));
     }
     for register in registers.list(held::PREFIX).await? {
         let (consumer, key, cursor) = foreign::held_place(&register)
@@ -324,95 +368,12 @@ pub(crate) async fn kept_places(registers: &Arc<dyn Registers>) -> Result<Vec<(S
     Ok(places)
 }
 
-/// One session after the other, until a stop.
-async fn consume(consumer: Arc<Consumer>, seams: Arc<Seams>, status: Arc<StatusCell>, orders: Orders, mut stop: watch::Receiver<bool>) {
-    let (mut careful, mut wait) = (true, ENGINE_RETRY_MIN);
-    while !*stop.borrow() {
-        let parts = (Arc::clone(&consumer), Arc::clone(&seams), Arc::clone(&status));
-        match session(parts, &orders, careful).await {
-            Ok(Some(session)) => {
-                // Whatever ends a session from here on, all its runs have ended by then.
-                careful = false;
-                match session.work(&mut stop).await {
-                    // A stop, or another place to go on from.
-                    Ok(()) => {
-                        status.placed();
-                        wait = ENGINE_RETRY_MIN;
-                        continue;
-                    }
-                    Err(error) => status.state(ConsumerState::Waiting { cause: error.to_string() }),
-                }
-            }
-            Ok(None) => status.state(ConsumerState::Unplaced),
-            Err(error) => status.state(ConsumerState::Waiting { cause: error.to_string() }),
-        }
-        tokio::select! {
-            biased;
-            () = stopped(&mut stop) => {}
-            order = next_order(&orders) => obey_without_session(&consumer, &seams, &status, order).await,
-            () = seams.tasks.sleep(wait) => wait = (wait * 2).min(ENGINE_RETRY_MAX),
-        }
-    }
-    status.state(ConsumerState::Stopped);
+/// The duty of a consumer.
+fn duty(consumer: &str) -> String {
+    format!("{LEASES}{consumer}")
 }
 
 /// Resolves at a stop; a sender that is gone stops as well.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// A consumer that does not work can still be told where to go on.
-async fn obey_without_session(consumer: &Consumer, seams: &Seams, status: &StatusCell, order: Order) {
-    let done = match order.what {
-        What::Place { cursor, why } => {
-            let placed = place_anew(consumer, seams, cursor, &why).await;
-            status.placed();
-            placed.map(|()| 0).map_err(OrderError::from)
-        }
-        _ => Err(OrderError::NotWorking { cause: status.get().state.to_string() }),
-    };
-    // Who asked may have gone away.
-    let _ = order.answer.send(done);
-}
-
-async fn place_anew(consumer: &Consumer, seams: &Seams, cursor: Cursor, why: &Decision) -> Result<(), DeliveryError> {
-    if let Some(mut lease) = Lease::take(&seams.registers, &consumer.name).await? {
-        return place_at(consumer, seams, &mut lease, cursor, why).await;
-    }
-    // One without a place has none before all that may fail has not: it would begin there by itself.
-    let place = readable_place(seams, cursor).await?;
-    Memory::new(&*seams.journal, &consumer.name).placed(cursor, why).await?;
-    Ok(Lease::create(&seams.registers, &consumer.name, place).await.map(drop)?)
-}
-
-/// Takes the lease and begins; `None` when the consumer's place is lost.
-async fn session(
-    parts: (Arc<Consumer>, Arc<Seams>, Arc<StatusCell>),
-    orders: &Orders,
-    careful: bool,
-) -> Result<Option<Session>, DeliveryError> {
-    let Some(lease) = place(&parts.0, &parts.1).await? else { return Ok(None) };
-    Session::begin(parts, Arc::clone(orders), lease, careful).await.map(Some)
-}
-
-/// The consumer's lease. A consumer that the journal knows and the registers do not has lost its place.
-async fn place(consumer: &Consumer, seams: &Seams) -> Result<Option<Lease>, DeliveryError> {
-    let memory = Memory::new(&*seams.journal, &consumer.name);
-    let (taken, known) = (Lease::take(&seams.registers, &consumer.name).await?, memory.knows().await?);
-    let lease = match (taken, known) {
-        (Some(lease), true) => return Ok(Some(lease)),
-        (None, true) => return Ok(None),
-        (Some(lease), false) => lease,
-        (None, false) => {
-            let start = match consumer.start {
-                Start::First => Cursor::BEGINNING,
-                Start::Now => seams.journal.head().await?,
-                Start::At(time) => seams.journal.cursor_at(time).await?,
-                Start::Behind(cursor) => cursor,
-            };
-            Lease::create(&seams.registers, &consumer.name, start).await?
-        }
-    };
-    memory.created(lease.place().cursor).await?;
-    Ok(Some(lease))
 }

@@ -25,7 +25,7 @@ pub(crate) struct Order {
     pub(crate) answer: oneshot::Sender<Result<usize, OrderError>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum What {
     /// Held and parked keys run again, so many a second at most.
     Redrive { selection: HeldSelection, per_second: Option<u32> },
@@ -37,6 +37,17 @@ pub(crate) enum What {
     Place { cursor: Cursor, why: Decision },
     /// What has ended is written, so that nobody needs to wait for it.
     Checkpoint,
+}
+
+impl What {
+    /// The one key that it is about.
+    pub(super) fn key(&self) -> Option<&EntityKey> {
+        match self {
+            Self::Redrive { selection, .. } => selection.key.as_ref(),
+            Self::Discard { key, .. } | Self::Edit { key, .. } => Some(key),
+            Self::Place { .. } | Self::Checkpoint => None,
+        }
+    }
 }
 
 /// Why a decision was not carried out.

@@ -28,16 +28,18 @@ use super::held::{HeldKey, HeldRegisters};
 use super::lease::{Lease, Place, Suspect};
 use super::memory::{Decision, Memory};
 use super::orders::{HeldSelection, Order, OrderError, What, cause_group};
+use super::part::Part;
 use super::run::run;
 use super::status::{Sight, StatusCell};
 use super::window::Window;
 use super::worker::{Errand, ErrandEnd, work};
-use super::{Consumer, Seams, stopped};
+use super::{Seams, stopped};
 use crate::KeysUnfit;
 use crate::entity::baseline::is_passed_over;
 use crate::limits::{
     CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX, WINDOW_EVENTS_MAX,
 };
+use crate::node::Post;
 use crate::personal::runs::{Waiting, Whose};
 use crate::schema::SchemaError;
 
@@ -93,7 +95,7 @@ enum Ended {
 
 /// See the module.
 pub(super) struct Session {
-    consumer: Arc<Consumer>,
+    consumer: Arc<Part>,
     seams: Arc<Seams>,
     status: Arc<StatusCell>,
     lease: Lease,
@@ -133,7 +135,7 @@ enum Signal {
 impl Session {
     /// Begins from what is durable. `careful` says that the last process may have ended in the middle.
     pub(super) async fn begin(
-        (consumer, seams, status): (Arc<Consumer>, Arc<Seams>, Arc<StatusCell>),
+        (consumer, seams, status): (Arc<Part>, Arc<Seams>, Arc<StatusCell>),
         orders: Orders,
         lease: Lease,
         careful: bool,
@@ -176,6 +178,9 @@ impl Session {
     async fn load_held(&mut self) -> Result<(), DeliveryError> {
         for (mut revision, mut record) in self.registers.list().await? {
             let key = record.key()?;
+            if !self.consumer.share.has(key.slice()) {
+                continue;
+            }
             if std::mem::take(&mut record.running) {
                 record.deaths += 1;
                 if record.deaths >= DEATHS_MAX {
@@ -216,25 +221,31 @@ impl Session {
         self.recorded.insert((record.recorded(), key.clone()));
     }
 
-    /// Works until it is told to stop or to go elsewhere, or the engine fails. Every run has ended when this returns.
-    pub(super) async fn work(mut self, stop: &mut watch::Receiver<bool>) -> Result<(), DeliveryError> {
+    /// Works until it is told to stop or to go elsewhere, another node is to have it, or the engine fails. Every run has ended when this
+    /// returns, and another node may have the lease.
+    pub(super) async fn work(mut self, stop: &mut watch::Receiver<bool>, post: &mut Post) -> Result<(), DeliveryError> {
         let from = self.seams.journal.lineage().cursor(self.window.done());
         let mut events = self.seams.runs.sealed().read(self.consumer.selection.clone(), from, ReadMode::Live);
-        let worked = self.turn(&mut events, stop).await;
+        let worked = self.turn(&mut events, (stop, post)).await;
         let drained = self.drain().await;
         self.tell_status();
         match (worked, drained) {
             (Ok(Some(order)), Ok(())) => self.go_elsewhere(order).await,
+            (Ok(None), Ok(())) => Ok(self.lease.give_up().await?),
             (Ok(_), drained) => drained,
             (Err(error), _) => Err(error),
         }
     }
 
-    async fn turn(&mut self, events: &mut Events, stop: &mut watch::Receiver<bool>) -> Result<Option<Order>, DeliveryError> {
+    async fn turn(
+        &mut self,
+        events: &mut Events,
+        (stop, post): (&mut watch::Receiver<bool>, &mut Post),
+    ) -> Result<Option<Order>, DeliveryError> {
         loop {
             self.start_due();
             self.tell_status();
-            match self.signal(events, stop).await {
+            match self.signal(events, (stop, post)).await {
                 Signal::Stop | Signal::Read(None) => return Ok(None),
                 Signal::Order(order) => {
                     if let Some(elsewhere) = self.obey(order).await {
@@ -252,13 +263,14 @@ impl Session {
         }
     }
 
-    async fn signal(&mut self, events: &mut Events, stop: &mut watch::Receiver<bool>) -> Signal {
+    async fn signal(&mut self, events: &mut Events, (stop, post): (&mut watch::Receiver<bool>, &mut Post)) -> Signal {
         let timer = self.timer();
         let reads = self.may_read();
         let orders = Arc::clone(&self.orders);
         tokio::select! {
             biased;
             () = stopped(stop) => Signal::Stop,
+            () = post.unwanted() => Signal::Stop,
             Some(ended) = self.ended.recv() => Signal::Ended(ended),
             order = next_order(&orders) => Signal::Order(order),
             () = timer => Signal::Time,
@@ -297,7 +309,7 @@ impl Session {
 
     async fn take(&mut self, event: Arc<Recorded>) -> Result<(), DeliveryError> {
         self.window.take(event.position, event.time);
-        if is_passed_over(&self.consumer.selection, &event) {
+        if !self.consumer.share.has(event.entity.slice()) || is_passed_over(&self.consumer.selection, &event) {
             self.window.end(event.position);
             return Ok(());
         }
@@ -647,15 +659,12 @@ pub(crate) async fn readable_place(seams: &Seams, cursor: Cursor) -> Result<Curs
 }
 
 /// Writes a new place, and remembers who wanted it.
-pub(super) async fn place_at(
-    consumer: &Consumer,
-    seams: &Seams,
-    lease: &mut Lease,
-    cursor: Cursor,
-    why: &Decision,
-) -> Result<(), DeliveryError> {
+pub(super) async fn place_at(part: &Part, seams: &Seams, lease: &mut Lease, cursor: Cursor, why: &Decision) -> Result<(), DeliveryError> {
     let place = readable_place(seams, cursor).await?;
-    Memory::new(&*seams.journal, &consumer.name).placed(cursor, why).await?;
+    // It is one decision for all shares.
+    if part.share.index == 0 {
+        Memory::new(&*seams.journal, &part.name).placed(cursor, why).await?;
+    }
     Ok(lease.write(Place::at(place)).await?)
 }
 

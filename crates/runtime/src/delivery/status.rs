@@ -21,6 +21,8 @@ pub enum ConsumerState {
     },
     /// Its place is lost: an operator must give it one.
     Unplaced,
+    /// Other nodes of the service have it.
+    Elsewhere,
     /// The service stops.
     Stopped,
 }
@@ -32,6 +34,7 @@ impl std::fmt::Display for ConsumerState {
             Self::Working => "working",
             Self::Waiting { .. } => "waiting",
             Self::Unplaced => "unplaced",
+            Self::Elsewhere => "elsewhere",
             Self::Stopped => "stopped",
         })
     }
@@ -67,6 +70,31 @@ impl ConsumerStatus {
     #[must_use]
     pub fn behind(&self, head: Cursor) -> Option<u64> {
         self.cursor.map(|cursor| head.position().saturating_sub(cursor.position()))
+    }
+}
+
+/// A consumer as all its shares together are. What needs somebody counts most.
+pub(super) fn merged(shares: &[ConsumerStatus]) -> ConsumerStatus {
+    let urgency = |state: &ConsumerState| match state {
+        ConsumerState::Elsewhere => 0,
+        ConsumerState::Stopped => 1,
+        ConsumerState::Working => 2,
+        ConsumerState::Starting => 3,
+        ConsumerState::Waiting { .. } => 4,
+        ConsumerState::Unplaced => 5,
+    };
+    let here = || shares.iter().filter(|share| share.state != ConsumerState::Elsewhere);
+    let most = shares.iter().max_by_key(|share| urgency(&share.state)).expect("a consumer has a share");
+    ConsumerStatus {
+        name: most.name.clone(),
+        state: most.state.clone(),
+        cursor: here().filter_map(|share| share.cursor).min_by_key(Cursor::position),
+        under_way: here().map(|share| share.under_way).sum(),
+        held: here().map(|share| share.held).sum(),
+        parked: here().map(|share| share.parked).sum(),
+        oldest_undelivered_at: here().filter_map(|share| share.oldest_undelivered_at).min(),
+        oldest_held_at: here().filter_map(|share| share.oldest_held_at).min(),
+        stalled: here().filter_map(|share| share.stalled.clone()).min_by_key(|stall| stall.since),
     }
 }
 

@@ -15,14 +15,16 @@ use journal::sim::{SimClock, SimRandom};
 use journal::{BoxFuture, EntityKey, Recorded};
 
 use bytes::Bytes;
-use journal::{CommandId, CommandRecord, Commit, ContentType, Context, EventData, EventFlags};
+use journal::{Capability, CommandId, CommandRecord, Commit, ContentType, Context, EventData, EventFlags};
 
 use super::*;
+use crate::NodeSetup;
 use crate::personal::veil::veiled;
 use crate::personal::{Form, Subjects};
 use crate::seams::sim::SimTasks;
 
 mod look;
+mod nodes;
 
 type Verdict = BoxFuture<'static, Result<(), Failure>>;
 type Script = Box<dyn Fn(&Arc<Recorded>, usize) -> Verdict + Send + Sync>;
@@ -130,6 +132,12 @@ impl World {
     ) -> Process {
         let tasks = Arc::new(SimTasks::new(Arc::clone(&self.clock), seed));
         let told = Arc::clone(&self.told);
+        let (clock, random) = (Arc::clone(&self.clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(seed)) as Arc<dyn Random>);
+        let (spawns, says) = (Arc::clone(&tasks) as Arc<dyn Tasks>, Arc::new(|_: &str| {}) as Notices);
+        let (registers, is_shared) = (Arc::clone(&self.journal) as Arc<dyn Registers>, journal.capabilities().has(Capability::ManyNodes));
+        let setup = NodeSetup { name: Some(format!("node-{seed}")), ..NodeSetup::default() };
+        let nodes = Arc::new(Nodes::new(setup, is_shared, &registers, (&clock, &random), (&spawns, &says)));
+        tasks.block_on(nodes.begin()).unwrap();
         let room = DeliveryRoom::new(Seams {
             runs: Runs::new(&journal, subjects.as_ref()),
             journal: veiled(&journal, subjects.as_ref(), Form::Plain),
@@ -139,6 +147,7 @@ impl World {
             tasks: Arc::clone(&tasks) as Arc<dyn Tasks>,
             notices: Arc::new(move |words| told.lock().unwrap().push(words.to_owned())),
             stall_after: Duration::from_secs(60),
+            nodes,
         });
         tasks.block_on(room.lose_foreign_places()).unwrap();
         room.begin(Consumer {

@@ -54,6 +54,8 @@ impl Entities {
         {
             return Ok(outcome);
         }
+        // What has a commit is held to the newest state by the journal.
+        let mut is_newest = !self.is_shared;
         for _ in 0..DECIDE_ATTEMPTS_MAX {
             let mut step = decide();
             if matches!(step, Step::Cold) {
@@ -61,6 +63,12 @@ impl Entities {
                     self.ready(seat).await.map_err(|error| self.command_error(error))?;
                 }
                 step = decide();
+            }
+            if matches!(step, Step::Answer { .. }) && !std::mem::replace(&mut is_newest, true) {
+                for seat in seats {
+                    self.catch_up(seat).await.map_err(|error| self.command_error(error))?;
+                }
+                continue;
             }
             if let Verdict::Answer(answer) = self.follow(seats, asked, step).await {
                 return answer;

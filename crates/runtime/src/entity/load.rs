@@ -18,6 +18,19 @@ use crate::personal::runs::aged_state;
 use crate::request::StateError;
 
 impl Entities {
+    /// Forgets a state that is older than what others have recorded by now.
+    pub(super) async fn catch_up(&self, slot: &Slot) -> Result<(), StateError> {
+        if !self.is_shared || !slot.is_live() {
+            return Ok(());
+        }
+        let Some(head) = self.journal.entity_head(&slot.key).await? else { return Ok(()) };
+        let mut state = slot.lock();
+        if state.as_live().is_some_and(|live| live.sequence() < head.sequence) {
+            state.reset();
+        }
+        Ok(())
+    }
+
     /// Makes a slot live, if nobody has.
     pub(crate) async fn ready(&self, slot: &Slot) -> Result<(), StateError> {
         let _turn = slot.loading.lock().await;

@@ -7,8 +7,8 @@
 //! flight that it saw (promise 5). When a flight fails, the slot forgets its state; whatever was decided on it fails in the
 //! journal too, by its expected head, and is decided again under the same command id.
 //!
-//! What it is not: on an engine that several nodes share, the head must be asked again before an answer without a commit
-//! leaves (`Journal::entity_head`). No such engine exists yet and no capability names one; `read::Seen` is the place.
+//! On an engine that several nodes share, others may have gone on. What is decided on an older state fails in the journal by its expected
+//! head; before an answer without a commit leaves, the head is asked for, and what is behind it is loaded again (`catch_up`).
 
 pub(crate) mod attempt;
 pub(crate) mod baseline;
@@ -29,7 +29,7 @@ mod travel;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use journal::{EntityKey, Journal, ReadError};
+use journal::{Capability, EntityKey, Journal, ReadError};
 
 use crate::Notices;
 use crate::asked::{Asked, Mint};
@@ -53,13 +53,25 @@ pub(crate) struct Entities {
     pub(crate) cache: Cache,
     pub(crate) snapshots: Option<Snapshots>,
     pub(crate) limits: Limits,
+    /// Whether other nodes record events too.
+    is_shared: bool,
 }
 
 impl Entities {
     pub(crate) fn new(journal: Arc<dyn Journal>, mint: Mint, kinds: Vec<Kind>, snapshots: Option<Snapshots>, limits: Limits) -> Self {
         let names = kinds.iter().map(Kind::name).collect();
+        let is_shared = journal.capabilities().has(Capability::ManyNodes);
         let kinds = kinds.into_iter().map(|kind| (kind.name(), Arc::new(kind))).collect();
-        Self { journal, mint, kinds, names, cache: Cache::new(limits.cached_entities_max, limits.cached_bytes_max), snapshots, limits }
+        Self {
+            journal,
+            mint,
+            kinds,
+            names,
+            cache: Cache::new(limits.cached_entities_max, limits.cached_bytes_max),
+            snapshots,
+            limits,
+            is_shared,
+        }
     }
 
     pub(crate) fn has(&self, kind: &str) -> bool {

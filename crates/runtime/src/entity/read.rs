@@ -26,6 +26,9 @@ impl Entities {
     /// The state now. `stale` does not wait for what is on its way: it may show what never happens.
     pub(crate) async fn state_now(&self, kind: &Arc<Kind>, entity: &EntityKey, stale: bool) -> Result<Option<StateRead>, StateError> {
         let slot = self.cache.slot(entity, kind);
+        if !stale {
+            self.catch_up(&slot).await?;
+        }
         for _ in 0..DECIDE_ATTEMPTS_MAX {
             let Some(mut seen) = look(&slot)? else {
                 self.ready(&slot).await?;

@@ -32,7 +32,7 @@ pub(super) struct Beat {
 impl Beat {
     /// Writes the register, and looks for the first time: whoever is not known to be gone is there.
     pub(super) async fn begin(nodes: Arc<Nodes>) -> Result<Self, RegisterError> {
-        let shared = shared(&nodes);
+        let shared = shared_of(&nodes);
         let (started, written) = (shared.clock.now(), shared.tasks.elapsed());
         let mut beat = Self { started, beats: 0, revision: None, written, known: HashMap::new(), is_superseded: false, nodes };
         // One of before under the same name is gone: there is this one now.
@@ -176,8 +176,4 @@ impl Seen {
 
 fn shared_of(nodes: &Nodes) -> &Shared {
     nodes.shared.as_ref().expect("a heart beats among others only")
-}
-
-fn shared(nodes: &Arc<Nodes>) -> &Shared {
-    shared_of(nodes)
 }

@@ -28,7 +28,7 @@ use tokio::sync::{Notify, watch};
 use crate::Notices;
 use crate::limits::{SHARES, SLICES_A_SHARE};
 use crate::seams::Tasks;
-pub(crate) use post::{Lease, Post, lease_owner};
+pub(crate) use post::{Post, parts, while_held};
 use record::Record;
 
 /// What the names of all nodes' registers begin with.
@@ -97,8 +97,8 @@ pub struct NodeSight {
     pub address: Option<String>,
     /// Its roles.
     pub roles: Vec<String>,
-    /// When it began.
-    pub started: Timestamp,
+    /// When it began, as far as it says so.
+    pub started: Option<Timestamp>,
     /// Whether its register has moved lately.
     pub is_alive: bool,
     /// Whether it is on its way out.
@@ -114,10 +114,8 @@ pub struct NodeSight {
 pub struct DutySight {
     /// Such as `consumer/bill`.
     pub duty: String,
-    /// Which share of it; 0 when it is whole.
-    pub share: u16,
-    /// Of how many.
-    pub shares: u16,
+    /// Which share of its slices; none when it is whole.
+    pub share: Option<u16>,
     /// How often it has changed hands.
     pub epoch: u64,
 }
@@ -303,7 +301,8 @@ impl Nodes {
     /// Who is there, and who has what.
     pub(crate) async fn sights(&self) -> Result<Vec<NodeSight>, RegisterError> {
         let Some(shared) = &self.shared else { return Ok(vec![self.alone()]) };
-        let (seen, leases) = (self.seen.borrow().clone(), post::all(&shared.registers).await?);
+        let seen = Arc::clone(&self.seen.borrow());
+        let leases = post::all(&shared.registers).await?;
         let registers = shared.registers.list(PREFIX).await?;
         let mut sights = Vec::with_capacity(registers.len());
         for register in registers {
@@ -312,7 +311,7 @@ impl Nodes {
             sights.push(NodeSight {
                 address: record.address,
                 roles: record.roles,
-                started: Timestamp::from_micros(record.started_micros),
+                started: Some(Timestamp::from_micros(record.started_micros)),
                 is_alive: seen.alive.iter().any(|(known, _)| *known == name),
                 is_leaving: record.leaving,
                 is_this: name == self.name,
@@ -328,7 +327,7 @@ impl Nodes {
             name: self.name.clone(),
             address: self.setup.address.clone(),
             roles: self.setup.roles.iter().map(|role| role.word().to_owned()).collect(),
-            started: Timestamp::from_micros(0),
+            started: None,
             is_alive: true,
             is_leaving: self.own().is_leaving,
             is_this: true,

@@ -23,7 +23,7 @@ pub(super) fn owner<'a>(able: &[&'a str], duty: &str, share: Share) -> Option<&'
 
 fn score(node: &str, duty: &str, index: u16) -> [u8; 16] {
     let (node, duty) = (cut(node), cut(duty));
-    let key = EntityKey::new("share", format!("{node} {duty} {index}"));
+    let key = EntityKey::new("share", &format!("{node} {duty} {index}"));
     // What does not fit a key is no name of ours.
     key.map_or([0; 16], |key| key.hash().0)
 }
@@ -68,8 +68,7 @@ mod tests {
 
     #[test]
     fn duties_that_are_whole_are_spread_too() {
-        let owners: Vec<_> =
-            (0..40).filter_map(|number| owner(&["a", "b"], &format!("processor/p{number}"), Share::WHOLE)).collect();
+        let owners: Vec<_> = (0..40).filter_map(|number| owner(&["a", "b"], &format!("processor/p{number}"), Share::WHOLE)).collect();
         assert!(loads(&owners).values().all(|load| *load >= 8), "{owners:?}");
     }
 }

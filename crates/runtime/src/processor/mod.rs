@@ -40,6 +40,7 @@ use crate::delivery::{
 };
 use crate::guard::{self, Guard};
 use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX, PROCESSOR_STEP_INPUTS, PROCESSOR_STEPS_UNDER_WAY_MAX};
+use crate::node::{Share, while_held};
 use crate::retention::pins::Pin;
 use record::Progress;
 use session::{End, Lessons, Session};
@@ -105,11 +106,16 @@ impl Processors {
             place(shared).await?;
             let (shared, stop) = (Arc::clone(shared), self.stop.subscribe());
             self.seams.tasks.spawn(Box::pin(watch_progress(watched(&shared), stop.clone())));
-            let working = self.working.clone();
+            let (working, nodes) = (self.working.clone(), &self.seams.nodes);
+            let post = nodes.post(&format!("{}{}", guard::PROCESSOR, shared.name()), Share::WHOLE);
+            if nodes.is_shared() {
+                shared.status.state(ConsumerState::Elsewhere);
+            }
             working.send_modify(|working| *working += 1);
             self.seams.tasks.spawn(Box::pin(async move {
                 let _at_work = AtWork(working);
-                process(&shared, stop).await;
+                while_held(post, stop.clone(), |ends, _| process(&shared, ends)).await;
+                shared.status.state(ConsumerState::Stopped);
             }));
         }
         Ok(())
@@ -204,7 +210,11 @@ impl Processors {
     pub(crate) async fn order(&self, name: &str, what: What) -> Result<usize, OrderError> {
         let (answer, answered) = oneshot::channel();
         let stopped = || OrderError::NotWorking { cause: "the service stops".into() };
-        self.found(name)?.send.send(Order { what, answer }).await.map_err(|_| stopped())?;
+        let shared = self.found(name)?;
+        if shared.status.get().state == ConsumerState::Elsewhere {
+            return Err(OrderError::NotWorking { cause: ConsumerState::Elsewhere.to_string() });
+        }
+        shared.send.send(Order { what, answer }).await.map_err(|_| stopped())?;
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 }
@@ -230,7 +240,7 @@ fn shared(processor: ProcessorHandle, seams: &Arc<Seams>) -> Shared {
 /// A fold has no time of its own.
 fn watched(shared: &Shared) -> (Watched, Arc<Seams>, Arc<StatusCell>) {
     let (name, selection) = (shared.name().to_owned(), shared.selection.clone());
-    let watched = Watched { name, selection, run_time: Duration::ZERO, is_elsewhere: false };
+    let watched = Watched { name, selection, share: Share::WHOLE, run_time: Duration::ZERO, is_elsewhere: false };
     (watched, Arc::clone(&shared.seams), Arc::clone(&shared.status))
 }
 
@@ -304,7 +314,7 @@ async fn process(shared: &Arc<Shared>, mut stop: watch::Receiver<bool>) {
             }
         }
     }
-    shared.status.state(ConsumerState::Stopped);
+    shared.status.state(if shared.seams.nodes.is_shared() { ConsumerState::Elsewhere } else { ConsumerState::Stopped });
 }
 
 async fn session(shared: &Arc<Shared>, lessons: &mut Option<Lessons>, stop: &mut watch::Receiver<bool>, wait: &mut Duration) -> End {

@@ -31,6 +31,7 @@ use crate::Notices;
 use crate::delivery::{Seams, stopped};
 use crate::entity::Entities;
 use crate::limits::{RETENTION_FIRST_WAIT, RETENTION_RETRY};
+use crate::node::{Nodes, Share, while_held};
 use crate::seams::Tasks;
 use pins::Pin;
 pub use status::{RetentionStatus, RetentionWait};
@@ -106,15 +107,15 @@ impl Retention {
     }
 
     /// Begins in the background, until a stop. `pins` says what it must wait for.
-    pub(crate) fn begin(self: &Arc<Self>, pins: Pins) {
+    pub(crate) fn begin(self: &Arc<Self>, pins: Pins, nodes: &Arc<Nodes>) {
         if self.policies.is_empty() {
             return;
         }
         self.working.send_replace(true);
-        let this = Arc::clone(self);
+        let (this, post) = (Arc::clone(self), nodes.post("retention", Share::WHOLE));
         self.around.tasks.spawn(Box::pin(async move {
             let _at_work = AtWork(this.working.clone());
-            this.run(&pins).await;
+            while_held(post, this.stop.subscribe(), |ends, _| this.run(&pins, ends)).await;
         }));
     }
 
@@ -164,8 +165,8 @@ impl Retention {
         self.around.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(&self, pins: &Pins) {
-        let (mut asked, mut stop) = (self.asked.subscribe(), self.stop.subscribe());
+    async fn run(&self, pins: &Pins, mut stop: watch::Receiver<bool>) {
+        let mut asked = self.asked.subscribe();
         let (mut wait, mut retry) = (self.first_wait(), RETENTION_RETRY);
         loop {
             tokio::select! {

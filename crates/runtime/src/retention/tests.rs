@@ -27,8 +27,17 @@ fn retention(rig: &Rig) -> Retention {
         tasks: Arc::new(SimTasks::new(Arc::clone(&rig.clock), 3)),
         notices: Arc::new(|_| {}),
         stall_after: Duration::from_secs(60),
+        nodes: alone(rig),
     };
     Retention::new((journal, &seams), &rig.entities, (vec![("person", Keep::last(0))], Duration::from_secs(86_400)), Lost::default())
+}
+
+fn alone(rig: &Rig) -> Arc<Nodes> {
+    let (registers, clock) = (Arc::clone(&rig.gated.model) as Arc<dyn Registers>, Arc::clone(&rig.clock) as Arc<dyn Clock>);
+    let (random, tasks) =
+        (Arc::new(SimRandom::new(3)) as Arc<dyn Random>, Arc::new(SimTasks::new(Arc::clone(&rig.clock), 3)) as Arc<dyn Tasks>);
+    let says = Arc::new(|_: &str| {}) as Notices;
+    Arc::new(Nodes::new(crate::NodeSetup::default(), false, &registers, (&clock, &random), (&tasks, &says)))
 }
 
 fn pass(retention: &Retention) -> Result<(), String> {

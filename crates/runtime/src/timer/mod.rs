@@ -9,12 +9,13 @@
 //! - a timer was cancelled or has fired, and whoever cancels is told which;
 //! - what cannot be fired is parked and shown, and nothing else waits for it.
 //!
-//! What it is not: shared by processes. Whoever has the journal fires.
+//! Of many nodes of a service one fires, and hears what the others set (`hear`).
 
 mod alarm;
 mod crew;
 mod door;
 mod fire;
+mod hear;
 mod index;
 mod record;
 mod recorder;
@@ -39,6 +40,7 @@ pub use request::{
 
 use crate::entity::Entities;
 use crate::limits::{Limits, TIMERS_FIRING_MAX, TIMERS_RESTING_MAX};
+use crate::node::{Nodes, Role, Share, while_held};
 use crate::personal::runs::Runs;
 use crate::view::{Surroundings, ViewFolder, ViewState};
 pub(crate) use alarm::Alarm;
@@ -54,6 +56,7 @@ pub(crate) struct Shared {
     registers: Arc<dyn Registers>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) around: Surroundings,
+    pub(crate) nodes: Arc<Nodes>,
 }
 
 impl Shared {
@@ -63,15 +66,17 @@ impl Shared {
         runs: &Arc<Runs>,
         views: &Surroundings,
         (registers, random): (Arc<dyn Registers>, Arc<dyn Random>),
+        nodes: &Arc<Nodes>,
     ) -> Self {
         let around = Surroundings { journal: Arc::clone(runs.sealed()), ..views.clone() };
-        Self { entities: Arc::clone(entities), runs: Arc::clone(runs), registers, random, around }
+        Self { entities: Arc::clone(entities), runs: Arc::clone(runs), registers, random, around, nodes: Arc::clone(nodes) }
     }
 }
 
 /// The timers of a service. Nothing is at work before the first one is set.
 pub(crate) struct Timers {
     room: Arc<Room>,
+    nodes: Arc<Nodes>,
     /// At work from its beginning on.
     recorder: Mutex<Option<Recorder>>,
     /// Where the journal was before this process recorded anything.
@@ -81,7 +86,7 @@ pub(crate) struct Timers {
 
 impl Timers {
     pub(crate) fn new(shared: Shared, folder: Option<ViewFolder>, limits: Limits) -> Self {
-        let Shared { entities, runs, registers, random, around } = shared;
+        let Shared { entities, runs, registers, random, around, nodes } = shared;
         let (clock, tasks) = (Arc::clone(&around.clock), Arc::clone(&around.tasks));
         let (stop, alarm, notices) = (watch::Sender::new(false), Arc::new(Alarm::new()), Arc::clone(&around.notices));
         let (records, recorder) = recorder(&entities.journal, &tasks, stop.subscribe());
@@ -107,12 +112,17 @@ impl Timers {
             quiet: Mutex::default(),
             trouble: Mutex::default(),
         };
-        Self { room: Arc::new(room), recorder: Mutex::new(Some(recorder)), head: OnceLock::new(), begun: OnceLock::new() }
+        Self { room: Arc::new(room), nodes, recorder: Mutex::new(Some(recorder)), head: OnceLock::new(), begun: OnceLock::new() }
     }
 
     /// Goes on with the timers that are there; `head` is where the journal is, before anything is recorded.
     pub(crate) async fn resume(&self, head: Position) -> Result<(), ReadError> {
         self.head.get_or_init(|| head);
+        // On an engine of many nodes the first one may be set by another one.
+        if self.nodes.is_shared() && self.nodes.has(Role::Workflow) {
+            self.begin();
+            return Ok(());
+        }
         let kind = EntityType::new(record::TIMER).expect("a name of ours");
         match self.room.entities.journal.entities(&kind, None).next().await {
             Some(Ok(_)) => self.begin(),
@@ -129,7 +139,16 @@ impl Timers {
             if let Some(recorder) = recorder {
                 self.room.tasks.spawn(Box::pin(recorder.run()));
             }
-            self.room.tasks.spawn(Box::pin(Arc::clone(&self.room).run()));
+            if !self.nodes.has(Role::Workflow) {
+                return;
+            }
+            let (room, post) = (Arc::clone(&self.room), self.nodes.post("timers", Share::WHOLE));
+            let (at_work, hears) = (self.room.at_work(), self.nodes.is_shared());
+            self.room.tasks.spawn(Box::pin(async move {
+                let stop = room.stop.subscribe();
+                while_held(post, stop, |ends, _| Arc::clone(&room).run(ends, hears)).await;
+                drop(at_work);
+            }));
         });
     }
 

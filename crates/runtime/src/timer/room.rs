@@ -26,7 +26,9 @@ use crate::Notices;
 use crate::delivery::stopped;
 use crate::entity::Entities;
 use crate::guard::{self, Guard};
-use crate::limits::{DEATHS_MAX, TIMER_BATCH, TIMER_CLOCK_LOOK, TIMERS_ALONE_MAX, TIMERS_FIRING_MAX, VIEW_REST};
+use crate::limits::{
+    DEATHS_MAX, TIMER_BATCH, TIMER_CLOCK_LOOK, TIMERS_ALONE_MAX, TIMERS_FIRING_MAX, TIMERS_HANDOVER_LOOK, TIMERS_HANDOVER_MAX, VIEW_REST,
+};
 use crate::personal::runs::Runs;
 use crate::seams::Tasks;
 use crate::view::{PlatformIndex, QueryError};
@@ -71,22 +73,42 @@ struct Place {
 }
 
 impl Room {
-    /// Looks for timers that are due, until a stop.
-    pub(super) async fn run(self: Arc<Self>) {
-        let _at_work = AtWork::new(&self.working);
-        let (mut stop, mut place) = (self.stop.subscribe(), Place::default());
+    /// Looks for timers that are due, until it is told to end. `hears` says that other nodes set timers, too.
+    pub(super) async fn run(self: Arc<Self>, mut ends: watch::Receiver<bool>, hears: bool) {
+        let others = async { if hears { self.hear().await } else { std::future::pending().await } };
+        tokio::select! {
+            biased;
+            () = stopped(&mut ends) => {}
+            () = others => {}
+            () = self.look_on() => {}
+        }
+        if hears {
+            self.let_go().await;
+        }
+    }
+
+    async fn look_on(self: &Arc<Self>) {
+        let mut place = Place::default();
         loop {
-            tokio::select! {
-                biased;
-                () = stopped(&mut stop) => return,
-                looked = self.look(&mut place) => match looked {
-                    Ok(()) => self.say(None),
-                    Err(trouble) => {
-                        self.say(Some(trouble));
-                        self.tasks.sleep(VIEW_REST).await;
-                    }
+            match self.look(&mut place).await {
+                Ok(()) => self.say(None),
+                Err(trouble) => {
+                    self.say(Some(trouble));
+                    self.tasks.sleep(VIEW_REST).await;
                 }
             }
+        }
+    }
+
+    /// Another node fires from here on: once what has begun here is over, nobody need be careful of it.
+    async fn let_go(&self) {
+        let begun = self.tasks.elapsed();
+        while self.firing() > 0 && self.tasks.elapsed().saturating_sub(begun) < TIMERS_HANDOVER_MAX {
+            self.tasks.sleep(TIMERS_HANDOVER_LOOK).await;
+        }
+        let guard = self.guard.lock().await.take();
+        if let Some(mut guard) = guard.filter(|_| self.firing() == 0) {
+            let _ = guard.end().await;
         }
     }
 

@@ -342,7 +342,7 @@ impl Room {
     }
 
     fn follow(self: &Arc<Self>, slot: &Arc<Slot>, turned: Turned) -> WorkflowChange {
-        let Turned { launches, state, sequence, cursor } = turned;
+        let Turned { launches, state, sequence, cursor, .. } = turned;
         self.launch(slot, launches);
         WorkflowChange { changed: cursor.is_some(), state, sequence, cursor }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use component::hosted::{FailureKind, WorkflowFailure, WorkflowHandle};
-use journal::{Context, Cursor, EntityKey, Journal, ReadError, ReadMode, Recorded, Selection};
+use journal::{Context, Cursor, EntityKey, Journal, Position, ReadError, ReadMode, Recorded, Selection};
 
 use super::instance::{Instance, Launch, Mark, Phase};
 use super::operations::{Operation, Status};
@@ -39,7 +39,7 @@ impl History {
     }
 
     fn add(&mut self, event: &Arc<Recorded>) -> Result<(), ReadError> {
-        self.take(&event.name, parsed(event)?);
+        self.take(&event.name, Turn { position: event.position, ..parsed(event)? });
         Ok(())
     }
 
@@ -118,9 +118,20 @@ pub(super) struct Recovery {
     pub(super) launches: Vec<Launch>,
 }
 
+impl Recovery {
+    /// Begins what another node has recorded. Of one before this node's time that is recorded first: what ends processes is to be found.
+    fn begin(&mut self, launch: Launch, is_recorded: bool) {
+        if is_recorded && !self.causes.iter().any(|cause| matches!(cause, Cause::Changed)) {
+            self.causes.push(Cause::Changed);
+        }
+        self.launches.push(launch);
+    }
+}
+
 impl Instance {
-    /// What its process has left open. `runs` says which attempts are still under way.
-    pub(super) fn recover(&mut self, now: i64, runs: impl Fn(&Mark) -> bool) -> Recovery {
+    /// What its process has left open. `runs` says which attempts are still under way. `since` is where the journal was when this node took
+    /// the workflow: what others have recorded behind it, nobody has begun.
+    pub(super) fn recover(&mut self, now: i64, since: Position, runs: impl Fn(&Mark) -> bool) -> Recovery {
         let mut recovery = Recovery::default();
         if let Phase::Ended { state, .. } = &self.phase {
             // The code ends where its record goes on.
@@ -150,10 +161,13 @@ impl Instance {
                 Launch::Child { .. } => recovery.launches.push(launch),
                 // Its command's id says what became of it.
                 _ if operation.is_sure() => recovery.launches.push(launch),
-                _ => recovery.causes.push(operation.died(number, now)),
+                _ => match self.undone_since(launch) {
+                    Some(position) => recovery.begin(launch, position <= since),
+                    None => recovery.causes.push(operation.died(number, now)),
+                },
             }
         }
-        recovery.causes.extend(self.undo_that_died(now, &runs));
+        self.undo_that_died((now, since), &runs, &mut recovery);
         self.suspect(now, &runs);
         recovery
     }
@@ -171,14 +185,18 @@ impl Instance {
         }
     }
 
-    fn undo_that_died(&self, now: i64, runs: &impl Fn(&Mark) -> bool) -> Option<Cause> {
-        let Phase::Undoing(undo) = &self.phase else { return None };
-        let (number, attempt) = undo.under_way()?;
-        if runs(&self.mark(Launch::Undo { number, attempt })) {
-            return None;
+    fn undo_that_died(&self, (now, since): (i64, Position), runs: &impl Fn(&Mark) -> bool, recovery: &mut Recovery) {
+        let Phase::Undoing(undo) = &self.phase else { return };
+        let Some((number, attempt)) = undo.under_way() else { return };
+        let launch = Launch::Undo { number, attempt };
+        if runs(&self.mark(launch)) {
+            return;
+        }
+        if let Some(position) = self.undone_since(launch) {
+            return recovery.begin(launch, position <= since);
         }
         let due = (attempt < DEATHS_MAX).then_some(now);
-        Some(Cause::UndoTried { number, attempt, cause: DIED.to_owned(), due })
+        recovery.causes.push(Cause::UndoTried { number, attempt, cause: DIED.to_owned(), due });
     }
 
     /// What it is told when time has come so far, and what is tried again.

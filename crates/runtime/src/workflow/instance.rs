@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use component::hosted::{FailureKind, LiveWorkflow, Progress, Standing, Told, WorkflowFailure, WorkflowHandle, WorkflowStart};
-use journal::{CommandId, Context, EntityKey};
+use journal::{CommandId, Context, EntityKey, Position};
 use serde_json::value::RawValue;
 
 use super::operations::{Operation, Status};
@@ -47,6 +47,8 @@ pub(super) struct Instance {
     pub(super) times: (i64, i64),
     /// Where its record was cut.
     pub(super) reruns: Vec<u32>,
+    /// What began in turns of nodes that do not do it, and where these are recorded: nobody may have done it yet.
+    pub(super) undone_yet: Vec<(Launch, Position)>,
 }
 
 /// How far it has come.
@@ -126,6 +128,7 @@ impl Instance {
             is_rerun: false,
             times: (0, 0),
             reruns: Vec::new(),
+            undone_yet: Vec::new(),
         }
     }
 
@@ -204,7 +207,18 @@ impl Instance {
         }
         self.paused = (turn.state == WorkflowState::Paused).then(|| turn.why.clone().unwrap_or_default());
         self.last = (turn.state, turn.due);
-        drop(self.launches());
+        let begun = self.launches();
+        if turn.elsewhere {
+            self.undone_yet.extend(begun.into_iter().map(|launch| (launch, turn.position)));
+        } else {
+            // Who has the workflow has recorded this, and has begun what was there by then.
+            self.undone_yet.clear();
+        }
+    }
+
+    /// Where the turn is recorded in which this began, if nobody may have done it yet.
+    pub(super) fn undone_since(&self, launch: Launch) -> Option<Position> {
+        self.undone_yet.iter().find(|(known, _)| *known == launch).map(|(_, position)| *position)
     }
 
     /// One that has ended, by its first turn and its last.
@@ -529,7 +543,8 @@ impl Instance {
             Phase::Running => (None, None, None),
         };
         let kept = self.misfit.is_some() && self.paused.is_some();
-        let turn = Turn { cause, now, asked, withdrawn, state, due, why, undo, kept, output, failure };
+        let (elsewhere, position) = (false, 0);
+        let turn = Turn { cause, now, asked, withdrawn, state, due, why, undo, kept, output, failure, elsewhere, position };
         Draft { name: name.unwrap_or(if is_news { state.word() } else { PROGRESSED }), turn }
     }
 

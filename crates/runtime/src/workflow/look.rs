@@ -44,6 +44,9 @@ impl Room {
         let (mut work, mut place) = (Some(Work::default()), Place::default());
         self.alarm.saw(head);
         loop {
+            if self.shares.has_gained() {
+                (work, place) = (Some(Work::default()), Place::default());
+            }
             let look = async {
                 match &mut work {
                     Some(_) => self.go_on(&mut work, &woken).await,
@@ -114,6 +117,7 @@ impl Room {
             tokio::select! {
                 biased;
                 () = self.alarm.rung_before(next) => return Ok(()),
+                () = self.shares.gained() => return Ok(()),
                 () = self.tasks.sleep(sleep) => {}
             }
         }
@@ -122,6 +126,9 @@ impl Room {
     /// Has it look at the time, in a task of its own; not too many at once.
     async fn wake(self: &Arc<Self>, tenant: &str, key: &str, woken: &Arc<Semaphore>) -> Result<(), QueryError> {
         let Ok(entity) = EntityKey::with_tenant(tenant, WORKFLOW, key) else { return Ok(()) };
+        if !self.shares.has(&entity) {
+            return Ok(());
+        }
         let permit = Arc::clone(woken).acquire_owned().await.map_err(|_| QueryError::Stopping)?;
         let (room, at_work) = (Arc::clone(self), AtWork::new(&self.working));
         self.tasks.spawn(Box::pin(async move {
@@ -138,7 +145,7 @@ impl Room {
     }
 
     /// Of one that ended, and whose parent the last process has not told.
-    async fn tell_parent_again(self: &Arc<Self>, slot: &Arc<super::slots::Slot>) {
+    pub(super) async fn tell_parent_again(self: &Arc<Self>, slot: &Arc<super::slots::Slot>) {
         if slot.end.borrow().is_some() {
             return;
         }

@@ -3,7 +3,7 @@
 //! A workflow is an entity of the platform's (`record`): what its function was told, and what it asked for then, is an event. In memory it
 //! is a state machine that does no I/O (`instance`, with its `operations` and its `undo`), and is brought back by its record (`history`).
 //! `room` tells it things and makes them durable, `work` does what it asks for, `look` wakes it when its time has come, by a derived index
-//! (`index`); `slots` are those in memory. `door` is who starts, signals and looks, `timeline` its record for people, and `check` whether other code
+//! (`index`); `slots` are those in memory, `shares` which of them this node has. `door` is who starts, signals and looks, `timeline` its record for people, and `check` whether other code
 //! goes on with it. It promises:
 //! - a step that has succeeded does not run again, and its undo is known before it begins;
 //! - a workflow whose process ends goes on where it was, and one that has failed is undone, the last first; an undo that fails waits for
@@ -11,7 +11,7 @@
 //! - a record that does not fit the code is refused, with both sides named, and nothing is done meanwhile;
 //! - one that waits costs a row in a file, no task, and past a bound no memory.
 //!
-//! What it is not: shared by processes. Whoever has the journal runs them.
+//! - of many nodes of a service one has each of them, and every one takes wishes for it.
 
 mod check;
 mod door;
@@ -23,6 +23,7 @@ mod operations;
 mod record;
 mod request;
 mod room;
+mod shares;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -45,17 +46,20 @@ pub use request::{
 
 use crate::action::Reach;
 use crate::limits::{Limits, WORKFLOWS_ATTEMPTS_MAX};
+use crate::node::{Nodes, Role};
 use crate::timer::{Alarm, Shared};
 use crate::view::ViewFolder;
 pub(crate) use check::{RECORDS, kept_of};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use history::blame;
 use room::Room;
+use shares::Shares;
 use slots::Slots;
 
 /// The workflows of a service. Nothing is at work before the first one is started.
 pub(crate) struct Workflows {
     room: Arc<Room>,
+    nodes: Arc<Nodes>,
     /// Where the journal was before this process recorded anything.
     head: OnceLock<Cursor>,
     begun: OnceLock<()>,
@@ -82,8 +86,9 @@ impl Workflows {
             quiet: Mutex::default(),
             trouble: Mutex::default(),
             index: index::index(around.clone(), folder, limits),
+            shares: Shares::new(&shared.nodes),
         };
-        Self { room: Arc::new(room), head: OnceLock::new(), begun: OnceLock::new() }
+        Self { room: Arc::new(room), nodes: Arc::clone(&shared.nodes), head: OnceLock::new(), begun: OnceLock::new() }
     }
 
     /// The workflows, in the order of registration.
@@ -99,7 +104,9 @@ impl Workflows {
 
     /// Goes on with the workflows that are there.
     pub(crate) async fn resume(&self) -> Result<(), ReadError> {
-        if self.room.has_any().await? {
+        // On an engine of many nodes the first one may be started by another one.
+        let is_awaited = self.nodes.is_shared() && self.nodes.has(Role::Workflow) && !self.room.names.is_empty();
+        if is_awaited || self.room.has_any().await? {
             self.begin();
         }
         Ok(())
@@ -109,6 +116,7 @@ impl Workflows {
         self.begun.get_or_init(|| {
             let head = self.head.get().copied().unwrap_or(Cursor::BEGINNING);
             self.room.index.begin(head.position());
+            self.room.begin_shares(head);
             self.room.tasks.spawn(Box::pin(Arc::clone(&self.room).run(head)));
         });
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use component::hosted::{AskedKind, AskedOperation, RecordedOperation, StepPolicy, WorkflowFailure};
-use journal::{CommandId, CommandRecord, ContentType, Context, EntityKey, EventData, EventFlags, Fingerprint, InvalidError};
+use journal::{CommandId, CommandRecord, ContentType, Context, EntityKey, EventData, EventFlags, Fingerprint, InvalidError, Position};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -116,6 +116,12 @@ pub(super) struct Turn {
     pub(super) output: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<WorkflowFailure>,
+    /// The node that recorded it does not do what was asked for: whoever has the workflow does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) elsewhere: bool,
+    /// Where it is recorded; of one that is read.
+    #[serde(skip)]
+    pub(super) position: Position,
 }
 
 /// What a workflow was told.

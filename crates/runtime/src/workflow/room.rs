@@ -16,6 +16,7 @@ use super::history::{History, Recovery};
 use super::instance::{Instance, Launch, Mark, Phase};
 use super::record::{Cause, Identity, own_id, parts, record};
 use super::request::{WorkflowError, WorkflowState};
+use super::shares::Shares;
 use super::slots::{End, Held, Slot, Slots};
 use crate::Notices;
 use crate::action::Reach;
@@ -56,6 +57,8 @@ pub(super) struct Room {
     pub(super) quiet: Mutex<Option<i64>>,
     /// Why nobody is looked for now.
     pub(super) trouble: Mutex<Option<String>>,
+    /// Which of them this node has.
+    pub(super) shares: Shares,
 }
 
 /// What came of telling a workflow something.
@@ -63,6 +66,8 @@ pub(super) struct Turned {
     pub(super) launches: Vec<Launch>,
     pub(super) state: WorkflowState,
     pub(super) sequence: u64,
+    /// How many events were recorded.
+    pub(super) events: u64,
     /// A place behind it; nothing when nothing was recorded.
     pub(super) cursor: Option<Cursor>,
 }
@@ -98,6 +103,10 @@ impl Room {
         wish: Option<&(Identity, journal::Context)>,
         decide: impl Fn(&mut Instance, i64) -> Result<Recovery, WorkflowError> + Send + Sync,
     ) -> Result<Turned, WorkflowError> {
+        // What this node has it knows, but for what others have recorded just now: a client's answer is to be true of that, too.
+        if wish.is_some() || !self.shares.has(&slot.entity) {
+            self.catch_up(slot).await?;
+        }
         for _ in 0..DECIDE_ATTEMPTS_MAX {
             self.ready(slot).await?;
             if let Some(turned) = self.land(slot, self.take(slot, wish, &decide)?).await? {
@@ -164,7 +173,11 @@ impl Room {
         let history = History::read(&**self.journal(), &slot.entity).await.map_err(|error| self.unread(error))?;
         let history = history.ok_or_else(|| WorkflowError::NotFound { workflow: workflow.to_owned(), id: id.to_owned() })?;
         let mut instance = history.bring_back(slot.entity.clone(), hosted);
-        let recovery = instance.recover(self.now(), |mark| self.attempts_under_way().contains(mark));
+        let recovery = match self.shares.since(&slot.entity) {
+            Some(since) => instance.recover(self.now(), since, |mark| self.attempts_under_way().contains(mark)),
+            // Whoever has it goes on with it.
+            None => Recovery::default(),
+        };
         if let Some(misfit) = &instance.misfit {
             (self.notices)(&format!("the workflow `{}` is paused: {misfit}", slot.entity.id()));
         }
@@ -222,14 +235,16 @@ impl Room {
         let Some(instance) = held.instance.as_mut() else { return Ok(Step::Cold) };
         let Recovery { causes, mut launches } = recovery;
         if causes.is_empty() {
-            let turned = Turned { launches, state: instance.last.0, sequence: instance.sequence, cursor: None };
+            let turned = Turned { launches, state: instance.last.0, sequence: instance.sequence, events: 0, cursor: None };
             return Ok(Step::Nothing(turned, before));
         }
+        let is_elsewhere = !self.shares.has(&instance.entity);
         let (from, now, mut records) = (instance.sequence, self.now(), Vec::with_capacity(causes.len()));
         for cause in causes {
             let at = instance.sequence;
-            let (drafts, begun) = instance.told(cause, now);
+            let (mut drafts, begun) = instance.told(cause, now);
             launches.extend(begun);
+            drafts.iter_mut().for_each(|draft| draft.turn.elsewhere = is_elsewhere);
             let events: Vec<_> = drafts.iter().map(|draft| (draft.name, &draft.turn)).collect();
             let entity = &instance.entity;
             let (identity, context) = match wish {
@@ -241,7 +256,7 @@ impl Room {
         let (state, due) = instance.last;
         let end = instance.end();
         let expect = vec![(instance.entity.clone(), if from == 0 { Expect::New } else { Expect::Head(from) })];
-        let turned = Turned { launches, state, sequence: instance.sequence, cursor: None };
+        let turned = Turned { launches, state, sequence: instance.sequence, events: instance.sequence - from, cursor: None };
         let flight = Flight::launch(self.journal(), Commit { commands: records, expect, ..Commit::default() }, &before);
         held.flights.push(Arc::clone(&flight));
         Ok(Step::Taken(Taken { flight, turned, due, end }))
@@ -276,6 +291,7 @@ impl Room {
 
     fn landed(self: &Arc<Self>, slot: &Arc<Slot>, committed: &Committed, turned: Turned, (due, end): (Option<i64>, Option<End>)) -> Turned {
         self.alarm.saw(committed.cursor);
+        self.shares.recorded(&turned, committed);
         due.into_iter().for_each(|due| self.alarm.ring(due));
         if let Some(end) = end {
             slot.end.send_replace(Some(Arc::new(end)));

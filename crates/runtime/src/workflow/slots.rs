@@ -68,6 +68,16 @@ impl Slots {
         slot
     }
 
+    /// One that is in memory.
+    pub(super) fn known(&self, entity: &EntityKey) -> Option<Arc<Slot>> {
+        self.lock().slots.get(entity).map(Arc::clone)
+    }
+
+    /// Those in memory of which this says so.
+    pub(super) fn all_of(&self, is_meant: impl Fn(&EntityKey) -> bool) -> Vec<Arc<Slot>> {
+        self.lock().slots.iter().filter(|(entity, _)| is_meant(entity)).map(|(_, slot)| Arc::clone(slot)).collect()
+    }
+
     /// Lets go of one that has ended.
     pub(super) fn let_go(&self, entity: &EntityKey) {
         self.lock().slots.remove(entity);
@@ -108,6 +118,19 @@ impl Slot {
 
     pub(super) fn is_warm(&self) -> bool {
         self.lock().instance.is_some()
+    }
+
+    /// Of the last thing that it was told, durable or not; nothing when it is not in memory.
+    pub(super) fn sequence(&self) -> Option<u64> {
+        self.lock().instance.as_ref().map(|instance| instance.sequence)
+    }
+
+    /// Forgets it, if it does not know what was recorded at this sequence.
+    pub(super) fn forget_before(&self, sequence: u64) {
+        let mut held = self.lock();
+        if held.instance.as_ref().is_some_and(|instance| instance.sequence < sequence) {
+            *held = Held::default();
+        }
     }
 
     /// Forgets what was decided on a commit that failed.

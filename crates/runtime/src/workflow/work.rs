@@ -45,6 +45,10 @@ struct Attempt {
 impl Room {
     /// Does what a workflow has asked for, once that is durable.
     pub(super) fn launch(self: &Arc<Self>, slot: &Arc<Slot>, launches: Vec<Launch>) {
+        if !self.shares.has(&slot.entity) {
+            // Whoever has it hears of it.
+            return;
+        }
         for launch in launches {
             let (room, slot, at_work) = (Arc::clone(self), Arc::clone(slot), AtWork::new(&self.working));
             self.tasks.spawn(Box::pin(async move {
@@ -87,7 +91,7 @@ impl Room {
     async fn prepare(self: &Arc<Self>, slot: &Arc<Slot>, launch: Launch) -> Option<Attempt> {
         self.ready(slot).await.ok()?;
         let held = slot.lock();
-        let instance = held.instance.as_ref()?;
+        let instance = held.instance.as_ref().filter(|instance| instance.is_attempting(launch))?;
         let (work, asked_at, retry, timeout, number, what) = match launch {
             Launch::Step { number, .. } => {
                 let operation = instance.operations.get(number as usize)?;

@@ -53,6 +53,7 @@ fn service(disk: &Arc<SimDisk>, snapshots: &Arc<SimDisk>, seed: u64) -> Arc<Runt
         notices: Arc::new(|_| {}),
         limits: Limits { cached_entities_max: 3, snapshot_every_events: 7, ..Limits::default() },
         planted: runtime::PlantedBug::None,
+        node: runtime::NodeSetup::default(),
     };
     Arc::new(Runtime::new(parts).unwrap())
 }

@@ -133,6 +133,7 @@ async fn service(actions: Vec<ActionHandle>, processors: Vec<ProcessorHandle>) -
         notices: Arc::new(|_| {}),
         limits: Limits::default(),
         planted: PlantedBug::None,
+        node: runtime::NodeSetup::default(),
     };
     let runtime = Arc::new(Runtime::new(parts).unwrap());
     runtime.begin().await.unwrap();

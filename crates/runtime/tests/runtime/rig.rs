@@ -97,6 +97,7 @@ impl Plan {
             workflow_folder: None,
             workflows: Vec::new(),
             notices: Arc::new(move |notice| told.lock().unwrap().push(notice.to_owned())),
+            node: runtime::NodeSetup::default(),
             limits: self.limits,
             planted: self.planted,
         };

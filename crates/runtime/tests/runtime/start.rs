@@ -108,6 +108,7 @@ fn begin_with(
         notices: Arc::new(|_| {}),
         limits: Limits::default(),
         planted: runtime::PlantedBug::None,
+        node: runtime::NodeSetup::default(),
     };
     match Runtime::new(parts) {
         Ok(runtime) => {

@@ -180,6 +180,7 @@ pub(crate) fn open(journal: &Arc<ModelJournal>, folder: Option<&Path>, views: Ve
         notices: Arc::new(move |words| told.lock().unwrap().push(words.to_owned())),
         limits: Limits { query_time_max: Duration::from_millis(300), ..Limits::default() },
         planted: runtime::PlantedBug::None,
+        node: runtime::NodeSetup::default(),
     };
     let runtime = Arc::new(Runtime::new(parts)?);
     Ok(Store { runtime, journal: Arc::clone(journal), notes })

@@ -109,7 +109,8 @@ fn a_run_that_may_take_for_ever_never_stalls() {
     let world = World::new();
     let seams = world.process(1, &Log::default(), always_ok());
     let status = Arc::new(StatusCell::new("watcher"));
-    let watched = Watched { name: "watcher".into(), selection: Selection::All, run_time: Duration::MAX, is_elsewhere: false };
+    let watched =
+        Watched { name: "watcher".into(), selection: Selection::All, share: Share::WHOLE, run_time: Duration::MAX, is_elsewhere: false };
     let (stop, stopped) = watch::channel(false);
     seams.tasks.spawn(Box::pin(watch_progress((watched, Arc::clone(seams.room.seams()), Arc::clone(&status)), stopped)));
     seams.seconds(HOUR);
@@ -224,7 +225,7 @@ fn a_place_beyond_the_head_is_refused_and_not_waited_for() {
     world.append(&tasks, "a");
     let newer = world.journal.lineage().cursor(4);
     let registers = Arc::clone(&world.journal) as Arc<dyn Registers>;
-    tasks.block_on(Lease::create(&registers, "watcher", newer)).unwrap();
+    tasks.block_on(lease::create(&registers, "watcher", Share::all(1), newer)).unwrap();
     let process = world.process(1, &log, always_ok());
     for _ in 0..9 {
         world.append(&process.tasks, "a");
@@ -257,7 +258,7 @@ fn a_held_key_beyond_the_head_loses_the_place_and_no_event_is_skipped() {
     let tasks = SimTasks::new(Arc::clone(&world.clock), 0);
     (0..5).for_each(|_| world.append(&tasks, "x"));
     let registers = Arc::clone(&world.journal) as Arc<dyn Registers>;
-    tasks.block_on(Lease::create(&registers, "watcher", world.journal.lineage().cursor(5))).unwrap();
+    tasks.block_on(lease::create(&registers, "watcher", Share::all(1), world.journal.lineage().cursor(5))).unwrap();
     let (_, mut record) = held::read(&held).unwrap();
     record.cursor = world.journal.lineage().cursor(7).to_string();
     tasks.block_on(HeldRegisters::over(&registers, None, "watcher").put(&thing("x"), None, &record)).unwrap();
@@ -278,7 +279,7 @@ fn all_places_beyond_the_head_are_lost_though_each_loss_is_recorded() {
     world.append(&tasks, "a");
     let registers = Arc::clone(&world.journal) as Arc<dyn Registers>;
     for (consumer, beyond) in [("another", 9), ("watcher", 2)] {
-        tasks.block_on(Lease::create(&registers, consumer, world.journal.lineage().cursor(beyond))).unwrap();
+        tasks.block_on(lease::create(&registers, consumer, Share::all(1), world.journal.lineage().cursor(beyond))).unwrap();
     }
     let process = world.process(1, &log, always_ok());
     process.seconds(1);

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::peers::{PeerPlace, PeerStreams};
 use crate::delivery::{Decision, DeliveryError, OrderError, Seams};
 use crate::limits::ORDERS_MAX;
+use crate::node::Share;
 use crate::topic::Topics;
 use reader::Reader;
 use status::StatusCell;
@@ -88,7 +89,7 @@ impl Subscriptions {
             let status = Arc::new(StatusCell::new(subscription, self.seams.clock.now()));
             let (orders, receiver) = mpsc::channel(ORDERS_MAX);
             self.lock().push(AtWork { status: Arc::clone(&status), orders });
-            let reader = Reader {
+            let mut reader = Reader {
                 subscription: subscription.clone(),
                 address: address.clone(),
                 seams: Arc::clone(&self.seams),
@@ -100,8 +101,10 @@ impl Subscriptions {
                 failing: None,
             };
             let working = Working::new(&self.working);
+            let (post, mut stop) =
+                (self.seams.nodes.post(&format!("subscription/{}", subscription.topic), Share::WHOLE), self.stop.subscribe());
             self.seams.tasks.spawn(Box::pin(async move {
-                reader.run().await;
+                reader.run(post, &mut stop).await;
                 drop(working);
             }));
         }
@@ -116,7 +119,11 @@ impl Subscriptions {
     pub(crate) async fn place(&self, topic: &str, place: PeerPlace, why: Decision) -> Result<(), OrderError> {
         let (answer, answered) = oneshot::channel();
         let stopped = || OrderError::NotWorking { cause: "the service stops".into() };
-        self.orders_of(topic)?.send(Order { place, why, answer }).await.map_err(|_| stopped())?;
+        let orders = self.orders_of(topic)?;
+        if self.statuses().iter().any(|status| status.topic == topic && status.state == SubscriptionState::Elsewhere) {
+            return Err(OrderError::NotWorking { cause: SubscriptionState::Elsewhere.to_string() });
+        }
+        orders.send(Order { place, why, answer }).await.map_err(|_| stopped())?;
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 

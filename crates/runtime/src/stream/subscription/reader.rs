@@ -19,6 +19,7 @@ use super::place::{Held, Lease};
 use super::status::{StatusCell, SubscriptionState};
 use crate::delivery::{OrderError, RetryPolicy, Seams, stopped};
 use crate::limits::{PEER_PROGRESS_EVERY, PEER_RETRY_MAX, PEER_RETRY_MIN, PEER_SILENCE_MAX, PUBLISH_BYTES_MAX, PUBLISH_MESSAGES_MAX};
+use crate::node::Post;
 use crate::stall::Stall;
 use crate::topic::{MessageData, TopicMessage, Topics};
 
@@ -88,7 +89,38 @@ impl Batch {
 }
 
 impl Reader {
-    pub(super) async fn run(mut self) {
+    /// Reads while the subscription is this node's, until a stop.
+    pub(super) async fn run(&mut self, mut post: Post, stop: &mut watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            if post.owner().is_some() {
+                self.tell(SubscriptionState::Elsewhere);
+            }
+            let lease = tokio::select! {
+                biased;
+                () = stopped(stop) => break,
+                lease = post.hold() => lease,
+            };
+            let (ending, ends) = watch::channel(false);
+            self.stop = ends;
+            let over = async {
+                tokio::select! {
+                    () = stopped(stop) => {}
+                    () = post.unwanted() => {}
+                }
+                ending.send_replace(true);
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                biased;
+                () = self.connections() => {}
+                () = over => {}
+            }
+            lease.give_up().await;
+        }
+        self.tell(SubscriptionState::Stopped);
+    }
+
+    async fn connections(&mut self) {
         let mut failures = 0;
         while !*self.stop.borrow() {
             let before = self.status.get().taken;
@@ -111,7 +143,6 @@ impl Reader {
                 }
             }
         }
-        self.tell(SubscriptionState::Stopped);
     }
 
     /// One connection to the peer, from the place on.

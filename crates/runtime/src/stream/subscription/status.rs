@@ -26,6 +26,8 @@ pub enum SubscriptionState {
         /// Why; where the peer refuses it, the peer's stable word comes first.
         cause: String,
     },
+    /// Another node of the service reads it.
+    Elsewhere,
     /// The service stops.
     Stopped,
 }
@@ -36,7 +38,7 @@ impl SubscriptionState {
     pub fn cause(&self) -> Option<&str> {
         match self {
             Self::Waiting { cause } | Self::Unplaced { cause } => Some(cause),
-            Self::Starting | Self::Reading | Self::Stopped => None,
+            Self::Starting | Self::Reading | Self::Elsewhere | Self::Stopped => None,
         }
     }
 }
@@ -48,6 +50,7 @@ impl fmt::Display for SubscriptionState {
             Self::Reading => "reading",
             Self::Waiting { .. } => "waiting",
             Self::Unplaced { .. } => "unplaced",
+            Self::Elsewhere => "elsewhere",
             Self::Stopped => "stopped",
         })
     }

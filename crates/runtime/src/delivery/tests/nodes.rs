@@ -1,0 +1,191 @@
+//! Consumers of a service with several nodes over the model engine: who runs what, and what becomes of it when nodes come and go. Each node
+//! has an executor of its own: one that is not moved on stands still like a process that is stopped.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::limits::NODE_TIME;
+use crate::node::parts;
+
+/// Which node has run which event.
+type Runs = Arc<Mutex<Vec<(u64, String, u64)>>>;
+
+struct Noted {
+    node: u64,
+    runs: Runs,
+    /// How long a run takes.
+    tasks: Arc<Mutex<Option<Arc<SimTasks>>>>,
+    time: Duration,
+}
+
+impl Handler for Noted {
+    fn run(&self, delivery: Delivery) -> Verdict {
+        let event = delivery.open().unwrap();
+        self.runs.lock().unwrap().push((self.node, event.entity.id().to_owned(), event.sequence));
+        let tasks = self.tasks.lock().unwrap().clone();
+        let time = self.time;
+        Box::pin(async move {
+            match tasks {
+                Some(tasks) if !time.is_zero() => tasks.sleep(time).await,
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A world whose engine several nodes share.
+fn shared_world() -> World {
+    let clock = Arc::new(SimClock::new());
+    let journal = ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(7))).of_many_nodes();
+    World { clock, journal: Arc::new(journal), told: Arc::default() }
+}
+
+fn node(world: &World, seed: u64, runs: &Runs, time: Duration) -> Process {
+    let tasks = Arc::new(Mutex::new(None));
+    let handler = Noted { node: seed, runs: Arc::clone(runs), tasks: Arc::clone(&tasks), time };
+    let process = world.process_of(seed, Arc::new(handler), 3);
+    *tasks.lock().unwrap() = Some(Arc::clone(&process.tasks));
+    process
+}
+
+/// Time passes on all of these.
+fn pass(nodes: &[&Process], time: Duration) {
+    let step = Duration::from_millis(50);
+    for _ in 0..time.as_millis() / step.as_millis() {
+        nodes.iter().for_each(|node| node.tasks.advance(step));
+    }
+}
+
+fn append_all(world: &World, tasks: &SimTasks, keys: usize) {
+    (0..keys).for_each(|key| world.append(tasks, &format!("key-{key}")));
+}
+
+fn run_by(runs: &Runs, node: u64) -> BTreeSet<(String, u64)> {
+    runs.lock().unwrap().iter().filter(|run| run.0 == node).map(|(_, key, sequence)| (key.clone(), *sequence)).collect()
+}
+
+/// Who has how many shares.
+fn owners(world: &World, tasks: &SimTasks) -> BTreeMap<String, usize> {
+    let mut owners = BTreeMap::new();
+    for register in tasks.block_on(world.journal.list("consumer/")).unwrap() {
+        let kept = lease::decode(&register).unwrap();
+        assert!(parts(&register.name).1.is_some(), "{}", register.name);
+        *owners.entry(kept.owner.unwrap_or_default()).or_default() += 1;
+    }
+    owners
+}
+
+/// Each key's events have begun in their order, whoever ran them, but for those that came again.
+fn assert_in_order(runs: &Runs) {
+    let mut reached: BTreeMap<String, u64> = BTreeMap::new();
+    for (_, key, sequence) in runs.lock().unwrap().iter() {
+        let last = reached.entry(key.clone()).or_default();
+        assert!(*sequence <= *last + 1, "{key}: {sequence} after {last}");
+        *last = (*last).max(*sequence);
+    }
+}
+
+#[test]
+fn nodes_share_the_slices_and_each_event_runs_on_one_of_them() {
+    let (world, runs) = (shared_world(), Runs::default());
+    let (one, two) = (node(&world, 1, &runs, Duration::ZERO), node(&world, 2, &runs, Duration::ZERO));
+    pass(&[&one, &two], Duration::from_secs(5));
+    let spread = owners(&world, &one.tasks);
+    assert_eq!(spread, BTreeMap::from([("node-1".to_owned(), 2), ("node-2".to_owned(), 2)]), "four runs at once are four shares");
+    (0..3).for_each(|_| append_all(&world, &one.tasks, 50));
+    pass(&[&one, &two], Duration::from_secs(5));
+    let (first, second) = (run_by(&runs, 1), run_by(&runs, 2));
+    assert_eq!((first.len() + second.len(), first.intersection(&second).count()), (150, 0));
+    assert!(first.len() > 20 && second.len() > 20, "{} {}", first.len(), second.len());
+    assert_eq!(runs.lock().unwrap().len(), 150, "none ran twice");
+    assert_in_order(&runs);
+}
+
+#[test]
+fn one_that_joins_gets_its_part_and_one_that_leaves_gives_it_up_and_nothing_runs_twice() {
+    let (world, runs) = (shared_world(), Runs::default());
+    let one = node(&world, 1, &runs, Duration::from_millis(20));
+    pass(&[&one], Duration::from_secs(2));
+    append_all(&world, &one.tasks, 40);
+    pass(&[&one], Duration::from_millis(200));
+    let two = node(&world, 2, &runs, Duration::from_millis(20));
+    append_all(&world, &one.tasks, 40);
+    pass(&[&one, &two], Duration::from_secs(5));
+    append_all(&world, &one.tasks, 40);
+    pass(&[&one, &two], Duration::from_secs(5));
+    assert!(!run_by(&runs, 2).is_empty());
+    one.room.seams().nodes.leave();
+    one.room.stop();
+    append_all(&world, &two.tasks, 40);
+    pass(&[&one, &two], Duration::from_secs(3));
+    one.tasks.block_on(one.room.drained());
+    assert_eq!(owners(&world, &two.tasks), BTreeMap::from([("node-2".to_owned(), 4)]), "it need not be waited for");
+    pass(&[&two], Duration::from_secs(3));
+    assert_eq!(runs.lock().unwrap().len(), 160, "each event ran once");
+    assert_in_order(&runs);
+}
+
+#[test]
+fn what_a_node_had_that_was_killed_is_taken_over_in_time_and_no_event_is_lost() {
+    let (world, runs) = (shared_world(), Runs::default());
+    let (one, two) = (node(&world, 1, &runs, Duration::from_millis(100)), node(&world, 2, &runs, Duration::from_millis(100)));
+    pass(&[&one, &two], Duration::from_secs(5));
+    append_all(&world, &one.tasks, 60);
+    pass(&[&one, &two], Duration::from_millis(200));
+    one.die();
+    append_all(&world, &two.tasks, 60);
+    pass(&[&two], NODE_TIME + Duration::from_secs(2));
+    assert_eq!(owners(&world, &two.tasks), BTreeMap::from([("node-2".to_owned(), 4)]));
+    pass(&[&two], Duration::from_secs(60));
+    let all: BTreeSet<(String, u64)> = runs.lock().unwrap().iter().map(|(_, key, sequence)| (key.clone(), *sequence)).collect();
+    assert_eq!(all.len(), 120);
+    assert_in_order(&runs);
+}
+
+#[test]
+fn one_that_was_stopped_past_its_time_writes_nothing_when_it_goes_on() {
+    let (world, runs) = (shared_world(), Runs::default());
+    let (one, two) = (node(&world, 1, &runs, Duration::from_millis(100)), node(&world, 2, &runs, Duration::from_millis(100)));
+    pass(&[&one, &two], Duration::from_secs(5));
+    append_all(&world, &one.tasks, 60);
+    pass(&[&one, &two], Duration::from_millis(200));
+    // The first one stands still, and the second one goes on.
+    append_all(&world, &two.tasks, 60);
+    pass(&[&two], Duration::from_secs(60));
+    let places = |tasks: &SimTasks| {
+        let registers = tasks.block_on(world.journal.list("consumer/")).unwrap();
+        let place = |register| lease::decode(register).unwrap();
+        registers.iter().map(|register| (register.name.clone(), place(register).place.cursor.position())).collect::<BTreeMap<_, _>>()
+    };
+    let before = places(&two.tasks);
+    let revisions = |tasks: &SimTasks| -> Vec<_> {
+        tasks.block_on(world.journal.list("consumer/")).unwrap().into_iter().map(|register| register.revision).collect()
+    };
+    let stood = revisions(&two.tasks);
+    // It is told of nothing, and finds out by itself: only its own runs of before end now.
+    one.tasks.advance(Duration::from_millis(300));
+    assert_eq!(revisions(&two.tasks), stood, "what it had begun is refused");
+    pass(&[&one, &two], Duration::from_secs(30));
+    let after = places(&two.tasks);
+    assert!(before.iter().all(|(name, place)| after[name] >= *place), "{before:?} {after:?}");
+    assert_eq!(owners(&world, &two.tasks).len(), 2, "it has its part again");
+    let all: BTreeSet<(String, u64)> = runs.lock().unwrap().iter().map(|(_, key, sequence)| (key.clone(), *sequence)).collect();
+    assert_eq!(all.len(), 120);
+    assert_in_order(&runs);
+}
+
+#[test]
+fn a_place_of_a_whole_consumer_becomes_one_of_each_share() {
+    let (world, runs) = (shared_world(), Runs::default());
+    let tasks = SimTasks::new(Arc::clone(&world.clock), 0);
+    append_all(&world, &tasks, 10);
+    let registers = Arc::clone(&world.journal) as Arc<dyn Registers>;
+    tasks.block_on(lease::create(&registers, "watcher", Share::all(1), world.journal.lineage().cursor(10))).unwrap();
+    let one = node(&world, 1, &runs, Duration::ZERO);
+    append_all(&world, &one.tasks, 10);
+    pass(&[&one], Duration::from_secs(5));
+    assert_eq!(owners(&world, &one.tasks), BTreeMap::from([("node-1".to_owned(), 4)]));
+    let again: BTreeSet<u64> = runs.lock().unwrap().iter().map(|(_, _, sequence)| *sequence).collect();
+    assert_eq!((runs.lock().unwrap().len(), again), (10, BTreeSet::from([2])), "what is behind the place has run, and nothing else");
+}
