@@ -20,6 +20,7 @@ use crate::listener::Listener;
 use crate::pool::Pool;
 use crate::questions::Question;
 use crate::reach::Reach;
+use crate::read::{Follower, Sources, Tail};
 use crate::registers::Table;
 use crate::rows::{self, get, unsigned};
 use crate::schema::Opened;
@@ -41,18 +42,16 @@ pub struct Options {
 
 /// A journal and its registers in one schema of a PostgreSQL database.
 pub struct PostgresJournal {
-    lineage: Arc<Lineage>,
+    sources: Sources,
     /// There are commands of which only a hash is known.
     has_gone: bool,
-    pool: Arc<Pool>,
-    reach: Arc<Reach>,
     registers: Table,
     inbox: Arc<Inbox>,
     poisoned: Arc<OnceLock<String>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// The listener, and the claim to be alone.
+    /// The listener, the follower, and the claim to be alone.
     background: Vec<JoinHandle<()>>,
 }
 
@@ -68,19 +67,20 @@ impl PostgresJournal {
         let client = server.connect().await?;
         let Opened { lineage, has_gone } = schema::open(&client, server.schema(), &*random).await?;
         let lineage = Arc::new(lineage);
-        let (pool, reach) = (Arc::new(Pool::new(Arc::clone(&server))), Arc::new(Reach::default()));
+        let (pool, reach, tail) = (Arc::new(Pool::new(Arc::clone(&server))), Arc::new(Reach::default()), Arc::new(Tail::default()));
+        let sources = Sources { pool: Arc::clone(&pool), reach: Arc::clone(&reach), tail: Arc::clone(&tail), lineage };
         let (inbox, poisoned) = (Arc::new(Inbox::default()), Arc::new(OnceLock::new()));
         let mut name = [0; 10];
         random.fill(&mut name);
         let name = CommitId::from_parts(clock.now(), name).to_string();
-        let mut background = vec![tokio::spawn(Listener::new(Arc::clone(&server), Arc::clone(&reach), name).run())];
+        let mut background = vec![
+            tokio::spawn(Listener::new(Arc::clone(&server), Arc::clone(&reach), name).run()),
+            tokio::spawn(Follower { pool: Arc::clone(&pool), reach: Arc::clone(&reach), tail }.run()),
+        ];
         background.extend(claim.map(|claim| tokio::spawn(claim.keep(Arc::clone(&poisoned)))));
-        let writer =
-            Writer::new(server, Arc::clone(&inbox), Arc::clone(&reach), Arc::clone(&lineage), Arc::clone(&clock), Arc::clone(&poisoned))
-                .knowing_gone(has_gone);
+        let writer = Writer::new(server, Arc::clone(&inbox), &sources, Arc::clone(&clock), Arc::clone(&poisoned)).knowing_gone(has_gone);
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
-        let registers = Table::new(Arc::clone(&pool), Arc::clone(&reach));
-        Ok(Self { lineage, has_gone, pool, reach, registers, inbox, poisoned, clock, random, writer, background })
+        Ok(Self { sources, has_gone, registers: Table::new(pool, reach), inbox, poisoned, clock, random, writer, background })
     }
 
     /// Takes no more commits, settles those that wait, and ends live reads. What is appended later is refused.
@@ -91,7 +91,8 @@ impl PostgresJournal {
             // A panic of it was printed where it happened.
             let _ = writer.await;
         }
-        self.reach.close();
+        self.sources.reach.close();
+        self.sources.tail.close();
         self.background.iter().for_each(JoinHandle::abort);
     }
 
@@ -102,20 +103,20 @@ impl PostgresJournal {
     }
 
     async fn found(&self, entity: &EntityKey, id: CommandId) -> Result<Option<FoundCommand>, ReadError> {
-        let rows = self.pool.ask(Question::Command, &[&entity.kind(), &entity.tenant(), &entity.id(), &&id.0[..]]).await?;
+        let rows = self.sources.pool.ask(Question::Command, &[&entity.kind(), &entity.tenant(), &entity.id(), &&id.0[..]]).await?;
         if let Some(row) = rows.first() {
-            return Ok(Some(rows::found_command(row, 0, &self.lineage)?.0));
+            return Ok(Some(rows::found_command(row, 0, &self.sources.lineage)?.0));
         }
         if !self.has_gone {
             return Ok(None);
         }
-        let rows = self.pool.ask(Question::GoneCommand, &[&&id.on(entity.hash()).0[..]]).await?;
-        rows.first().map(|row| rows::gone_command(row, 0, &self.lineage)).transpose()
+        let rows = self.sources.pool.ask(Question::GoneCommand, &[&&id.on(entity.hash()).0[..]]).await?;
+        rows.first().map(|row| rows::gone_command(row, 0, &self.sources.lineage)).transpose()
     }
 
     /// A number that a question with one answer gives.
     async fn number(&self, question: Question, values: &[crate::pool::Value<'_>]) -> Result<u64, ReadError> {
-        let rows = self.pool.ask(question, values).await?;
+        let rows = self.sources.pool.ask(question, values).await?;
         let row = rows.first().ok_or_else(|| ReadError::Damaged { place: "table head: the row is missing".into(), resume: None })?;
         Ok(unsigned(get(row, 0)?))
     }
@@ -124,14 +125,15 @@ impl PostgresJournal {
 impl Drop for PostgresJournal {
     fn drop(&mut self) {
         self.inbox.close();
-        self.reach.close();
+        self.sources.reach.close();
+        self.sources.tail.close();
         self.background.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl Journal for PostgresJournal {
     fn lineage(&self) -> &Lineage {
-        &self.lineage
+        &self.sources.lineage
     }
 
     fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, AppendError>> {
@@ -148,27 +150,27 @@ impl Journal for PostgresJournal {
     }
 
     fn read(&self, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
-        read::events(&self.pool, &self.reach, &self.lineage, selection, from, mode)
+        self.sources.read(selection, from, mode)
     }
 
     fn entity_head(&self, entity: &EntityKey) -> BoxFuture<'_, Result<Option<Head>, ReadError>> {
         let entity = entity.clone();
         Box::pin(async move {
-            let rows = self.pool.ask(Question::EntityHead, &[&entity.kind(), &entity.tenant(), &entity.id()]).await?;
+            let rows = self.sources.pool.ask(Question::EntityHead, &[&entity.kind(), &entity.tenant(), &entity.id()]).await?;
             Ok(rows.first().map(|row| rows::head(row, 0)).transpose()?.flatten())
         })
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Cursor, ReadError>> {
-        Box::pin(async move { Ok(self.lineage.cursor(self.number(Question::Head, &[]).await?)) })
+        Box::pin(async move { Ok(self.sources.lineage.cursor(self.number(Question::Head, &[]).await?)) })
     }
 
     fn entities(&self, kind: &EntityType, after: Option<EntityKey>) -> Keys {
-        read::keys(&self.pool, kind.clone(), after)
+        read::keys(&self.sources.pool, kind.clone(), after)
     }
 
     fn cursor_at(&self, time: Timestamp) -> BoxFuture<'_, Result<Cursor, ReadError>> {
-        Box::pin(async move { Ok(self.lineage.cursor(self.number(Question::Time, &[&time.as_micros()]).await?)) })
+        Box::pin(async move { Ok(self.sources.lineage.cursor(self.number(Question::Time, &[&time.as_micros()]).await?)) })
     }
 
     fn find_command(&self, entity: &EntityKey, id: CommandId) -> BoxFuture<'_, Result<Option<FoundCommand>, ReadError>> {

@@ -6,7 +6,7 @@
 //! would lose what it acknowledges is refused (`server`). A whole history comes in and goes out by `moving`. ADR 26 says why there is one head row.
 //!
 //! What it is not: it makes no copies and fails over to none; that is the server's work. It keeps nothing in memory but how far the journal has
-//! come. It runs on the async runtime that its caller has started.
+//! come, and the latest events while somebody follows them. It runs on the async runtime that its caller has started.
 //!
 //! Limits are in `limits`, the tables in `migrations`.
 

@@ -53,6 +53,12 @@ pub(crate) const PAGE_BYTES_MAX: i64 = 4 * 1024 * 1024;
 pub(crate) const SCAN_POSITIONS_MAX: u64 = 16_384;
 /// Events of types that one statement looks through for those of some slices, at most.
 pub(crate) const SCAN_TYPED_MAX: i64 = 8 * PAGE_EVENTS_MAX;
+/// Events that are kept in memory for live readers, at most; whoever is further behind reads pages.
+pub(crate) const TAIL_EVENTS_MAX: usize = 8_192;
+/// Their payloads, at most.
+pub(crate) const TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// A live reader so few positions behind the head waits for the tail to bring them.
+pub(crate) const TAIL_REACH: u64 = PAGE_EVENTS_MAX as u64;
 /// Entity keys of one page.
 pub(crate) const KEYS_AT_ONCE: i64 = 512;
 /// So many positions lie between two marks of time, at least.
@@ -74,4 +80,6 @@ const _: () = assert!(BATCH_BYTES_MAX >= journal::limits::COMMIT_BYTES_MAX, "a t
 const _: () = assert!(WAITING_BYTES_MAX >= 2 * BATCH_BYTES_MAX && WAITING_COMMITS_MAX >= BATCH_COMMITS_MAX);
 const _: () = assert!(PAGE_BYTES_MAX as usize > journal::limits::EVENT_BYTES_MAX);
 const _: () = assert!(VIEW_SCHEMA_BYTES + "_0123456789abcdef_99999".len() <= 63, "PostgreSQL cuts longer names off");
+const _: () = assert!(TAIL_EVENTS_MAX >= 2 * PAGE_EVENTS_MAX as usize && TAIL_BYTES_MAX >= 2 * PAGE_BYTES_MAX as usize);
+const _: () = assert!(TAIL_REACH < TAIL_EVENTS_MAX as u64, "who sits down at the tail is not behind it at once");
 const _: () = assert!(IDLE_TRANSACTION_MS < 5_000, "other nodes go on within five seconds");

@@ -9,4 +9,5 @@ mod nodes;
 mod pages;
 mod server;
 mod suite;
+mod tail;
 mod views;
