@@ -1,7 +1,8 @@
 //! Commands and operations that are understood: replies, conditions, repetition, rejections, and a rule that panics.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
+use crate::engine;
 use crate::shop::Shop;
 
 const ADD: &str = "/v1/entities/cart/c1/add-item";
