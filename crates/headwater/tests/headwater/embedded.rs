@@ -186,11 +186,12 @@ async fn an_operation_reaches_both_entities() {
 #[tokio::test]
 async fn a_second_service_on_the_same_data_is_refused() {
     let directory = Directory::new();
-    let running = directory.start().await;
-    let refused = directory.service().start().await.expect_err("the directory is taken");
+    let on_disk = || named("counters", &directory);
+    let running = on_disk().start().await.expect("the service starts");
+    let refused = on_disk().start().await.expect_err("the directory is taken");
     assert_eq!((refused.code(), refused.exit()), (Some("HW0065"), Exit::Failed));
     running.stop().await;
-    directory.start().await.stop().await;
+    on_disk().start().await.expect("it was let go of").stop().await;
 }
 
 #[tokio::test]

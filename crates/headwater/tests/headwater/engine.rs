@@ -2,7 +2,7 @@
 //! `cargo xtask test` runs these tests on both.
 //!
 //! What only a directory has is tested on one in either run: room that retention gives back (`retention`, `rewound`), and files in which no
-//! personal value may be found (`personal`, `witness`).
+//! personal value may be found (`personal`, `witness`), and the lock of a directory.
 
 use std::path::Path;
 
