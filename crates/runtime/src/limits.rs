@@ -106,6 +106,8 @@ pub const RETENTION_PLACE_KEYS: u64 = 1_024;
 pub const SNAPSHOT_REWRITE_BYTES_MIN: u64 = 1024 * 1024;
 /// Asynchronous commands that are decided at once, at most.
 pub const ASYNCHRONOUS_RUNS_MAX: usize = 256;
+/// How often somebody who waits for an accepted command looks whether another node has decided it.
+pub const SETTLED_LOOK: Duration = Duration::from_millis(200);
 /// Events that one consumer has taken and not finished, at most.
 pub const WINDOW_EVENTS_MAX: usize = 4_096;
 /// Keys that one consumer holds or has parked, at most; then it takes no further events.

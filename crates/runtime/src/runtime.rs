@@ -380,7 +380,7 @@ impl Runtime {
     /// # Errors
     /// As [`outcome`](Self::outcome).
     pub async fn settled(&self, entity: &EntityKey, id: &str, patience: Duration) -> Result<Option<Outcome>, StateError> {
-        self.asynchronous.settled(entity, id, patience, &**self.delivery.tasks()).await?;
+        self.asynchronous.settled(entity, id, patience, (&**self.delivery.tasks(), self.nodes().is_shared())).await?;
         self.outcome(entity, id).await
     }
 

@@ -14,6 +14,17 @@
     secretKeyRef:
       name: {{ required "engine postgres: name the Secret with the database's URL in postgres.secret" .Values.postgres.secret }}
       key: {{ .Values.postgres.key }}
+# Each pod is a node of its own, which others name by its pod.
+- name: HEADWATER_NODE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+- name: HEADWATER_ADVERTISE
+  value: "http://$(POD_IP):7430"
 {{- end }}
 {{- if or .Values.keys.claim (eq .Values.engine "postgres") }}
 {{- /* Without a claim nothing can be written there: a service with personal data then does not start, instead of losing its keys with the pod. */}}

@@ -13,6 +13,8 @@ use crate::step::Failure;
 
 /// What a variable from a Secret is here.
 const DATABASE_URL: &str = "postgres://shop@127.0.0.1/shop";
+/// Where a pod is here.
+const POD_ADDRESS: &str = "10.0.0.7";
 /// How long an answer may take before the check fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -26,7 +28,11 @@ pub(super) struct Question {
 
 /// Gives all variables of a container to the binary: it must take each of them, and each must be one that it reads.
 pub(super) fn takes_environment(binary: &Path, folder: &Path, variables: &Json) -> Result<(), Failure> {
-    let named: Vec<(&str, &str)> = variables.as_array().into_iter().flatten().map(variable).collect::<Result<_, _>>()?;
+    let told: Vec<(&str, &str)> = variables.as_array().into_iter().flatten().map(variable).collect::<Result<_, _>>()?;
+    // As Kubernetes puts one variable into another.
+    let put_in = |value: &str| told.iter().fold(value.to_owned(), |value, (name, other)| value.replace(&format!("$({name})"), other));
+    let values: Vec<String> = told.iter().map(|(_, value)| put_in(value)).collect();
+    let named: Vec<(&str, &str)> = told.iter().zip(&values).map(|((name, _), value)| (*name, value.as_str())).collect();
     let mut command = Command::new(binary);
     command.current_dir(folder).args(["config", "show", "--json"]).env_clear().envs(named.iter().copied());
     let output = command.output().map_err(|error| Failure::new(format!("the binary does not start: {error}")))?;
@@ -41,7 +47,12 @@ pub(super) fn takes_environment(binary: &Path, folder: &Path, variables: &Json) 
 }
 
 fn variable(entry: &Json) -> Result<(&str, &str), Failure> {
-    let value = entry["value"].as_str().or_else(|| entry.pointer("/valueFrom/secretKeyRef").map(|_| DATABASE_URL));
+    let of_pod = || match entry.pointer("/valueFrom/fieldRef/fieldPath")?.as_str()? {
+        "metadata.name" => Some("shop-0"),
+        "status.podIP" => Some(POD_ADDRESS),
+        _ => None,
+    };
+    let value = entry["value"].as_str().or_else(|| entry.pointer("/valueFrom/secretKeyRef").map(|_| DATABASE_URL)).or_else(of_pod);
     entry["name"].as_str().zip(value).ok_or_else(|| Failure::new(format!("a variable has no name or no value: {entry}")))
 }
 
@@ -51,7 +62,8 @@ fn unread<'a>(named: &[(&'a str, &str)], shown: &[Json]) -> Option<&'a str> {
         let setting = name.trim_start_matches("HEADWATER_").to_lowercase();
         shown.iter().any(|entry| entry["name"] == *setting && entry["source"] == "environment")
     };
-    named.iter().map(|(name, _)| *name).find(|name| !is_read(name))
+    // What is there for other variables to be made of is none of the product's.
+    named.iter().map(|(name, _)| *name).find(|name| name.starts_with("HEADWATER_") && !is_read(name))
 }
 
 /// What Kubernetes and KEDA will ask, as far as the port is the container's.

@@ -30,7 +30,7 @@ use crate::asked::Asked;
 use crate::delivery::{Consumer, DeliveryRoom, RetryPolicy, Start};
 use crate::entity::Entities;
 use crate::entity::kind::Kind;
-use crate::limits::ASYNCHRONOUS_RUNS_MAX;
+use crate::limits::{ASYNCHRONOUS_RUNS_MAX, SETTLED_LOOK};
 use crate::request::{CommandError, CommandRequest, Outcome, PastOutcome, StateError};
 use crate::seams::Tasks;
 use record::{Accepted, Settled};
@@ -61,6 +61,11 @@ impl Asynchronous {
 
     /// Goes on with what was accepted before. A service that nobody sends such commands to has no consumer for them.
     pub(crate) async fn resume(&self, delivery: &DeliveryRoom) -> Result<(), ReadError> {
+        // On an engine of many nodes the first one may come to another one.
+        if delivery.seams().nodes.is_shared() {
+            self.begin(delivery);
+            return Ok(());
+        }
         let kind = EntityType::new(INBOX).expect("a name of ours");
         match self.entities.journal.entities(&kind, None).next().await {
             Some(Ok(_)) => self.begin(delivery),
@@ -107,21 +112,32 @@ impl Asynchronous {
         Ok(asked.text)
     }
 
-    /// Returns when this process has decided the command, or after `patience`.
-    pub(crate) async fn settled(&self, entity: &EntityKey, id: &str, patience: Duration, tasks: &dyn Tasks) -> Result<(), ReadError> {
+    /// Returns when the command is decided, by whichever node, or after `patience`.
+    pub(crate) async fn settled(
+        &self,
+        entity: &EntityKey,
+        id: &str,
+        patience: Duration,
+        (tasks, is_shared): (&dyn Tasks, bool),
+    ) -> Result<(), ReadError> {
         let inbox = inbox(entity);
         let mut waiter = self.waiting.enter(&inbox, id);
-        // It may have been decided before anybody waited.
-        let journal = &self.entities.journal;
-        let taken = journal.find_command(entity, CommandId::from_raw(id.as_bytes())).await?.is_some();
-        if !taken && journal.find_command(&inbox, settled_id(id)).await?.is_none() {
+        let until = tasks.elapsed().saturating_add(patience);
+        loop {
+            // It may have been decided before anybody waited, or by another node.
+            let journal = &self.entities.journal;
+            let taken = journal.find_command(entity, CommandId::from_raw(id.as_bytes())).await?.is_some();
+            let left = until.saturating_sub(tasks.elapsed());
+            if taken || left.is_zero() || journal.find_command(&inbox, settled_id(id)).await?.is_some() {
+                return Ok(());
+            }
+            let pause = if is_shared { left.min(SETTLED_LOOK) } else { left };
             tokio::select! {
                 biased;
-                () = waiter.decided() => {}
-                () = tasks.sleep(patience) => {}
+                () = waiter.decided() => return Ok(()),
+                () = tasks.sleep(pause) => {}
             }
         }
-        Ok(())
     }
 
     /// What became of an accepted command; `None` when it was never accepted.

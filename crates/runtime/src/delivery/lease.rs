@@ -123,6 +123,21 @@ impl Lease {
     }
 }
 
+/// Takes this node's name out of a lease that it could not give up.
+pub(super) async fn let_go(registers: &Arc<dyn Registers>, (consumer, share): (&str, Share), post: &Post) -> Result<(), RegisterError> {
+    let name = Lease::register(consumer, share);
+    let Some(register) = registers.get(&name).await? else { return Ok(()) };
+    let kept = decode(&register)?;
+    if kept.owner.is_none() || kept.owner.as_deref() != post.owner() {
+        return Ok(());
+    }
+    let value = encode(kept.epoch, None, &kept.place);
+    match registers.put(&name, RegisterExpect::Revision(register.revision), value).await {
+        Ok(_) | Err(RegisterError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes the registers of shares that have none; those that are there stay.
 pub(super) async fn create(
     registers: &Arc<dyn Registers>,

@@ -36,7 +36,7 @@ use std::time::Duration;
 use journal::seams::{Clock, Random};
 use journal::{Context, Cursor, EntityKey, Journal, RegisterError, Registers, Selection, Timestamp};
 use serde_json::Value as Json;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::Notices;
 use crate::limits::ORDERS_MAX;
@@ -92,7 +92,7 @@ pub(crate) struct Consumer {
 impl Consumer {
     /// Into how many shares it is cut. One whose events clients run is whole: they come to one node.
     fn shares(&self, nodes: &Nodes) -> u16 {
-        if self.handler.is_elsewhere() { 1 } else { nodes.shares(self.runs_max) }
+        if self.handler.is_elsewhere() { 1 } else { nodes.shares() }
     }
 }
 
@@ -182,8 +182,10 @@ impl DeliveryRoom {
         let (ending, ended) = watch::channel(());
         let (name, of) = (consumer.name.clone(), consumer.shares(&self.seams.nodes));
         let runs_max = (consumer.runs_max / usize::from(of)).max(1);
+        // What is less than one a share is bounded over all of them.
+        let together = (consumer.runs_max < usize::from(of)).then(|| Arc::new(Semaphore::new(consumer.runs_max.max(1))));
         let parts = Share::all(of).map(|share| {
-            let part = Part { consumer: Consumer { runs_max, ..consumer.clone() }, share };
+            let part = Part { consumer: Consumer { runs_max, ..consumer.clone() }, share, together: together.clone() };
             self.begin_part(part, stopped.clone(), ending.clone())
         });
         let parts = parts.collect();

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use journal::Cursor;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::lease::{self, Lease, Reach};
 use super::memory::{Decision, Memory};
@@ -20,6 +20,8 @@ use crate::node::{Post, Share};
 pub(crate) struct Part {
     pub(super) consumer: Consumer,
     pub(super) share: Share,
+    /// Runs at once of all shares here, where that is less than one of each.
+    pub(super) together: Option<Arc<Semaphore>>,
 }
 
 impl std::ops::Deref for Part {
@@ -31,6 +33,12 @@ impl std::ops::Deref for Part {
 }
 
 impl Part {
+    /// Waits for its turn among the shares.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let together = Arc::clone(self.together.as_ref()?);
+        together.acquire_owned().await.ok()
+    }
+
     pub(super) fn watched(&self) -> Watched {
         let (name, selection, share) = (self.name.clone(), self.selection.clone(), self.share);
         Watched { name, selection, share, run_time: self.run_timeout, is_elsewhere: self.handler.is_elsewhere() }
@@ -53,10 +61,9 @@ pub(super) async fn consume(
     mut stop: watch::Receiver<bool>,
     mut post: Post,
 ) {
-    // Of the last lease, while nobody else can have had one.
-    let (mut epoch, mut wait) = (None, ENGINE_RETRY_MIN);
+    let (mut had, mut wait) = (Had::default(), ENGINE_RETRY_MIN);
     while !*stop.borrow() {
-        let pause = match begin(&part, &seams, (&status, &orders), (&mut epoch, &post)).await {
+        let pause = match begin(&part, &seams, (&status, &orders), (&mut had, &post)).await {
             Ok(Begun::Session(session)) => match session.work(&mut stop, &mut post).await {
                 // A stop, another place to go on from, or another node that is to have it.
                 Ok(()) => {
@@ -83,14 +90,26 @@ pub(super) async fn consume(
     status.state(ConsumerState::Stopped);
 }
 
+/// What is known of the last lease.
+#[derive(Default)]
+struct Had {
+    epoch: Option<u64>,
+    /// It may still have this node's name: a session that fails does not take it out.
+    is_named: bool,
+}
+
 /// Takes the lease, if it is to be this node's and is free, and begins.
 async fn begin(
     part: &Arc<Part>,
     seams: &Arc<Seams>,
     (status, orders): (&Arc<StatusCell>, &Orders),
-    (epoch, post): (&mut Option<u64>, &Post),
+    (had, post): (&mut Had, &Post),
 ) -> Result<Begun, DeliveryError> {
     if !post.is_wanted() {
+        if had.is_named {
+            lease::let_go(&seams.registers, (&part.name, part.share), post).await?;
+            had.is_named = false;
+        }
         return Ok(Begun::Elsewhere);
     }
     ensure(part, part.share.of, seams).await?;
@@ -99,7 +118,8 @@ async fn begin(
         Reach::NotFree => Ok(Begun::Elsewhere),
         Reach::Taken(lease) => {
             // A process that had it before may have ended over what it had begun.
-            let careful = epoch.replace(lease.epoch()).is_none_or(|last| last + 1 != lease.epoch());
+            had.is_named = true;
+            let careful = had.epoch.replace(lease.epoch()).is_none_or(|last| last + 1 != lease.epoch());
             let parts = (Arc::clone(part), Arc::clone(seams), Arc::clone(status));
             let session = Session::begin(parts, Arc::clone(orders), lease, careful).await?;
             Ok(Begun::Session(Box::new(session)))

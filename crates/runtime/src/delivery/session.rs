@@ -373,7 +373,9 @@ impl Session {
         let (consumer, seams, tell) = (Arc::clone(&self.consumer), Arc::clone(&self.seams), self.tell.clone());
         let event = seams.runs.waiting(event, None);
         self.seams.tasks.spawn(Box::pin(async move {
+            let turn = consumer.turn().await;
             let result = run(&consumer, &seams, Delivery { event: event.clone(), attempt: 1 }).await;
+            drop(turn);
             // The session waits for every run that it started.
             drop(tell.send(Ended::Run { event, result }));
         }));
@@ -405,7 +407,9 @@ impl Session {
         let (consumer, seams, tell) = (Arc::clone(&self.consumer), Arc::clone(&self.seams), self.tell.clone());
         let registers = self.registers.clone();
         self.seams.tasks.spawn(Box::pin(async move {
+            let turn = consumer.turn().await;
             let end = work(&consumer, &seams, &registers, errand).await;
+            drop(turn);
             drop(tell.send(Ended::Errand { key, end: Box::new(end) }));
         }));
     }

@@ -64,17 +64,30 @@ impl Entities {
                 }
                 step = decide();
             }
-            if matches!(step, Step::Answer { .. }) && !std::mem::replace(&mut is_newest, true) {
-                for seat in seats {
-                    self.catch_up(seat).await.map_err(|error| self.command_error(error))?;
+            if matches!(step, Step::Answer { .. }) && self.is_shared {
+                if !std::mem::replace(&mut is_newest, true) {
+                    self.catch_up_all(seats).await?;
+                    continue;
                 }
-                continue;
+                // Of several, one may have moved while another one was looked at: they are looked at once more behind the decision.
+                if seats.len() > 1 && self.catch_up_all(seats).await? {
+                    continue;
+                }
             }
             if let Verdict::Answer(answer) = self.follow(seats, asked, step).await {
                 return answer;
             }
         }
         Err(CommandError::Contended { attempts: DECIDE_ATTEMPTS_MAX })
+    }
+
+    /// Whether any of these was older than what others have recorded.
+    async fn catch_up_all(&self, seats: &[Seat]) -> Result<bool, CommandError> {
+        let mut any = false;
+        for seat in seats {
+            any |= self.catch_up(seat).await.map_err(|error| self.command_error(error))?;
+        }
+        Ok(any)
     }
 
     /// Sees a step through.

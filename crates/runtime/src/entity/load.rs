@@ -18,17 +18,18 @@ use crate::personal::runs::aged_state;
 use crate::request::StateError;
 
 impl Entities {
-    /// Forgets a state that is older than what others have recorded by now.
-    pub(super) async fn catch_up(&self, slot: &Slot) -> Result<(), StateError> {
+    /// Forgets a state that is older than what others have recorded by now; whether it was.
+    pub(super) async fn catch_up(&self, slot: &Slot) -> Result<bool, StateError> {
         if !self.is_shared || !slot.is_live() {
-            return Ok(());
+            return Ok(false);
         }
-        let Some(head) = self.journal.entity_head(&slot.key).await? else { return Ok(()) };
+        let Some(head) = self.journal.entity_head(&slot.key).await? else { return Ok(false) };
         let mut state = slot.lock();
-        if state.as_live().is_some_and(|live| live.sequence() < head.sequence) {
+        let is_older = state.as_live().is_some_and(|live| live.sequence() < head.sequence);
+        if is_older {
             state.reset();
         }
-        Ok(())
+        Ok(is_older)
     }
 
     /// Makes a slot live, if nobody has.

@@ -26,14 +26,17 @@ impl Entities {
     /// The state now. `stale` does not wait for what is on its way: it may show what never happens.
     pub(crate) async fn state_now(&self, kind: &Arc<Kind>, entity: &EntityKey, stale: bool) -> Result<Option<StateRead>, StateError> {
         let slot = self.cache.slot(entity, kind);
-        if !stale {
-            self.catch_up(&slot).await?;
-        }
+        let mut is_newest = stale || !self.is_shared;
         for _ in 0..DECIDE_ATTEMPTS_MAX {
             let Some(mut seen) = look(&slot)? else {
                 self.ready(&slot).await?;
                 continue;
             };
+            if !std::mem::replace(&mut is_newest, true) {
+                // What was loaded, be it for somebody who asked before, may be older than what others have been told since.
+                self.catch_up(&slot).await?;
+                continue;
+            }
             if let Some(flight) = seen.flight.take().filter(|_| !stale) {
                 match flight.landed().await {
                     Ok(committed) => seen.durable = Durable { time: committed.time, cursor: Some(committed.cursor) },

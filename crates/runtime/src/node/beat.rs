@@ -27,6 +27,9 @@ pub(super) struct Beat {
     known: HashMap<String, (Revision, Duration)>,
     /// Another process has this name.
     is_superseded: bool,
+    /// When it looked last, by both clocks: one of them goes on when the machine is suspended.
+    looked: (Duration, Timestamp),
+    standstills: u64,
 }
 
 impl Beat {
@@ -34,7 +37,17 @@ impl Beat {
     pub(super) async fn begin(nodes: Arc<Nodes>) -> Result<Self, RegisterError> {
         let shared = shared_of(&nodes);
         let (started, written) = (shared.clock.now(), shared.tasks.elapsed());
-        let mut beat = Self { started, beats: 0, revision: None, written, known: HashMap::new(), is_superseded: false, nodes };
+        let mut beat = Self {
+            started,
+            beats: 0,
+            revision: None,
+            written,
+            known: HashMap::new(),
+            is_superseded: false,
+            looked: (written, started),
+            standstills: 0,
+            nodes,
+        };
         // One of before under the same name is gone: there is this one now.
         let name = beat.register();
         beat.revision = shared_of(&beat.nodes).registers.get(&name).await?.map(|register| register.revision);
@@ -54,7 +67,16 @@ impl Beat {
                 () = nodes.changed.notified() => self.written = Duration::ZERO.max(self.written.saturating_sub(NODE_BEAT)),
                 () = shared.tasks.sleep(NODE_LOOK) => {}
             }
-            self.turn(shared).await;
+            // An engine that does not answer must not keep it from giving up in time.
+            let left = (self.written + NODE_TIME).saturating_sub(shared.tasks.elapsed()).max(NODE_LOOK);
+            let is_over = tokio::select! {
+                biased;
+                () = self.turn(shared) => false,
+                () = shared.tasks.sleep(left) => true,
+            };
+            if is_over {
+                self.tell_unheard(shared);
+            }
         }
         if let (Some(revision), false) = (self.revision, self.is_superseded) {
             // One that stays is seen to stand still.
@@ -64,6 +86,12 @@ impl Beat {
     }
 
     async fn turn(&mut self, shared: &Shared) {
+        if self.has_stood_still(shared) {
+            // Others may have what it had: it gives all up, and takes what is its own again.
+            self.standstills += 1;
+            let seen = Seen { is_heard: false, standstills: self.standstills, ..Seen::clone(&self.nodes.seen.borrow()) };
+            self.tell(seen);
+        }
         let is_due = shared.tasks.elapsed().saturating_sub(self.written) >= NODE_BEAT;
         if is_due && !self.is_superseded {
             // What fails is tried again with the next look; until then the node is heard by what it wrote last.
@@ -72,6 +100,13 @@ impl Beat {
         if self.look().await.is_err() {
             self.tell_unheard(shared);
         }
+    }
+
+    /// Whether nobody can have heard of it for its time: the process was stopped, or the engine was away.
+    fn has_stood_still(&self, shared: &Shared) -> bool {
+        let wall = shared.clock.now().as_micros().saturating_sub(self.looked.1.as_micros());
+        let still = shared.tasks.elapsed().saturating_sub(self.looked.0).max(Duration::from_micros(wall.max(0).unsigned_abs()));
+        still >= NODE_TIME
     }
 
     async fn write(&mut self) -> Result<(), RegisterError> {
@@ -114,6 +149,11 @@ impl Beat {
         let shared = shared_of(&nodes);
         let registers = shared.registers.list(PREFIX).await?;
         let now = shared.tasks.elapsed();
+        if now.saturating_sub(self.looked.0) >= NODE_LOOK * 3 {
+            // It has not looked for a while: whether others have stood still it does not know.
+            self.known.values_mut().for_each(|known| known.1 = now);
+        }
+        self.looked = (now, shared.clock.now());
         self.known.retain(|name, _| registers.iter().any(|register| register.name == *name));
         let mut alive = Vec::new();
         for register in registers {
@@ -132,7 +172,7 @@ impl Beat {
                 alive.push((name, record));
             }
         }
-        self.tell(Seen { alive, is_heard: self.is_heard(now) });
+        self.tell(Seen { alive, is_heard: self.is_heard(now), standstills: self.standstills });
         Ok(())
     }
 
@@ -169,6 +209,7 @@ impl Seen {
         let same = |one: &Record, two: &Record| (&one.duties, one.leaving) == (&two.duties, two.leaving);
         let all = self.alive.iter().zip(&other.alive);
         self.is_heard != other.is_heard
+            || self.standstills != other.standstills
             || self.alive.len() != other.alive.len()
             || all.into_iter().any(|(one, two)| one.0 != two.0 || !same(&one.1, &two.1))
     }

@@ -28,7 +28,7 @@ use tokio::sync::{Notify, watch};
 use crate::Notices;
 use crate::limits::{SHARES, SLICES_A_SHARE};
 use crate::seams::Tasks;
-pub(crate) use post::{Post, parts, while_held};
+pub(crate) use post::{Post, lease_of, parts, while_held};
 use record::Record;
 
 /// What the names of all nodes' registers begin with.
@@ -173,6 +173,8 @@ pub(crate) struct Seen {
     alive: Vec<(String, Record)>,
     /// Whether this node is heard: its register was written lately.
     is_heard: bool,
+    /// How often it has stood still for so long that others may have taken over what it had.
+    standstills: u64,
 }
 
 /// What this node says of itself.
@@ -246,14 +248,9 @@ impl Nodes {
         self.setup.roles.contains(&role)
     }
 
-    /// Into how many shares a duty is cut of which up to `runs_max` things are done at once.
-    pub(crate) fn shares(&self, runs_max: usize) -> u16 {
-        if !self.is_shared() {
-            return 1;
-        }
-        // A power of two, so that each has as many slices.
-        let most = u16::try_from(runs_max).unwrap_or(SHARES).clamp(1, SHARES);
-        1 << most.ilog2()
+    /// Into how many shares a duty is cut: names of registers hold them, so that it is the same for all and for ever.
+    pub(crate) fn shares(&self) -> u16 {
+        if self.is_shared() { SHARES } else { 1 }
     }
 
     /// A duty that this node can do.

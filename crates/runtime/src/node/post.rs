@@ -24,12 +24,14 @@ pub(crate) struct Post {
     duty: String,
     share: Share,
     seen: watch::Receiver<Arc<Seen>>,
+    /// How often the node had stood still when it took the duty.
+    held_since: Option<u64>,
 }
 
 impl Post {
     pub(super) fn new(nodes: Arc<Nodes>, duty: &str, share: Share) -> Self {
         let seen = nodes.seen.subscribe();
-        Self { nodes, duty: duty.to_owned(), share, seen }
+        Self { nodes, duty: duty.to_owned(), share, seen, held_since: None }
     }
 
     /// What a lease names its owner by; nothing on an engine that one process has alone.
@@ -55,7 +57,8 @@ impl Post {
         if !self.nodes.is_shared() {
             return std::future::pending().await;
         }
-        let _ = self.seen.wait_for(|seen| !seen.wants(&self.nodes.name, &self.duty, self.share)).await;
+        let has_stood_still = |seen: &Seen| self.held_since.is_some_and(|since| since != seen.standstills);
+        let _ = self.seen.wait_for(|seen| has_stood_still(seen) || !seen.wants(&self.nodes.name, &self.duty, self.share)).await;
     }
 
     /// Whether a lease may be taken that names this owner.
@@ -74,9 +77,10 @@ impl Post {
     pub(crate) async fn hold(&mut self) -> Lease {
         let Some(shared) = &self.nodes.shared else { return Lease(None) };
         let (registers, tasks) = (Arc::clone(&shared.registers), Arc::clone(&shared.tasks));
-        let (name, mut wait) = (format!("{LEASES}{}{}", self.duty, self.share.suffix()), ENGINE_RETRY_MIN);
+        let (name, mut wait) = (lease_of(&self.duty, self.share), ENGINE_RETRY_MIN);
         loop {
             self.wanted().await;
+            self.held_since = Some(self.seen.borrow().standstills);
             match self.take(&registers, &name).await {
                 Ok(Some(lease)) => return lease,
                 Ok(None) => self.rest().await,
@@ -135,8 +139,13 @@ pub(crate) async fn while_held<Work: Future<Output = ()> + Send>(
             () = work => {}
             () = tell => {}
         }
-        lease.give_up().await;
+        lease.give_up(&post, &stop).await;
     }
+}
+
+/// The register of a duty's lease.
+pub(crate) fn lease_of(duty: &str, share: Share) -> String {
+    format!("{LEASES}{duty}{}", share.suffix())
 }
 
 /// A duty that this node has.
@@ -155,11 +164,18 @@ impl Lease {
         self.0.as_ref().map_or(0, |held| held.epoch)
     }
 
-    /// Gives the duty up, once all that was done for it has ended. One that cannot be given up is seen to be free when the node is gone.
-    pub(crate) async fn give_up(self) {
-        let Some(held) = self.0 else { return };
+    /// Gives the duty up, once all that was done for it has ended. While that fails nobody else may take it: so it is tried until it is done, or
+    /// another one has it, or it is to be this node's again, or the node is gone, which gives up all it has.
+    pub(crate) async fn give_up(self, post: &Post, stop: &watch::Receiver<bool>) {
+        let (Some(held), Some(shared)) = (self.0, &post.nodes.shared) else { return };
         let kept = Kept { epoch: held.epoch, owner: None };
-        let _ = held.registers.put(&held.name, RegisterExpect::Revision(held.revision), kept.encode()).await;
+        loop {
+            match held.registers.put(&held.name, RegisterExpect::Revision(held.revision), kept.encode()).await {
+                Ok(_) | Err(RegisterError::Conflict { .. }) => return,
+                Err(_) if *stop.borrow() || post.is_wanted() => return,
+                Err(_) => shared.tasks.sleep(ENGINE_RETRY_MIN).await,
+            }
+        }
     }
 }
 

@@ -214,8 +214,11 @@ impl SimTasks {
 
     /// Drops every task, as the end of a process does.
     pub fn abandon(&self) {
-        let tasks = std::mem::take(&mut self.shared.lock().tasks);
-        drop(tasks);
+        // What goes away may leave something to be done, which goes as well.
+        for _ in 0..2 {
+            let tasks = std::mem::take(&mut self.shared.lock().tasks);
+            drop(tasks);
+        }
         self.run_threads();
         let mut state = self.shared.lock();
         state.ready.clear();

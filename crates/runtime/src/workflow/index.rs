@@ -117,6 +117,11 @@ fn view() -> ViewHandle {
          ORDER BY tenant, key LIMIT :limit",
     )
     .query::<WorkInput, WorkRow>(
+        "children",
+        "SELECT tenant, key FROM workflow WHERE state <> 'completed' AND state = :state AND (tenant, key) > (:tenant, :key)
+         AND why LIKE '%child `%' ORDER BY tenant, key LIMIT :limit",
+    )
+    .query::<WorkInput, WorkRow>(
         "untold",
         "SELECT tenant, key FROM workflow WHERE untold = 1 AND state IN ('completed', 'failed', 'cancelled') AND (tenant, key) > (:tenant, :key)
          AND :state IS NOT NULL ORDER BY tenant, key LIMIT :limit",

@@ -90,6 +90,11 @@ impl Launch {
         if operation.is_child() { Self::Child { number } } else { Self::Step { number, attempt: operation.attempt } }
     }
 
+    /// Whether it is an attempt of a step or of an undo.
+    pub(super) fn is_attempt(self) -> bool {
+        matches!(self, Self::Step { .. } | Self::Undo { .. })
+    }
+
     fn number(self) -> u32 {
         match self {
             Self::Step { number, .. } | Self::Undo { number, .. } | Self::Child { number } | Self::ChildEnd { number } => number,
@@ -571,7 +576,10 @@ impl Instance {
     }
 
     fn waits(&self) -> String {
-        let waits = self.operations.iter().filter(|operation| !operation.status.is_over() && !operation.withdrawn);
+        // Others that it has begun first: whoever brings workflows back looks for them here.
+        let mut waits: Vec<_> = self.operations.iter().filter(|operation| !operation.status.is_over() && !operation.withdrawn).collect();
+        waits.sort_by_key(|operation| !operation.is_child());
+        let waits = waits.into_iter();
         let words: Vec<String> = waits.take(4).map(|operation| operation.asked.operation().to_string()).collect();
         words.join(", ")
     }

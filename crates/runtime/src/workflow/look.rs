@@ -33,8 +33,9 @@ struct Work {
     key: String,
 }
 
-/// What is asked for, one after the other, when a process begins: those that work, and those whose parent does not know that they have ended.
-const WORK: [(&str, &str); 3] = [("work", "running"), ("work", "undoing"), ("untold", "")];
+/// What is asked for, one after the other, when a process begins: those that work, those that wait for another one, which may not have been
+/// begun, and those whose parent does not know that they have ended.
+const WORK: [(&str, &str); 4] = [("work", "running"), ("work", "undoing"), ("children", "waiting"), ("untold", "")];
 
 impl Room {
     /// Goes on with those that worked when the last process ended, and wakes the others as time goes by, until a stop.

@@ -31,7 +31,7 @@ mod timeline;
 mod undo;
 mod work;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use component::hosted::{WorkflowDescription, WorkflowHandle};
@@ -81,7 +81,7 @@ impl Workflows {
             notices: Arc::clone(&around.notices),
             stop: watch::Sender::new(false),
             attempts: Arc::new(Semaphore::new(WORKFLOWS_ATTEMPTS_MAX)),
-            under_way: Mutex::new(HashSet::new()),
+            under_way: Mutex::new(HashMap::new()),
             working: watch::Sender::new(0),
             quiet: Mutex::default(),
             trouble: Mutex::default(),

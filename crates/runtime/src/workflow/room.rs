@@ -4,7 +4,7 @@
 //! it may be told the next thing before that is durable. What it asks for is begun when it is. When a commit fails, the workflow is
 //! forgotten and brought back by its record, and whoever told it tells it again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use component::hosted::WorkflowHandle;
@@ -18,6 +18,7 @@ use super::record::{Cause, Identity, own_id, parts, record};
 use super::request::{WorkflowError, WorkflowState};
 use super::shares::Shares;
 use super::slots::{End, Held, Slot, Slots};
+use super::work::AtWork;
 use crate::Notices;
 use crate::action::Reach;
 use crate::delivery::{RetryPolicy, stopped};
@@ -49,8 +50,8 @@ pub(super) struct Room {
     pub(super) stop: watch::Sender<bool>,
     /// Attempts at once.
     pub(super) attempts: Arc<Semaphore>,
-    /// Attempts that are under way, from their beginning until what became of them is durable.
-    pub(super) under_way: Mutex<HashSet<Mark>>,
+    /// Attempts that are under way, from when they are asked for until what became of them is durable; whether they have begun.
+    pub(super) under_way: Mutex<HashMap<Mark, bool>>,
     /// Tasks that have not ended.
     pub(super) working: watch::Sender<usize>,
     /// Until when nobody is due; `None` while somebody is looked for.
@@ -76,8 +77,32 @@ pub(super) struct Turned {
 struct Taken {
     flight: Arc<Flight>,
     turned: Turned,
+    /// Attempts that it asks for.
+    asked: Vec<Mark>,
     due: Option<i64>,
     end: Option<End>,
+}
+
+/// A turn that somebody waits for. When they go away, what was asked for is done all the same.
+struct Landing<'a> {
+    room: &'a Arc<Room>,
+    slot: &'a Arc<Slot>,
+    taken: Option<Taken>,
+    /// One that goes on by itself ends with its process.
+    is_alone: bool,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        let Some(taken) = self.taken.take().filter(|_| !self.is_alone) else { return };
+        let (room, slot, at_work) = (Arc::clone(self.room), Arc::clone(self.slot), AtWork::new(&self.room.working));
+        self.room.tasks.spawn(Box::pin(async move {
+            if let Ok(Some(turned)) = room.land_taken(Landing { room: &room, slot: &slot, taken: Some(taken), is_alone: true }).await {
+                room.launch(&slot, turned.launches);
+            }
+            drop(at_work);
+        }));
+    }
 }
 
 enum Step {
@@ -105,6 +130,7 @@ impl Room {
     ) -> Result<Turned, WorkflowError> {
         // What this node has it knows, but for what others have recorded just now: a client's answer is to be true of that, too.
         if wish.is_some() || !self.shares.has(&slot.entity) {
+            self.ready(slot).await?;
             self.catch_up(slot).await?;
         }
         for _ in 0..DECIDE_ATTEMPTS_MAX {
@@ -174,18 +200,23 @@ impl Room {
         let history = history.ok_or_else(|| WorkflowError::NotFound { workflow: workflow.to_owned(), id: id.to_owned() })?;
         let mut instance = history.bring_back(slot.entity.clone(), hosted);
         let recovery = match self.shares.since(&slot.entity) {
-            Some(since) => instance.recover(self.now(), since, |mark| self.attempts_under_way().contains(mark)),
+            Some(since) => instance.recover(self.now(), since, |mark| self.attempts_under_way().contains_key(mark)),
             // Whoever has it goes on with it.
             None => Recovery::default(),
         };
         if let Some(misfit) = &instance.misfit {
             (self.notices)(&format!("the workflow `{}` is paused: {misfit}", slot.entity.id()));
         }
+        let due = instance.last.1;
         let step = {
             let mut held = slot.lock();
             held.instance = Some(instance);
             self.apply(&mut held, None, recovery)?
         };
+        if self.shares.has(&slot.entity) {
+            // Another node may have recorded it.
+            due.into_iter().for_each(|due| self.alarm.ring(due));
+        }
         if let Some(turned) = self.land(slot, step).await? {
             self.launch(slot, turned.launches);
         }
@@ -256,10 +287,18 @@ impl Room {
         let (state, due) = instance.last;
         let end = instance.end();
         let expect = vec![(instance.entity.clone(), if from == 0 { Expect::New } else { Expect::Head(from) })];
+        if is_elsewhere {
+            // Whoever has it hears of it.
+            launches.clear();
+        }
         let turned = Turned { launches, state, sequence: instance.sequence, events: instance.sequence - from, cursor: None };
-        let flight = Flight::launch(self.journal(), Commit { commands: records, expect, ..Commit::default() }, &before);
+        let asked: Vec<Mark> = turned.launches.iter().filter(|launch| launch.is_attempt()).map(|launch| instance.mark(*launch)).collect();
+        // From here on, whoever gives the workflow up waits for them.
+        self.attempts_under_way().extend(asked.iter().map(|mark| (mark.clone(), false)));
+        let fence = self.shares.fence(&instance.entity).filter(|_| !is_elsewhere);
+        let flight = Flight::launch(self.journal(), Commit { commands: records, expect, fence, ..Commit::default() }, &before);
         held.flights.push(Arc::clone(&flight));
-        Ok(Step::Taken(Taken { flight, turned, due, end }))
+        Ok(Step::Taken(Taken { flight, turned, asked, due, end }))
     }
 
     /// Waits until it is durable; nothing when it was not the newest, and is to be told again.
@@ -275,13 +314,29 @@ impl Room {
                 }
                 Ok(Some(turned))
             }
-            Step::Taken(taken) => match taken.flight.landed().await {
-                Ok(committed) => Ok(Some(self.landed(slot, committed, taken.turned, (taken.due, taken.end)))),
-                Err(error) => {
-                    slot.forget(&taken.flight);
-                    refused(error)
+            Step::Taken(taken) => self.land_taken(Landing { room: self, slot, taken: Some(taken), is_alone: false }).await,
+        }
+    }
+
+    async fn land_taken(self: &Arc<Self>, mut landing: Landing<'_>) -> Result<Option<Turned>, WorkflowError> {
+        let (flight, slot) = (landing.taken.as_ref().map(|taken| Arc::clone(&taken.flight)), landing.slot);
+        let landed = match &flight {
+            Some(flight) => flight.landed().await,
+            None => return Ok(None),
+        };
+        let Some(taken) = landing.taken.take() else { return Ok(None) };
+        match landed {
+            Ok(committed) => Ok(Some(self.landed(slot, committed, taken.turned, (taken.due, taken.end)))),
+            Err(error) => {
+                slot.forget(&taken.flight);
+                let mut under_way = self.attempts_under_way();
+                under_way.retain(|mark, has_begun| *has_begun || !taken.asked.contains(mark));
+                drop(under_way);
+                if matches!(error, AppendError::Fenced { .. }) {
+                    self.shares.lost(&slot.entity);
                 }
-            },
+                refused(error)
+            }
         }
     }
 
@@ -301,7 +356,7 @@ impl Room {
         Turned { cursor: Some(committed.cursor), ..turned }
     }
 
-    pub(super) fn attempts_under_way(&self) -> MutexGuard<'_, HashSet<Mark>> {
+    pub(super) fn attempts_under_way(&self) -> MutexGuard<'_, HashMap<Mark, bool>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -344,7 +399,11 @@ impl Instance {
 /// What becomes of a turn whose commit failed; nothing when it is to be told again.
 fn refused(error: &AppendError) -> Result<Option<Turned>, WorkflowError> {
     Err(WorkflowError::Command(match error.clone() {
-        AppendError::Conflict { .. } | AppendError::ConditionFailed { .. } | AppendError::Duplicate { .. } => return Ok(None),
+        AppendError::Conflict { .. }
+        | AppendError::ConditionFailed { .. }
+        | AppendError::Duplicate { .. }
+        // Another node has it: it is told there.
+        | AppendError::Fenced { .. } => return Ok(None),
         AppendError::Mismatch { .. } => CommandError::Mismatch,
         AppendError::TooLarge { what, limit, actual } => CommandError::TooLarge { what, limit, actual },
         AppendError::Full => CommandError::Full,

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use journal::{Committed, Cursor, EntityKey, Position, Read, ReadMode, Recorded, Selection};
+use journal::{Committed, Cursor, EntityKey, Fence, Position, Read, ReadMode, Recorded, Selection};
 use tokio::sync::{Notify, watch};
 
 use super::Room;
@@ -24,7 +24,10 @@ use crate::delivery::stopped;
 use crate::limits::{
     ENGINE_RETRY_MIN, SHARES, SLICES_A_SHARE, VIEW_REST, WORKFLOW_HANDOVER_LOOK, WORKFLOW_STOP_MAX, WORKFLOWS_UNHEARD_MAX,
 };
-use crate::node::{Nodes, Role, Share, while_held};
+use crate::node::{Nodes, Role, Share, lease_of, while_held};
+
+/// What nodes call them among their duties.
+const DUTY: &str = "workflows";
 
 /// See the module.
 pub(super) struct Shares {
@@ -41,6 +44,10 @@ pub(super) struct Shares {
 struct Had {
     is_here: AtomicBool,
     since: AtomicU64,
+    /// Of its lease: what is recorded for it names it.
+    epoch: AtomicU64,
+    /// Storage has said that another node has it.
+    lost: Notify,
 }
 
 impl Shares {
@@ -61,6 +68,25 @@ impl Shares {
         }
         let had = &self.had[usize::from(entity.slice() / SLICES_A_SHARE)];
         had.is_here.load(SeqCst).then(|| had.since.load(SeqCst))
+    }
+
+    /// What a turn of a workflow names that this node has: another one that has taken it over since makes storage refuse it.
+    pub(super) fn fence(&self, entity: &EntityKey) -> Option<Fence> {
+        if !self.nodes.is_shared() {
+            return None;
+        }
+        let share = entity.slice() / SLICES_A_SHARE;
+        let epoch = self.had[usize::from(share)].epoch.load(SeqCst);
+        Some(Fence { register: lease_of(DUTY, Share { index: share, of: SHARES }), epoch })
+    }
+
+    /// Storage says that another node has it.
+    pub(super) fn lost(&self, entity: &EntityKey) {
+        if self.nodes.is_shared() {
+            let had = &self.had[usize::from(entity.slice() / SLICES_A_SHARE)];
+            had.is_here.store(false, SeqCst);
+            had.lost.notify_one();
+        }
     }
 
     /// Resolves when it has taken more.
@@ -115,17 +141,17 @@ impl Room {
             return;
         }
         for share in Share::all(SHARES) {
-            let (room, post, at_work) = (Arc::clone(self), nodes.post("workflows", share), AtWork::new(&self.working));
+            let (room, post, at_work) = (Arc::clone(self), nodes.post(DUTY, share), AtWork::new(&self.working));
             self.tasks.spawn(Box::pin(async move {
                 let stop = room.stop.subscribe();
-                while_held(post, stop, |ends, _| Arc::clone(&room).have(share, ends)).await;
+                while_held(post, stop, |ends, epoch| Arc::clone(&room).have(share, epoch, ends)).await;
                 drop(at_work);
             }));
         }
     }
 
     /// Has a share, until it is another node's.
-    async fn have(self: Arc<Self>, share: Share, mut ends: watch::Receiver<bool>) {
+    async fn have(self: Arc<Self>, share: Share, epoch: u64, mut ends: watch::Receiver<bool>) {
         let head = tokio::select! {
             biased;
             () = stopped(&mut ends) => return,
@@ -135,17 +161,24 @@ impl Room {
         self.slots.all_of(|entity| share.has(entity.slice())).iter().for_each(|slot| slot.clear());
         let had = &self.shares.had[usize::from(share.index)];
         had.since.store(head.position(), SeqCst);
+        had.epoch.store(epoch, SeqCst);
         had.is_here.store(true, SeqCst);
         self.alarm.saw(head);
         self.shares.has_gained.store(true, SeqCst);
         self.shares.gained.notify_one();
-        stopped(&mut ends).await;
+        tokio::select! {
+            biased;
+            () = stopped(&mut ends) => {}
+            () = had.lost.notified() => {}
+        }
         had.is_here.store(false, SeqCst);
-        // What has begun is to be recorded before another node asks what has become of it.
+        // What has begun is to be recorded before another node asks what has become of it. Each attempt has its time; a stop cuts it.
+        let mut stop = self.stop.subscribe();
         let begun = self.tasks.elapsed();
-        while self.attempts_under_way().iter().any(|mark| share.has(mark.0.slice()))
-            && self.tasks.elapsed().saturating_sub(begun) < WORKFLOW_STOP_MAX
-        {
+        while self.attempts_under_way().keys().any(|mark| share.has(mark.0.slice())) {
+            if *stop.borrow_and_update() && self.tasks.elapsed().saturating_sub(begun) >= WORKFLOW_STOP_MAX * 2 {
+                return;
+            }
             self.tasks.sleep(WORKFLOW_HANDOVER_LOOK).await;
         }
     }
@@ -182,16 +215,17 @@ impl Room {
             return;
         }
         let slot = self.slots.known(&event.entity);
-        let is_known = slot.as_ref().is_some_and(|slot| slot.sequence().is_some_and(|known| known >= event.sequence));
         let is_here = self.shares.has(&event.entity);
-        if is_known || (slot.is_none() && !is_here) {
-            return;
-        }
         if let Ok(turn) = parsed(event)
             && let Some(due) = turn.due
             && is_here
         {
             self.alarm.ring(due);
+        }
+        // What is not durable yet may be none of the record.
+        let is_known = slot.as_ref().is_some_and(|slot| slot.knows(event.sequence));
+        if is_known || (slot.is_none() && !is_here) {
+            return;
         }
         let slot = slot.unwrap_or_else(|| self.slots.get(&event.entity));
         let (room, at_work) = (Arc::clone(self), AtWork::new(&self.working));
@@ -204,6 +238,12 @@ impl Room {
     /// Goes on from what another node has recorded.
     async fn follow_others(self: &Arc<Self>, slot: &Arc<Slot>) {
         let mut stop = self.stop.subscribe();
+        let flights = slot.lock().flights.clone();
+        for flight in flights {
+            if flight.landed().await.is_err() {
+                slot.forget(&flight);
+            }
+        }
         while let Err(error) = self.catch_up_and_ready(slot).await {
             if matches!(error, WorkflowError::NotFound { .. } | WorkflowError::Unknown { .. }) {
                 return;

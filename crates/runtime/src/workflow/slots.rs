@@ -125,6 +125,13 @@ impl Slot {
         self.lock().instance.as_ref().map(|instance| instance.sequence)
     }
 
+    /// Whether what was recorded at this sequence is known here, and nothing is on its way.
+    pub(super) fn knows(&self, sequence: u64) -> bool {
+        let mut held = self.lock();
+        held.landed();
+        held.flights.is_empty() && held.instance.as_ref().is_some_and(|instance| instance.sequence >= sequence)
+    }
+
     /// Forgets it, if it does not know what was recorded at this sequence.
     pub(super) fn forget_before(&self, sequence: u64) {
         let mut held = self.lock();

@@ -45,10 +45,6 @@ struct Attempt {
 impl Room {
     /// Does what a workflow has asked for, once that is durable.
     pub(super) fn launch(self: &Arc<Self>, slot: &Arc<Slot>, launches: Vec<Launch>) {
-        if !self.shares.has(&slot.entity) {
-            // Whoever has it hears of it.
-            return;
-        }
         for launch in launches {
             let (room, slot, at_work) = (Arc::clone(self), Arc::clone(slot), AtWork::new(&self.working));
             self.tasks.spawn(Box::pin(async move {
@@ -77,9 +73,13 @@ impl Room {
     }
 
     async fn attempt(self: &Arc<Self>, slot: &Arc<Slot>, launch: Launch) -> Option<Turned> {
-        let attempt = self.prepare(slot, launch).await?;
+        let Some(attempt) = self.prepare(slot, launch).await else {
+            // It is not to be made any more, or cannot be now: nobody waits for it.
+            self.attempts_under_way().retain(|mark, has_begun| *has_begun || mark.0 != slot.entity || mark.3 != launch);
+            return None;
+        };
         let mark = attempt.mark.clone();
-        if !self.attempts_under_way().insert(mark.clone()) {
+        if self.attempts_under_way().insert(mark.clone(), true) == Some(true) {
             return None;
         }
         let turned = self.attempted(slot, launch, attempt).await;

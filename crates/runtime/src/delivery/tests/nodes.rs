@@ -103,7 +103,7 @@ fn nodes_share_the_slices_and_each_event_runs_on_one_of_them() {
     let (one, two) = (node(&world, 1, &runs, Duration::ZERO), node(&world, 2, &runs, Duration::ZERO));
     pass(&[&one, &two], Duration::from_secs(5));
     let spread = owners(&world, &one.tasks);
-    assert_eq!(spread, BTreeMap::from([("node-1".to_owned(), 2), ("node-2".to_owned(), 2)]), "four runs at once are four shares");
+    assert_eq!(spread, BTreeMap::from([("node-1".to_owned(), 8), ("node-2".to_owned(), 8)]));
     (0..3).for_each(|_| append_all(&world, &one.tasks, 50));
     pass(&[&one, &two], Duration::from_secs(5));
     let (first, second) = (run_by(&runs, 1), run_by(&runs, 2));
@@ -131,7 +131,7 @@ fn one_that_joins_gets_its_part_and_one_that_leaves_gives_it_up_and_nothing_runs
     append_all(&world, &two.tasks, 40);
     pass(&[&one, &two], Duration::from_secs(3));
     one.tasks.block_on(one.room.drained());
-    assert_eq!(owners(&world, &two.tasks), BTreeMap::from([("node-2".to_owned(), 4)]), "it need not be waited for");
+    assert_eq!(owners(&world, &two.tasks), BTreeMap::from([("node-2".to_owned(), 16)]), "it need not be waited for");
     pass(&[&two], Duration::from_secs(3));
     assert_eq!(runs.lock().unwrap().len(), 160, "each event ran once");
     assert_in_order(&runs);
@@ -147,7 +147,7 @@ fn what_a_node_had_that_was_killed_is_taken_over_in_time_and_no_event_is_lost() 
     one.die();
     append_all(&world, &two.tasks, 60);
     pass(&[&two], NODE_TIME + Duration::from_secs(2));
-    assert_eq!(owners(&world, &two.tasks), BTreeMap::from([("node-2".to_owned(), 4)]));
+    assert_eq!(owners(&world, &two.tasks), BTreeMap::from([("node-2".to_owned(), 16)]));
     pass(&[&two], Duration::from_secs(60));
     let all: BTreeSet<(String, u64)> = runs.lock().unwrap().iter().map(|(_, key, sequence)| (key.clone(), *sequence)).collect();
     assert_eq!(all.len(), 120);
@@ -196,7 +196,7 @@ fn a_place_of_a_whole_consumer_becomes_one_of_each_share() {
     let one = node(&world, 1, &runs, Duration::ZERO);
     append_all(&world, &one.tasks, 10);
     pass(&[&one], Duration::from_secs(5));
-    assert_eq!(owners(&world, &one.tasks), BTreeMap::from([("node-1".to_owned(), 4)]));
+    assert_eq!(owners(&world, &one.tasks), BTreeMap::from([("node-1".to_owned(), 16)]));
     let again: BTreeSet<u64> = runs.lock().unwrap().iter().map(|(_, _, sequence)| *sequence).collect();
     assert_eq!((runs.lock().unwrap().len(), again), (10, BTreeSet::from([2])), "what is behind the place has run, and nothing else");
 }
@@ -210,7 +210,7 @@ fn a_share_is_not_taken_from_a_node_that_has_not_ended_what_it_has_begun() {
     pass(&[&one], Duration::from_millis(100));
     let two = node(&world, 2, &runs, Duration::from_secs(3));
     pass(&[&one, &two], Duration::from_millis(2_500));
-    assert_eq!(owners(&world, &two.tasks), BTreeMap::from([("node-1".to_owned(), 4)]), "its runs are under way");
+    assert!(run_by(&runs, 2).is_empty() && owners(&world, &two.tasks)["node-1"] >= 4, "runs of the first one are under way");
     pass(&[&one, &two], Duration::from_secs(30));
     assert_eq!(owners(&world, &two.tasks).len(), 2);
     assert_eq!(runs.lock().unwrap().len(), 8, "none ran twice");

@@ -115,7 +115,7 @@ impl Reader {
                 () = self.connections() => {}
                 () = over => {}
             }
-            lease.give_up().await;
+            lease.give_up(&post, stop).await;
         }
         self.tell(SubscriptionState::Stopped);
     }
