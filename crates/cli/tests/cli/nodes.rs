@@ -131,3 +131,108 @@ fn the_retail_file_comes_to_its_totals_through_three_nodes_that_are_killed() {
 }
 
 const LIMIT: &str = "20000";
+
+/// How often a node is stopped: more in torture.
+fn rounds() -> u64 {
+    std::env::var("HEADWATER_STOP_ROUNDS").ok().map_or(3, |rounds| rounds.parse().expect("HEADWATER_STOP_ROUNDS is a number"))
+}
+
+#[tokio::test]
+async fn a_node_that_is_stopped_past_its_time_writes_nothing_stale_when_it_goes_on_and_the_others_go_on_meanwhile() {
+    let (directory, engine) = (Directory::new(), engine("stopped"));
+    let (one, two) = (Shop::start_node(&directory, &engine, "a", &[]), Shop::start_node(&directory, &engine, "b", &[]));
+    wait_for_spread(&directory, &two.url, &["a", "b"]);
+    for round in 0..rounds() {
+        let sold = format!("s{round}");
+        // It is stopped while it is at something: carts that are checked out set off parcels.
+        let busy = tokio::spawn(check_out_many(one.url.clone(), format!("{sold}-a"), 40));
+        tokio::time::sleep(Duration::from_millis(20 + 37 * round % 200)).await;
+        one.signal("STOP");
+        let begun = Instant::now();
+        check_out_many(two.url.clone(), format!("{sold}-b"), 40).await;
+        assert!(begun.elapsed() < PATIENCE, "commands go on at once");
+        wait_for_spread(&directory, &two.url, &["b"]);
+        one.signal("CONT");
+        busy.await.expect("its commands go on");
+        wait_for_spread(&directory, &two.url, &["a", "b"]);
+    }
+    // Each cart that was checked out is one order, and one parcel, whoever did what.
+    let carts = rounds() * 80;
+    let begun = Instant::now();
+    loop {
+        let (orders, parcels) = (count(&two.url, "order").await, count(&two.url, "parcel").await);
+        if (orders, parcels) == (carts, carts) {
+            return;
+        }
+        assert!(orders <= carts && parcels <= carts && begun.elapsed() < PATIENCE, "{orders} orders and {parcels} parcels of {carts}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Fills and checks out carts of these names, one after the other; what is not answered is sent again under its key.
+async fn check_out_many(url: String, name: String, count: u32) {
+    let mut connection = Connection::new(&url).expect("the URL fits");
+    for number in 0..count {
+        for (command, body) in [("add-item", r#"{"sku":"22423","quantity":1}"#), ("check-out", "{}")] {
+            let path = format!("/v1/entities/cart/{name}-{number}/{command}");
+            let key = format!("{name}-{number}-{command}");
+            let mut tries = 0;
+            loop {
+                let headers = command_headers(Some(&key)).expect("the key fits");
+                let answer = connection.request(Method::POST, &path, headers, Bytes::from(body)).await;
+                if answer.is_ok_and(|answer| answer.status.is_success()) {
+                    break;
+                }
+                tries += 1;
+                assert!(tries < 200, "{path} is not taken");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// How many entities of a type there are.
+async fn count(url: &str, kind: &str) -> u64 {
+    let mut connection = Connection::new(url).expect("the URL fits");
+    let (mut count, mut path) = (0, format!("/v1/entities/{kind}?limit=1000"));
+    loop {
+        let page = call(&mut connection, Method::GET, &path, "").await;
+        count += page["items"].as_array().map_or(0, |items| items.len() as u64);
+        let Some(next) = page["next"].as_str() else { return count };
+        path = format!("/v1/entities/{kind}?limit=1000&after={next}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_pulls_at_another_node_is_sent_to_the_one_that_hands_out() {
+    let (directory, engine) = (Directory::new(), engine("pulls"));
+    let nodes = ["a", "b"].map(|name| Shop::start_node(&directory, &engine, name, &["--advertise", &format!("http://127.0.0.1:1/{name}")]));
+    wait_for_spread(&directory, &nodes[0].url, &["a", "b"]);
+    let mut connections = nodes.each_ref().map(|node| Connection::new(&node.url).expect("the URL fits"));
+    let setup = r#"{"types":["cart/item-added"],"start":"first"}"#;
+    let headers = command_headers(None).expect("no key is no trouble");
+    let made = connections[0].request(Method::PUT, "/v1/consumers/watch", headers.clone(), Bytes::from(setup)).await.expect("it answers");
+    assert_eq!(made.status.as_u16(), 201, "{}", String::from_utf8_lossy(&made.body));
+    call(&mut connections[1], Method::POST, "/v1/entities/cart/c/add-item", r#"{"sku":"s","quantity":1}"#).await;
+    let begun = Instant::now();
+    let (mut delivered, mut sent_on) = (0, 0);
+    while delivered == 0 || sent_on == 0 {
+        for connection in &mut connections {
+            let body = Bytes::from(r#"{"max":1,"wait_seconds":1}"#);
+            let pulled = connection.request(Method::POST, "/v1/consumers/watch/pull", headers.clone(), body).await.expect("it answers");
+            let answer: Json = serde_json::from_slice(&pulled.body).expect("an answer is JSON");
+            match pulled.status.as_u16() {
+                200 => delivered += answer["deliveries"].as_array().map_or(0, Vec::len),
+                307 => {
+                    let there = pulled.headers["location"].to_str().expect("an address");
+                    assert!(there.starts_with("http://127.0.0.1:1/") && there.ends_with("/v1/consumers/watch/pull"), "{there}");
+                    sent_on += 1;
+                }
+                // It is on its way, or the other node has not heard of it yet.
+                503 | 404 => {}
+                other => panic!("{other}: {answer}"),
+            }
+        }
+        assert!(begun.elapsed() < PATIENCE, "{delivered} delivered, {sent_on} sent on");
+    }
+}

@@ -61,6 +61,14 @@ fn seconds(nodes: &[&Simulation], seconds: u64) {
     (0..seconds * 4).for_each(|_| advance_together(nodes, Duration::from_millis(250)));
 }
 
+fn start_one(node: &Simulation, number: usize) {
+    start(node, "errand", &format!("e{number}"), &format!("\"e{number}\"")).unwrap();
+}
+
+fn signal_one(node: &Simulation, number: usize) {
+    signal(node, "errand", &format!("e{number}"), "go", r#""ready""#).unwrap();
+}
+
 fn check_all(nodes: &[&Simulation], count: usize) {
     let sights: Vec<_> = (0..count).map(|number| sight(nodes[number % nodes.len()], "errand", &format!("e{number}"))).collect();
     let open: Vec<_> = sights.iter().filter(|sight| sight.state != WorkflowState::Completed).collect();
@@ -78,9 +86,9 @@ fn whichever_node_is_asked_each_step_runs_once_on_one_of_them() {
         let any = || &nodes[dice.below(3) as usize];
         seconds(&all(&nodes), 5);
         deposit(any(), "from", 1_000);
-        (0..40).for_each(|number| drop(start(any(), "errand", &format!("e{number}"), &format!("\"e{number}\"")).unwrap()));
+        (0..40).for_each(|number| start_one(any(), number));
         seconds(&all(&nodes), 5);
-        (0..40).for_each(|number| drop(signal(any(), "errand", &format!("e{number}"), "go", r#""ready""#).unwrap()));
+        (0..40).for_each(|number| signal_one(any(), number));
         seconds(&all(&nodes), 20);
         check_all(&all(&nodes), 40);
         let mut ran = ran.lock().unwrap().clone();
@@ -99,17 +107,17 @@ fn what_a_node_was_at_that_was_killed_or_stood_still_is_gone_on_with_and_takes_e
         let here = all(&nodes);
         seconds(&here, 5);
         deposit(&nodes[0], "from", 1_000);
-        (0..40).for_each(|number| drop(start(&nodes[number % 3], "errand", &format!("e{number}"), &format!("\"e{number}\"")).unwrap()));
+        (0..40).for_each(|number| start_one(&nodes[number % 3], number));
         advance_together(&here, Duration::from_millis(dice.below(400)));
         // The third one stands still, and the second one is killed a little later.
         advance_together(&here[..2], Duration::from_millis(dice.below(3_000)));
         nodes[1].end();
         seconds(&here[..1], 10);
-        (0..20).for_each(|number| drop(signal(&nodes[0], "errand", &format!("e{number}"), "go", r#""ready""#).unwrap()));
+        (0..20).for_each(|number| signal_one(&nodes[0], number));
         seconds(&here[..1], 2);
         nodes[1].start_again();
         seconds(&here, 10);
-        (20..40).for_each(|number| drop(signal(&nodes[number % 3], "errand", &format!("e{number}"), "go", r#""ready""#).unwrap()));
+        (20..40).for_each(|number| signal_one(&nodes[number % 3], number));
         seconds(&here, 25);
         check_all(&here, 40);
         assert!(ran.lock().unwrap().len() >= 80);
