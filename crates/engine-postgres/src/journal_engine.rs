@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use journal::seams::{Clock, Random};
 use journal::{
-    AppendError, BoxFuture, Capabilities, Capability, CommandId, Commit, CommitId, Committed, Context, Cursor, EntityKey, EntityType,
-    Events, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError, RegisterExpect,
-    RegisterWatch, Registers, Revision, Selection, Timestamp,
+    AppendError, BoxFuture, Capabilities, Capability, CommandId, CommandRecord, Commit, CommitId, Committed, Context, Cursor, EntityKey,
+    EntityType, Events, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError,
+    RegisterExpect, RegisterWatch, Registers, Revision, Selection, Timestamp,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -20,8 +20,10 @@ use crate::listener::Listener;
 use crate::pool::Pool;
 use crate::questions::Question;
 use crate::reach::Reach;
+use crate::read::{Follower, Sources, Tail};
 use crate::registers::Table;
 use crate::rows::{self, get, unsigned};
+use crate::schema::Opened;
 use crate::server::Server;
 use crate::write::{Inbox, Pending, Writer};
 use crate::{limits, read, schema};
@@ -40,16 +42,16 @@ pub struct Options {
 
 /// A journal and its registers in one schema of a PostgreSQL database.
 pub struct PostgresJournal {
-    lineage: Arc<Lineage>,
-    pool: Arc<Pool>,
-    reach: Arc<Reach>,
+    sources: Sources,
+    /// There are commands of which only a hash is known.
+    has_gone: bool,
     registers: Table,
     inbox: Arc<Inbox>,
     poisoned: Arc<OnceLock<String>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// The listener, and the claim to be alone.
+    /// The listener, the follower, and the claim to be alone.
     background: Vec<JoinHandle<()>>,
 }
 
@@ -63,19 +65,22 @@ impl PostgresJournal {
         let server = Arc::new(Server::new(address)?);
         let claim = if alone { Some(Claim::take(&server, limits::CLAIM_PATIENCE).await?) } else { None };
         let client = server.connect().await?;
-        let lineage = Arc::new(schema::open(&client, server.schema(), &*random).await?);
-        let (pool, reach) = (Arc::new(Pool::new(Arc::clone(&server))), Arc::new(Reach::default()));
+        let Opened { lineage, has_gone } = schema::open(&client, server.schema(), &*random).await?;
+        let lineage = Arc::new(lineage);
+        let (pool, reach, tail) = (Arc::new(Pool::new(Arc::clone(&server))), Arc::new(Reach::default()), Arc::new(Tail::default()));
+        let sources = Sources { pool: Arc::clone(&pool), reach: Arc::clone(&reach), tail: Arc::clone(&tail), lineage };
         let (inbox, poisoned) = (Arc::new(Inbox::default()), Arc::new(OnceLock::new()));
         let mut name = [0; 10];
         random.fill(&mut name);
         let name = CommitId::from_parts(clock.now(), name).to_string();
-        let mut background = vec![tokio::spawn(Listener::new(Arc::clone(&server), Arc::clone(&reach), name).run())];
+        let mut background = vec![
+            tokio::spawn(Listener::new(Arc::clone(&server), Arc::clone(&reach), name).run()),
+            tokio::spawn(Follower { pool: Arc::clone(&pool), reach: Arc::clone(&reach), tail }.run()),
+        ];
         background.extend(claim.map(|claim| tokio::spawn(claim.keep(Arc::clone(&poisoned)))));
-        let writer =
-            Writer::new(server, Arc::clone(&inbox), Arc::clone(&reach), Arc::clone(&lineage), Arc::clone(&clock), Arc::clone(&poisoned));
+        let writer = Writer::new(server, Arc::clone(&inbox), &sources, Arc::clone(&clock), Arc::clone(&poisoned)).knowing_gone(has_gone);
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
-        let registers = Table::new(Arc::clone(&pool), Arc::clone(&reach));
-        Ok(Self { lineage, pool, reach, registers, inbox, poisoned, clock, random, writer, background })
+        Ok(Self { sources, has_gone, registers: Table::new(pool, reach), inbox, poisoned, clock, random, writer, background })
     }
 
     /// Takes no more commits, settles those that wait, and ends live reads. What is appended later is refused.
@@ -86,7 +91,8 @@ impl PostgresJournal {
             // A panic of it was printed where it happened.
             let _ = writer.await;
         }
-        self.reach.close();
+        self.sources.reach.close();
+        self.sources.tail.close();
         self.background.iter().for_each(JoinHandle::abort);
     }
 
@@ -97,13 +103,20 @@ impl PostgresJournal {
     }
 
     async fn found(&self, entity: &EntityKey, id: CommandId) -> Result<Option<FoundCommand>, ReadError> {
-        let rows = self.pool.ask(Question::Command, &[&entity.kind(), &entity.tenant(), &entity.id(), &&id.0[..]]).await?;
-        Ok(rows.first().map(|row| rows::found_command(row, 0, &self.lineage)).transpose()?.map(|(found, _)| found))
+        let rows = self.sources.pool.ask(Question::Command, &[&entity.kind(), &entity.tenant(), &entity.id(), &&id.0[..]]).await?;
+        if let Some(row) = rows.first() {
+            return Ok(Some(rows::found_command(row, 0, &self.sources.lineage)?.0));
+        }
+        if !self.has_gone {
+            return Ok(None);
+        }
+        let rows = self.sources.pool.ask(Question::GoneCommand, &[&&id.on(entity.hash()).0[..]]).await?;
+        rows.first().map(|row| rows::gone_command(row, 0, &self.sources.lineage)).transpose()
     }
 
     /// A number that a question with one answer gives.
     async fn number(&self, question: Question, values: &[crate::pool::Value<'_>]) -> Result<u64, ReadError> {
-        let rows = self.pool.ask(question, values).await?;
+        let rows = self.sources.pool.ask(question, values).await?;
         let row = rows.first().ok_or_else(|| ReadError::Damaged { place: "table head: the row is missing".into(), resume: None })?;
         Ok(unsigned(get(row, 0)?))
     }
@@ -112,14 +125,15 @@ impl PostgresJournal {
 impl Drop for PostgresJournal {
     fn drop(&mut self) {
         self.inbox.close();
-        self.reach.close();
+        self.sources.reach.close();
+        self.sources.tail.close();
         self.background.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl Journal for PostgresJournal {
     fn lineage(&self) -> &Lineage {
-        &self.lineage
+        &self.sources.lineage
     }
 
     fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, AppendError>> {
@@ -136,27 +150,27 @@ impl Journal for PostgresJournal {
     }
 
     fn read(&self, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
-        read::events(&self.pool, &self.reach, &self.lineage, selection, from, mode)
+        self.sources.read(selection, from, mode)
     }
 
     fn entity_head(&self, entity: &EntityKey) -> BoxFuture<'_, Result<Option<Head>, ReadError>> {
         let entity = entity.clone();
         Box::pin(async move {
-            let rows = self.pool.ask(Question::EntityHead, &[&entity.kind(), &entity.tenant(), &entity.id()]).await?;
+            let rows = self.sources.pool.ask(Question::EntityHead, &[&entity.kind(), &entity.tenant(), &entity.id()]).await?;
             Ok(rows.first().map(|row| rows::head(row, 0)).transpose()?.flatten())
         })
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Cursor, ReadError>> {
-        Box::pin(async move { Ok(self.lineage.cursor(self.number(Question::Head, &[]).await?)) })
+        Box::pin(async move { Ok(self.sources.lineage.cursor(self.number(Question::Head, &[]).await?)) })
     }
 
     fn entities(&self, kind: &EntityType, after: Option<EntityKey>) -> Keys {
-        read::keys(&self.pool, kind.clone(), after)
+        read::keys(&self.sources.pool, kind.clone(), after)
     }
 
     fn cursor_at(&self, time: Timestamp) -> BoxFuture<'_, Result<Cursor, ReadError>> {
-        Box::pin(async move { Ok(self.lineage.cursor(self.number(Question::Time, &[&time.as_micros()]).await?)) })
+        Box::pin(async move { Ok(self.sources.lineage.cursor(self.number(Question::Time, &[&time.as_micros()]).await?)) })
     }
 
     fn find_command(&self, entity: &EntityKey, id: CommandId) -> BoxFuture<'_, Result<Option<FoundCommand>, ReadError>> {
@@ -175,22 +189,19 @@ impl Journal for PostgresJournal {
 
 /// PostgreSQL has no zero in its texts. Keys and tags have none anyway.
 fn storable(commit: &Commit) -> Result<(), AppendError> {
-    let has_zero = |text: &str| text.contains('\0');
-    let in_context = |context: &Context| {
-        [&context.correlation_id, &context.causation_id, &context.traceparent, &context.principal]
-            .into_iter()
-            .flatten()
-            .any(|text| has_zero(text))
-    };
-    let in_command = |command: &journal::CommandRecord| {
-        has_zero(&command.name) || in_context(&command.context) || command.events.iter().any(|event| has_zero(&event.name))
-    };
     let in_condition =
-        |condition: &journal::TagCondition| condition.query.items.iter().flat_map(|item| &item.types).any(|full| has_zero(full));
-    if commit.commands.iter().any(in_command) || commit.condition.as_ref().is_some_and(in_condition) {
+        |condition: &journal::TagCondition| condition.query.items.iter().flat_map(|item| &item.types).any(|full| full.contains('\0'));
+    if commit.commands.iter().any(has_zero) || commit.condition.as_ref().is_some_and(in_condition) {
         return Err(InvalidError::new("commit", "must have no U+0000 in a name or a context: PostgreSQL cannot keep it").into());
     }
     Ok(())
+}
+
+/// Whether a command has a zero in a text of its own.
+pub(crate) fn has_zero(command: &CommandRecord) -> bool {
+    let Context { correlation_id, causation_id, traceparent, principal } = &command.context;
+    let in_context = [correlation_id, causation_id, traceparent, principal].into_iter().flatten().any(|text| text.contains('\0'));
+    command.name.contains('\0') || in_context || command.events.iter().any(|event| event.name.contains('\0'))
 }
 
 impl Registers for PostgresJournal {

@@ -53,13 +53,33 @@ pub(crate) const PAGE_BYTES_MAX: i64 = 4 * 1024 * 1024;
 pub(crate) const SCAN_POSITIONS_MAX: u64 = 16_384;
 /// Events of types that one statement looks through for those of some slices, at most.
 pub(crate) const SCAN_TYPED_MAX: i64 = 8 * PAGE_EVENTS_MAX;
+/// Events that are kept in memory for live readers, at most; whoever is further behind reads pages.
+pub(crate) const TAIL_EVENTS_MAX: usize = 8_192;
+/// Their payloads, at most.
+pub(crate) const TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// A live reader so few positions behind the head waits for the tail to bring them.
+pub(crate) const TAIL_REACH: u64 = PAGE_EVENTS_MAX as u64;
 /// Entity keys of one page.
 pub(crate) const KEYS_AT_ONCE: i64 = 512;
 /// So many positions lie between two marks of time, at least.
 pub(crate) const MARK_POSITIONS: u64 = 1_024;
+/// Who reads a whole history takes so many events at once, at most.
+pub(crate) const MOVED_EVENTS_AT_ONCE: i64 = 2_048;
+/// And a page ends with the event that passes so many bytes of payload and reply.
+pub(crate) const MOVED_BYTES_AT_ONCE: i64 = 16 * 1024 * 1024;
+/// And so many rows of what remains of events.
+pub(crate) const MOVED_REMAINS_AT_ONCE: i64 = 64;
+/// Registers that one statement brings along.
+pub(crate) const MOVED_REGISTERS_AT_ONCE: usize = 512;
 
+const _: () = assert!(
+    MOVED_EVENTS_AT_ONCE > journal::limits::COMMIT_EVENTS_MAX as i64 && MOVED_BYTES_AT_ONCE > journal::limits::COMMIT_BYTES_MAX as i64,
+    "a page has room for the largest commit"
+);
 const _: () = assert!(BATCH_BYTES_MAX >= journal::limits::COMMIT_BYTES_MAX, "a transaction has room for the largest commit");
 const _: () = assert!(WAITING_BYTES_MAX >= 2 * BATCH_BYTES_MAX && WAITING_COMMITS_MAX >= BATCH_COMMITS_MAX);
 const _: () = assert!(PAGE_BYTES_MAX as usize > journal::limits::EVENT_BYTES_MAX);
 const _: () = assert!(VIEW_SCHEMA_BYTES + "_0123456789abcdef_99999".len() <= 63, "PostgreSQL cuts longer names off");
+const _: () = assert!(TAIL_EVENTS_MAX >= 2 * PAGE_EVENTS_MAX as usize && TAIL_BYTES_MAX >= 2 * PAGE_BYTES_MAX as usize);
+const _: () = assert!(TAIL_REACH < TAIL_EVENTS_MAX as u64, "who sits down at the tail is not behind it at once");
 const _: () = assert!(IDLE_TRANSACTION_MS < 5_000, "other nodes go on within five seconds");

@@ -62,6 +62,7 @@ mod failure;
 pub mod fuzzing;
 mod given_view;
 mod limits;
+mod migrate;
 #[doc(hidden)]
 pub mod output;
 pub mod prelude;

@@ -220,7 +220,8 @@ impl Service {
         self
     }
 
-    /// Sets what holds the truth when it is embedded with [`start`](Self::start): `embedded:DIR` or `postgres://HOST/DATABASE`.
+    /// Sets its engine when it is embedded with [`start`](Self::start), as its URL: `postgres://host/database` (with the feature `postgres`), or
+    /// `embedded:DIR`. Beside a database, [`data`](Self::data) is where it keeps what is its own.
     pub fn engine(mut self, url: impl Into<String>) -> Self {
         self.flags.values.push(("engine", url.into()));
         self
@@ -257,8 +258,8 @@ impl Service {
         command_line::run(&self)
     }
 
-    /// Starts the service inside a program of your own, which has a tokio runtime. What [`listen`](Self::listen) and
-    /// [`data`](Self::data) do not say comes from the environment, `headwater.toml` and the defaults, in that order.
+    /// Starts the service inside a program of your own, which has a tokio runtime. What [`listen`](Self::listen),
+    /// [`engine`](Self::engine) and [`data`](Self::data) do not say comes from the environment, `headwater.toml` and the defaults, in that order.
     ///
     /// It raises the process's soft limit of open files to the hard one, and takes no more connections than that allows.
     ///

@@ -12,6 +12,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::service::Service;
 
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::not_opened;
+
 /// An open engine, with the seams that the runtime shares with it.
 pub(crate) struct Store {
     pub(crate) journal: Arc<dyn Journal>,
@@ -84,7 +87,7 @@ mod postgres {
     use crate::config::{Config, without_password};
     use crate::engine::randomness;
     use crate::exit::Exit;
-    use crate::failure::{DATA_DAMAGED, DATA_IN_USE, DATABASE_UNFIT, DATABASE_UNREACHABLE, DATABASE_UNSAFE, ENGINE, Failure};
+    use crate::failure::{DATA_DAMAGED, DATA_IN_USE, DATABASE_UNFIT, DATABASE_UNREACHABLE, DATABASE_UNSAFE, ENGINE, Failure, MIGRATION};
     use crate::service::Service;
 
     pub(super) async fn open(url: &str, service: &Service, config: &Config) -> Result<Store, Failure> {
@@ -98,7 +101,7 @@ mod postgres {
     }
 
     /// What a refusal of the engine means to the person at the terminal.
-    fn not_opened(url: &str, error: &OpenError) -> Failure {
+    pub(crate) fn not_opened(url: &str, error: &OpenError) -> Failure {
         let (exit, code) = database_code(error);
         Failure::new(exit, code, format!("engine {}: {error}", without_password(url)))
     }
@@ -111,6 +114,7 @@ mod postgres {
             OpenError::Unsafe { .. } => (Exit::Failed, DATABASE_UNSAFE),
             OpenError::TooOld { .. } | OpenError::SchemaNewer { .. } => (Exit::Failed, DATABASE_UNFIT),
             OpenError::Taken { .. } => (Exit::Failed, DATA_IN_USE),
+            OpenError::Unfinished { .. } => (Exit::Failed, MIGRATION),
             OpenError::Damaged { .. } => (Exit::Damaged, DATA_DAMAGED),
         }
     }

@@ -1,5 +1,7 @@
 //! Several nodes of one shop on PostgreSQL: who does what, and what comes of it when they come, go and are killed.
 
+mod partition;
+
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -134,7 +136,7 @@ const LIMIT: &str = "20000";
 
 /// How often a node is stopped: more in torture.
 fn rounds() -> u64 {
-    std::env::var("HEADWATER_STOP_ROUNDS").ok().map_or(3, |rounds| rounds.parse().expect("HEADWATER_STOP_ROUNDS is a number"))
+    std::env::var("HEADWATER_STOP_ROUNDS").ok().map_or(2, |rounds| rounds.parse().expect("HEADWATER_STOP_ROUNDS is a number"))
 }
 
 #[tokio::test]
@@ -156,15 +158,14 @@ async fn a_node_that_is_stopped_past_its_time_writes_nothing_stale_when_it_goes_
         busy.await.expect("its commands go on");
         wait_for_spread(&directory, &two.url, &["a", "b"]);
     }
-    // Each cart that was checked out is one order, and one parcel, whoever did what.
-    let carts = rounds() * 80;
-    let begun = Instant::now();
+    // Each cart that was checked out is one parcel, whoever packed it.
+    let (carts, begun) = (rounds() * 80, Instant::now());
     loop {
-        let (orders, parcels) = (count(&two.url, "order").await, count(&two.url, "parcel").await);
-        if (orders, parcels) == (carts, carts) {
+        let parcels = count(&two.url, "parcel").await;
+        assert!(parcels <= carts && begun.elapsed() < PATIENCE, "{parcels} parcels of {carts} carts");
+        if parcels == carts {
             return;
         }
-        assert!(orders <= carts && parcels <= carts && begun.elapsed() < PATIENCE, "{orders} orders and {parcels} parcels of {carts}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -199,7 +200,7 @@ async fn count(url: &str, kind: &str) -> u64 {
         let page = call(&mut connection, Method::GET, &path, "").await;
         count += page["items"].as_array().map_or(0, |items| items.len() as u64);
         let Some(next) = page["next"].as_str() else { return count };
-        path = format!("/v1/entities/{kind}?limit=1000&after={next}");
+        path = next.to_owned();
     }
 }
 

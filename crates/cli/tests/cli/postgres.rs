@@ -13,7 +13,7 @@ pub(crate) fn engine(name: &str) -> String {
 }
 
 /// The day, played to its end; its last line.
-fn play(directory: &Directory, engine: Option<&str>) -> Json {
+pub(crate) fn play(directory: &Directory, engine: Option<&str>) -> Json {
     let mut command = headwater(directory);
     if let Some(engine) = engine {
         command.env("HEADWATER_ENGINE", engine);

@@ -7,41 +7,46 @@ use journal::{BoxFuture, Cursor, EventSource, Events, Lineage, Position, Read, R
 use tokio::sync::watch;
 
 use super::pages::{self, Page, PageError, Stretch};
+use super::tail::{Seat, Tail, Taken, Told};
 use crate::error::Unavailable;
+use crate::limits;
 use crate::pool::Pool;
 use crate::questions::Question;
-use crate::reach::{Reach, Reached};
+use crate::reach::Reach;
 use crate::rows::{get, unsigned};
 
-/// Begins a read. The head that it goes to, or the place that it lives on from, is asked for with its first event.
-pub(crate) fn events(
-    pool: &Arc<Pool>,
-    reach: &Arc<Reach>,
-    lineage: &Arc<Lineage>,
-    selection: Selection,
-    from: Cursor,
-    mode: ReadMode,
-) -> Events {
-    Events::new(Source {
-        pool: Arc::clone(pool),
-        reach: Arc::clone(reach),
-        reached: reach.subscribe(),
-        lineage: Arc::clone(lineage),
-        selection,
-        from,
-        mode,
-        place: None,
-        buffer: VecDeque::new(),
-        told: None,
-        over: false,
-    })
+/// Where events come from.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) reach: Arc<Reach>,
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) lineage: Arc<Lineage>,
+}
+
+impl Sources {
+    /// Begins a read. The head that it goes to, or the place that it lives on from, is asked for with its first event.
+    pub(crate) fn read(&self, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
+        Events::new(Source {
+            sources: self.clone(),
+            news: self.tail.subscribe(),
+            seat: None,
+            selection,
+            from,
+            mode,
+            place: None,
+            buffer: VecDeque::new(),
+            told: None,
+            over: false,
+        })
+    }
 }
 
 struct Source {
-    pool: Arc<Pool>,
-    reach: Arc<Reach>,
-    reached: watch::Receiver<Reached>,
-    lineage: Arc<Lineage>,
+    sources: Sources,
+    news: watch::Receiver<Told>,
+    /// A live read's, once it has come near the head.
+    seat: Option<Seat>,
     selection: Selection,
     from: Cursor,
     mode: ReadMode,
@@ -60,6 +65,14 @@ struct Place {
     at: Position,
     /// Where a read to the head ends.
     end: Option<Position>,
+}
+
+/// What a step came to.
+enum Stepped {
+    /// There may be something in the buffer.
+    On,
+    Told(Read),
+    Finished,
 }
 
 impl EventSource for Source {
@@ -94,37 +107,74 @@ impl Source {
                 }
                 continue;
             };
-            let now = *self.reached.borrow_and_update();
-            let upto = place.end.unwrap_or(now.position);
-            if place.at < upto {
-                match pages::next(&self.pool, &self.selection, Stretch { after: place.at, upto }).await {
-                    Ok(page) => self.take(page, place),
-                    Err(PageError::Failed(error)) => return Err(error),
-                    Err(PageError::Away(error)) => self.bear(error)?,
-                }
-            } else if self.told != Some(place.at) {
-                self.told = Some(place.at);
-                return Ok(Some(Read::Progress(self.lineage.cursor(place.at))));
-            } else if place.end.is_some() || now.closed || self.reached.changed().await.is_err() {
-                return Ok(None);
+            let stepped = match place.end {
+                Some(end) => self.step_to(end, place).await,
+                None => self.step_on(place).await,
+            };
+            match stepped {
+                Ok(Stepped::On) => {}
+                Ok(Stepped::Told(read)) => return Ok(Some(read)),
+                Ok(Stepped::Finished) => return Ok(None),
+                Err(PageError::Failed(error)) => return Err(error),
+                Err(PageError::Away(error)) => self.bear(error)?,
             }
         }
     }
 
+    /// A step of a read to the head.
+    async fn step_to(&mut self, end: Position, place: Place) -> Result<Stepped, PageError> {
+        if place.at < end {
+            return self.turn_page(place, end).await;
+        }
+        Ok(self.tell(place.at).map_or(Stepped::Finished, Stepped::Told))
+    }
+
+    /// A step of a live read: by pages while it is far behind, then from the tail.
+    async fn step_on(&mut self, place: Place) -> Result<Stepped, PageError> {
+        let (closed, head) = (self.news.borrow_and_update().closed, self.sources.reach.position());
+        if self.seat.is_none() && head.saturating_sub(place.at) <= limits::TAIL_REACH {
+            self.seat = Some(self.sources.tail.sit_down(place.at));
+        }
+        let taken = self.seat.as_ref().map_or(Taken::Behind { start: head }, |_| self.sources.tail.take(&self.selection, place.at));
+        match taken {
+            Taken::Page(page) => {
+                self.take(page, place);
+                Ok(Stepped::On)
+            }
+            Taken::Behind { start } => self.turn_page(place, start.max(head)).await,
+            Taken::Nothing if place.at >= head && self.told != Some(place.at) => Ok(self.tell(place.at).map_or(Stepped::On, Stepped::Told)),
+            Taken::Nothing if closed || self.news.changed().await.is_err() => Ok(Stepped::Finished),
+            Taken::Nothing => Ok(Stepped::On),
+        }
+    }
+
+    async fn turn_page(&mut self, place: Place, upto: Position) -> Result<Stepped, PageError> {
+        let page = pages::next(&self.sources.pool, &self.selection, Stretch { after: place.at, upto }).await?;
+        self.take(page, place);
+        Ok(Stepped::On)
+    }
+
+    /// The word that a read has come so far, if it was not said yet.
+    fn tell(&mut self, at: Position) -> Option<Read> {
+        let is_new = self.told != Some(at);
+        self.told = Some(at);
+        is_new.then(|| Read::Progress(self.sources.lineage.cursor(at)))
+    }
+
     /// A live read waits for a server that is away, however long; another one has waited enough.
     fn bear(&self, error: Unavailable) -> Result<(), ReadError> {
-        if self.mode == ReadMode::Live && !self.reached.borrow().closed { Ok(()) } else { Err(error.into()) }
+        if self.mode == ReadMode::Live && !self.news.borrow().closed { Ok(()) } else { Err(error.into()) }
     }
 
     /// Asks for the head, and whether the cursor is good.
     async fn begin(&self) -> Result<Place, PageError> {
-        let rows = self.pool.ask(Question::Head, &[]).await?;
+        let rows = self.sources.pool.ask(Question::Head, &[]).await?;
         let row = rows.first().ok_or_else(|| ReadError::Damaged { place: "table head: the row is missing".into(), resume: None })?;
         let (head, floor) = (unsigned(get(row, 0)?), unsigned(get(row, 1)?));
-        self.reach.advance(head);
+        self.sources.reach.advance(head);
         // An entity is read from its `$baseline` on, wherever that lies.
         let floor = if matches!(self.selection, Selection::Entity { .. }) { 0 } else { floor };
-        let at = self.lineage.resolve(self.from, head, floor).map_err(ReadError::from)?;
+        let at = self.sources.lineage.resolve(self.from, head, floor).map_err(ReadError::from)?;
         Ok(Place { at, end: (self.mode == ReadMode::ToHead).then_some(head) })
     }
 
@@ -136,7 +186,7 @@ impl Source {
         self.buffer = page.events.into_iter().map(Read::Event).collect();
         self.told = (!ends_with_event).then_some(page.upto);
         if !ends_with_event {
-            self.buffer.push_back(Read::Progress(self.lineage.cursor(page.upto)));
+            self.buffer.push_back(Read::Progress(self.sources.lineage.cursor(page.upto)));
         }
         self.place = Some(Place { at: page.upto, ..place });
     }

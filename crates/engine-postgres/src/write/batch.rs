@@ -3,10 +3,11 @@
 //! It sees the tables as they are under the lock on the head, and each commit sees those before it in the batch.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use journal::{
-    AppendError, CommandId, CommandRecord, Commit, CommitId, Committed, CursorError, DELETED, Durability, EntityKey, EventData, Expect,
-    FoundCommand, Head, InvalidError, Lineage, Position, Settled, Timestamp,
+    AppendError, CommandId, CommandRecord, Commit, CommitId, Committed, CursorError, DELETED, Durability, EntityKey, EventData, EventId,
+    Expect, FoundCommand, Head, InvalidError, Lineage, Position, Recorded, Settled, Timestamp,
 };
 
 use super::inbox::Pending;
@@ -59,6 +60,29 @@ pub(crate) struct NewEvent<'a> {
     pub(crate) index: usize,
     pub(crate) command: &'a CommandRecord,
     pub(crate) event: &'a EventData,
+}
+
+impl NewEvent<'_> {
+    /// The event as readers get it, once it is written.
+    pub(crate) fn recorded(&self) -> Arc<Recorded> {
+        let (command, event) = (self.command, self.event);
+        Arc::new(Recorded {
+            position: self.position,
+            id: EventId { commit: self.commit, index: self.index as u16 },
+            entity: command.entity.clone(),
+            sequence: self.sequence,
+            time: self.time,
+            command: command.id,
+            command_name: Arc::clone(&command.name),
+            context: Arc::new(command.context.clone()),
+            name: Arc::clone(&event.name),
+            version: event.version,
+            content: event.content,
+            flags: event.flags,
+            tags: event.tags.clone(),
+            payload: event.payload.clone(),
+        })
+    }
 }
 
 /// A command's record that is to be written.

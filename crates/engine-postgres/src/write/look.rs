@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
-use journal::{CommandId, CommandRecord, Commit, EntityKey, Lineage, ReadError, Tag, Timestamp, epoch_of};
+use journal::{CommandId, CommandRecord, Commit, CommitId, EntityKey, Lineage, ReadError, Tag, Timestamp, epoch_of};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
@@ -29,6 +29,10 @@ const COMMANDS: &str = concat!(
     CROSS JOIN LATERAL (SELECT * FROM command f WHERE f.entity = e.number AND f.command = k.command OFFSET 0) AS c"
 );
 
+/// Commands that left events which were gone when the history came here.
+const GONE: &str = "SELECT k.place, g.name, g.sequence, g.events, g.position, g.time
+    FROM unnest($1::bytea[]) WITH ORDINALITY AS k (hash, place) JOIN gone_command g ON g.hash = k.hash";
+
 /// A share of the row's lock until the commit: who takes the register over waits for it, and is behind it.
 const EPOCHS: &str = "SELECT name, substring(value FROM 1 FOR 8) FROM register WHERE name = ANY($1) ORDER BY name FOR SHARE";
 
@@ -53,6 +57,7 @@ pub(crate) struct Questions {
     lock: Statement,
     entities: Statement,
     commands: Statement,
+    gone: Statement,
     epochs: Statement,
     types: Statement,
     tags: Statement,
@@ -81,15 +86,16 @@ impl Questions {
     /// # Errors
     /// When the server does not take one.
     pub(crate) async fn prepare(client: &Client) -> Result<Self, Error> {
-        let (lock, entities, commands, epochs, types, tags) = tokio::try_join!(
+        let (lock, entities, commands, gone, epochs, types, tags) = tokio::try_join!(
             client.prepare(LOCK),
             client.prepare(ENTITIES),
             client.prepare(COMMANDS),
+            client.prepare(GONE),
             client.prepare(EPOCHS),
             client.prepare(TYPES),
             client.prepare(TAGS),
         )?;
-        Ok(Self { lock, entities, commands, epochs, types, tags })
+        Ok(Self { lock, entities, commands, gone, epochs, types, tags })
     }
 
     /// Begins a transaction, takes the lock on the head, and looks. All is sent at once: statements run one after the other, each on what is
@@ -97,17 +103,19 @@ impl Questions {
     ///
     /// # Errors
     /// See [`LookError`].
-    pub(crate) async fn look(&self, client: &Client, batch: &[Pending], lineage: &Lineage) -> Result<Looked, LookError> {
+    pub(crate) async fn look(&self, client: &Client, batch: &[Pending], lineage: &Lineage, has_gone: bool) -> Result<Looked, LookError> {
         let names = Names::of(batch);
         let (entities, commands) = (names.entities(), names.commands());
-        let items = Items::of(batch);
+        let (items, hashes) = (Items::of(batch), names.hashes(has_gone));
         let (entity_values, command_values) = (entities.values(), commands.values());
         let (fences, types, tags) = ([&names.fences as Value<'_>], items.type_values(), items.tag_values());
-        let (_, head, heads, firsts, epochs, typed, tagged) = tokio::try_join!(
+        let hash_values = [&hashes as Value<'_>];
+        let (_, head, heads, firsts, gone, epochs, typed, tagged) = tokio::try_join!(
             client.batch_execute("BEGIN"),
             client.query_one(&self.lock, &[]),
             client.query(&self.entities, &entity_values),
             client.query(&self.commands, &command_values),
+            unless(hashes.is_empty(), client.query(&self.gone, &hash_values)),
             unless(names.fences.is_empty(), client.query(&self.epochs, &fences)),
             unless(items.typed.item.is_empty(), client.query(&self.types, &types)),
             unless(items.tagged.item.is_empty(), client.query(&self.tags, &tags)),
@@ -115,7 +123,7 @@ impl Questions {
         Ok(Looked {
             head: head_row(&head)?,
             entities: numbered(&heads, &names.entities)?,
-            commands: first_times(&firsts, &names.commands, lineage)?,
+            commands: first_times(&firsts, &gone, &names.commands, lineage)?,
             epochs: epochs.iter().map(|row| Ok((get(row, 0)?, epoch_of(get(row, 1)?)))).collect::<Result<_, ReadError>>()?,
             matched: items.matched(batch.len(), head_row(&head)?.position, typed.iter().chain(&tagged))?,
         })
@@ -150,13 +158,19 @@ fn numbered(rows: &[Row], keys: &[&EntityKey]) -> Result<HashMap<EntityKey, Numb
 
 type Firsts = HashMap<(EntityKey, CommandId), FirstTime>;
 
-fn first_times(rows: &[Row], commands: &[&CommandRecord], lineage: &Lineage) -> Result<Firsts, ReadError> {
+fn first_times(rows: &[Row], gone: &[Row], commands: &[&CommandRecord], lineage: &Lineage) -> Result<Firsts, ReadError> {
     let one = |row: &Row| {
         let command = asked(row, commands)?;
         let (found, commit) = rows::found_command(row, 1, lineage)?;
         Ok(((command.entity.clone(), command.id), FirstTime { found, commit }))
     };
-    rows.iter().map(one).collect()
+    // No commit of ours left those that are gone, so that none of ours in doubt is taken for one of them.
+    let of_gone = |row: &Row| {
+        let command = asked(row, commands)?;
+        let found = rows::gone_command(row, 1, lineage)?;
+        Ok(((command.entity.clone(), command.id), FirstTime { found, commit: CommitId([0; 16]) }))
+    };
+    rows.iter().map(one).chain(gone.iter().map(of_gone)).collect()
 }
 
 /// What commits name, each once.
@@ -180,6 +194,12 @@ impl<'a> Names<'a> {
 
     fn entities(&self) -> KeyColumns<'a> {
         KeyColumns::of(self.entities.iter().copied(), Vec::new())
+    }
+
+    /// What commands are known by that are gone; none where there are none.
+    fn hashes(&self, has_gone: bool) -> Vec<Vec<u8>> {
+        let asked = self.commands.iter().filter(|_| has_gone);
+        asked.map(|command| command.id.on(command.entity.hash()).0.to_vec()).collect()
     }
 
     fn commands(&self) -> KeyColumns<'a> {

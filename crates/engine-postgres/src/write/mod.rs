@@ -19,5 +19,7 @@ mod insert;
 mod look;
 mod writer;
 
+pub(crate) use batch::{Decided, HeadRow, NewCommand, NewEvent, Numbered};
 pub(crate) use inbox::{Inbox, Pending};
+pub(crate) use insert::Inserts;
 pub(crate) use writer::Writer;

@@ -7,13 +7,14 @@ use journal::{AppendError, Lineage, Position};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
-use super::batch::{Decided, decide};
+use super::batch::{Decided, NewEvent, decide};
 use super::inbox::{Inbox, Outcome, Pending};
 use super::insert::Inserts;
 use super::look::{LookError, Questions};
 use crate::error::{OpenError, is_passing, told};
 use crate::limits;
 use crate::reach::Reach;
+use crate::read::{Sources, Tail};
 use crate::server::Server;
 
 /// See the module.
@@ -21,10 +22,12 @@ pub(crate) struct Writer {
     pub(crate) server: Arc<Server>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) reach: Arc<Reach>,
+    pub(crate) tail: Arc<Tail>,
     pub(crate) lineage: Arc<Lineage>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Why nothing is written any more.
     pub(crate) poisoned: Arc<OnceLock<String>>,
+    has_gone: bool,
     line: Option<Line>,
 }
 
@@ -50,12 +53,17 @@ impl Writer {
     pub(crate) fn new(
         server: Arc<Server>,
         inbox: Arc<Inbox>,
-        reach: Arc<Reach>,
-        lineage: Arc<Lineage>,
+        sources: &Sources,
         clock: Arc<dyn Clock>,
         poisoned: Arc<OnceLock<String>>,
     ) -> Self {
-        Self { server, inbox, reach, lineage, clock, poisoned, line: None }
+        let Sources { reach, tail, lineage, .. } = sources.clone();
+        Self { server, inbox, reach, tail, lineage, clock, poisoned, has_gone: false, line: None }
+    }
+
+    /// Whether commands are looked for among those too of which only a hash is known.
+    pub(crate) fn knowing_gone(self, has_gone: bool) -> Self {
+        Self { has_gone, ..self }
     }
 
     /// Writes until the inbox is closed and empty.
@@ -111,11 +119,14 @@ impl Writer {
     }
 
     async fn transact(&self, line: &Line, batch: &[Pending]) -> Result<Vec<Outcome>, Trouble> {
-        let looked = line.questions.look(&line.client, batch, &self.lineage).await?;
+        let looked = line.questions.look(&line.client, batch, &self.lineage, self.has_gone).await?;
         self.check_head(looked.head.position)?;
         let decided = decide(batch, looked, &self.lineage, self.clock.now());
         line.finish(&decided).await?;
-        self.reach.advance(decided.head.position);
+        // In this order: whoever hears of the head finds its events.
+        let upto = decided.head.position;
+        self.tail.extend_with(upto - decided.events.len() as Position, upto, || decided.events.iter().map(NewEvent::recorded));
+        self.reach.advance(upto);
         if !decided.events.is_empty() {
             self.reach.bell.notify_one();
         }

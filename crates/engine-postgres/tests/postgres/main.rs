@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod killed;
+mod moved;
 mod nodes;
 mod pages;
 mod server;
 mod suite;
+mod tail;
 mod views;

@@ -38,7 +38,7 @@ fn key(id: &str) -> EntityKey {
     EntityKey::new("note", id).unwrap()
 }
 
-async fn client(url: &str) -> Client {
+pub(crate) async fn client(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -236,7 +236,7 @@ async fn a_way_that_is_to_be_encrypted_is_and_strangers_are_not_trusted() {
 }
 
 /// How many rows the sessions of a test have read so far, once they have all ended: a session's counts are there when it is gone.
-async fn rows_read(admin: &Client, schema: &str, application: &str) -> i64 {
+pub(crate) async fn rows_read(admin: &Client, schema: &str, application: &str) -> i64 {
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
     while admin.query_one(sessions, &[&application]).await.unwrap().get::<_, i64>(0) > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;

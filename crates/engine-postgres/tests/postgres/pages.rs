@@ -12,7 +12,7 @@ use journal::{
 use crate::server::Server;
 
 /// A commit that leaves so many events on an entity.
-fn notes(entity: &EntityKey, id: &str, count: usize) -> Commit {
+pub(crate) fn notes(entity: &EntityKey, id: &str, count: usize) -> Commit {
     let event = EventData {
         name: "noted".into(),
         version: 1,

@@ -108,8 +108,8 @@ pub(crate) fn engine(settings: &Settings) -> Result<EngineUrl, Failure> {
             let message = format!("engine `{engine}`: the directory is missing; write embedded:DIR, or --data DIR");
             Err(Failure::configuration(ENGINE, message))
         }
-        Some(("postgres" | "postgresql", _)) if cfg!(feature = "postgres") => Ok(EngineUrl::Postgres(engine)),
-        Some(("postgres" | "postgresql", _)) => {
+        _ if is_postgres(&engine) && cfg!(feature = "postgres") => Ok(EngineUrl::Postgres(engine)),
+        _ if is_postgres(&engine) => {
             let engine = without_password(&engine);
             let message =
                 format!("engine `{engine}`: this build leaves PostgreSQL out; build it with the feature `postgres`, or write embedded:DIR");
@@ -121,6 +121,11 @@ pub(crate) fn engine(settings: &Settings) -> Result<EngineUrl, Failure> {
             Err(Failure::configuration(ENGINE, message))
         }
     }
+}
+
+/// Whether a URL names a database of the kind that there is an engine for.
+pub(crate) fn is_postgres(url: &str) -> bool {
+    matches!(url.split_once(':'), Some(("postgres" | "postgresql", _)))
 }
 
 /// The database of shared views: the one that is named, or else the engine's.

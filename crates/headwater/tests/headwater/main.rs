@@ -6,6 +6,7 @@ mod changed;
 mod contained;
 mod deadly;
 mod embedded;
+mod engine;
 mod parked;
 mod peers;
 mod personal;
