@@ -88,7 +88,7 @@ fn status() -> Json {
         "view": text(), "state": { "enum": ["idle", "opening", "filling", "live", "stopped", "failing"] }, "cause": maybe(), "build": text(),
         "cursor": reference("schemas", "Cursor"), "behind": { "type": "integer", "description": "events still to come, at most" },
         "stalled": stall(),
-        "rebuild": { "type": ["object", "null"] }, "file": maybe(), "queries": { "type": "array", "items": text() },
+        "rebuild": { "type": ["object", "null"] }, "file": maybe(), "schema": maybe(), "queries": { "type": "array", "items": text() },
         "notes": { "type": "array", "items": text() },
         "gone": { "type": "array", "items": text(), "description": "entity types that it reads and that have lost events: a rebuild is made without those" },
     } })

@@ -106,6 +106,11 @@ impl Shop {
         format!("{}_orders", self.name.replace('-', "_"))
     }
 
+    /// SQL clients see its rows.
+    async fn is_shown(&self) {
+        until("what SQL clients see", async || self.psql("SELECT to_regclass('SHOP.item') IS NOT NULL") == ["t"]).await;
+    }
+
     /// What somebody with psql sees.
     fn psql(&self, sql: &str) -> Vec<String> {
         psql(&sql.replace("SHOP", &self.schema()))
@@ -169,7 +174,7 @@ async fn a_service_fills_it_and_any_client_reads_it() {
     assert_eq!(all(&seen).await, [row("cup", 1, "0.10"), row("mug", 3, "0.30")]);
     let best = seen.query::<Least, String>("orders", "best", Least { least: 2 }).await.expect("it answers").rows;
     assert_eq!(best, ["mug"]);
-    until("what SQL clients see", async || shop.psql("SELECT to_regclass('SHOP.item') IS NOT NULL") == ["t"]).await;
+    shop.is_shown().await;
     assert_eq!(shop.psql("SELECT sku, sold, worth FROM SHOP.item ORDER BY sku"), ["cup|1|0.10", "mug|3|0.30"]);
     assert_eq!(shop.psql("SELECT count(*), bool_and(complete) FROM SHOP._headwater"), ["1|t"]);
     let told = status(&running).await;
@@ -228,6 +233,7 @@ async fn a_rebuild_makes_the_rows_anew_beside_those_that_serve() {
     let cursor = add(running.client(), "mug", 2).await;
     all(&running.client().seen(cursor)).await;
     is_live(&running).await;
+    shop.is_shown().await;
     let before = status(&running).await["schema"].clone();
     // Somebody has been at the rows.
     shop.psql("UPDATE SHOP.item SET sold = 700");
@@ -282,7 +288,7 @@ async fn rows_of_another_history_are_not_served() {
 async fn a_connection_that_is_lost_loses_and_doubles_nothing() {
     let shop = Shop::new();
     let running = shop.start(orders()).await;
-    until("what SQL clients see", async || shop.psql("SELECT to_regclass('SHOP.item') IS NOT NULL") == ["t"]).await;
+    shop.is_shown().await;
     let lost = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%SHOP%' AND pid <> pg_backend_pid()";
     for round in 1..=4 {
         let client = running.client().clone();
