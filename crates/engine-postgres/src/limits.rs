@@ -13,7 +13,8 @@ pub(crate) const WAITING_COMMITS_MAX: usize = 16_384;
 pub(crate) const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Commits of one transaction, at most.
 pub(crate) const BATCH_COMMITS_MAX: usize = 1_024;
-/// A transaction takes no further commit once it has as many bytes of payload and reply.
+/// A transaction takes no further commit once it has as many bytes of payload and reply. Half of either bound is for what arrives while the lock
+/// on the head is waited for.
 pub(crate) const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a commit may wait for a server that is away, from its append on. Then its outcome is `unavailable`, or `unknown`.
 pub(crate) const APPEND_PATIENCE: Duration = Duration::from_secs(15);

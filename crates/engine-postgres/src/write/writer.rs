@@ -37,6 +37,14 @@ struct Line {
     inserts: Inserts,
 }
 
+/// Whether what arrives while a batch waits for the lock may join it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Joining {
+    Open,
+    /// It is about this commit alone.
+    Closed,
+}
+
 /// Why an attempt came to nothing.
 enum Trouble {
     /// The server is away, or was for a moment; `in_doubt`: it may have committed.
@@ -63,15 +71,17 @@ impl Writer {
     /// Writes until the inbox is closed and empty.
     pub(crate) async fn run(mut self) {
         while let Some(batch) = self.inbox.take().await {
-            self.settle(batch).await;
+            self.settle(batch, Joining::Open).await;
+            // Whoever was answered goes on first, so that what they send next is in one transaction and not half of it in this and half in that.
+            tokio::task::yield_now().await;
         }
     }
 
     /// Tries until every commit of a batch has its outcome.
-    async fn settle(&mut self, mut batch: Vec<Pending>) {
+    async fn settle(&mut self, mut batch: Vec<Pending>, joining: Joining) {
         let mut pause = limits::RETRY_PAUSE_MIN;
         while !batch.is_empty() {
-            match self.attempt(&batch).await {
+            match self.attempt(&mut batch, joining).await {
                 Ok(outcomes) => return tell(batch, outcomes),
                 Err(Trouble::Away { cause, in_doubt }) => {
                     batch.iter_mut().for_each(|pending| pending.in_doubt |= in_doubt);
@@ -94,11 +104,11 @@ impl Writer {
     /// What the server refuses must not hold up what came with it.
     async fn settle_one_by_one(&mut self, batch: Vec<Pending>) {
         for pending in batch {
-            Box::pin(self.settle(vec![pending])).await;
+            Box::pin(self.settle(vec![pending], Joining::Closed)).await;
         }
     }
 
-    async fn attempt(&mut self, batch: &[Pending]) -> Result<Vec<Outcome>, Trouble> {
+    async fn attempt(&mut self, batch: &mut Vec<Pending>, joining: Joining) -> Result<Vec<Outcome>, Trouble> {
         if let Some(cause) = self.poisoned.get() {
             return Err(Trouble::Poisoned(cause.clone()));
         }
@@ -107,14 +117,21 @@ impl Writer {
             _ => Line::open(&self.server).await?,
         };
         // It comes back whole or not at all: a transaction that failed ends with its connection.
-        let outcomes = self.transact(&line, batch).await?;
+        let outcomes = self.transact(&line, batch, joining).await?;
         self.line = Some(line);
         Ok(outcomes)
     }
 
-    async fn transact(&self, line: &Line, batch: &[Pending]) -> Result<Vec<Outcome>, Trouble> {
-        let looked = line.questions.look(&line.client, batch, &self.lineage).await?;
+    async fn transact(&self, line: &Line, batch: &mut Vec<Pending>, joining: Joining) -> Result<Vec<Outcome>, Trouble> {
+        let mut looked = line.questions.look(&line.client, batch, &self.lineage).await?;
         self.check_head(looked.head.position)?;
+        let more = if joining == Joining::Open { self.inbox.take_as_much_again(batch) } else { Vec::new() };
+        if !more.is_empty() {
+            let place = batch.len();
+            // They are the batch's from now on, whatever comes of it.
+            batch.extend(more);
+            line.questions.look_further(&line.client, &batch[place..], &self.lineage, &mut looked).await?;
+        }
         let decided = decide(batch, looked, &self.lineage, self.clock.now());
         line.finish(&decided).await?;
         // In this order: whoever hears of the head finds its events.
