@@ -32,8 +32,9 @@ pub(crate) const POLL_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) const BELL_PAUSE: Duration = Duration::from_millis(5);
 /// A node that stops in the middle of a transaction holds the head row for so long; then the server ends its session.
 pub(crate) const IDLE_TRANSACTION_MS: u64 = 2_000;
-/// What was sent and is not acknowledged for so long ends the connection, on either side.
-pub(crate) const SILENT_PEER: Duration = Duration::from_secs(8);
+/// What was sent and is not taken for so long ends the connection, on either side: also a session that has the lock on the head, and whose node
+/// reads no answers.
+pub(crate) const SILENT_PEER: Duration = Duration::from_secs(4);
 /// Events of one page, at most.
 pub(crate) const PAGE_EVENTS_MAX: i64 = 512;
 /// A page ends with the event whose payload passes this many bytes.
@@ -58,4 +59,4 @@ const _: () = assert!(WAITING_BYTES_MAX >= 2 * BATCH_BYTES_MAX && WAITING_COMMIT
 const _: () = assert!(PAGE_BYTES_MAX as usize > journal::limits::EVENT_BYTES_MAX);
 const _: () = assert!(TAIL_EVENTS_MAX >= 2 * PAGE_EVENTS_MAX as usize && TAIL_BYTES_MAX >= 2 * PAGE_BYTES_MAX as usize);
 const _: () = assert!(TAIL_REACH < TAIL_EVENTS_MAX as u64, "who sits down at the tail is not behind it at once");
-const _: () = assert!(IDLE_TRANSACTION_MS < 5_000, "other nodes go on within five seconds");
+const _: () = assert!(IDLE_TRANSACTION_MS < 5_000 && SILENT_PEER.as_secs() < 5, "other nodes go on within five seconds");

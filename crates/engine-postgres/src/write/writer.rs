@@ -123,8 +123,11 @@ impl Writer {
     }
 
     async fn transact(&self, line: &Line, batch: &mut Vec<Pending>, joining: Joining) -> Result<Vec<Outcome>, Trouble> {
+        // Before the lock: a node that was stopped while it had it may hear first how far others have come since, and then what it was told under
+        // a lock that it has no more.
+        let seen = self.reach.position();
         let mut looked = line.questions.look(&line.client, batch, &self.lineage).await?;
-        self.check_head(looked.head.position)?;
+        check_head(seen, looked.head.position)?;
         let more = if joining == Joining::Open { self.inbox.take_as_much_again(batch) } else { Vec::new() };
         if !more.is_empty() {
             let place = batch.len();
@@ -143,18 +146,17 @@ impl Writer {
         }
         Ok(decided.outcomes)
     }
+}
 
-    /// What was committed once is not taken back, unless another server stands in for the one that had it.
-    fn check_head(&self, position: Position) -> Result<(), Trouble> {
-        let seen = self.reach.position();
-        if position >= seen {
-            return Ok(());
-        }
-        let lost = seen - position;
-        Err(Trouble::Poisoned(format!(
-            "the server has lost the last {lost} events that it had committed; it may be a replica that lacked them"
-        )))
+/// What was committed before the lock is there under it, unless another server stands in for the one that had it.
+fn check_head(seen: Position, position: Position) -> Result<(), Trouble> {
+    if position >= seen {
+        return Ok(());
     }
+    let lost = seen - position;
+    Err(Trouble::Poisoned(format!(
+        "the server has lost the last {lost} events that it had committed; it may be a replica that lacked them"
+    )))
 }
 
 impl Line {
