@@ -145,6 +145,7 @@ fn runtime() -> Arc<Runtime> {
         views: Vec::new(),
         outgoing: None,
         destinations: Vec::new(),
+        shared_views: None,
         view_folder: None,
         timer_folder: None,
         workflow_folder: None,

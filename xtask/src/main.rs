@@ -4,6 +4,7 @@
 
 mod bars;
 mod ci;
+mod deploy;
 mod documents;
 mod step;
 mod test;
@@ -21,6 +22,7 @@ cargo xtask ci               formatting, tidy, clippy, documentation; stops at t
 cargo xtask test             every test: units, integration, examples, documentation
 cargo xtask tidy             the project's own rules: rooms, sizes, names, seams, error pages
 cargo xtask documents        OpenAPI and AsyncAPI documents of all services through outside validators; wants python3, node and npm
+cargo xtask deploy           what is in deploy/ through linters, and against the binary; wants python3 and systemd-analyze
 cargo xtask bars [--builds]  the benchmarks' figures beside their bars; with --builds also how long builds take
 cargo xtask torture [NAME]   a test of kills, power cuts or faults at any size; --rounds N --seed S; without a name the list of them
 cargo xtask fuzz [SECONDS]   every fuzz target for so long, two at a time; without the nightly toolchain, mutations of the corpus
@@ -46,6 +48,7 @@ fn run(arguments: &[&str], root: &Path) -> Result<(), Failure> {
         ["test"] => test::run(root),
         ["tidy"] => tidy::run(root),
         ["documents"] => documents::run(root),
+        ["deploy"] => deploy::run(root),
         ["bars"] => bars::run(root, false),
         ["bars", "--builds"] => bars::run(root, true),
         ["torture", options @ ..] => torture::run(root, options),
@@ -77,7 +80,7 @@ mod tests {
 
     #[test]
     fn help_names_every_task() {
-        for task in ["ci", "test", "tidy", "documents", "bars", "torture", "fuzz", "help"] {
+        for task in ["ci", "test", "tidy", "documents", "deploy", "bars", "torture", "fuzz", "help"] {
             assert!(HELP.lines().any(|line| line.starts_with(&format!("cargo xtask {task}"))), "{task}");
         }
     }

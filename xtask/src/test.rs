@@ -13,18 +13,36 @@ use std::process::{Command, Stdio};
 use crate::step::{self, Failure};
 use report::Report;
 
-/// Documentation tests need a run of their own: `cargo` has no flag for all of them together with examples.
-const RUNS: [(&str, &[&str]); 2] = [
-    ("tests", &["test", "--workspace", "--all-features", "--no-fail-fast", "--tests", "--examples", "--", "--show-output"]),
-    ("documentation tests", &["test", "--workspace", "--all-features", "--no-fail-fast", "--doc", "--", "--show-output"]),
+/// One call of `cargo test`.
+struct Run {
+    name: &'static str,
+    /// Behind `test --workspace --all-features --no-fail-fast`, so that nothing is built twice.
+    of: &'static [&'static str],
+    /// The engine that tests are told to use which are asked for one.
+    engine: Option<&'static str>,
+}
+
+/// Documentation tests need a run of their own: `cargo` has no flag for all of them together with examples. The tests of flow and time over
+/// HTTP run on each engine: first on the one that is nearest (the model, or the embedded one), then on the others.
+const RUNS: [Run; 4] = [
+    Run { name: "tests", of: &["--tests", "--examples"], engine: None },
+    Run { name: "tests of flow and time on the embedded engine", of: &["--test", "gateway"], engine: Some("embedded") },
+    Run { name: "tests of flow and time on PostgreSQL", of: &["--test", "gateway", "--test", "headwater"], engine: Some("postgres") },
+    Run { name: "documentation tests", of: &["--doc"], engine: None },
 ];
+
+/// What the tests read that are run on several engines.
+const ENGINE: &str = "HEADWATER_TEST_ENGINE";
 
 /// Runs everything, failures too, and fails at the end when one did.
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let mut report = Report::default();
     let server = postgres::Server::start()?;
-    for (name, arguments) in RUNS {
-        step::timed(name, || run_one(step::cargo(root, arguments).env(postgres::VARIABLE, server.url()), name, &mut report))?;
+    for Run { name, of, engine } in &RUNS {
+        let arguments = [&["test", "--workspace", "--all-features", "--no-fail-fast"], *of, &["--", "--show-output"]].concat();
+        let mut cargo = step::cargo(root, &arguments);
+        cargo.env(postgres::VARIABLE, server.url()).env_remove(ENGINE).envs(engine.map(|engine| (ENGINE, engine)));
+        step::timed(name, || run_one(&mut cargo, name, &mut report))?;
     }
     report.skipped().for_each(|(test, reason)| println!("skipped: {test}: {reason}"));
     println!("{report}");

@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
     /// Start nothing: add up all orders of the shop at this URL, and print the totals
     #[arg(long, value_name = "URL", conflicts_with_all = ["retail", "empty", "exit", "rate"])]
     retail_totals: Option<String>,
+    /// Start nothing: play through the nodes of a shop that runs, at these URLs; one that fails is left for the next
+    #[arg(long, value_name = "URL", conflicts_with_all = ["retail_totals", "empty", "exit"])]
+    at: Vec<String>,
     /// Play nothing: just run the shop
     #[arg(long, conflicts_with_all = ["retail"])]
     empty: bool,
@@ -98,6 +101,10 @@ pub(crate) fn run(arguments: &Arguments, flags: &GlobalFlags) -> Result<Exit, Fa
         }
         None if arguments.story == Story::Cards => threads::serve(story::serve(&arguments.cards, arguments.telling(), flags)),
         None if arguments.story == Story::Logistics => threads::serve(logistics::serve(&arguments.logistics, arguments.telling(), flags)),
+        None if !arguments.at.is_empty() => {
+            let play = chosen(arguments)?;
+            threads::call(play_and_tell(arguments, flags.json, play, &arguments.at)).map(|()| Exit::Done)
+        }
         None => {
             let play = chosen(arguments)?;
             threads::serve(serve(arguments, flags, play))
@@ -178,24 +185,28 @@ async fn perform(arguments: &Arguments, as_json: bool, play: Option<Play>, runni
     if !arguments.quiet && !as_json {
         guide::where_to_watch(url);
     }
-    if let Some(play) = play {
-        let begun = Instant::now();
-        let played = play.at_most(arguments.rate).run(url, arguments.connections, !arguments.quiet && !as_json).await?;
-        let totals = reading::totals(url).await?;
-        let products = reading::top_products(url, 5).await?;
-        if as_json {
-            let seconds = begun.elapsed().as_secs_f64();
-            output::json(&json!({ "played": played.to_json(), "totals": totals.to_json(), "products": products, "seconds": seconds }))?;
-        } else {
-            report(&played, begun, arguments.quiet);
-            guide::print_totals(&totals)?;
-            guide::print_products(&products)?;
-        }
-    }
+    play_and_tell(arguments, as_json, play, &[url.to_owned()]).await?;
     if !arguments.quiet && !as_json {
         guide::where_to_look(url, reading::first_order(url).await?.as_deref(), arguments.alone, arguments.exit);
     }
     if arguments.empty && !arguments.exit { std::future::pending().await } else { Ok(()) }
+}
+
+/// Plays through these nodes, and reads back from the last one that is there.
+async fn play_and_tell(arguments: &Arguments, as_json: bool, play: Option<Play>, urls: &[String]) -> Result<(), Failure> {
+    let Some(play) = play else { return Ok(()) };
+    let begun = Instant::now();
+    let played = play.at_most(arguments.rate).run(urls, arguments.connections, !arguments.quiet && !as_json).await?;
+    let url = reading::reachable(urls).await?;
+    let totals = reading::totals(&url).await?;
+    let products = reading::top_products(&url, 5).await?;
+    if as_json {
+        let seconds = begun.elapsed().as_secs_f64();
+        return output::json(&json!({ "played": played.to_json(), "totals": totals.to_json(), "products": products, "seconds": seconds }));
+    }
+    report(&played, begun, arguments.quiet);
+    guide::print_totals(&totals)?;
+    guide::print_products(&products)
 }
 
 fn report(played: &Played, begun: Instant, quiet: bool) {

@@ -661,6 +661,7 @@ pub type ViewHandle = Arc<HostedView>;
 /// A view: what it is made of. It is data, and code only where it is filled by code.
 pub struct HostedView {
     pub(crate) description: ViewDescription,
+    pub(crate) store: ViewStore,
     pub(crate) tables: Vec<String>,
     pub(crate) fills: Vec<ViewFill>,
     pub(crate) queries: Vec<ViewQuery>,
@@ -677,6 +678,12 @@ impl HostedView {
     #[must_use]
     pub fn description(&self) -> &ViewDescription {
         &self.description
+    }
+
+    /// Where its rows lie.
+    #[must_use]
+    pub fn store(&self) -> ViewStore {
+        self.store
     }
 
     /// `CREATE` statements, in order.
@@ -696,6 +703,15 @@ impl HostedView {
     pub fn queries(&self) -> &[ViewQuery] {
         &self.queries
     }
+}
+
+/// Where the rows of a view lie, and whose SQL it is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewStore {
+    /// In a file of each node's own.
+    Sqlite,
+    /// In a database that all nodes share.
+    Postgres,
 }
 
 /// What events do to a view.

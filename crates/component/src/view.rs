@@ -10,7 +10,9 @@ use std::sync::Arc;
 use crate::body::read_input;
 use crate::entity::Entity;
 use crate::host::recording::broken;
-use crate::hosted::{HostedView, QueryDescription, Refusal, StoredEvent, ViewDescription, ViewFill, ViewHandle, ViewQuery, ViewStatement};
+use crate::hosted::{
+    HostedView, QueryDescription, Refusal, StoredEvent, ViewDescription, ViewFill, ViewHandle, ViewQuery, ViewStatement, ViewStore,
+};
 use crate::limits::is_name;
 use crate::value::{Definitions, Value, encode, schema_of};
 use crate::variants::decode_event;
@@ -59,6 +61,7 @@ pub use code::{Change, SqlValue, Tables, ViewEvent};
 #[must_use = "a view does nothing until a service has it: `.view(popular())`"]
 pub struct View {
     description: ViewDescription,
+    store: ViewStore,
     tables: Vec<String>,
     fills: Vec<ViewFill>,
     queries: Vec<ViewQuery>,
@@ -67,8 +70,32 @@ pub struct View {
 impl View {
     /// A view of this name, `[a-z][a-z0-9-]{0,63}`, in a SQLite file of its own on every node. The name is checked at start.
     pub fn sqlite(name: &'static str) -> Self {
+        Self::new(name, ViewStore::Sqlite)
+    }
+
+    /// A view of this name in a PostgreSQL database, which all nodes share and any SQL client can read: `SELECT * FROM shop_popular.item`
+    /// has the table `item` of the view `popular` of the service `shop`. One node fills it. Its statements are PostgreSQL's SQL and are
+    /// checked by the server itself at start; the values of [`code`](Self::code) are `$1`, `$2`, ...
+    ///
+    /// A value goes to the server as text and becomes what its place is: a [`Decimal`](crate::Decimal) is exact in a NUMERIC column, `@time`
+    /// fits a TIMESTAMPTZ, an object a JSONB, a boolean a BOOLEAN. A query whose row has a decimal refuses REAL and DOUBLE PRECISION.
+    ///
+    /// ```
+    /// # extern crate headwater_component as headwater;
+    /// # use headwater_component::*;
+    /// # #[derive(Value)] struct Item { sku: String, sold: u64 }
+    /// View::postgres("popular")
+    ///     .table("CREATE TABLE item (sku TEXT PRIMARY KEY, sold BIGINT NOT NULL)")
+    ///     .on("cart/item-added", "INSERT INTO item VALUES (:sku, :quantity) ON CONFLICT (sku) DO UPDATE SET sold = item.sold + excluded.sold")
+    ///     .query::<(), Item>("top", "SELECT sku, sold FROM item ORDER BY sold DESC LIMIT 10");
+    /// ```
+    pub fn postgres(name: &'static str) -> Self {
+        Self::new(name, ViewStore::Postgres)
+    }
+
+    fn new(name: &'static str, store: ViewStore) -> Self {
         let description = ViewDescription { name, summary: String::new(), queries: Vec::new() };
-        Self { description, tables: Vec::new(), fills: Vec::new(), queries: Vec::new() }
+        Self { description, store, tables: Vec::new(), fills: Vec::new(), queries: Vec::new() }
     }
 
     /// Says what it is for, in the service's description.
@@ -130,8 +157,8 @@ impl View {
     /// The view as the runtime sees it.
     #[must_use]
     pub fn hosted(self) -> ViewHandle {
-        let Self { description, tables, fills, queries } = self;
-        Arc::new(HostedView { description, tables, fills, queries })
+        let Self { description, store, tables, fills, queries } = self;
+        Arc::new(HostedView { description, store, tables, fills, queries })
     }
 }
 

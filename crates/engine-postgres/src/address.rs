@@ -21,6 +21,7 @@ const SERVICE_BYTES_MAX: usize = 63 - "headwater_".len();
 pub struct Address {
     pub(crate) config: Config,
     pub(crate) schema: String,
+    pub(crate) service: String,
     pub(crate) roots: Option<PathBuf>,
 }
 
@@ -51,7 +52,7 @@ impl Address {
             .keepalives_interval(limits::SILENT_PEER / 4)
             .keepalives_retries(2);
         let service = own.service.ok_or_else(|| invalid("names no service; add ?service=NAME"))?;
-        Ok(Self { config, schema: schema(&service)?, roots: own.roots })
+        Ok(Self { config, schema: schema(&service)?, service, roots: own.roots })
     }
 
     /// The schema of the service.

@@ -35,6 +35,11 @@ pub enum OpenError {
         /// The schema.
         schema: String,
     },
+    /// A history was not brought in to its end.
+    Unfinished {
+        /// The schema.
+        schema: String,
+    },
     /// A newer version of Headwater made the schema.
     SchemaNewer {
         /// What is there.
@@ -62,6 +67,12 @@ impl fmt::Display for OpenError {
                 )
             }
             Self::Taken { schema } => write!(formatter, "another process serves the schema {schema}; stop it, or name another service"),
+            Self::Unfinished { schema } => {
+                write!(
+                    formatter,
+                    "the schema {schema} holds a part of a migration; run the same `migrate` again, which goes on, or drop it"
+                )
+            }
             Self::SchemaNewer { found, known } => {
                 write!(formatter, "the schema has version {found} and this version knows up to {known}; use a newer version")
             }

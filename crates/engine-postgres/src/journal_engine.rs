@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use journal::seams::{Clock, Random};
 use journal::{
-    AppendError, BoxFuture, Capabilities, Capability, CommandId, Commit, CommitId, Committed, Context, Cursor, EntityKey, EntityType,
-    Events, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError, RegisterExpect,
-    RegisterWatch, Registers, Revision, Selection, Timestamp,
+    AppendError, BoxFuture, Capabilities, Capability, CommandId, CommandRecord, Commit, CommitId, Committed, Context, Cursor, EntityKey,
+    EntityType, Events, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError,
+    RegisterExpect, RegisterWatch, Registers, Revision, Selection, Timestamp,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -23,6 +23,7 @@ use crate::reach::Reach;
 use crate::read::{Follower, Sources, Tail};
 use crate::registers::Table;
 use crate::rows::{self, get, unsigned};
+use crate::schema::Opened;
 use crate::server::Server;
 use crate::write::{Inbox, Pending, Writer};
 use crate::{limits, read, schema};
@@ -42,6 +43,8 @@ pub struct Options {
 /// A journal and its registers in one schema of a PostgreSQL database.
 pub struct PostgresJournal {
     sources: Sources,
+    /// There are commands of which only a hash is known.
+    has_gone: bool,
     registers: Table,
     inbox: Arc<Inbox>,
     poisoned: Arc<OnceLock<String>>,
@@ -62,7 +65,8 @@ impl PostgresJournal {
         let server = Arc::new(Server::new(address)?);
         let claim = if alone { Some(Claim::take(&server, limits::CLAIM_PATIENCE).await?) } else { None };
         let client = server.connect().await?;
-        let lineage = Arc::new(schema::open(&client, server.schema(), &*random).await?);
+        let Opened { lineage, has_gone } = schema::open(&client, server.schema(), &*random).await?;
+        let lineage = Arc::new(lineage);
         let (pool, reach, tail) = (Arc::new(Pool::new(Arc::clone(&server))), Arc::new(Reach::default()), Arc::new(Tail::default()));
         let sources = Sources { pool: Arc::clone(&pool), reach: Arc::clone(&reach), tail: Arc::clone(&tail), lineage };
         let (inbox, poisoned) = (Arc::new(Inbox::default()), Arc::new(OnceLock::new()));
@@ -74,9 +78,9 @@ impl PostgresJournal {
             tokio::spawn(Follower { pool: Arc::clone(&pool), reach: Arc::clone(&reach), tail }.run()),
         ];
         background.extend(claim.map(|claim| tokio::spawn(claim.keep(Arc::clone(&poisoned)))));
-        let writer = Writer::new(server, Arc::clone(&inbox), &sources, Arc::clone(&clock), Arc::clone(&poisoned));
+        let writer = Writer::new(server, Arc::clone(&inbox), &sources, Arc::clone(&clock), Arc::clone(&poisoned)).knowing_gone(has_gone);
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
-        Ok(Self { sources, registers: Table::new(pool, reach), inbox, poisoned, clock, random, writer, background })
+        Ok(Self { sources, has_gone, registers: Table::new(pool, reach), inbox, poisoned, clock, random, writer, background })
     }
 
     /// Takes no more commits, settles those that wait, and ends live reads. What is appended later is refused.
@@ -100,7 +104,14 @@ impl PostgresJournal {
 
     async fn found(&self, entity: &EntityKey, id: CommandId) -> Result<Option<FoundCommand>, ReadError> {
         let rows = self.sources.pool.ask(Question::Command, &[&entity.kind(), &entity.tenant(), &entity.id(), &&id.0[..]]).await?;
-        Ok(rows.first().map(|row| rows::found_command(row, 0, &self.sources.lineage)).transpose()?.map(|(found, _)| found))
+        if let Some(row) = rows.first() {
+            return Ok(Some(rows::found_command(row, 0, &self.sources.lineage)?.0));
+        }
+        if !self.has_gone {
+            return Ok(None);
+        }
+        let rows = self.sources.pool.ask(Question::GoneCommand, &[&&id.on(entity.hash()).0[..]]).await?;
+        rows.first().map(|row| rows::gone_command(row, 0, &self.sources.lineage)).transpose()
     }
 
     /// A number that a question with one answer gives.
@@ -178,22 +189,19 @@ impl Journal for PostgresJournal {
 
 /// PostgreSQL has no zero in its texts. Keys and tags have none anyway.
 fn storable(commit: &Commit) -> Result<(), AppendError> {
-    let has_zero = |text: &str| text.contains('\0');
-    let in_context = |context: &Context| {
-        [&context.correlation_id, &context.causation_id, &context.traceparent, &context.principal]
-            .into_iter()
-            .flatten()
-            .any(|text| has_zero(text))
-    };
-    let in_command = |command: &journal::CommandRecord| {
-        has_zero(&command.name) || in_context(&command.context) || command.events.iter().any(|event| has_zero(&event.name))
-    };
     let in_condition =
-        |condition: &journal::TagCondition| condition.query.items.iter().flat_map(|item| &item.types).any(|full| has_zero(full));
-    if commit.commands.iter().any(in_command) || commit.condition.as_ref().is_some_and(in_condition) {
+        |condition: &journal::TagCondition| condition.query.items.iter().flat_map(|item| &item.types).any(|full| full.contains('\0'));
+    if commit.commands.iter().any(has_zero) || commit.condition.as_ref().is_some_and(in_condition) {
         return Err(InvalidError::new("commit", "must have no U+0000 in a name or a context: PostgreSQL cannot keep it").into());
     }
     Ok(())
+}
+
+/// Whether a command has a zero in a text of its own.
+pub(crate) fn has_zero(command: &CommandRecord) -> bool {
+    let Context { correlation_id, causation_id, traceparent, principal } = &command.context;
+    let in_context = [correlation_id, causation_id, traceparent, principal].into_iter().flatten().any(|text| text.contains('\0'));
+    command.name.contains('\0') || in_context || command.events.iter().any(|event| event.name.contains('\0'))
 }
 
 impl Registers for PostgresJournal {

@@ -32,6 +32,18 @@ pub(crate) const POLL_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) const BELL_PAUSE: Duration = Duration::from_millis(5);
 /// A node that stops in the middle of a transaction holds the head row for so long; then the server ends its session.
 pub(crate) const IDLE_TRANSACTION_MS: u64 = 2_000;
+/// The same for one that fills a view: it holds up nobody but who would take the view over.
+pub(crate) const VIEW_IDLE_TRANSACTION_MS: u64 = 2_000;
+/// Connections that views are asked by, and that their books are kept by; each view that is filled here has one more.
+pub(crate) const VIEW_CONNECTIONS: usize = 4;
+/// Statements of queries, or of code that fills, that one connection keeps prepared.
+pub(crate) const VIEW_STATEMENTS_KEPT: usize = 256;
+/// Rows of an answer that come at once.
+pub(crate) const VIEW_PAGE_ROWS: i32 = 256;
+/// How long a change of what SQL clients see waits for their queries before it is put off.
+pub(crate) const VIEW_LOCK_MS: u64 = 2_000;
+/// Bytes of the name that a build's schema begins with; its hash and number follow.
+pub(crate) const VIEW_SCHEMA_BYTES: usize = 40;
 /// What was sent and is not taken for so long ends the connection, on either side: also a session that has the lock on the head, and whose node
 /// reads no answers.
 pub(crate) const SILENT_PEER: Duration = Duration::from_secs(4);
@@ -53,10 +65,23 @@ pub(crate) const TAIL_REACH: u64 = PAGE_EVENTS_MAX as u64;
 pub(crate) const KEYS_AT_ONCE: i64 = 512;
 /// So many positions lie between two marks of time, at least.
 pub(crate) const MARK_POSITIONS: u64 = 1_024;
+/// Who reads a whole history takes so many events at once, at most.
+pub(crate) const MOVED_EVENTS_AT_ONCE: i64 = 2_048;
+/// And a page ends with the event that passes so many bytes of payload and reply.
+pub(crate) const MOVED_BYTES_AT_ONCE: i64 = 16 * 1024 * 1024;
+/// And so many rows of what remains of events.
+pub(crate) const MOVED_REMAINS_AT_ONCE: i64 = 64;
+/// Registers that one statement brings along.
+pub(crate) const MOVED_REGISTERS_AT_ONCE: usize = 512;
 
+const _: () = assert!(
+    MOVED_EVENTS_AT_ONCE > journal::limits::COMMIT_EVENTS_MAX as i64 && MOVED_BYTES_AT_ONCE > journal::limits::COMMIT_BYTES_MAX as i64,
+    "a page has room for the largest commit"
+);
 const _: () = assert!(BATCH_BYTES_MAX >= journal::limits::COMMIT_BYTES_MAX, "a transaction has room for the largest commit");
 const _: () = assert!(WAITING_BYTES_MAX >= 2 * BATCH_BYTES_MAX && WAITING_COMMITS_MAX >= BATCH_COMMITS_MAX);
 const _: () = assert!(PAGE_BYTES_MAX as usize > journal::limits::EVENT_BYTES_MAX);
+const _: () = assert!(VIEW_SCHEMA_BYTES + "_0123456789abcdef_99999".len() <= 63, "PostgreSQL cuts longer names off");
 const _: () = assert!(TAIL_EVENTS_MAX >= 2 * PAGE_EVENTS_MAX as usize && TAIL_BYTES_MAX >= 2 * PAGE_BYTES_MAX as usize);
 const _: () = assert!(TAIL_REACH < TAIL_EVENTS_MAX as u64, "who sits down at the tail is not behind it at once");
 const _: () = assert!(IDLE_TRANSACTION_MS < 5_000 && SILENT_PEER.as_secs() < 5, "other nodes go on within five seconds");

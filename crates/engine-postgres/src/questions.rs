@@ -33,6 +33,10 @@ pub(crate) enum Question {
     EntityHead,
     /// The record of a command.
     Command,
+    /// What a command came to of which only a hash is known.
+    GoneCommand,
+    /// Ranges of positions whose events are gone, which meet a range.
+    Gone,
     /// Events of a range of positions, of some slices and of some types (all, when none is named).
     Range,
     /// Events of an entity, from a sequence on.
@@ -71,6 +75,8 @@ const ALL: &[(Question, &str)] = &[
             AND c.entity = (SELECT e.number FROM entity e WHERE e.kind = $1 AND e.tenant = $2 AND e.id = $3)"
         ),
     ),
+    (Question::GoneCommand, "SELECT name, sequence, events, position, time FROM gone_command WHERE hash = $1"),
+    (Question::Gone, "SELECT first, last FROM gone WHERE last > $1 AND first <= $2 ORDER BY first"),
     (
         Question::Range,
         page!(

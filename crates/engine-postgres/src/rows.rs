@@ -114,6 +114,22 @@ pub(crate) fn found_command(row: &Row, first: usize, lineage: &Lineage) -> Resul
     Ok((found, CommitId(commit.0)))
 }
 
+/// A command of which only a hash and what it came to is known, from `name, sequence, events, position, time` on: its reply is gone.
+///
+/// # Errors
+/// When the row holds what no history had.
+pub(crate) fn gone_command(row: &Row, first: usize, lineage: &Lineage) -> Result<FoundCommand, ReadError> {
+    Ok(FoundCommand {
+        name: get::<&str>(row, first)?.into(),
+        fingerprint: None,
+        reply: None,
+        sequence: unsigned(get(row, first + 1)?),
+        event_count: get::<i32>(row, first + 2)?.unsigned_abs(),
+        cursor: lineage.cursor(unsigned(get(row, first + 3)?)),
+        time: Timestamp::from_micros(get(row, first + 4)?),
+    })
+}
+
 /// The head of an entity from `sequence, time, position, deleted`; `None` while only commands without events have named it.
 ///
 /// # Errors
@@ -137,6 +153,10 @@ pub(crate) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, 
         .map_err(|error| ReadError::Damaged { place: format!("a column of the schema is not as it was made: {error}"), resume: None })
 }
 
-fn text(row: &Row, column: usize) -> Result<Option<Arc<str>>, ReadError> {
+/// A text that may be absent.
+///
+/// # Errors
+/// When the column is not a text.
+pub(crate) fn text(row: &Row, column: usize) -> Result<Option<Arc<str>>, ReadError> {
     Ok(get::<Option<&str>>(row, column)?.map(Arc::from))
 }

@@ -9,17 +9,39 @@ use tokio_postgres::Client;
 use crate::error::OpenError;
 
 /// In their order; number 1 is the first.
-const MIGRATIONS: &[(&str, &str)] = &[("journal", include_str!("migrations/0001-journal.sql"))];
+const MIGRATIONS: &[(&str, &str)] =
+    &[("journal", include_str!("migrations/0001-journal.sql")), ("gone", include_str!("migrations/0002-gone.sql"))];
 
 /// The version of the schema that this code knows.
 pub(crate) const VERSION: i32 = MIGRATIONS.len() as i32;
 
+/// What a schema holds.
+pub(crate) struct Opened {
+    pub(crate) lineage: Lineage,
+    /// There are commands of which only a hash is known.
+    pub(crate) has_gone: bool,
+}
+
 /// Brings the schema up to date, and gives the history that it holds; a new one gets a new history.
 ///
 /// # Errors
-/// When the schema is newer, or the server says no.
-pub(crate) async fn open(client: &Client, schema: &str, random: &dyn Random) -> Result<Lineage, OpenError> {
+/// When the schema is newer, holds half of a history, or the server says no.
+pub(crate) async fn open(client: &Client, schema: &str, random: &dyn Random) -> Result<Opened, OpenError> {
     client.batch_execute("BEGIN").await?;
+    if !migrate(client, schema).await? {
+        begin_history(client, random).await?;
+    }
+    let lineage = find(client, schema).await?;
+    let has_gone = client.query_one("SELECT EXISTS (SELECT FROM gone_command)", &[]).await?.get(0);
+    client.batch_execute("COMMIT").await?;
+    Ok(Opened { lineage, has_gone })
+}
+
+/// Brings the schema up to date, in the caller's transaction; whether it was there.
+///
+/// # Errors
+/// When the schema is newer, or the server says no.
+pub(crate) async fn migrate(client: &Client, schema: &str) -> Result<bool, OpenError> {
     // Of nodes that start together one migrates, and the others find it done.
     client.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&schema]).await?;
     let version = version(client, schema).await?;
@@ -30,18 +52,43 @@ pub(crate) async fn open(client: &Client, schema: &str, random: &dyn Random) -> 
         client.batch_execute(sql).await?;
         client.execute("INSERT INTO migration (number, name) VALUES ($1, $2)", &[&number, name]).await?;
     }
-    if version == 0 {
-        begin_history(client, random).await?;
+    Ok(version > 0)
+}
+
+/// The whole history that a schema holds.
+///
+/// # Errors
+/// When it is half of one, or the server says no.
+pub(crate) async fn find(client: &Client, schema: &str) -> Result<Lineage, OpenError> {
+    match is_filling(client, schema).await? {
+        true => Err(OpenError::Unfinished { schema: schema.to_owned() }),
+        false => lineage(client).await,
     }
-    let lineage = lineage(client).await?;
-    client.batch_execute("COMMIT").await?;
-    Ok(lineage)
+}
+
+/// Whether the schema has a journal.
+///
+/// # Errors
+/// When the server says no.
+pub(crate) async fn is_there(client: &Client, schema: &str) -> Result<bool, OpenError> {
+    has_table(client, schema, "journal").await
+}
+
+/// Whether the history is still being brought in.
+///
+/// # Errors
+/// When the server says no.
+pub(crate) async fn is_filling(client: &Client, schema: &str) -> Result<bool, OpenError> {
+    has_table(client, schema, "filling").await
+}
+
+async fn has_table(client: &Client, schema: &str, table: &str) -> Result<bool, OpenError> {
+    Ok(client.query_one("SELECT to_regclass($1 || '.' || $2) IS NOT NULL", &[&schema, &table]).await?.get(0))
 }
 
 /// Which migration was the last; 0 for a schema that is made here.
 async fn version(client: &Client, schema: &str) -> Result<i32, OpenError> {
-    let there = client.query_one("SELECT to_regclass($1 || '.migration') IS NOT NULL", &[&schema]).await?;
-    if !there.get::<_, bool>(0) {
+    if !has_table(client, schema, "migration").await? {
         let make = format!(
             "CREATE SCHEMA IF NOT EXISTS {schema};
             CREATE TABLE migration (number integer PRIMARY KEY, name text NOT NULL, at timestamptz NOT NULL DEFAULT now())"
@@ -59,7 +106,11 @@ async fn begin_history(client: &Client, random: &dyn Random) -> Result<(), OpenE
     Ok(())
 }
 
-async fn lineage(client: &Client) -> Result<Lineage, OpenError> {
+/// The history that a schema holds, whole or not.
+///
+/// # Errors
+/// When the server says no.
+pub(crate) async fn lineage(client: &Client) -> Result<Lineage, OpenError> {
     let own = client.query_one("SELECT lineage, family_key FROM journal", &[]).await?;
     let parents = client.query("SELECT lineage, fork FROM parent ORDER BY nearness", &[]).await?;
     let parent = |row: &tokio_postgres::Row| Ok(ParentLineage { id: LineageId(bytes(row.get(0))?), fork: row.get::<_, i64>(1) as u64 });

@@ -23,6 +23,14 @@ pub(crate) type Ear = Box<dyn Fn(&str) + Send>;
 pub(crate) struct Server {
     address: Address,
     tls: Tls,
+    purpose: Purpose,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Journal,
+    Views,
 }
 
 impl Server {
@@ -31,12 +39,24 @@ impl Server {
     /// # Errors
     /// When trusted roots are wanted and cannot be read.
     pub(crate) fn new(address: Address) -> Result<Self, OpenError> {
+        Self::of(address, Purpose::Journal)
+    }
+
+    /// The same for connections that views are filled and asked by.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn for_views(address: Address) -> Result<Self, OpenError> {
+        Self::of(address, Purpose::Views)
+    }
+
+    fn of(address: Address, purpose: Purpose) -> Result<Self, OpenError> {
         let tls = match address.config.get_ssl_mode() {
             SslMode::Disable => Tls::unused(),
             _ => Tls::new(address.roots.as_deref()),
         };
         let tls = tls.map_err(|error| OpenError::Unreachable { cause: error.to_string() })?;
-        Ok(Self { address, tls })
+        Ok(Self { address, tls, purpose })
     }
 
     pub(crate) fn schema(&self) -> &str {
@@ -66,7 +86,11 @@ impl Server {
             }
         });
         check(&client).await?;
-        client.batch_execute(&self.session()).await?;
+        let session = match self.purpose {
+            Purpose::Journal => self.session(),
+            Purpose::Views => self.session_of_views(),
+        };
+        client.batch_execute(&session).await?;
         Ok(client)
     }
 
@@ -80,6 +104,17 @@ impl Server {
             SET enable_hashjoin = off; SET enable_mergejoin = off",
             self.address.schema,
             limits::IDLE_TRANSACTION_MS,
+            limits::SILENT_PEER.as_millis(),
+        )
+    }
+
+    /// Statements are the users' own: the server plans them as it plans any. Times are written in UTC.
+    fn session_of_views(&self) -> String {
+        format!(
+            "SET search_path = pg_catalog; SET idle_in_transaction_session_timeout = {}; SET tcp_user_timeout = {};
+            SET default_transaction_isolation = 'read committed'; SET statement_timeout = 0; SET lock_timeout = 0; SET bytea_output = 'hex';
+            SET standard_conforming_strings = on; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'iso_8601'",
+            limits::VIEW_IDLE_TRANSACTION_MS,
             limits::SILENT_PEER.as_millis(),
         )
     }

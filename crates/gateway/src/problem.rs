@@ -88,6 +88,7 @@ codes! {
     DAMAGED = "HW0052" "damaged" 500;
     DEADLINE_PASSED = "HW0053" "deadline-passed" 504;
     ROLE_ELSEWHERE = "HW0054" "role-elsewhere" 421;
+    CONSUMER_ELSEWHERE = "HW0055" "consumer-elsewhere" 307;
     NOT_HELD = "HW0080" "not-held" 404;
     DECISION_STALE = "HW0081" "decision-stale" 409;
     CONSUMER_NOT_WORKING = "HW0082" "consumer-not-working" 503 retry 1;
@@ -104,6 +105,7 @@ codes! {
     UNKNOWN_STREAM = "HW0130" "unknown-stream" 404;
     UNKNOWN_STREAM_VERSION = "HW0131" "unknown-stream-version" 404;
     UNKNOWN_SUBSCRIPTION = "HW0132" "unknown-subscription" 404;
+    VIEW_UNAVAILABLE = "HW0154" "view-not-available" 503 retry 5;
 }
 
 /// Where a code's page stands; the code's number follows.

@@ -14,6 +14,7 @@ pub(crate) mod events;
 pub(crate) mod explain;
 mod flags;
 pub(crate) mod journal;
+pub(crate) mod migrate;
 mod nodes;
 pub(crate) mod prove;
 pub(crate) mod run;
@@ -104,6 +105,11 @@ pub enum Command {
     ///
     /// The new journal has a history of its own, with the old one as its parent: ids, times and sequences stay.
     Restore(backup::Restore),
+    /// Move the journal to another engine, such as from a directory to a database; no process of the service may run
+    ///
+    /// All of it comes along as it is, into a history of its own that knows the old one: ids, times, sequences, replies, places of consumers.
+    /// What is there is read back and has to have the root of the source. A run that was ended is gone on with by the same command.
+    Migrate(migrate::Arguments),
     /// Look at the journal itself
     #[command(subcommand)]
     Journal(journal::Command),
@@ -179,6 +185,7 @@ fn with_settings(service: &Service, flags: &GlobalFlags, command: &Command, sett
         Command::Backup(arguments) => backup::back_up_to(arguments, settings, flags.json),
         Command::Restore(arguments) => backup::restore_from(arguments, settings, flags.json),
         Command::Journal(command) => journal::run(command, settings, flags.json),
+        Command::Migrate(arguments) => migrate::run(arguments, service.name(), settings, flags.json),
         Command::Verify(arguments) => verify::run(arguments, settings, flags.json),
         Command::Config(config::Command::Show) => config::show(settings, flags.json),
         Command::Explain(_) | Command::Completions(_) | Command::Describe(_) => unreachable!("these need no settings and were done before"),

@@ -23,7 +23,7 @@ pub(crate) use settings::SETTINGS;
 pub(crate) use settings::{Kind, Resolved, Settings, Source};
 #[cfg(feature = "postgres")]
 pub(crate) use value::without_password;
-pub(crate) use value::{Config, EngineUrl, data_directory};
+pub(crate) use value::{Config, EngineUrl, data_directory, is_postgres};
 
 /// What the command line (or an embedding program) sets, before anything else is asked.
 #[derive(Clone, Debug, Default)]

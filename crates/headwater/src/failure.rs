@@ -38,6 +38,8 @@ pub(crate) const IMPORT: &str = "HW0072";
 
 /// A backup or a restore does not fit: not an empty directory, another history, a backup that was never finished.
 pub(crate) const BACKUP: &str = "HW0073";
+/// A migration does not fit: a target with something in it, half of another one, another root; or a service starts on half of one.
+pub(crate) const MIGRATION: &str = "HW0074";
 /// The key store of a service with personal data is not there, is another one, or cannot be used.
 pub(crate) const KEYS: &str = "HW0092";
 /// A shape changed within its version so that it breaks its rule.
@@ -61,6 +63,9 @@ pub(crate) const DATABASE_UNSAFE: &str = "HW0151";
 /// The database, or the schema in it, is of another version than this one takes.
 #[cfg(feature = "postgres")]
 pub(crate) const DATABASE_UNFIT: &str = "HW0152";
+
+/// A view lies in a database, and there is none.
+pub(crate) const VIEWS_NOWHERE: &str = "HW0153";
 
 /// The code of a shape that is refused.
 pub(crate) fn schema_code(broken: &Broken) -> &'static str {
@@ -89,6 +94,7 @@ pub(crate) const CODES: &[&str] = &[
     SYSTEM,
     IMPORT,
     BACKUP,
+    MIGRATION,
     KEYS,
     SHAPE_CHANGED,
     VERSION_LOST,
@@ -96,6 +102,7 @@ pub(crate) const CODES: &[&str] = &[
     SCHEMA_UNFIT,
     SAMPLE_UNREADABLE,
     WORKFLOW_MISFIT,
+    VIEWS_NOWHERE,
     #[cfg(feature = "postgres")]
     DATABASE_UNREACHABLE,
     #[cfg(feature = "postgres")]

@@ -62,12 +62,14 @@ mod failure;
 pub mod fuzzing;
 mod given_view;
 mod limits;
+mod migrate;
 #[doc(hidden)]
 pub mod output;
 pub mod prelude;
 mod restore;
 mod running;
 mod service;
+mod shared_views;
 mod signals;
 mod store;
 #[cfg(feature = "testkit")]
@@ -77,6 +79,7 @@ pub mod threads;
 
 #[doc(hidden)]
 pub use component::__private;
+pub use component::SqlValue;
 
 pub use client::{Answered, Client, DueTimer, NamedTimer, Outcome, SendError, Sent, TimerStatus};
 #[doc(hidden)]

@@ -22,6 +22,10 @@ pub(crate) const IMPORT_NAMES_MAX: usize = 1_024;
 pub(crate) const IMPORT_BATCH_BYTES: u64 = 256 * 1024;
 /// How many times as much may wait to be written.
 pub(crate) const IMPORT_BATCHES_AHEAD: usize = 4;
+/// A migration writes so many commits in one transaction, at most.
+pub(crate) const MIGRATE_PARTS_AT_ONCE: usize = 1_024;
+/// And no further one once it has this many bytes of payloads and replies.
+pub(crate) const MIGRATE_BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// How long a running service is left alone before its journal is looked at again for the marker of an idle log.
 pub(crate) const MARKER_LOOK: Duration = Duration::from_millis(20);
 /// How long a rebuild is left alone between two looks at how far it is.

@@ -11,6 +11,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use bytes::Bytes;
 use journal::embedded::{Backup, BulkWriter, Part, RunningRoot, root};
 use journal::{BASELINE, Cursor, EntityKey, Lineage, LineageId, Position, RegisterExpect, Registers as _, Timestamp};
 
@@ -55,7 +56,7 @@ pub(crate) async fn restore(backup: &Backup, target: &Path, cut: Cut, progress: 
     let writer = new.fill(&parent, fork)?;
     let lineage = writer.lineage().id;
     let (commits, expected) = fill(backup, writer, fork, progress)?;
-    put_registers(backup, new.path()).await?;
+    put_registers(&backup.registers, new.path()).await?;
     check_root(&new, expected)?;
     new.finish()?;
     Ok(Restored { commits, events: fork, fork: parent.cursor(fork), lineage, registers: backup.registers.len() as u64 })
@@ -200,9 +201,9 @@ fn in_front_of(part: Part, fork: Position) -> Option<Part> {
 }
 
 /// Opens what was written, which makes its indexes, and gives it the registers.
-async fn put_registers(backup: &Backup, directory: &Path) -> Result<(), Failure> {
+pub(crate) async fn put_registers(registers: &[(String, Bytes)], directory: &Path) -> Result<(), Failure> {
     let engine = engine::open(directory, None)?;
-    for (name, value) in &backup.registers {
+    for (name, value) in registers {
         let put = engine.journal.put(name, RegisterExpect::Absent, value.clone()).await;
         put.map_err(|error| refused(format!("register {name} was refused: {error}")))?;
     }
@@ -210,12 +211,12 @@ async fn put_registers(backup: &Backup, directory: &Path) -> Result<(), Failure>
     Ok(())
 }
 
-/// What is on the disk has the root that the backup's events up to the fork have.
-fn check_root(new: &New, expected: [u8; 32]) -> Result<(), Failure> {
+/// What is on the disk has the root that what was read has.
+pub(crate) fn check_root(new: &New, expected: [u8; 32]) -> Result<(), Failure> {
     let written = root(&engine::directory_to_read(new.path())?, &mut || {}).map_err(|error| engine::not_opened(new.path(), &error))?;
     match written.hash == expected {
         true => Ok(()),
-        false => Err(refused("what was written is not what was read; the restore stays unfinished".to_owned())),
+        false => Err(refused("what was written is not what was read; it stays unfinished".to_owned())),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::failure::{COMPONENTS, DATA_DAMAGED, DATA_OPEN, Failure, KEYS, LISTEN, SHAPE_CHANGED, schema_code};
 use crate::output;
 use crate::service::Service;
+use crate::shared_views;
 use crate::store::Store;
 
 /// A running service. Dropping it stops it in the background; [`stop`](Self::stop) waits until every accepted command is answered.
@@ -75,7 +76,7 @@ pub(crate) async fn start(service: &Service, config: &Config) -> Result<Running,
     let (listener, address) = listen(config).await?;
     let store = Store::open(service, config).await?;
     let notes = few.into_iter().chain(store.notes.iter().cloned()).collect();
-    let runtime = match assemble(service, config, &store) {
+    let runtime = match assemble(service, config, &store).await {
         Ok(runtime) => runtime,
         Err(refused) => {
             // The next start must not find the directory still taken.
@@ -132,8 +133,8 @@ fn pages(service: &Service) -> Result<Pages, Failure> {
     Pages::new(service.pages().iter().cloned()).map_err(|error| Failure::configuration(COMPONENTS, error.to_string()))
 }
 
-fn assemble(service: &Service, config: &Config, store: &Store) -> Result<Arc<Runtime>, Failure> {
-    let parts = Parts {
+async fn assemble(service: &Service, config: &Config, store: &Store) -> Result<Arc<Runtime>, Failure> {
+    let mut parts = Parts {
         service: service.name().to_owned(),
         journal: store.journal.clone(),
         registers: store.registers.clone(),
@@ -161,6 +162,7 @@ fn assemble(service: &Service, config: &Config, store: &Store) -> Result<Arc<Run
         keys_lost: config.keys_lost.clone(),
         retention: service.retention().to_vec(),
         compatibility: service.rules().to_vec(),
+        shared_views: None,
         view_folder: Some(sqlite_folder(&config.data, "views")?),
         timer_folder: Some(sqlite_folder(&config.data, "timers")?),
         workflow_folder: Some(sqlite_folder(&config.data, "workflows")?),
@@ -169,6 +171,7 @@ fn assemble(service: &Service, config: &Config, store: &Store) -> Result<Arc<Run
         limits: config.limits,
         planted: runtime::PlantedBug::None,
     };
+    parts.shared_views = shared_views::checked(config, &parts).await?;
     let runtime = Runtime::new(parts).map_err(|error| match error {
         StartError::Keys(error) => Failure::new(Exit::Failed, KEYS, format!("key store {}: {error}", config.keys.display())),
         error => Failure::configuration(COMPONENTS, error.to_string()),

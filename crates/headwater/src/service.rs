@@ -220,6 +220,19 @@ impl Service {
         self
     }
 
+    /// Sets its engine when it is embedded with [`start`](Self::start), as its URL: `postgres://host/database` (with the feature `postgres`), or
+    /// `embedded:DIR`. Beside a database, [`data`](Self::data) is where it keeps what is its own.
+    pub fn engine(mut self, url: impl Into<String>) -> Self {
+        self.flags.values.push(("engine", url.into()));
+        self
+    }
+
+    /// Sets the database that has the tables of shared views when it is embedded with [`start`](Self::start).
+    pub fn views_at(mut self, url: impl Into<String>) -> Self {
+        self.flags.values.push(("views", url.into()));
+        self
+    }
+
     /// Sets where the keys of subjects are kept when it is embedded with [`start`](Self::start): apart from the data.
     pub fn keys(mut self, directory: impl Into<String>) -> Self {
         self.flags.values.push(("keys", directory.into()));
@@ -245,8 +258,8 @@ impl Service {
         command_line::run(&self)
     }
 
-    /// Starts the service inside a program of your own, which has a tokio runtime. What [`listen`](Self::listen) and
-    /// [`data`](Self::data) do not say comes from the environment, `headwater.toml` and the defaults, in that order.
+    /// Starts the service inside a program of your own, which has a tokio runtime. What [`listen`](Self::listen),
+    /// [`engine`](Self::engine) and [`data`](Self::data) do not say comes from the environment, `headwater.toml` and the defaults, in that order.
     ///
     /// It raises the process's soft limit of open files to the hard one, and takes no more connections than that allows.
     ///

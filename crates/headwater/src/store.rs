@@ -12,6 +12,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::service::Service;
 
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::not_opened;
+
 /// An open engine, with the seams that the runtime shares with it.
 pub(crate) struct Store {
     pub(crate) journal: Arc<dyn Journal>,
@@ -68,6 +71,9 @@ async fn embedded(config: &Config) -> Result<Store, Failure> {
 }
 
 #[cfg(feature = "postgres")]
+pub(crate) use postgres::database_code;
+
+#[cfg(feature = "postgres")]
 mod postgres {
     //! In a schema of a PostgreSQL database, for as many processes as there are; for one at a time of a service whose keys lie on its own disk.
 
@@ -81,7 +87,7 @@ mod postgres {
     use crate::config::{Config, without_password};
     use crate::engine::randomness;
     use crate::exit::Exit;
-    use crate::failure::{DATA_DAMAGED, DATA_IN_USE, DATABASE_UNFIT, DATABASE_UNREACHABLE, DATABASE_UNSAFE, ENGINE, Failure};
+    use crate::failure::{DATA_DAMAGED, DATA_IN_USE, DATABASE_UNFIT, DATABASE_UNREACHABLE, DATABASE_UNSAFE, ENGINE, Failure, MIGRATION};
     use crate::service::Service;
 
     pub(super) async fn open(url: &str, service: &Service, config: &Config) -> Result<Store, Failure> {
@@ -95,16 +101,22 @@ mod postgres {
     }
 
     /// What a refusal of the engine means to the person at the terminal.
-    fn not_opened(url: &str, error: &OpenError) -> Failure {
-        let (exit, code) = match error {
+    pub(crate) fn not_opened(url: &str, error: &OpenError) -> Failure {
+        let (exit, code) = database_code(error);
+        Failure::new(exit, code, format!("engine {}: {error}", without_password(url)))
+    }
+
+    /// The exit and the code of a refusal.
+    pub(crate) fn database_code(error: &OpenError) -> (Exit, &'static str) {
+        match error {
             OpenError::Url(_) => (Exit::Configuration, ENGINE),
             OpenError::Unreachable { .. } => (Exit::Failed, DATABASE_UNREACHABLE),
             OpenError::Unsafe { .. } => (Exit::Failed, DATABASE_UNSAFE),
             OpenError::TooOld { .. } | OpenError::SchemaNewer { .. } => (Exit::Failed, DATABASE_UNFIT),
             OpenError::Taken { .. } => (Exit::Failed, DATA_IN_USE),
+            OpenError::Unfinished { .. } => (Exit::Failed, MIGRATION),
             OpenError::Damaged { .. } => (Exit::Damaged, DATA_DAMAGED),
-        };
-        Failure::new(exit, code, format!("engine {}: {error}", without_password(url)))
+        }
     }
 }
 

@@ -56,7 +56,8 @@ impl CommandId {
     }
 
     /// What the command index holds: this id on that entity.
-    pub(crate) fn on(self, entity: KeyHash) -> KeyHash {
+    #[must_use]
+    pub fn on(self, entity: KeyHash) -> KeyHash {
         short_hash(&[b"command", &entity.0, &self.0])
     }
 }

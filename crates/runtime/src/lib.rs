@@ -81,9 +81,10 @@ pub use timer::{
 pub use topic::{MessageData, PublishAnswer, Published, TopicMessage};
 #[cfg(feature = "probe")]
 pub use view::probe as view_probe;
+pub use view::server as view_server;
 pub use view::{
     LiveEvent, LiveQuery, LiveSnapshot, LiveUpdate, Notices, QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, RowChange, Rows,
-    Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop,
+    SharedViews, Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop, is_shared_view,
 };
 pub use workflow::{
     Replayed, TimelineItem, UndoSight, WorkflowChange, WorkflowError, WorkflowHistory, WorkflowItem, WorkflowName, WorkflowOrder,
@@ -132,6 +133,8 @@ pub struct Parts {
     pub keys: Option<Arc<dyn Disk>>,
     /// The id of a key store that is lost for good: the journal goes with the one above from now on.
     pub keys_lost: Option<String>,
+    /// The views that lie on a server, checked by it; a service that has one needs them.
+    pub shared_views: Option<SharedViews>,
     /// Where the files of views lie; they are in memory when it is absent.
     pub view_folder: Option<ViewFolder>,
     /// Where the index of timers lies; it is in memory when it is absent.

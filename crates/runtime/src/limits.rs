@@ -66,6 +66,12 @@ pub const WORKFLOW_HANDOVER_LOOK: Duration = Duration::from_millis(20);
 pub const TIMERS_HANDOVER_MAX: Duration = Duration::from_secs(5);
 /// See [`TIMERS_HANDOVER_MAX`].
 pub const TIMERS_HANDOVER_LOOK: Duration = Duration::from_millis(20);
+/// How often somebody who has asked another node looks for its answer, and the other way round.
+pub const RELAY_LOOK: Duration = Duration::from_millis(100);
+/// How long the answer of another node is waited for.
+pub const RELAY_MAX: Duration = Duration::from_secs(15);
+/// When a decision that was laid down for another node is too old to be carried out: microseconds.
+pub const RELAY_FORGET_MICROS: i64 = 60_000_000;
 /// How often a command is decided again when others win the race, at most.
 pub const DECIDE_ATTEMPTS_MAX: u32 = 16;
 /// How long a stop waits for commands under way before it gives up on them.
@@ -166,6 +172,16 @@ pub const VIEW_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const VIEW_BATCH_POSITIONS_MAX: u64 = 100_000;
 /// How long a view rests before it tries again what the machine refused: a full disk, a journal that cannot be read.
 pub const VIEW_REST: Duration = Duration::from_secs(1);
+/// Statements of a shared view that go to its server before the answer to the first of them is waited for.
+pub const VIEW_STATEMENTS_AT_ONCE_MAX: usize = 512;
+/// How often a node that does not fill a shared view looks how far it is.
+pub const VIEW_LOOK: Duration = Duration::from_millis(100);
+/// How long the place of a shared view may stay behind what was read without an event for it.
+pub const VIEW_PLACE_PAUSE: Duration = Duration::from_millis(100);
+/// How often a node says that it uses a build of a shared view.
+pub const VIEW_TOUCH: Duration = Duration::from_secs(10);
+/// A build of a shared view that nobody has used for so long is nobody's.
+pub const VIEW_UNUSED: Duration = Duration::from_secs(60);
 /// Bytes of a view's write-ahead log that stay on the disk, at most, once they are written back.
 pub const VIEW_LOG_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// How long a statement waits for a lock of another connection to the same view.
@@ -308,6 +324,7 @@ pub(crate) const SCHEMA_COMPARISONS_MAX: usize = 100_000;
 /// Alternatives of one place in a schema that are compared, at most.
 pub(crate) const SCHEMA_ALTERNATIVES_MAX: usize = 4_096;
 
+const _: () = assert!(VIEW_UNUSED.as_secs() >= 5 * VIEW_TOUCH.as_secs(), "who uses a build has several chances to say so");
 const _: () = assert!(PUBLISH_MESSAGES_MAX * 2 <= journal::limits::COMMIT_COMMANDS_MAX);
 const _: () = assert!(
     PUBLISH_BYTES_MAX + PUBLISH_MESSAGES_MAX * 2 * (1_024 + 5 * journal::limits::CONTEXT_TEXT_BYTES_MAX) + journal::limits::EVENT_BYTES_MAX

@@ -1,6 +1,9 @@
 //! The runtime's face: what the gateway, the command line and tests call.
 
+mod decisions;
 mod erasure;
+mod nodes;
+mod pulled;
 mod schemas;
 mod timers;
 mod workflows;
@@ -10,36 +13,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use component::hosted::personal_mark::{is_marked, is_reserved};
-use component::hosted::{
-    ActionHandle, EntityDescription, OperationDescription, StoredEvent, StreamDescription, TOPIC_TYPE, TopicDescription, ViewDescription,
-};
+use component::hosted::{ActionHandle, EntityDescription, OperationDescription, StreamDescription, TopicDescription, ViewDescription};
 use journal::{
-    BoxFuture, Capability, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Recorded,
-    RegisterError, Selection, Timestamp,
+    BoxFuture, Capability, CommandId, Context, Cursor, CursorError, EntityKey, Events, Journal, ReadError, ReadMode, Selection, Timestamp,
 };
-use serde_json::Value as Json;
 
-use crate::action::DryRun;
 use crate::admission::Admission;
 use crate::asked::{Mint, checked};
 use crate::asynchronous::Asynchronous;
-use crate::delivery::{
-    ConsumerState, ConsumerStatus, Decision, DeliveryError, DeliveryRoom, HeldKey, HeldSelection, OrderError, Seams, What, kept_places,
-};
+use crate::delivery::{ConsumerState, Decision, DeliveryError, DeliveryRoom, OrderError, Seams};
 use crate::destination::{DestinationStatus, Destinations, Machine};
 use crate::entity::Entities;
 use crate::entity::kind::Kind;
 use crate::entity::snapshots::Snapshots;
-use crate::node::{NodeSight, Nodes, Role};
+use crate::node::{Nodes, Role};
 use crate::operation::Operations;
-use crate::personal::runs::{Runs, Whose};
+use crate::personal::runs::Runs;
 use crate::personal::veil::veiled;
 use crate::personal::{Form, Subjects};
 use crate::processor::{KeySight, Processors};
-use crate::pull::{
-    ConsumerError, ConsumerReads, ConsumerSetup, ConsumerSight, ConsumerStart, DeliveryWord, PullConsumers, PulledDelivery, SetUp,
-};
+use crate::pull::PullConsumers;
 use crate::request::{
     CommandError, CommandOutcome, CommandRequest, Moment, OperationRequest, Outcome, PastOutcome, StateError, StateRead, shown, shown_bytes,
 };
@@ -49,7 +42,7 @@ use crate::schema::Schemas;
 use crate::start::StartError;
 use crate::stream::{PeerPlace, Peers, Shaper, Streams, SubscriptionStatus, Subscriptions, addressed};
 use crate::timer::{Shared, Timers};
-use crate::topic::{PublishAnswer, RESERVED, TopicMessage, Topics};
+use crate::topic::{PublishAnswer, TopicMessage, Topics};
 use crate::view::{LiveQuery, QueryAnswer, QueryError, QueryRequest, Surroundings, ViewStatus, Views};
 use crate::workflow::Workflows;
 use crate::{Parts, action, start};
@@ -62,8 +55,8 @@ pub struct Runtime {
     asynchronous: Asynchronous,
     actions: Vec<ActionHandle>,
     destinations: Arc<Destinations>,
-    delivery: DeliveryRoom,
-    processors: Processors,
+    delivery: Arc<DeliveryRoom>,
+    processors: Arc<Processors>,
     operations: Arc<Operations>,
     timers: Arc<Timers>,
     workflows: Arc<Workflows>,
@@ -71,7 +64,7 @@ pub struct Runtime {
     streams: Streams,
     subscriptions: Subscriptions,
     peers: Arc<Peers>,
-    pulled: PullConsumers,
+    pulled: Arc<PullConsumers>,
     admission: Admission,
     views: Arc<Views>,
     /// The journal as others see it: personal values are plain.
@@ -158,6 +151,7 @@ impl Runtime {
             stall_after: parts.limits.stall_after,
             erased: Arc::clone(&erased),
             lost: Arc::clone(&lost),
+            nodes: Arc::clone(&nodes),
         };
         let mint = Mint { clock: parts.clock, random: Arc::clone(&parts.random), subjects: subjects.clone() };
         let topics = Arc::new(Topics::new(Arc::clone(&journal), &parts.service, parts.topics));
@@ -176,8 +170,8 @@ impl Runtime {
             asynchronous: Asynchronous::new(Arc::clone(&entities)),
             actions: parts.actions,
             destinations: Arc::new(Destinations::new(machine, destinations)),
-            processors: Processors::new(parts.processors, processors),
-            delivery,
+            processors: Arc::new(Processors::new(parts.processors, processors)),
+            delivery: Arc::new(delivery),
             operations: Arc::new(Operations::new(parts.operations)),
             timers: Arc::new(timers),
             subscriptions,
@@ -185,7 +179,7 @@ impl Runtime {
             workflows: Arc::new(workflows),
             topics,
             streams: Streams::new(streams, Arc::clone(&entities)),
-            pulled: PullConsumers::new(),
+            pulled: Arc::new(PullConsumers::new()),
             admission: Admission::new(parts.limits.commands_in_flight_max),
             entities,
             views: Arc::new(Views::new(plans, around, parts.view_folder, parts.limits)),
@@ -268,55 +262,6 @@ impl Runtime {
         self.topics.publish(topic, messages, context).await
     }
 
-    /// Sets a client's consumer up, or otherwise: what is out when it changes comes again.
-    ///
-    /// # Errors
-    /// See [`ConsumerError`].
-    pub async fn set_up_consumer(&self, name: &str, setup: ConsumerSetup, context: &Context) -> Result<SetUp, ConsumerError> {
-        let _permit = self.admission.enter().map_err(|_| ConsumerError::Stopping)?;
-        if let (ConsumerReads::Types(types), ConsumerStart::Cursor(text)) = (&setup.reads, &setup.start)
-            && let Ok(cursor) = text.parse()
-            && let Some(first) = self.retention.gone_before(&kinds_of(types), cursor).await.map_err(ConsumerError::Read)?
-        {
-            return Err(ConsumerError::Read(ReadError::Cursor(CursorError::Gone { first })));
-        }
-        self.pulled.set_up(&self.delivery, name, setup, context).await
-    }
-
-    /// Removes a client's consumer, with its place.
-    ///
-    /// # Errors
-    /// See [`ConsumerError`].
-    pub async fn remove_consumer(&self, name: &str, context: &Context) -> Result<(), ConsumerError> {
-        let _permit = self.admission.enter().map_err(|_| ConsumerError::Stopping)?;
-        self.pulled.remove(&self.delivery, name, context).await
-    }
-
-    /// A client's consumer as it is now.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn consumer_sight(&self, name: &str) -> Result<ConsumerSight, ConsumerError> {
-        self.pulled.sight(&self.delivery, name)
-    }
-
-    /// Up to `max` deliveries of a client's consumer; waits for the first one, at most so long.
-    ///
-    /// # Errors
-    /// See [`ConsumerError`].
-    pub async fn pull(&self, consumer: &str, max: usize, wait: Duration) -> Result<Vec<PulledDelivery>, ConsumerError> {
-        self.pulled.pull(&self.delivery, consumer, max, wait).await
-    }
-
-    /// Takes a client's word for deliveries; gives for how many. Those that are not out are named in the error, and the others
-    /// are done all the same.
-    ///
-    /// # Errors
-    /// See [`ConsumerError`].
-    pub fn say(&self, consumer: &str, deliveries: &[String], word: DeliveryWord) -> Result<usize, ConsumerError> {
-        self.pulled.say(consumer, deliveries, word)
-    }
-
     /// Whether the service has this entity type.
     #[must_use]
     pub fn has_entity(&self, kind: &str) -> bool {
@@ -386,6 +331,7 @@ impl Runtime {
         }
         self.timers.resume(head).await?;
         self.workflows.resume().await?;
+        self.attend();
         // Whoever reads their topics has a place by now.
         if acts {
             self.subscriptions.begin();
@@ -438,84 +384,10 @@ impl Runtime {
         self.outcome(entity, id).await
     }
 
-    /// How each consumer is.
-    #[must_use]
-    pub fn consumers(&self) -> Vec<ConsumerStatus> {
-        self.delivery.statuses().into_iter().chain(self.processors.statuses()).collect()
-    }
-
     /// How each destination is that actions call, by its address: those that the service names, and those that were called lately.
     #[must_use]
     pub fn destinations(&self) -> Vec<DestinationStatus> {
         self.destinations.statuses()
-    }
-
-    /// The held and parked keys of a consumer, ordered by key.
-    ///
-    /// # Errors
-    /// When there is no such consumer, or the engine fails.
-    pub async fn held(&self, consumer: &str) -> Result<Vec<HeldKey>, OrderError> {
-        if self.processors.has(consumer) { self.processors.held(consumer).await } else { self.delivery.held(consumer).await }
-    }
-
-    /// Makes held and parked keys of a consumer due, `per_second` of them a second at most; gives how many. Their attempts
-    /// count from the beginning.
-    ///
-    /// # Errors
-    /// See [`OrderError`].
-    pub async fn redrive(&self, consumer: &str, selection: HeldSelection, per_second: Option<u32>) -> Result<usize, OrderError> {
-        self.order(consumer, What::Redrive { selection, per_second }).await
-    }
-
-    /// Lets a key go on behind the event that holds it. The journal remembers who decided so, and why.
-    ///
-    /// # Errors
-    /// See [`OrderError`].
-    pub async fn discard(&self, consumer: &str, key: EntityKey, event: String, why: Decision) -> Result<(), OrderError> {
-        self.order(consumer, What::Discard { key, event, why }).await.map(drop)
-    }
-
-    /// Runs the event that holds a key with another payload, which the journal keeps beside the event's own.
-    ///
-    /// # Errors
-    /// See [`OrderError`].
-    pub async fn edit(&self, consumer: &str, key: EntityKey, event: String, payload: Json, why: Decision) -> Result<(), OrderError> {
-        let payload = self.marked_edit(consumer, &key, payload).await?;
-        self.order(consumer, What::Edit { key, event, payload, why }).await.map(drop)
-    }
-
-    /// What the next run of a held key would do, with its own payload or another one: nothing takes effect.
-    ///
-    /// # Errors
-    /// See [`OrderError`]; consumers that are neither actions nor processors have no dry run.
-    pub async fn dry_run(&self, consumer: &str, key: &EntityKey, payload: Option<&Json>) -> Result<DryRun, OrderError> {
-        if self.processors.has(consumer) {
-            return self.processors.dry_run(consumer, key, payload).await;
-        }
-        let held = self.delivery.held(consumer).await?;
-        let held = held.into_iter().find(|held| held.kind == key.kind() && held.id == key.id()).ok_or(OrderError::NotHeld)?;
-        let action = self.actions.iter().find(|action| action.description().name == consumer);
-        let action = action.ok_or(OrderError::Unfit { cause: "only actions and processors have a dry run".into() })?;
-        let failed = |cause: String| OrderError::Failed { cause };
-        let event = self.history(key, held.sequence).next_event().await.transpose().map_err(|error| failed(error.to_string()))?;
-        let mut event = (*event.ok_or(OrderError::NotHeld)?).clone();
-        if let Some(payload) = payload {
-            event.payload = payload.to_string().into_bytes().into();
-        }
-        Ok(action::dry_run(action, &event, &**self.delivery.tasks()).await)
-    }
-
-    /// Lets a consumer go on from another place, once what it has under way has ended: back, so that it meets events again, or
-    /// forth; or back into work when its place was lost. Keys that it holds stay held.
-    ///
-    /// # Errors
-    /// See [`OrderError`].
-    pub async fn place_consumer(&self, consumer: &str, cursor: Cursor, why: Decision) -> Result<(), OrderError> {
-        let kinds = self.read_by(consumer);
-        match self.retention.gone_before(&kinds, cursor).await.map_err(DeliveryError::Read)? {
-            Some(first) => Err(OrderError::Place(CursorError::Gone { first })),
-            None => self.order(consumer, What::Place { cursor, why }).await.map(drop),
-        }
     }
 
     /// That nothing is gone which a reader behind this place would have had: events of the types that it reads were let go of, and the first
@@ -535,78 +407,6 @@ impl Runtime {
             Some(first) => Err(ReadError::Cursor(CursorError::Gone { first })),
             None => Ok(()),
         }
-    }
-
-    /// The entity types whose events a consumer reads.
-    fn read_by(&self, consumer: &str) -> Vec<String> {
-        if let Some(action) = self.actions.iter().find(|action| action.description().name == consumer) {
-            return vec![action.description().entity.to_owned()];
-        }
-        if self.processors.has(consumer) {
-            return self.processors.read_by(consumer);
-        }
-        match self.consumer_sight(consumer).map(|sight| sight.setup.reads) {
-            Ok(ConsumerReads::Types(types)) => kinds_of(&types),
-            _ => Vec::new(),
-        }
-    }
-
-    /// A payload that a person wrote, with its personal values as marks: the journal keeps it.
-    async fn marked_edit(&self, consumer: &str, key: &EntityKey, payload: Json) -> Result<Json, OrderError> {
-        if is_reserved(payload.to_string().as_bytes()) {
-            return Err(OrderError::Unfit { cause: format!("{RESERVED}: write the plain value") });
-        }
-        if self.personal.is_none() {
-            return Ok(payload);
-        }
-        let held = self.held(consumer).await?;
-        let held = held.into_iter().find(|held| held.kind == key.kind() && held.id == key.id()).ok_or(OrderError::NotHeld)?;
-        let event = self.holding(&held).await?;
-        let unfit = |cause: String| OrderError::Unfit { cause: format!("the payload does not fit its event: {cause}") };
-        if event.entity.kind() == TOPIC_TYPE {
-            return self.topics.marked(&event.name, payload).map_err(unfit);
-        }
-        let Some(kind) = self.entities.kind(event.entity.kind()) else { return Ok(payload) };
-        let text = payload.to_string();
-        let stored = StoredEvent { name: &event.name, version: event.version, payload: text.as_bytes() };
-        let bound = kind.bound(event.entity.id(), stored).map_err(|unreadable| unfit(unreadable.message))?;
-        // An event of an older shape without personal values stays what the person wrote.
-        if is_marked(&bound.payload) {
-            self.check_subjects(&held, (&event, &bound.payload)).await?;
-            serde_json::from_slice(&bound.payload).map_err(|error| unfit(error.to_string()))
-        } else {
-            Ok(payload)
-        }
-    }
-
-    /// What a person writes must not be kept under the event's own entity when it was somebody else's: that one's erasure would miss it.
-    async fn check_subjects(&self, held: &HeldKey, (event, edit): (&Recorded, &[u8])) -> Result<(), OrderError> {
-        let Some(personal) = &self.personal else { return Ok(()) };
-        let marked = veiled(personal.runs.sealed(), Some(&personal.subjects), Form::Marked);
-        let kept = event_of(&*marked, held).await?;
-        let (kept, wanted) = (Whose::of_marks(&kept.payload, 0), Whose::of_marks(edit, 0));
-        let own = format!("{}/{}", event.entity.kind(), event.entity.id());
-        let is_mistaken = wanted.subjects.contains(&own) && !kept.subjects.is_empty() && !kept.subjects.contains(&own);
-        if !is_mistaken {
-            return Ok(());
-        }
-        let theirs = kept.subjects.join(", ");
-        let cause = format!(
-            "the event has personal values of {theirs}, and what you wrote would be kept as {own}'s; discard it, and send a command"
-        );
-        Err(OrderError::Unfit { cause })
-    }
-
-    /// The event that holds a key.
-    async fn holding(&self, held: &HeldKey) -> Result<Arc<Recorded>, OrderError> {
-        event_of(&**self.journal(), held).await
-    }
-
-    async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {
-        if self.processors.has(consumer) {
-            return self.processors.order(consumer, what).await;
-        }
-        self.delivery.order(consumer, what).await
     }
 
     /// The processors, in the order of registration.
@@ -729,23 +529,6 @@ impl Runtime {
         self.retention.ask()
     }
 
-    /// Lets go of the place of a consumer that the service does not have any more, and of the keys that it held. Retention waits for it
-    /// otherwise. If its component comes back, its place is lost.
-    ///
-    /// # Errors
-    /// When the service has the consumer, when there is no place of it, or the engine fails.
-    pub async fn forget_consumer(&self, consumer: &str) -> Result<(), OrderError> {
-        if self.consumers().iter().any(|known| known.name == consumer) {
-            let cause = "this service has the consumer, and its place is still needed; take its component out first".to_owned();
-            return Err(OrderError::Unfit { cause });
-        }
-        let places = kept_places(&self.delivery.seams().registers).await?;
-        if !places.iter().any(|(name, ..)| name == consumer) {
-            return Err(OrderError::UnknownConsumer { known: places.into_iter().map(|(name, ..)| name).collect() });
-        }
-        Ok(self.delivery.replace(consumer, None).await?)
-    }
-
     /// How the views are.
     pub async fn view_status(&self) -> Vec<ViewStatus> {
         self.views.status().await
@@ -795,24 +578,6 @@ impl Runtime {
         }
     }
 
-    /// The nodes of the service, and what each of them does.
-    ///
-    /// # Errors
-    /// When the engine fails.
-    pub async fn node_sights(&self) -> Result<Vec<NodeSight>, RegisterError> {
-        self.nodes().sights().await
-    }
-
-    /// Whether this node has a role.
-    #[must_use]
-    pub fn has_role(&self, role: Role) -> bool {
-        self.nodes().has(role)
-    }
-
-    fn nodes(&self) -> &Arc<Nodes> {
-        &self.delivery.seams().nodes
-    }
-
     fn kind(&self, entity: &EntityKey) -> Result<&Arc<Kind>, StateError> {
         self.entities
             .kind(entity.kind())
@@ -823,14 +588,4 @@ impl Runtime {
 /// The entity types of full names.
 fn kinds_of(types: &[String]) -> Vec<String> {
     types.iter().map(|full| full.split('/').next().unwrap_or_default().to_owned()).collect()
-}
-
-/// The event that holds a key.
-async fn event_of(journal: &dyn Journal, held: &HeldKey) -> Result<Arc<Recorded>, OrderError> {
-    let failed = |cause: String| OrderError::Failed { cause };
-    let place: Cursor = held.cursor.parse().map_err(|error: CursorError| failed(error.to_string()))?;
-    let before = journal.lineage().cursor(place.position().saturating_sub(1));
-    let selection = Selection::Types(vec![held.event_type.as_str().into()]);
-    let event = journal.read(selection, before, ReadMode::ToHead).next_event().await.transpose();
-    event.map_err(|error| failed(error.to_string()))?.ok_or(OrderError::NotHeld)
 }

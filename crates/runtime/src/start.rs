@@ -115,6 +115,18 @@ pub enum StartError {
         /// The statement, what is wrong, the remedy, and a caret under the place.
         message: String,
     },
+    /// A view lies in a database, and there is none.
+    NoViewServer {
+        /// The view.
+        view: &'static str,
+    },
+    /// The database that is to have a view does not answer.
+    ViewServer {
+        /// The view.
+        view: &'static str,
+        /// Why.
+        cause: String,
+    },
 }
 
 impl fmt::Display for StartError {
@@ -143,6 +155,8 @@ impl fmt::Display for StartError {
                 write!(formatter, "the {what} `{name}` publishes to the topic `{topic}`, {problem}")
             }
             Self::View { view, message } => write!(formatter, "view `{view}`, {message}"),
+            Self::NoViewServer { view } => write!(formatter, "view `{view}` lies in PostgreSQL, and there is no server for it"),
+            Self::ViewServer { view, cause } => write!(formatter, "view `{view}`: its server does not answer: {cause}"),
         }
     }
 }
@@ -152,7 +166,7 @@ impl std::error::Error for StartError {}
 /// What operations and rules are made of. A handle does not say which of the two it is, so that both need all of it.
 const OPERATIONS_NEED: [Capability; 3] = [Capability::MultiEntityCommit, Capability::ForeignGuard, Capability::TagCondition];
 
-pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
+pub(crate) fn check(parts: &Parts) -> Result<Vec<Arc<Plan>>, StartError> {
     check_name("service", &parts.service)?;
     check_names("entity", parts.entities.iter().map(|entity: &EntityHandle| entity.name()))?;
     check_names("operation", parts.operations.iter().map(|operation: &OperationHandle| operation.name()))?;
@@ -191,7 +205,7 @@ pub(crate) fn check(parts: &Parts) -> Result<Vec<Plan>, StartError> {
     if let Some((name, problem)) = whose::unclear(&parts.entities, &parts.topics) {
         return Err(StartError::Personal { name, problem });
     }
-    view::check(&parts.views, &entities).map_err(|(view, message)| StartError::View { view, message })
+    view::check(&parts.views, &entities, parts.shared_views.as_ref())
 }
 
 /// The subjects of a service; none where nobody has personal data and nobody ever had.

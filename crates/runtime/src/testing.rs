@@ -4,13 +4,14 @@
 //! once more, and a process ends between two steps of its tasks. What stays when it ends: journal, registers, and maybe snapshots; the
 //! rows of views are in memory and are made again.
 //!
-//! What it is not: a simulation of the disk (`journal::sim` is, under the embedded engine), nor of a journal that is shared by nodes.
+//! What it is not: a simulation of the disk (`journal::sim` is, under the embedded engine), nor of an engine that nodes share: `nodes` are several over one model.
 
 mod action;
 mod compacting;
 mod http;
 mod journal;
 mod neighbour;
+mod nodes;
 mod pace;
 
 use std::cell::{Cell, RefCell};
@@ -26,7 +27,7 @@ use ::journal::seams::{Clock, Disk, Spawner, ThreadSpawner};
 use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
 use component::hosted::{
-    ActionHandle, DeliveredEvent, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle,
+    ActionHandle, DeliveredEvent, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, ViewStore, WorkflowHandle,
 };
 use component::{Compatibility, Keep, Shapes};
 
@@ -128,9 +129,18 @@ impl Simulation {
     /// # Panics
     /// When the process ends so often that none begins.
     pub fn new(seed: u64, faults: Faults, stubs: Arc<HttpStubs>, components: Box<dyn Fn() -> Components>) -> Result<Self, StartError> {
-        let dice = SimRandom::new(seed);
-        let clock = Arc::new(SimClock::new());
+        let (dice, clock) = (SimRandom::new(seed), Arc::new(SimClock::new()));
         let model = Arc::new(ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(dice.roll()))));
+        Self::over((dice, clock, model), faults, stubs, components)
+    }
+
+    /// The first process over a journal that may be there, and others' too.
+    fn over(
+        (dice, clock, model): (SimRandom, Arc<SimClock>, Arc<ModelJournal>),
+        faults: Faults,
+        stubs: Arc<HttpStubs>,
+        components: Box<dyn Fn() -> Components>,
+    ) -> Result<Self, StartError> {
         let threads = Arc::new(SimThreads::new(Arc::new(ThreadSpawner::new())));
         let tasks = SimTasks::new(Arc::clone(&clock), dice.roll()).with_threads(Arc::clone(&threads));
         let tasks = Arc::new(tasks.ending_when(ends(faults, &model, SimRandom::new(dice.roll()))));
@@ -350,7 +360,8 @@ impl Simulation {
             processors,
             topics,
             streams,
-            views,
+            // A simulation has no database: those that lie in one are not there.
+            views: views.into_iter().filter(|view| view.store() == ViewStore::Sqlite).collect(),
             workflows,
             outgoing: Some(Arc::new(Network { stubs: Arc::clone(&self.stubs), pace: Arc::clone(&self.pace) }) as Arc<dyn Outgoing>),
             destinations,
@@ -361,6 +372,7 @@ impl Simulation {
             snapshots: Some(Arc::new(self.snapshots.borrow().clone()) as Arc<dyn Disk>),
             keys,
             keys_lost: None,
+            shared_views: None,
             view_folder: None,
             timer_folder: None,
             workflow_folder: None,

@@ -87,9 +87,10 @@ impl Play {
         self
     }
 
-    /// Plays everything.
-    pub(super) async fn run(self, url: &str, connections: u16, shows_progress: bool) -> Result<Played, Failure> {
-        let resumes = !reading::is_empty(url).await?;
+    /// Plays everything, through these nodes.
+    pub(super) async fn run(self, urls: &[String], connections: u16, shows_progress: bool) -> Result<Played, Failure> {
+        let resumes = !reading::is_empty(&reading::reachable(urls).await?).await?;
+        let urls: Arc<[String]> = urls.into();
         let bar = if shows_progress {
             progress_bar("playing {pos} of {len} commands [{bar:30}] {rate}, {eta} left")
         } else {
@@ -100,9 +101,10 @@ impl Play {
             output::talk(format!("playing {} commands", self.commands));
         }
         let mut players = JoinSet::new();
-        for _ in 0..connections {
-            let (url, connection) = (url.to_owned(), connection(url)?);
-            let player = Player { url, connection, resumes, pace: self.pace.clone(), bar: bar.clone(), played: Played::default() };
+        for number in 0..usize::from(connections) {
+            let (urls, at) = (Arc::clone(&urls), number % urls.len());
+            let connection = connection(&urls[at])?;
+            let player = Player { urls, at, connection, resumes, pace: self.pace.clone(), bar: bar.clone(), played: Played::default() };
             players.spawn(player.run(Arc::clone(&self.scripts)));
         }
         let mut played = Played::default();
@@ -117,7 +119,9 @@ impl Play {
 
 /// One connection.
 struct Player {
-    url: String,
+    urls: Arc<[String]>,
+    /// Which of them it sends to.
+    at: usize,
     connection: Connection,
     resumes: bool,
     pace: Option<Pace>,
@@ -154,8 +158,14 @@ impl Player {
     async fn is_done(&mut self, script: &Script) -> Result<bool, Failure> {
         let Some(last) = script.commands.last() else { return Ok(true) };
         let path = format!("/v1/entities/{}/{}/commands/{}", script.kind, segment(&script.id), segment(&last.key));
-        let answer = self.connection.request(Method::GET, &path, HeaderMap::new(), Bytes::new()).await;
-        let response = answer.map_err(|error| failed(&self.url, &error))?;
+        let mut answer = self.connection.request(Method::GET, &path, HeaderMap::new(), Bytes::new()).await;
+        for _ in 1..self.urls.len() {
+            if answer.is_err() {
+                self.leave()?;
+                answer = self.connection.request(Method::GET, &path, HeaderMap::new(), Bytes::new()).await;
+            }
+        }
+        let response = answer.map_err(|error| failed(self.url(), &error))?;
         if response.status.is_success() {
             return Ok(true);
         }
@@ -170,15 +180,34 @@ impl Player {
             let answer = self.connection.request(Method::POST, &path, headers.clone(), command.body.clone()).await;
             match self.judge(answer) {
                 Ok(()) => return Ok(()),
-                Err(failure) if failure.exit() != Exit::Unknown || attempt == ATTEMPTS_MAX => return Err(failure),
-                Err(_) => tokio::time::sleep(RETRY_DELAY).await,
+                Err(failure) if attempt == ATTEMPTS_MAX || !self.may_try_again(&failure) => return Err(failure),
+                Err(_) => {
+                    self.leave()?;
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
             }
         }
         Ok(())
     }
 
+    /// Where there are several nodes, another one may take what this one does not.
+    fn may_try_again(&self, failure: &Failure) -> bool {
+        failure.exit() == Exit::Unknown || (self.urls.len() > 1 && failure.exit() == Exit::Failed)
+    }
+
+    /// Goes on with the next node.
+    fn leave(&mut self) -> Result<(), Failure> {
+        self.at = (self.at + 1) % self.urls.len();
+        self.connection = connection(self.url())?;
+        Ok(())
+    }
+
+    fn url(&self) -> &str {
+        &self.urls[self.at]
+    }
+
     fn judge(&mut self, answer: Result<Response, ClientError>) -> Result<(), Failure> {
-        let response = answer.map_err(|error| failed(&self.url, &error))?;
+        let response = answer.map_err(|error| failed(self.url(), &error))?;
         if response.status.is_success() {
             let counter =
                 if response.headers.contains_key("idempotent-replayed") { &mut self.played.replayed } else { &mut self.played.accepted };

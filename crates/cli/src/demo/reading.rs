@@ -43,6 +43,18 @@ pub(super) async fn is_empty(url: &str) -> Result<bool, Failure> {
     Ok(lines.next().await.map_err(|error| failed(url, &error))?.is_none())
 }
 
+/// The first of these nodes that answers.
+pub(super) async fn reachable(urls: &[String]) -> Result<String, Failure> {
+    let mut refused = None;
+    for url in urls {
+        match get(url, "/livez").await {
+            Ok(_) => return Ok(url.clone()),
+            Err(failure) => refused = Some(failure),
+        }
+    }
+    Err(refused.unwrap_or_else(|| Failure::plain(Exit::Usage, "there is no URL")))
+}
+
 async fn get(url: &str, path: &str) -> Result<Json, Failure> {
     let answer = connection(url)?.request(Method::GET, path, HeaderMap::new(), Bytes::new()).await;
     let response = accepted(answer.map_err(|error| failed(url, &error))?)?;

@@ -9,12 +9,12 @@ use serde_json::{Value as Json, json};
 
 use super::process::{Directory, Shop, check_code, json_lines, run, stderr, stdout};
 
-const ARGUMENTS: [&str; 3] = ["--empty", "--keep-last", "3"];
+pub(crate) const ARGUMENTS: [&str; 3] = ["--empty", "--keep-last", "3"];
 const CARTS: u64 = 10;
 const COMMANDS_AT_ONCE: u64 = 1_000;
 
 /// A shop at rest that has let go of events in `data`; how many commands it took, and the time of an event that is gone.
-async fn shop_at_rest(directory: &Directory) -> (u64, String) {
+pub(crate) async fn shop_at_rest(directory: &Directory) -> (u64, String) {
     let mut shop = Shop::start_logged(directory, &ARGUMENTS);
     let mut client = Connection::new(&shop.url).expect("the URL fits");
     let (mut sent, mut time) = (0, None);
@@ -52,7 +52,11 @@ async fn add(client: &mut Connection, from: u64) {
 
 /// A service on a directory knows what each cart came to, and a command whose record is gone.
 fn check_serves(directory: &Directory, data: &str, sent: u64) {
-    let mut shop = Shop::start(directory, &[&ARGUMENTS[..], &["--data", data]].concat());
+    check_knows(directory, Shop::start(directory, &[&ARGUMENTS[..], &["--data", data]].concat()), sent);
+}
+
+/// So does a shop that runs; it is stopped.
+pub(crate) fn check_knows(directory: &Directory, mut shop: Shop, sent: u64) {
     for cart in 0..CARTS {
         let shown = run(directory, ["entity", "show", "cart", &format!("r{cart}"), "--json", "--url", &shop.url]);
         check_code(&shown, 0);

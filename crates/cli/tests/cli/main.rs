@@ -12,6 +12,8 @@ mod export;
 mod import;
 mod kill;
 mod logistics;
+mod migrated;
+mod nodes;
 mod postgres;
 mod process;
 mod restored;

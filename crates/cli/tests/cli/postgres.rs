@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::process::{Directory, Shop, check_code, headwater, json_lines, run, stderr, stdout};
 
 /// A schema of the test's own in the server that `cargo xtask test` has started.
-fn engine(name: &str) -> String {
+pub(crate) fn engine(name: &str) -> String {
     let server = std::env::var("HEADWATER_TEST_POSTGRES").unwrap_or_else(|_| {
         panic!("no PostgreSQL to test on: run `cargo xtask test`, which starts one, or name one in HEADWATER_TEST_POSTGRES")
     });
@@ -13,7 +13,7 @@ fn engine(name: &str) -> String {
 }
 
 /// The day, played to its end; its last line.
-fn play(directory: &Directory, engine: Option<&str>) -> Json {
+pub(crate) fn play(directory: &Directory, engine: Option<&str>) -> Json {
     let mut command = headwater(directory);
     if let Some(engine) = engine {
         command.env("HEADWATER_ENGINE", engine);
@@ -40,15 +40,18 @@ fn a_day_on_postgresql_that_was_killed_comes_to_what_it_comes_to_in_a_directory(
 }
 
 #[test]
-fn a_second_process_is_refused_while_the_first_one_lives() {
+fn a_second_process_is_refused_where_keys_of_subjects_lie_on_the_first_ones_disk() {
     let (directory, other, engine) = (Directory::new(), Directory::new(), engine("alone"));
+    for one in [&directory, &other] {
+        std::fs::create_dir(one.path().join("data.keys")).expect("the directory can be made");
+    }
     let mut shop = Shop::start_on(&directory, &engine, &[]);
     let second = headwater(&other).env("HEADWATER_ENGINE", &engine).args(["demo", "--alone", "--exit", "--listen", "127.0.0.1:0"]).output();
     let second = second.expect("the binary runs");
     check_code(&second, 1);
     assert!(stderr(&second).contains("HW0065"), "{}", stderr(&second));
     shop.kill();
-    play(&other, Some(&engine));
+    play(&directory, Some(&engine));
 }
 
 #[test]

@@ -51,7 +51,8 @@ pub(crate) fn headwater(directory: &Directory) -> Command {
 
 /// Whether a program that a test needs is there. Where it must be (`HEADWATER_REQUIRE_TOOLS=1`, as in CI), its absence fails the test.
 pub(crate) fn has(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdin(Stdio::null()).output().is_ok_and(|output| output.status.success());
+    let version = if program == "ip" { "-V" } else { "--version" };
+    let found = Command::new(program).arg(version).stdin(Stdio::null()).output().is_ok_and(|output| output.status.success());
     let required = std::env::var_os("HEADWATER_REQUIRE_TOOLS").is_some_and(|value| value == "1");
     assert!(found || !required, "{program} is missing, and HEADWATER_REQUIRE_TOOLS=1 says that it must be there");
     if !found {
@@ -117,6 +118,24 @@ impl Shop {
         let mut command = headwater(directory);
         command.env("HEADWATER_ENGINE", engine).args(["demo", "--json", "--alone", "--listen", "127.0.0.1:0"]).args(arguments);
         Self::spawn(command.stderr(Stdio::inherit()))
+    }
+
+    /// One of several nodes of a shop, under a name.
+    pub(crate) fn start_node(directory: &Directory, engine: &str, name: &str, arguments: &[&str]) -> Self {
+        let mut command = headwater(directory);
+        command.env("HEADWATER_ENGINE", engine).env("HEADWATER_NODE", name).env("HEADWATER_DATA", directory.path().join(name));
+        command.args(["demo", "--json", "--alone", "--empty", "--listen", "127.0.0.1:0"]).args(arguments);
+        Self::spawn(command.stderr(Stdio::null()))
+    }
+
+    /// The same in a network namespace of its own, at an address of it.
+    pub(crate) fn start_node_in(namespace: &str, address: &str, directory: &Directory, engine: &str, name: &str) -> Self {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace, "setpriv", "--pdeathsig", "KILL", env!("CARGO_BIN_EXE_headwater")]);
+        command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env("HEADWATER_ENGINE", engine).env("HEADWATER_NODE", name).env("HEADWATER_DATA", directory.path().join(name));
+        command.args(["demo", "--json", "--alone", "--empty", "--insecure", "--listen", address]);
+        Self::spawn(command.stderr(Stdio::null()))
     }
 
     fn start_with(directory: &Directory, address: &str, arguments: &[&str], stderr: Stdio) -> Self {

@@ -2,7 +2,7 @@
 
 use crate::decimal::Decimal;
 
-/// A value for a statement's `?1`, `?2`, ...
+/// A value for a statement's `?1`, `?2`, ... (in PostgreSQL's SQL `$1`, `$2`, ...)
 #[derive(Clone, Debug, PartialEq)]
 pub enum SqlValue {
     /// NULL.

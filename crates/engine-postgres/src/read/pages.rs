@@ -78,17 +78,42 @@ async fn of_types_within(pool: &Pool, types: &[Arc<str>], slices: (u16, u16), st
     }
 }
 
-/// Every event; a position that is missing was there, because positions have no holes.
+/// Every event; a position that is missing was there, because positions have no holes but for events that were gone when the history came here.
 async fn whole(pool: &Pool, stretch: Stretch) -> Result<Page, PageError> {
     let page = range(pool, stretch, ALL_SLICES, &[]).await?;
-    let missing = (stretch.after + 1..=page.upto).zip(page.events.iter().map(|event| Some(event.position)).chain(std::iter::repeat(None)));
-    match missing.into_iter().find(|(expected, found)| Some(*expected) != *found) {
+    if page.events.len() as u64 == page.upto - stretch.after {
+        return Ok(page);
+    }
+    let gone = pool.ask(Question::Gone, &[&signed(stretch.after), &signed(page.upto)]).await?;
+    let gone: Vec<(Position, Position)> =
+        gone.iter().map(|row| Ok((unsigned(get(row, 0)?), unsigned(get(row, 1)?)))).collect::<Result<_, ReadError>>()?;
+    match first_missing(stretch.after, page.upto, page.events.iter().map(|event| event.position), &gone) {
         None => Ok(page),
-        Some((position, _)) => {
+        Some(position) => {
             let place = format!("table event: position {position} is missing; restore the database");
             Err(ReadError::Damaged { place, resume: None }.into())
         }
     }
+}
+
+/// The first position behind `after` and up to `upto` that is neither there nor gone.
+fn first_missing(
+    after: Position,
+    upto: Position,
+    there: impl Iterator<Item = Position>,
+    gone: &[(Position, Position)],
+) -> Option<Position> {
+    let (mut next, mut gone) = (after + 1, gone.iter().copied().peekable());
+    for position in there.chain(std::iter::once(upto + 1)) {
+        while next < position {
+            match gone.next_if(|(first, _)| *first <= next) {
+                Some((_, last)) => next = next.max(last + 1),
+                None => return Some(next),
+            }
+        }
+        next = next.max(position + 1);
+    }
+    None
 }
 
 async fn range(pool: &Pool, stretch: Stretch, slices: (u16, u16), types: &[Arc<str>]) -> Result<Page, PageError> {
@@ -199,5 +224,22 @@ impl Found {
             }
         }
         Ok(Self { positions: wanted, upto: self.upto })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_missing;
+
+    #[test]
+    fn a_position_that_is_neither_there_nor_gone_is_missing() {
+        let check = |there: &[u64], gone: &[(u64, u64)]| first_missing(10, 20, there.iter().copied(), gone);
+        assert_eq!(check(&[11, 12, 13, 14, 15, 16, 17, 18, 19, 20], &[]), None);
+        assert_eq!(check(&[11, 16, 20], &[(3, 10), (12, 13), (14, 15), (17, 19)]), None);
+        assert_eq!(check(&[15, 16], &[(1, 14), (17, 30)]), None, "what is gone reaches beyond the page on both sides");
+        assert_eq!(check(&[11, 16, 20], &[(12, 14), (17, 19)]), Some(15));
+        assert_eq!(check(&[12], &[(13, 20)]), Some(11));
+        assert_eq!(check(&[11, 12], &[(13, 19)]), Some(20));
+        assert_eq!(check(&[], &[]), Some(11));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
-use journal::{CommandId, EntityKey, Lineage, ReadError, Tag, Timestamp, epoch_of};
+use journal::{CommandId, CommitId, EntityKey, Lineage, ReadError, Tag, Timestamp, epoch_of};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
@@ -25,6 +25,10 @@ const KEYS: &str = concat!(
     JOIN entity e ON e.kind = k.kind AND e.tenant = k.tenant AND e.id = k.id
     LEFT JOIN LATERAL (SELECT * FROM command f WHERE f.entity = e.number AND f.command = k.command OFFSET 0) AS c ON true"
 );
+
+/// Commands that left events which were gone when the history came here.
+const GONE: &str = "SELECT k.place, g.name, g.sequence, g.events, g.position, g.time
+    FROM unnest($1::bytea[]) WITH ORDINALITY AS k (hash, place) JOIN gone_command g ON g.hash = k.hash";
 
 /// A share of the row's lock until the commit: who takes the register over waits for it, and is behind it.
 const EPOCHS: &str = "SELECT name, substring(value FROM 1 FOR 8) FROM register WHERE name = ANY($1) ORDER BY name FOR SHARE";
@@ -49,6 +53,7 @@ const TAGS: &str = "WITH type AS (SELECT * FROM unnest($4::int[], $5::text[], $6
 pub(crate) struct Questions {
     lock: Statement,
     keys: Statement,
+    gone: Statement,
     epochs: Statement,
     types: Statement,
     tags: Statement,
@@ -77,14 +82,15 @@ impl Questions {
     /// # Errors
     /// When the server does not take one.
     pub(crate) async fn prepare(client: &Client) -> Result<Self, Error> {
-        let (lock, keys, epochs, types, tags) = tokio::try_join!(
+        let (lock, keys, gone, epochs, types, tags) = tokio::try_join!(
             client.prepare(LOCK),
             client.prepare(KEYS),
+            client.prepare(GONE),
             client.prepare(EPOCHS),
             client.prepare(TYPES),
             client.prepare(TAGS),
         )?;
-        Ok(Self { lock, keys, epochs, types, tags })
+        Ok(Self { lock, keys, gone, epochs, types, tags })
     }
 
     /// Begins a transaction, takes the lock on the head, and looks. All is sent at once: statements run one after the other, each on what is
@@ -92,10 +98,10 @@ impl Questions {
     ///
     /// # Errors
     /// See [`LookError`].
-    pub(crate) async fn look(&self, client: &Client, batch: &[Pending], lineage: &Lineage) -> Result<Looked, LookError> {
+    pub(crate) async fn look(&self, client: &Client, batch: &[Pending], lineage: &Lineage, has_gone: bool) -> Result<Looked, LookError> {
         let names = Names::of(batch);
         let (_, head, answers) =
-            tokio::try_join!(client.batch_execute("BEGIN"), client.query_one(&self.lock, &[]), self.ask(client, &names),)?;
+            tokio::try_join!(client.batch_execute("BEGIN"), client.query_one(&self.lock, &[]), self.ask(client, &names, has_gone))?;
         names.looked(head_row(&head)?, &answers, lineage)
     }
 
@@ -107,11 +113,12 @@ impl Questions {
         &self,
         client: &Client,
         more: &[Pending],
-        lineage: &Lineage,
         looked: &mut Looked,
+        lineage: &Lineage,
+        has_gone: bool,
     ) -> Result<(), LookError> {
         let names = Names::of(more);
-        let further = names.looked(looked.head, &self.ask(client, &names).await?, lineage)?;
+        let further = names.looked(looked.head, &self.ask(client, &names, has_gone).await?, lineage)?;
         looked.entities.extend(further.entities);
         looked.commands.extend(further.commands);
         looked.epochs.extend(further.epochs);
@@ -119,22 +126,26 @@ impl Questions {
         Ok(())
     }
 
-    async fn ask(&self, client: &Client, names: &Names<'_>) -> Result<Answers, Error> {
+    async fn ask(&self, client: &Client, names: &Names<'_>, has_gone: bool) -> Result<Answers, Error> {
         let (keys, items, fences) = (KeyColumns::of(&names.keys), &names.items, [&names.fences as Value<'_>]);
         let (key_values, types, tags) = (keys.values(), items.type_values(), items.tag_values());
-        let (keys, epochs, typed, tagged) = tokio::try_join!(
+        let hashes = names.hashes(has_gone);
+        let hash_values = [&hashes as Value<'_>];
+        let (keys, gone, epochs, typed, tagged) = tokio::try_join!(
             client.query(&self.keys, &key_values),
+            unless(hashes.is_empty(), client.query(&self.gone, &hash_values)),
             unless(names.fences.is_empty(), client.query(&self.epochs, &fences)),
             unless(items.typed.item.is_empty(), client.query(&self.types, &types)),
             unless(items.tagged.item.is_empty(), client.query(&self.tags, &tags)),
         )?;
-        Ok(Answers { keys, epochs, typed, tagged })
+        Ok(Answers { keys, gone, epochs, typed, tagged })
     }
 }
 
 /// The rows of each question.
 struct Answers {
     keys: Vec<Row>,
+    gone: Vec<Row>,
     epochs: Vec<Row>,
     typed: Vec<Row>,
     tagged: Vec<Row>,
@@ -172,7 +183,7 @@ fn numbered(rows: &[Row], keys: &[Asked<'_>]) -> Result<HashMap<EntityKey, Numbe
 
 type Firsts = HashMap<(EntityKey, CommandId), FirstTime>;
 
-fn first_times(rows: &[Row], keys: &[Asked<'_>], lineage: &Lineage) -> Result<Firsts, ReadError> {
+fn first_times(rows: &[Row], gone: &[Row], keys: &[Asked<'_>], lineage: &Lineage) -> Result<Firsts, ReadError> {
     let mut firsts = Firsts::new();
     for row in rows {
         let (entity, Some(id)) = asked(row, keys)? else { continue };
@@ -180,6 +191,12 @@ fn first_times(rows: &[Row], keys: &[Asked<'_>], lineage: &Lineage) -> Result<Fi
             let (found, commit) = rows::found_command(row, COMMAND, lineage)?;
             firsts.insert((entity.clone(), id), FirstTime { found, commit });
         }
+    }
+    for row in gone {
+        // Commands come first among the keys. No commit of ours left those that are gone, so that none of ours in doubt is taken for one of them.
+        let (entity, Some(id)) = asked(row, keys)? else { continue };
+        let found = rows::gone_command(row, 1, lineage)?;
+        firsts.insert((entity.clone(), id), FirstTime { found, commit: CommitId([0; 16]) });
     }
     Ok(firsts)
 }
@@ -207,12 +224,18 @@ impl<'a> Names<'a> {
         Self { commits: batch.len(), keys, fences: fences.into_iter().collect(), items: Items::of(batch) }
     }
 
+    /// What commands are known by that are gone; none where there are none.
+    fn hashes(&self, has_gone: bool) -> Vec<Vec<u8>> {
+        let commands = self.keys.iter().filter_map(|(entity, id)| Some((entity, (*id)?))).filter(|_| has_gone);
+        commands.map(|(entity, id)| id.on(entity.hash()).0.to_vec()).collect()
+    }
+
     fn looked(&self, head: HeadRow, answers: &Answers, lineage: &Lineage) -> Result<Looked, LookError> {
-        let Answers { keys, epochs, typed, tagged } = answers;
+        let Answers { keys, gone, epochs, typed, tagged } = answers;
         Ok(Looked {
             head,
             entities: numbered(keys, &self.keys)?,
-            commands: first_times(keys, &self.keys, lineage)?,
+            commands: first_times(keys, gone, &self.keys, lineage)?,
             epochs: epochs.iter().map(|row| Ok((get(row, 0)?, epoch_of(get(row, 1)?)))).collect::<Result<_, ReadError>>()?,
             matched: self.items.matched(self.commits, head.position, typed.iter().chain(tagged))?,
         })

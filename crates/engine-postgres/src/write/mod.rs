@@ -20,5 +20,7 @@ mod look;
 mod records;
 mod writer;
 
+pub(crate) use batch::{Decided, HeadRow, NewCommand, NewEvent, Numbered};
 pub(crate) use inbox::{Inbox, Pending};
+pub(crate) use insert::Inserts;
 pub(crate) use writer::Writer;

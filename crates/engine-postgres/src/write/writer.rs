@@ -27,6 +27,7 @@ pub(crate) struct Writer {
     pub(crate) clock: Arc<dyn Clock>,
     /// Why nothing is written any more.
     pub(crate) poisoned: Arc<OnceLock<String>>,
+    has_gone: bool,
     line: Option<Line>,
 }
 
@@ -65,7 +66,12 @@ impl Writer {
         poisoned: Arc<OnceLock<String>>,
     ) -> Self {
         let Sources { reach, tail, lineage, .. } = sources.clone();
-        Self { server, inbox, reach, tail, lineage, clock, poisoned, line: None }
+        Self { server, inbox, reach, tail, lineage, clock, poisoned, has_gone: false, line: None }
+    }
+
+    /// Whether commands are looked for among those too of which only a hash is known.
+    pub(crate) fn knowing_gone(self, has_gone: bool) -> Self {
+        Self { has_gone, ..self }
     }
 
     /// Writes until the inbox is closed and empty.
@@ -126,14 +132,14 @@ impl Writer {
         // Before the lock: a node that was stopped while it had it may hear first how far others have come since, and then what it was told under
         // a lock that it has no more.
         let seen = self.reach.position();
-        let mut looked = line.questions.look(&line.client, batch, &self.lineage).await?;
+        let mut looked = line.questions.look(&line.client, batch, &self.lineage, self.has_gone).await?;
         check_head(seen, looked.head.position)?;
         let more = if joining == Joining::Open { self.inbox.take_as_much_again(batch) } else { Vec::new() };
         if !more.is_empty() {
             let place = batch.len();
             // They are the batch's from now on, whatever comes of it.
             batch.extend(more);
-            line.questions.look_further(&line.client, &batch[place..], &self.lineage, &mut looked).await?;
+            line.questions.look_further(&line.client, &batch[place..], &mut looked, &self.lineage, self.has_gone).await?;
         }
         let decided = decide(batch, looked, &self.lineage, self.clock.now());
         line.finish(&decided).await?;

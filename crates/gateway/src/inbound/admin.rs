@@ -21,7 +21,7 @@ use super::entity::Page;
 use super::query::{self, Parameters, once};
 use super::{encode, headers, refusal};
 use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
-use crate::problem::{INVALID_PATH, MALFORMED_JSON, Problem};
+use crate::problem::{ENGINE_UNAVAILABLE, INVALID_PATH, MALFORMED_JSON, Problem};
 use crate::{calendar, json};
 
 /// What can be done about one consumer.
@@ -40,7 +40,7 @@ pub(super) async fn list(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respon
     query::none(parts.uri.query())?;
     let head = gateway.runtime.journal().head().await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
     let mut page = Page::new();
-    for status in gateway.runtime.consumers() {
+    for status in of_all(gateway).await? {
         page.item(|out| json::value(out, &status_json(&status, head)));
     }
     Ok(page.finish(None, head))
@@ -50,11 +50,16 @@ pub(super) async fn list(gateway: &Arc<Gateway>, parts: &Parts) -> Result<Respon
 pub(super) async fn status(gateway: &Arc<Gateway>, parts: &Parts, consumer: &str) -> Result<Response<Body>, Problem> {
     query::none(parts.uri.query())?;
     let head = gateway.runtime.journal().head().await.map_err(|error| refusal::read(&gateway.runtime, &error))?;
-    let consumers = gateway.runtime.consumers();
+    let consumers = of_all(gateway).await?;
     match consumers.iter().find(|status| status.name == consumer) {
         Some(status) => Ok(answer::json(status_json(status, head).to_string())),
         None => Err(refusal::unknown_consumer(consumer, &consumers.iter().map(|status| status.name.clone()).collect::<Vec<_>>())),
     }
+}
+
+/// How consumers are, whichever nodes have them.
+async fn of_all(gateway: &Gateway) -> Result<Vec<ConsumerStatus>, Problem> {
+    gateway.runtime.consumers_of_all().await.map_err(|error| Problem::new(ENGINE_UNAVAILABLE, error))
 }
 
 fn status_json(status: &ConsumerStatus, head: Cursor) -> Json {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, header};
 use journal::EntityType;
-use runtime::{ConsumerSight, DeliveryWord, PulledDelivery, SetUp};
+use runtime::{ConsumerError, ConsumerSight, DeliveryWord, PulledDelivery, SetUp};
 use serde_json::json;
 
 use super::Gateway;
@@ -72,18 +72,28 @@ pub(super) async fn call(
     query::none(parts.uri.query())?;
     let body = read(gateway, parts, body).await?;
     if call == Call::Pull {
-        return pull(gateway, &body, name).await;
+        return pull(gateway, parts, &body, name).await;
     }
     let (deliveries, word) = word(&body, call)?;
-    let count = gateway.runtime.say(name, &deliveries, word).map_err(|error| refusal::consumer(gateway, error, name))?;
+    let count = gateway.runtime.say(name, &deliveries, word).await.map_err(|error| refused(gateway, parts, error, name))?;
     Ok(answer::json(json!({ "deliveries": count }).to_string()))
 }
 
-async fn pull(gateway: &Gateway, body: &[u8], name: &str) -> Result<Response<Body>, Problem> {
+/// Whoever asks the wrong node is sent to the one that hands the deliveries out.
+fn refused(gateway: &Gateway, parts: &Parts, error: ConsumerError, name: &str) -> Problem {
+    let there = match &error {
+        ConsumerError::Elsewhere { address: Some(address), .. } => Some(format!("{}{}", address.trim_end_matches('/'), parts.uri.path())),
+        _ => None,
+    };
+    let problem = refusal::consumer(gateway, error, name);
+    there.into_iter().fold(problem, |problem, there| problem.header(header::LOCATION, &there))
+}
+
+async fn pull(gateway: &Gateway, parts: &Parts, body: &[u8], name: &str) -> Result<Response<Body>, Problem> {
     let members = Members::read(body, &["max", "wait_seconds"])?;
     let max = usize::try_from(members.number("max", (1, DELIVERIES_MAX as u64), PULL_DEFAULT)?).unwrap_or(DELIVERIES_MAX);
     let wait = Duration::from_secs(members.number("wait_seconds", (0, PULL_WAIT_SECONDS_MAX), 0)?);
-    let pulled = gateway.runtime.pull(name, max, wait).await.map_err(|error| refusal::consumer(gateway, error, name))?;
+    let pulled = gateway.runtime.pull(name, max, wait).await.map_err(|error| refused(gateway, parts, error, name))?;
     let mut out = b"{\"deliveries\":[".to_vec();
     for (index, delivery) in pulled.iter().enumerate() {
         if index > 0 {

@@ -7,13 +7,13 @@ use runtime::{CommandError, ConsumerError, EraseError, OrderError, QueryError, R
 
 use super::Gateway;
 use crate::problem::{
-    BASELINE_UNFIT, BUSY, COMMIT_TOO_LARGE, CONSUMER_CONFLICT, CONSUMER_NOT_WORKING, CONSUMER_UNPLACED, CONTENDED, Code, DAMAGED,
-    DECISION_STALE, DECISION_UNFIT, DELIVERY_STALE, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, ERASURE_UNFINISHED, GONE,
-    HISTORY_DIVERGED, HISTORY_GONE, IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY,
+    BASELINE_UNFIT, BUSY, COMMIT_TOO_LARGE, CONSUMER_CONFLICT, CONSUMER_ELSEWHERE, CONSUMER_NOT_WORKING, CONSUMER_UNPLACED, CONTENDED,
+    Code, DAMAGED, DECISION_STALE, DECISION_UNFIT, DELIVERY_STALE, DISK_FULL, ENGINE_UNAVAILABLE, ENTITY_NOT_FOUND, ERASURE_UNFINISHED,
+    GONE, HISTORY_DIVERGED, HISTORY_GONE, IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_CURSOR, INVALID_FIELD, INVALID_IDEMPOTENCY_KEY,
     INVALID_PARAMETER, INVALID_PATH, JOURNAL_STOPPED, MALFORMED_JSON, NOT_HELD, OUTCOME_UNKNOWN, PRECONDITION_FAILED, Problem,
     QUERY_TOO_SLOW, REJECTED, REPLY_GONE, SEQUENCE_BEYOND_HEAD, STOPPING, TOO_MANY_ROWS, UNKNOWN_COMMAND, UNKNOWN_CONSUMER,
     UNKNOWN_ENTITY_TYPE, UNKNOWN_OPERATION, UNKNOWN_QUERY, UNKNOWN_SUBJECT, UNKNOWN_TOPIC, UNKNOWN_VIEW, UNREADABLE, VIEW_BEHIND,
-    VIEW_STOPPED, WORKFLOW_NOT_FOUND,
+    VIEW_STOPPED, VIEW_UNAVAILABLE, WORKFLOW_NOT_FOUND,
 };
 use crate::{calendar, nearest};
 
@@ -187,6 +187,7 @@ pub(super) fn query(runtime: &Runtime, error: QueryError, is_texts: bool) -> Pro
         QueryError::NotCaughtUp { .. } => VIEW_BEHIND,
         QueryError::Stopped { .. } => VIEW_STOPPED,
         QueryError::Broken { .. } => INTERNAL,
+        QueryError::Unavailable { .. } => VIEW_UNAVAILABLE,
         QueryError::Stopping => STOPPING,
     };
     let problem = Problem::new(code, &error);
@@ -251,6 +252,8 @@ pub(super) fn consumer(gateway: &Gateway, error: ConsumerError, name: &str) -> P
         }
         ConsumerError::Taken | ConsumerError::StartOfExisting | ConsumerError::TooMany { .. } => of_it(CONSUMER_CONFLICT),
         ConsumerError::Unplaced => of_it(CONSUMER_UNPLACED),
+        ConsumerError::Elsewhere { address: Some(_), .. } => of_it(CONSUMER_ELSEWHERE),
+        ConsumerError::Elsewhere { .. } => of_it(CONSUMER_NOT_WORKING),
         ConsumerError::Stale { deliveries } => of_it(DELIVERY_STALE).member("deliveries", deliveries.clone()),
         ConsumerError::Busy { .. } => of_it(BUSY),
         ConsumerError::Failed { .. } => of_it(ENGINE_UNAVAILABLE),

@@ -137,29 +137,9 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         ["v1", "views", view] => (Route::View { view: segment("view", view)? }, GET),
         ["v1", "views"] => (Route::Views, GET),
         ["v1", "timers", rest @ ..] => timers(path, read, rest)?,
-        ["v1", "admin", "timers"] => (Route::TimersStatus, GET),
         ["v1", "workflows", rest @ ..] => workflows(path, method, rest)?,
-        ["v1", "admin", "workflows"] => (Route::WorkflowsStatus, GET),
-        ["v1", "admin", "workflows", "histories"] => (Route::Histories, GET),
-        ["v1", "admin", "views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
-        ["v1", "admin", "subjects", kind, id, "erase"] => (Route::Erase { kind: segment("type", kind)?, id: segment("id", id)? }, POST),
-        ["v1", "admin", "destinations"] => (Route::Destinations, GET),
-        ["v1", "admin", "nodes"] => (Route::Nodes, GET),
         ["v1", "schemas", kind, event, version] => (event_schema(kind, event, version)?, GET),
-        ["v1", "admin", "schemas"] => (Route::Schemas, GET),
-        ["v1", "admin", "schemas", "samples"] => (Route::Samples, GET),
-        ["v1", "admin", "journal"] => (Route::Journal, GET),
-        ["v1", "admin", "journal", "scrub"] => (Route::Scrub, POST),
-        ["v1", "admin", "journal", "compact"] => (Route::Compact, POST),
-        ["v1", "admin", "subscriptions"] => (Route::Subscriptions, GET),
-        ["v1", "admin", "subscriptions", topic, "place"] => (Route::PlaceSubscription { topic: segment("topic", topic)? }, POST),
-        ["v1", "admin", "consumers"] => (Route::Consumers, GET),
-        ["v1", "admin", "consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
-        ["v1", "admin", "consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
-        ["v1", "admin", "consumers", consumer, "keys", key] => {
-            (Route::Remembered { consumer: segment("consumer", consumer)?, key: segment("key", key)? }, GET)
-        }
-        ["v1", "admin", "consumers", consumer, act] => (decide(path, consumer, act)?, POST),
+        ["v1", "admin", rest @ ..] => admin(path, rest)?,
         ["livez"] => (Route::Live, GET),
         ["readyz"] => (Route::Ready, GET),
         ["openapi.json"] => (Route::OpenApi, GET),
@@ -175,6 +155,34 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Prob
         _ => posts,
     };
     if fits { Ok(route) } else { Err(not_allowed(method, allowed)) }
+}
+
+/// What operators ask.
+fn admin<'a>(path: &str, rest: &[&'a str]) -> Result<(Route<'a>, &'static str), Problem> {
+    Ok(match rest {
+        ["timers"] => (Route::TimersStatus, GET),
+        ["workflows"] => (Route::WorkflowsStatus, GET),
+        ["workflows", "histories"] => (Route::Histories, GET),
+        ["views", view, "rebuild"] => (Route::Rebuild { view: segment("view", view)? }, POST),
+        ["subjects", kind, id, "erase"] => (Route::Erase { kind: segment("type", kind)?, id: segment("id", id)? }, POST),
+        ["destinations"] => (Route::Destinations, GET),
+        ["nodes"] => (Route::Nodes, GET),
+        ["schemas"] => (Route::Schemas, GET),
+        ["schemas", "samples"] => (Route::Samples, GET),
+        ["journal"] => (Route::Journal, GET),
+        ["journal", "scrub"] => (Route::Scrub, POST),
+        ["journal", "compact"] => (Route::Compact, POST),
+        ["subscriptions"] => (Route::Subscriptions, GET),
+        ["subscriptions", topic, "place"] => (Route::PlaceSubscription { topic: segment("topic", topic)? }, POST),
+        ["consumers"] => (Route::Consumers, GET),
+        ["consumers", consumer] => (Route::Consumer { consumer: segment("consumer", consumer)? }, GET),
+        ["consumers", consumer, "held"] => (Route::Held { consumer: segment("consumer", consumer)? }, GET),
+        ["consumers", consumer, act] => (decide(path, consumer, act)?, POST),
+        ["consumers", consumer, "keys", key] => {
+            (Route::Remembered { consumer: segment("consumer", consumer)?, key: segment("key", key)? }, GET)
+        }
+        _ => return Err(unknown(path)),
+    })
 }
 
 fn command<'a>(kind: &'a str, id: &'a str, command: &'a str) -> Result<Route<'a>, Problem> {

@@ -215,7 +215,7 @@ fn status_json(gateway: &Gateway, status: &ViewStatus) -> Json {
     json!({
         "view": status.name, "state": status.state.word(), "cause": status.state.cause(), "build": status.build,
         "cursor": status.cursor.to_string(), "behind": status.behind, "stalled": status.stalled.as_ref().map(stall_json),
-        "rebuild": rebuild, "file": status.file, "queries": queries,
+        "rebuild": rebuild, "file": status.file, "schema": status.schema, "queries": queries,
         "notes": status.notes, "gone": status.gone,
     })
 }

@@ -1,4 +1,4 @@
-//! The gateway over a real socket: a small service, mostly on the model engine, asked through the gateway's own client and through
+//! The gateway over a real socket: a small service, mostly on the model engine (or the one that `engine` is told of), asked through the gateway's own client and through
 //! raw bytes.
 
 // A test that fails says where; a longer message would say nothing more.
@@ -16,6 +16,7 @@ mod consumers;
 mod cuts;
 mod described;
 mod destinations;
+mod engine;
 mod failures;
 mod later;
 mod pages;

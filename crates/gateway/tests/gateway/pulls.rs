@@ -5,19 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::Options;
-use journal::Registers as _;
-use journal::model::ModelJournal;
-use journal::seams::{SystemClock, SystemRandom};
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
+use crate::engine;
 use crate::shop::{Answer, Shop};
 
 const PATH: &str = "/v1/consumers/books";
-
-fn model() -> Arc<ModelJournal> {
-    Arc::new(ModelJournal::new(Arc::new(SystemClock), Arc::new(SystemRandom::new().expect("the system has randomness"))))
-}
 
 async fn put(shop: &Shop, body: &Json) -> Answer {
     shop.ask("PUT", PATH, &[("content-type", "application/json")], &body.to_string()).await
@@ -311,7 +305,7 @@ async fn what_nobody_pulls_is_no_attempt() {
 
 #[tokio::test]
 async fn a_restart_keeps_consumers_and_what_they_acknowledged() {
-    let journal = model();
+    let journal = engine::open().await;
     let mut shop = Shop::over(Arc::clone(&journal), Options::default()).await;
     set_up(&shop, json!({ "attempts_max": 2 })).await;
     for (id, key) in [("1", "a"), ("2", "b"), ("3", "c"), ("4", "a")] {
@@ -342,7 +336,7 @@ async fn a_restart_keeps_consumers_and_what_they_acknowledged() {
 
 #[tokio::test]
 async fn a_consumer_whose_place_is_lost_says_so() {
-    let journal = model();
+    let journal = engine::open().await;
     let mut shop = Shop::over(Arc::clone(&journal), Options::default()).await;
     set_up(&shop, json!({})).await;
     publish(&shop, "1", "a").await;

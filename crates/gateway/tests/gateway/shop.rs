@@ -14,15 +14,16 @@ use component::{
 use gateway::client::{Connection, LineStream, Response};
 use gateway::{Options, Page, Pages};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use journal::model::ModelJournal;
 use journal::seams::{SystemClock, SystemRandom, ThreadSpawner};
-use journal::{Cursor, Journal, ReadMode, Registers, Selection};
+use journal::{Cursor, Journal, ReadMode, Selection};
 use runtime::seams::TokioTasks;
 use runtime::{Parts, Runtime};
 use serde_json::Value as Json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::engine::{self, Engine};
 
 #[derive(Default, State)]
 pub(crate) struct Cart {
@@ -304,38 +305,36 @@ impl Shop {
     }
 
     pub(crate) async fn open_with(options: Options) -> Self {
-        Self::over(model(), options).await
+        Self::over(engine::open().await, options).await
     }
 
     /// The shop with the action [`Sample`].
     pub(crate) async fn with_samples() -> Self {
-        Self::assembled(model(), Options::default(), (vec![component::hosted_action(Sample)], Vec::new())).await
+        Self::assembled(engine::open().await, Options::default(), (vec![component::hosted_action(Sample)], Vec::new())).await
     }
 
     /// The shop with the processor [`Sold`].
     pub(crate) async fn with_sold() -> Self {
-        Self::assembled(model(), Options::default(), (Vec::new(), vec![component::hosted_processor(Sold)])).await
+        Self::assembled(engine::open().await, Options::default(), (Vec::new(), vec![component::hosted_processor(Sold)])).await
     }
 
     /// The shop with an action that calls this destination for each cart that is paid.
     pub(crate) async fn that_calls(destination: String) -> Self {
-        Self::assembled(model(), Options::default(), (vec![component::hosted_action(Ring { destination })], Vec::new())).await
+        Self::assembled(engine::open().await, Options::default(), (vec![component::hosted_action(Ring { destination })], Vec::new())).await
     }
 
     /// The same service over another engine, or over a journal that is not empty.
-    pub(crate) async fn over<J: Journal + Registers>(journal: Arc<J>, options: Options) -> Self {
+    pub(crate) async fn over(journal: Arc<dyn Engine>, options: Options) -> Self {
         Self::assembled(journal, options, (Vec::new(), Vec::new())).await
     }
 
     /// With an action over the topic `payments`, whose consumer leaves an event of its own in the journal.
     pub(crate) async fn open_with_action() -> Self {
-        let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
-        let journal = Arc::new(ModelJournal::new(Arc::new(SystemClock), random));
-        Self::assembled(journal, Options::default(), (vec![component::hosted_topic_action(BookPayment)], Vec::new())).await
+        Self::assembled(engine::open().await, Options::default(), (vec![component::hosted_topic_action(BookPayment)], Vec::new())).await
     }
 
-    async fn assembled<J: Journal + Registers>(
-        journal: Arc<J>,
+    async fn assembled(
+        journal: Arc<dyn Engine>,
         options: Options,
         (actions, processors): (Vec<ActionHandle>, Vec<ProcessorHandle>),
     ) -> Self {
@@ -366,6 +365,7 @@ impl Shop {
             keys_lost: None,
             retention: Vec::new(),
             compatibility: Vec::new(),
+            shared_views: None,
             view_folder: None,
             timer_folder: None,
             workflow_folder: None,
@@ -444,11 +444,6 @@ impl Shop {
     pub(crate) async fn stopped(self) {
         self.served.await.unwrap().unwrap();
     }
-}
-
-fn model() -> Arc<ModelJournal> {
-    let random = Arc::new(SystemRandom::new().expect("the system has randomness"));
-    Arc::new(ModelJournal::new(Arc::new(SystemClock), random))
 }
 
 fn open_runtime(parts: Parts) -> Arc<Runtime> {

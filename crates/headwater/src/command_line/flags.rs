@@ -33,6 +33,9 @@ pub struct GlobalFlags {
     /// What holds the truth [default: embedded:./data]
     #[arg(long, global = true, value_name = "URL", help_heading = "Configuration", hide_short_help = true)]
     engine: Option<String>,
+    /// Where the tables of shared views lie, postgres://HOST/DATABASE [default: the engine's database]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Configuration", hide_short_help = true)]
+    views: Option<String>,
     /// This node's name, which no other node of the service may have [default: one is made up at each start]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Configuration", hide_short_help = true)]
     node: Option<String>,
@@ -91,6 +94,7 @@ impl GlobalFlags {
             ("keys", &self.keys),
             ("keys_lost", &self.keys_lost),
             ("engine", &self.engine),
+            ("views", &self.views),
             ("node", &self.node),
             ("roles", &self.roles),
             ("advertise", &self.advertise),

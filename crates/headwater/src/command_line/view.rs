@@ -105,7 +105,7 @@ async fn status(url: &str, view: &str, as_json: bool) -> Result<(), Failure> {
     if as_json {
         return output::json(&status);
     }
-    for name in ["view", "state", "cause", "behind", "cursor", "build", "file"] {
+    for name in ["view", "state", "cause", "behind", "cursor", "build", "file", "schema"] {
         if !status[name].is_null() {
             output::data(format!("{name:8} {}", cell(&status[name])))?;
         }

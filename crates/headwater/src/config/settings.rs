@@ -67,11 +67,12 @@ const fn setting(name: &'static str, environment: &'static str, default: Option<
 }
 
 /// Every setting there is. ADR 0001 has the table.
-pub(crate) const SETTINGS: [Setting; 18] = [
+pub(crate) const SETTINGS: [Setting; 19] = [
     setting("listen", "HEADWATER_LISTEN", Some("127.0.0.1:7430"), Kind::Address),
     setting("engine", "HEADWATER_ENGINE", Some("embedded:./data"), Kind::Text),
     setting("data", "HEADWATER_DATA", None, Kind::Text),
     setting("keys", "HEADWATER_KEYS", None, Kind::Text),
+    setting("views", "HEADWATER_VIEWS", None, Kind::Text),
     setting("node", "HEADWATER_NODE", None, Kind::Text),
     setting("roles", "HEADWATER_ROLES", Some("command,view,action,workflow"), Kind::Text),
     setting("advertise", "HEADWATER_ADVERTISE", None, Kind::Url),
@@ -150,7 +151,7 @@ pub(crate) struct Resolved {
 impl Resolved {
     /// The value as it may be shown: without a password.
     pub(crate) fn shown(&self) -> String {
-        if self.setting.name == "engine" { value::without_password(&self.value) } else { self.value.clone() }
+        if matches!(self.setting.name, "engine" | "views") { value::without_password(&self.value) } else { self.value.clone() }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -193,7 +194,8 @@ impl Settings {
             return Err(super::wrong_value(setting, setting.setting.kind.wanted()));
         }
         self.check_one_engine()?;
-        value::engine(self).map(drop)
+        value::engine(self)?;
+        value::views(self).map(drop)
     }
 
     /// `data` is short for an engine: two of them from one source would leave the choice to chance.

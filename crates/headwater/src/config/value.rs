@@ -19,6 +19,8 @@ pub(crate) struct Config {
     pub(crate) listen_text: String,
     /// What holds the truth.
     pub(crate) engine: EngineUrl,
+    /// The database that has the tables of shared views.
+    pub(crate) views: Option<String>,
     /// The data directory: the embedded engine's, or with another one what a process keeps for itself.
     pub(crate) data: PathBuf,
     /// Where the keys of subjects are kept.
@@ -62,6 +64,7 @@ impl Config {
             listen,
             listen_text,
             engine: engine(settings)?,
+            views: views(settings)?,
             data: own_directory(settings)?,
             keys: PathBuf::from(text(settings, "keys")),
             keys_lost: settings.get("keys_lost").map(|setting| setting.value.clone()),
@@ -105,8 +108,8 @@ pub(crate) fn engine(settings: &Settings) -> Result<EngineUrl, Failure> {
             let message = format!("engine `{engine}`: the directory is missing; write embedded:DIR, or --data DIR");
             Err(Failure::configuration(ENGINE, message))
         }
-        Some(("postgres" | "postgresql", _)) if cfg!(feature = "postgres") => Ok(EngineUrl::Postgres(engine)),
-        Some(("postgres" | "postgresql", _)) => {
+        _ if is_postgres(&engine) && cfg!(feature = "postgres") => Ok(EngineUrl::Postgres(engine)),
+        _ if is_postgres(&engine) => {
             let engine = without_password(&engine);
             let message =
                 format!("engine `{engine}`: this build leaves PostgreSQL out; build it with the feature `postgres`, or write embedded:DIR");
@@ -117,6 +120,31 @@ pub(crate) fn engine(settings: &Settings) -> Result<EngineUrl, Failure> {
                 format!("engine `{engine}`: there is no such engine; write embedded:DIR, --data DIR, or postgres://HOST/DATABASE");
             Err(Failure::configuration(ENGINE, message))
         }
+    }
+}
+
+/// Whether a URL names a database of the kind that there is an engine for.
+pub(crate) fn is_postgres(url: &str) -> bool {
+    matches!(url.split_once(':'), Some(("postgres" | "postgresql", _)))
+}
+
+/// The database of shared views: the one that is named, or else the engine's.
+///
+/// # Errors
+/// When what is named is no database, or none that this build has.
+pub(crate) fn views(settings: &Settings) -> Result<Option<String>, Failure> {
+    let Some(setting) = settings.get("views") else {
+        return Ok(match engine(settings)? {
+            EngineUrl::Embedded => None,
+            EngineUrl::Postgres(url) => Some(url),
+        });
+    };
+    match setting.value.split_once("://") {
+        Some(("postgres" | "postgresql", _)) if cfg!(feature = "postgres") => Ok(Some(setting.value.clone())),
+        Some(("postgres" | "postgresql", _)) => {
+            Err(wrong_value(setting, "left out: this build has no PostgreSQL; build it with the feature `postgres`"))
+        }
+        _ => Err(wrong_value(setting, "the URL of a database, such as postgres://shop:password@db.example/shop")),
     }
 }
 

@@ -243,7 +243,7 @@ async fn parked(running: &Running) -> Vec<Json> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_code_reads_everything_that_old_code_has_left() {
     let (directory, packed) = (Directory::new(), Packed::default());
-    let here = |service: Service| service.listen("127.0.0.1:0").data(directory.path().display().to_string());
+    let here = |service: Service| crate::engine::here(service, directory.path());
     let running = here(old::service(&packed)).start().await.unwrap();
     for (cart, sku) in [("c1", "pen"), ("c2", "glass"), ("c3", "glass jar")] {
         add(&running, cart, json!({ "sku": sku })).await;

@@ -1,10 +1,13 @@
 //! An input whose fold ends the process, and a timer whose command does: real processes that abort, until it is parked and the others go on.
 
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::process::Command as Process;
 use std::time::Duration;
 
 use headwater::prelude::*;
+
+use crate::engine::here;
 
 const DATA: &str = "HEADWATER_TEST_DEADLY_DATA";
 
@@ -98,7 +101,7 @@ fn service(data: &str) -> Service {
         .table("CREATE TABLE sum (id TEXT PRIMARY KEY, sum INTEGER NOT NULL)")
         .on("deadly/summed", "INSERT INTO sum VALUES (@id, :sum) ON CONFLICT DO UPDATE SET sum = :sum")
         .query::<(), Row>("all", "SELECT id, sum FROM sum ORDER BY id");
-    Service::new("meters").entity::<Meter>().processor(Deadly).view(sums).listen("127.0.0.1:0").data(data)
+    here(Service::new("meters").entity::<Meter>().processor(Deadly).view(sums), Path::new(data))
 }
 
 /// What each of the processes does: it counts, under the same keys as the one before, until what comes behind the deadly input is there.

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use headwater::prelude::*;
 use headwater::{Exit, Outcome, Running, SendError};
 
+use crate::engine::here;
+
 #[derive(Debug, Default, PartialEq, State)]
 pub(crate) struct Counter {
     pub(crate) count: u64,
@@ -101,7 +103,7 @@ impl Directory {
     }
 
     pub(crate) fn service(&self) -> Service {
-        Service::new("counters").entity::<Counter>().operation::<AddBoth>().listen("127.0.0.1:0").data(self.0.display().to_string())
+        here(Service::new("counters").entity::<Counter>().operation::<AddBoth>(), &self.0)
     }
 
     async fn start(&self) -> Running {
@@ -184,11 +186,12 @@ async fn an_operation_reaches_both_entities() {
 #[tokio::test]
 async fn a_second_service_on_the_same_data_is_refused() {
     let directory = Directory::new();
-    let running = directory.start().await;
-    let refused = directory.service().start().await.expect_err("the directory is taken");
+    let on_disk = || named("counters", &directory);
+    let running = on_disk().start().await.expect("the service starts");
+    let refused = on_disk().start().await.expect_err("the directory is taken");
     assert_eq!((refused.code(), refused.exit()), (Some("HW0065"), Exit::Failed));
     running.stop().await;
-    directory.start().await.stop().await;
+    on_disk().start().await.expect("it was let go of").stop().await;
 }
 
 #[tokio::test]
@@ -259,10 +262,10 @@ struct CounterCommandBody {
 
 #[tokio::test]
 async fn an_action_calls_another_service_and_its_key_makes_the_effect_once() {
-    let (here, there) = (Directory::new(), Directory::new());
+    let (one, there) = (Directory::new(), Directory::new());
     let called = there.start().await;
     let calling = Service::new("here").entity::<Counter>().action(CountThere { url: called.url().to_owned() });
-    let calling = calling.listen("127.0.0.1:0").data(here.0.display().to_string()).start().await.expect("it starts");
+    let calling = here(calling, &one.0).start().await.expect("it starts");
     for by in 1..=4 {
         calling.client().send::<Counter>("c/1", CounterCommand::Add { by }).await.expect("it is accepted");
     }

@@ -13,6 +13,7 @@ use headwater::testkit::{HttpAnswer, Testkit, hours};
 use serde_json::{Value as Json, json};
 
 use crate::embedded::Directory;
+use crate::engine::here;
 use line::Line;
 
 /// What is written down, in order.
@@ -159,13 +160,13 @@ impl Action for SendNote {
 
 fn source(directory: &Directory) -> Service {
     let service = Service::new("source").entity::<Ledger>().stream(notes());
-    service.listen("127.0.0.1:0").data(directory.path().display().to_string())
+    here(service, directory.path())
 }
 
 fn copies(directory: &Directory, source: &Line) -> Service {
     let service = Service::new("copies").entity::<Copy>().topic_of::<Note>("notes");
     let service = service.subscribe(Subscription::to("source", "notes")).topic_action(CopyNote).peer_at("source", source.url());
-    service.listen("127.0.0.1:0").data(directory.path().display().to_string())
+    here(service, directory.path())
 }
 
 async fn note(source: &Running, ledger: &str, text: &str) {
@@ -390,7 +391,7 @@ async fn a_peer_whose_history_is_another_one_stops_the_subscription_until_a_pers
 async fn a_subscription_without_an_address_is_refused_at_start_with_the_remedy() {
     let directory = Directory::new();
     let service = Service::new("copies").topic_of::<Note>("notes").subscribe(Subscription::to("source", "notes"));
-    let service = service.listen("127.0.0.1:0").data(directory.path().display().to_string());
+    let service = here(service, directory.path());
     let refused = service.start().await.err().unwrap().to_string();
     for words in ["the peer `source`", "[peers]", "HEADWATER_PEER_SOURCE", "--peer source=URL"] {
         assert!(refused.contains(words), "{refused}");
@@ -399,7 +400,7 @@ async fn a_subscription_without_an_address_is_refused_at_start_with_the_remedy()
 
 /// A source that sends its notes to `copies` itself, and the plain service that takes them.
 async fn pair(line: &Line, one: &Directory, other: &Directory) -> (Running, Running) {
-    let copies = Service::new("copies").entity::<Copy>().listen("127.0.0.1:0").data(other.path().display().to_string());
+    let copies = here(Service::new("copies").entity::<Copy>(), other.path());
     let copies = copies.start().await.unwrap();
     line.lead_to(copies.url());
     let source = source(one).peer("copies").peer_at("copies", line.url()).action(SendNote);
@@ -444,7 +445,7 @@ async fn a_rejection_of_a_peer_is_typed_and_a_peer_that_is_down_parks_nothing() 
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert_eq!(consumer["parked"], 0, "{consumer}");
-    let again = Service::new("copies").entity::<Copy>().listen("127.0.0.1:0").data(other.path().display().to_string());
+    let again = here(Service::new("copies").entity::<Copy>(), other.path());
     let copies = again.start().await.unwrap();
     line.lead_to(copies.url());
     come(&copies, "b", 4).await;

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::changed::lines;
 use crate::embedded::Directory;
+use crate::engine::here;
 use crate::personal::{asked, got, until};
 
 #[derive(Default, State)]
@@ -72,7 +73,7 @@ fn now() -> Stream {
 
 async fn start(directory: &Directory, orders: Stream) -> Result<Running, headwater::Failure> {
     let service = Service::new("shop").entity::<Order>().stream(orders);
-    service.listen("127.0.0.1:0").data(directory.path().display().to_string()).start().await
+    here(service, directory.path()).start().await
 }
 
 async fn told(running: &Running, parameters: &str) -> Vec<Json> {
@@ -117,7 +118,7 @@ async fn a_subscription_to_the_old_version_goes_on_when_its_peer_has_a_new_one()
     let running = start(&directory, now().version(2).lowered::<Placed, PlacedV1>("placed", 1)).await.unwrap();
     asked(&running, "/v1/entities/order/o1/place", json!({ "sku": "pen" })).await;
     let reader = Service::new("stock").topic_of::<PlacedV1>("orders").subscribe(Subscription::to("shop", "orders").version(1));
-    let reader = reader.listen("127.0.0.1:0").data(reader_directory.path().display().to_string()).peer_at("shop", running.url());
+    let reader = here(reader, reader_directory.path()).peer_at("shop", running.url());
     let reader = reader.start().await.unwrap();
     let subscription = async || got(&reader, "/v1/admin/subscriptions").await["items"][0].clone();
     until("the message is taken", async || subscription().await["taken"] == 1).await;

@@ -6,6 +6,7 @@ use headwater::prelude::*;
 use headwater::testkit::{Testkit, TimerState, days, hours};
 
 use crate::embedded::Directory;
+use crate::engine::here;
 
 #[derive(Debug, Default, PartialEq, State)]
 struct Seat {
@@ -169,12 +170,7 @@ async fn a_client_sets_moves_and_cancels_timers_and_they_outlive_a_restart() {
 }
 
 async fn start(directory: &Directory) -> headwater::Running {
-    hall()
-        .data(directory.path().join("data").display().to_string())
-        .listen("127.0.0.1:0")
-        .start()
-        .await
-        .unwrap_or_else(|error| panic!("{error}"))
+    here(hall(), &directory.path().join("data")).start().await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

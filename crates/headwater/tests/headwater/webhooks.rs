@@ -248,7 +248,7 @@ async fn payloads_of_old_and_new_servers_are_one_stream_in_either_shape() {
     let (new, old): (Vec<Line>, Vec<Line>) = lines_read.into_iter().partition(|line| line.is_new);
     assert_eq!((old.len(), new.len()), (6, 5));
     let directory = Directory::new();
-    let here = |service: Service| service.listen("127.0.0.1:0").data(directory.path().display().to_string());
+    let here = |service: Service| crate::engine::here(service, directory.path());
 
     let running = here(Service::new("hooks").entity::<old::Repository>()).start().await.unwrap();
     for line in &old {
@@ -293,7 +293,7 @@ async fn payloads_of_old_and_new_servers_are_one_stream_in_either_shape() {
 async fn a_topic_of_payloads_keeps_reading_what_old_servers_have_sent() {
     let Some(payloads) = payloads() else { return };
     let directory = Directory::new();
-    let here = |service: Service| service.listen("127.0.0.1:0").data(directory.path().display().to_string());
+    let here = |service: Service| crate::engine::here(service, directory.path());
     let publish = async |running: &headwater::Running, line: &Line, id: usize| {
         let (url, message) = (
             running.url().to_owned(),

@@ -7,9 +7,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::OpenError;
 use super::identity;
 use super::record::StoredCommit;
+use super::registers;
 use super::segment::{self, Segment, segment_name};
 use super::survey::{DamagedRange, Survey, survey};
 use super::walk::{Part, Walk};
@@ -99,6 +102,14 @@ impl ReadOnlyJournal {
     #[must_use]
     pub fn gone_count(&self) -> u64 {
         self.survey.gone
+    }
+
+    /// The registers beside the log, with names and values.
+    ///
+    /// # Errors
+    /// The disk's; `InvalidData` when their log is damaged.
+    pub fn registers(&self) -> io::Result<Vec<(String, Bytes)>> {
+        registers::at_rest(&*self.disk)
     }
 
     /// The commits after a place as they were stored, in order. A commit counts as after a place when its last event is.

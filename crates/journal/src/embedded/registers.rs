@@ -243,6 +243,14 @@ pub(crate) fn valid_bytes(disk: &dyn Disk) -> io::Result<Vec<u8>> {
     replayed(disk, LOG).map(|(_, bytes)| bytes)
 }
 
+/// The names and values in the log of a directory that nobody writes to.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn at_rest(disk: &dyn Disk) -> io::Result<Vec<(String, Bytes)>> {
+    values(disk, LOG)
+}
+
 /// The names and values in a log of this name.
 ///
 /// # Errors

@@ -196,7 +196,8 @@ impl Watch {
             return Ok(None);
         }
         let held = self.held().await?;
-        let mut events = journal.read(self.watched.selection.clone(), journal.lineage().cursor(from), ReadMode::ToHead);
+        let selection = self.watched.share.of(&self.watched.selection);
+        let mut events = journal.read(selection, journal.lineage().cursor(from), ReadMode::ToHead);
         let mut waits_behind_held = false;
         while let Some(event) = events.next_event().await {
             let event = event?;

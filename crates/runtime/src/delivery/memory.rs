@@ -22,6 +22,11 @@ const CONSUMER: &str = "$consumer";
 const SET_UP: &str = "consumer-set-up";
 const REMOVED: &str = "consumer-removed";
 
+/// What says that a consumer was set up, or is no more: full names of events.
+pub(crate) fn setups_types() -> Vec<Arc<str>> {
+    [SET_UP, REMOVED].map(|name| format!("{CONSUMER}/{name}").into()).to_vec()
+}
+
 /// The consumers that people have set up, and how.
 pub(super) async fn setups(journal: &dyn Journal) -> Result<Vec<(String, Json)>, DeliveryError> {
     let kind = EntityType::new(CONSUMER).expect("a name of ours");

@@ -21,6 +21,7 @@ mod look;
 mod memory;
 mod orders;
 mod part;
+mod relay;
 mod run;
 mod session;
 mod status;
@@ -50,10 +51,11 @@ use lease::Lease;
 pub(crate) use lease::PREFIX as LEASES;
 pub(crate) use look::{Watched, watch as watch_progress};
 pub use memory::Decision;
-pub(crate) use memory::{Memory, edited_payload};
+pub(crate) use memory::{Memory, edited_payload, setups_types};
 pub use orders::{HeldSelection, OrderError, cause_group};
 pub(crate) use orders::{Order, What};
 use part::Part;
+pub(crate) use relay::{CarryOut, ask as ask_another};
 pub use session::DeliveryError;
 pub(crate) use session::{Orders, next_order, readable_place};
 pub use status::{ConsumerState, ConsumerStatus};
@@ -121,10 +123,20 @@ struct AtWorkConsumer {
     ended: watch::Receiver<()>,
 }
 
+#[derive(Clone)]
 struct PartAtWork {
     share: Share,
     status: Arc<StatusCell>,
     orders: mpsc::Sender<Order>,
+}
+
+impl PartAtWork {
+    async fn order(&self, what: What) -> Result<usize, OrderError> {
+        let (answer, answered) = oneshot::channel();
+        let stopped = || OrderError::NotWorking { cause: "the service stops".into() };
+        self.orders.send(Order { what, answer }).await.map_err(|_| stopped())?;
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
 }
 
 impl AtWorkConsumer {
@@ -267,9 +279,37 @@ impl DeliveryRoom {
         self.lock().iter().map(AtWorkConsumer::status).collect()
     }
 
+    /// How each consumer is, whichever nodes have its shares.
+    pub(crate) async fn statuses_of_all(&self) -> Result<Vec<ConsumerStatus>, DeliveryError> {
+        let mut statuses = self.statuses();
+        if self.seams.nodes.is_shared() {
+            for status in &mut statuses {
+                self.look_elsewhere(status).await?;
+            }
+        }
+        Ok(statuses)
+    }
+
+    /// What the registers say of shares that are not here.
+    async fn look_elsewhere(&self, status: &mut ConsumerStatus) -> Result<(), DeliveryError> {
+        let leases = self.seams.registers.list(&Lease::register(&status.name, Share::WHOLE)).await?;
+        let kept: Vec<_> = leases.iter().filter(|lease| foreign::consumer_of(lease) == status.name).map(lease::decode).collect();
+        let kept = kept.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let places = kept.iter().map(|kept| kept.place.cursor).chain(status.cursor);
+        status.cursor = places.min_by_key(Cursor::position);
+        let held = HeldRegisters::new(&self.seams, &status.name).list().await?;
+        status.parked = held.iter().filter(|(_, held)| held.parked).count();
+        status.held = held.len() - status.parked;
+        status.oldest_held_at = held.iter().map(|(_, held)| Timestamp::from_micros(held.recorded())).min();
+        if status.state == ConsumerState::Elsewhere && !kept.is_empty() && kept.iter().all(|kept| kept.owner.is_some()) {
+            status.state = ConsumerState::Working;
+        }
+        Ok(())
+    }
+
     /// The held and parked keys of a consumer, ordered by key.
     pub(crate) async fn held(&self, consumer: &str) -> Result<Vec<HeldKey>, OrderError> {
-        self.orders_of(consumer, None)?;
+        self.parts_of(consumer, None)?;
         let held = HeldRegisters::new(&self.seams, consumer).list().await.map_err(DeliveryError::from)?;
         let mut held: Vec<HeldKey> = held.into_iter().map(|(_, held)| held).collect();
         held.sort_by(|one, other| (&one.kind, &one.id).cmp(&(&other.kind, &other.id)));
@@ -278,12 +318,14 @@ impl DeliveryRoom {
 
     /// Has a consumer carry out what a person has decided; gives how many keys it was about.
     pub(crate) async fn order(&self, consumer: &str, what: What) -> Result<usize, OrderError> {
-        let stopped = || OrderError::NotWorking { cause: "the service stops".into() };
-        let (parts, mut done, mut nothing) = (self.orders_of(consumer, what.key())?, 0, None);
-        for orders in parts {
-            let (answer, answered) = oneshot::channel();
-            orders.send(Order { what: what.clone(), answer }).await.map_err(|_| stopped())?;
-            match answered.await.unwrap_or_else(|_| Err(stopped())) {
+        let (parts, mut done, mut nothing) = (self.parts_of(consumer, what.key())?, 0, None);
+        for part in parts {
+            let carried_out = if part.status.get().state == ConsumerState::Elsewhere {
+                relay::ask(&self.seams, (&duty(consumer), part.share), &what).await
+            } else {
+                part.order(what.clone()).await
+            };
+            match carried_out {
                 Ok(more) => done += more,
                 Err(OrderError::NotHeld) => nothing = Some(OrderError::NotHeld),
                 Err(error) => return Err(error),
@@ -294,23 +336,38 @@ impl DeliveryRoom {
 
     /// Has every consumer write how far it is. One that does not work stays where it is.
     pub(crate) async fn checkpoint(&self) {
-        let parts: Vec<_> = self.lock().iter().flat_map(|consumer| consumer.parts.iter().map(|part| part.orders.clone())).collect();
-        for orders in parts {
-            let (answer, answered) = oneshot::channel();
-            if orders.send(Order { what: What::Checkpoint, answer }).await.is_ok() {
-                let _done = answered.await.is_ok();
-            }
+        let names: Vec<String> = self.lock().iter().map(|consumer| consumer.name.clone()).collect();
+        for name in names {
+            let _done = self.order(&name, What::Checkpoint).await.is_ok();
+        }
+    }
+
+    /// Carries out what another node asks of this one, if the share is here.
+    pub(crate) async fn carry_out(&self, duty: &str, share: Share, what: What) -> Option<Result<usize, OrderError>> {
+        let parts = self.parts_of(duty.strip_prefix(LEASES)?, None).ok()?;
+        let part = parts.into_iter().find(|part| part.share == share)?;
+        if part.status.get().state == ConsumerState::Elsewhere {
+            return None;
+        }
+        Some(part.order(what).await)
+    }
+
+    /// Carries out what other nodes ask of this one, in the background, until `stop`.
+    pub(crate) fn attend(&self, carry_out: CarryOut) {
+        if self.seams.nodes.is_shared() {
+            let stop = self.stop.subscribe();
+            self.seams.tasks.spawn(Box::pin(relay::attend(Arc::clone(&self.seams), carry_out, stop)));
         }
     }
 
     /// Who takes decisions about a consumer: all its shares, or that of a key.
-    fn orders_of(&self, consumer: &str, key: Option<&EntityKey>) -> Result<Vec<mpsc::Sender<Order>>, OrderError> {
+    fn parts_of(&self, consumer: &str, key: Option<&EntityKey>) -> Result<Vec<PartAtWork>, OrderError> {
         let consumers = self.lock();
         let Some(found) = consumers.iter().find(|other| other.name == consumer) else {
             return Err(OrderError::UnknownConsumer { known: consumers.iter().map(|consumer| consumer.name.clone()).collect() });
         };
         let meant = found.parts.iter().filter(|part| key.is_none_or(|key| part.share.has(key.slice())));
-        Ok(meant.map(|part| part.orders.clone()).collect())
+        Ok(meant.cloned().collect())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<AtWorkConsumer>> {

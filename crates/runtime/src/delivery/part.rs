@@ -126,7 +126,7 @@ pub(super) async fn ensure(consumer: &Consumer, of: u16, seams: &Seams) -> Resul
     // The first one's register may have been there, without the journal's knowing.
     let first = registers.get(&Lease::register(&consumer.name, Share { index: 0, of })).await?;
     let place = first.map(|register| lease::decode(&register)).transpose()?.map_or(start, |kept| kept.place.cursor);
-    Ok(memory.created(place).await?)
+    memory.created(place).await
 }
 
 /// A consumer that does not work can still be told where to go on.

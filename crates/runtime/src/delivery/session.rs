@@ -225,7 +225,7 @@ impl Session {
     /// returns, and another node may have the lease.
     pub(super) async fn work(mut self, stop: &mut watch::Receiver<bool>, post: &mut Post) -> Result<(), DeliveryError> {
         let from = self.seams.journal.lineage().cursor(self.window.done());
-        let mut events = self.seams.runs.sealed().read(self.consumer.selection.clone(), from, ReadMode::Live);
+        let mut events = self.seams.runs.sealed().read(self.consumer.share.of(&self.consumer.selection), from, ReadMode::Live);
         let worked = self.turn(&mut events, (stop, post)).await;
         let drained = self.drain().await;
         self.tell_status();

@@ -63,7 +63,7 @@ impl Handler for Scripted {
 /// One process.
 struct Process {
     tasks: Arc<SimTasks>,
-    room: DeliveryRoom,
+    room: Arc<DeliveryRoom>,
 }
 
 impl World {
@@ -159,7 +159,7 @@ impl World {
             runs_max: 4,
             handler,
         });
-        Process { tasks, room }
+        Process { tasks, room: Arc::new(room) }
     }
 }
 

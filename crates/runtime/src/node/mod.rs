@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use journal::seams::{Clock, Random};
-use journal::{RegisterError, Registers, Timestamp};
+use journal::{RegisterError, Registers, Selection, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use crate::Notices;
@@ -149,6 +149,15 @@ impl Share {
     pub(crate) fn has(self, slice: u16) -> bool {
         let (first, last) = self.slices();
         (first..=last).contains(&slice)
+    }
+
+    /// What is selected, of its slices only where the engine can say so; whoever reads looks at the slice again.
+    pub(crate) fn of(self, selection: &Selection) -> Selection {
+        let (first, last) = self.slices();
+        match selection {
+            Selection::Types(types) if !self.is_whole() => Selection::Slices { first, last, types: Some(types.clone()) },
+            other => other.clone(),
+        }
     }
 
     /// What a register's name ends with.

@@ -35,8 +35,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::action::DryRun;
 use crate::delivery::{
-    ConsumerState, ConsumerStatus, DeliveryError, HeldKey, Order, OrderError, Orders, Seams, StatusCell, Watched, What, next_order,
-    stopped, watch_progress,
+    ConsumerState, ConsumerStatus, DeliveryError, HeldKey, Order, OrderError, Orders, Seams, StatusCell, Watched, What, ask_another,
+    next_order, stopped, watch_progress,
 };
 use crate::guard::{self, Guard};
 use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN, ORDERS_MAX, PROCESSOR_STEP_INPUTS, PROCESSOR_STEPS_UNDER_WAY_MAX};
@@ -206,13 +206,20 @@ impl Processors {
         preview::dry_run(self.found(name)?, key, payload).await
     }
 
+    /// Carries out what another node asks of this one, if the processor is here.
+    pub(crate) async fn carry_out(&self, duty: &str, what: What) -> Option<Result<usize, OrderError>> {
+        let name = duty.strip_prefix(guard::PROCESSOR)?;
+        let is_here = self.find(name)?.status.get().state != ConsumerState::Elsewhere;
+        if is_here { Some(self.order(name, what).await) } else { None }
+    }
+
     /// Has the processor carry out what a person has decided.
     pub(crate) async fn order(&self, name: &str, what: What) -> Result<usize, OrderError> {
         let (answer, answered) = oneshot::channel();
         let stopped = || OrderError::NotWorking { cause: "the service stops".into() };
         let shared = self.found(name)?;
         if shared.status.get().state == ConsumerState::Elsewhere {
-            return Err(OrderError::NotWorking { cause: ConsumerState::Elsewhere.to_string() });
+            return ask_another(&self.seams, (&format!("{}{name}", guard::PROCESSOR), Share::WHOLE), &what).await;
         }
         shared.send.send(Order { what, answer }).await.map_err(|_| stopped())?;
         answered.await.unwrap_or_else(|_| Err(stopped()))

@@ -19,13 +19,15 @@ use std::time::Duration;
 
 use component::DeliveryPolicy;
 use component::hosted::TOPIC_TYPE;
-use journal::{Context, Cursor, ReadError, Selection, Timestamp};
+use journal::{Context, Cursor, Read, ReadError, ReadMode, Selection, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tokio::sync::watch;
 
-use crate::delivery::{Consumer, ConsumerState, ConsumerStatus, DeliveryError, DeliveryRoom, RetryPolicy, Start, readable_place};
-use crate::limits::{CLIENT_CONSUMERS_MAX, PULLS_WAITING_MAX};
+use crate::delivery::{
+    Consumer, ConsumerState, ConsumerStatus, DeliveryError, DeliveryRoom, RetryPolicy, Start, readable_place, setups_types, stopped,
+};
+use crate::limits::{CLIENT_CONSUMERS_MAX, ENGINE_RETRY_MIN, PULLS_WAITING_MAX};
 pub use desk::PulledDelivery;
 use desk::{AtDesk, Desk, Word};
 
@@ -144,6 +146,13 @@ pub enum ConsumerError {
         /// Why.
         cause: String,
     },
+    /// Another node of the service hands its deliveries out.
+    Elsewhere {
+        /// Which one, if any has it now.
+        node: Option<String>,
+        /// Where that is, if it says so.
+        address: Option<String>,
+    },
     /// The service stops.
     Stopping,
 }
@@ -158,6 +167,8 @@ impl fmt::Display for ConsumerError {
             }
             Self::TooMany { limit } => write!(formatter, "there are {limit} consumers, which is the bound; delete one that is not used"),
             Self::Unplaced => formatter.write_str("its place is lost; an operator must give it one"),
+            Self::Elsewhere { node: Some(node), .. } => write!(formatter, "node {node} hands out its deliveries; ask there"),
+            Self::Elsewhere { node: None, .. } => formatter.write_str("it is on its way from one node to another; try again"),
             Self::Busy { limit } => write!(formatter, "{limit} clients wait for it, which is the bound; try again"),
             Self::Stale { deliveries } => write!(
                 formatter,
@@ -215,6 +226,53 @@ impl PullConsumers {
             self.begin(delivery, &name, setup, Cursor::BEGINNING);
         }
         Ok(())
+    }
+
+    /// Knows what clients have set up at other nodes by now.
+    pub(crate) async fn learn(&self, delivery: &DeliveryRoom) -> Result<(), DeliveryError> {
+        let _one = self.changing.lock().await;
+        let setups: BTreeMap<String, ConsumerSetup> =
+            delivery.setups().await?.into_iter().filter_map(|(name, setup)| Some((name, serde_json::from_value(setup).ok()?))).collect();
+        let known: BTreeMap<String, ConsumerSetup> = self.lock().iter().map(|(name, known)| (name.clone(), known.setup.clone())).collect();
+        for name in known.keys().filter(|name| setups.get(*name) != known.get(*name)) {
+            self.lock().remove(name);
+            delivery.end(name).await;
+        }
+        for (name, setup) in setups.iter().filter(|(name, setup)| known.get(*name) != Some(*setup)) {
+            self.begin(delivery, name, setup.clone(), Cursor::BEGINNING);
+        }
+        Ok(())
+    }
+
+    /// Hears what clients set up at other nodes, until a stop.
+    pub(crate) async fn hear(&self, delivery: &DeliveryRoom) {
+        let (mut stop, seams) = (self.stop.subscribe(), delivery.seams());
+        let hear = async {
+            loop {
+                let Ok(head) = seams.journal.head().await else {
+                    seams.tasks.sleep(ENGINE_RETRY_MIN).await;
+                    continue;
+                };
+                let mut events = seams.journal.read(Selection::Types(setups_types()), head, ReadMode::Live);
+                // What came before is known by now.
+                let mut is_heard = self.learn(delivery).await.is_ok();
+                while let (true, Some(Ok(read))) = (is_heard, events.next().await) {
+                    is_heard = matches!(read, Read::Progress(_)) || self.learn(delivery).await.is_ok();
+                }
+                seams.tasks.sleep(ENGINE_RETRY_MIN).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => {}
+            () = hear => {}
+        }
+    }
+
+    /// Whether a consumer's deliveries are handed out by this node.
+    pub(crate) fn is_here(&self, delivery: &DeliveryRoom, name: &str) -> Result<bool, ConsumerError> {
+        self.find(name)?;
+        Ok(status(delivery, name).is_none_or(|status| status.state != ConsumerState::Elsewhere))
     }
 
     /// Nobody waits any longer.

@@ -2,8 +2,11 @@
 //! rows that it is for. What does not fit is told with the view, the statement and the remedy, and a caret under the place.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use component::hosted::{EntityHandle, HostedView, QueryDescription, ShapeDescription, ViewFill, ViewHandle, ViewQuery, ViewStatement};
+use component::hosted::{
+    EntityHandle, HostedView, QueryDescription, ShapeDescription, ViewFill, ViewHandle, ViewQuery, ViewStatement, ViewStore,
+};
 use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::{Connection, Error, Statement};
 
@@ -17,7 +20,7 @@ use super::text::pointed;
 const FORMAT: &str = "1";
 
 /// By entity type, then by event name.
-type EventPlans = HashMap<String, HashMap<String, EventPlan>>;
+pub(super) type EventPlans = HashMap<String, HashMap<String, EventPlan>>;
 
 /// What becomes of a statement for an entity type that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +66,18 @@ pub(super) fn check(view: &ViewHandle, entities: &[EntityHandle], strangers: Str
         queries.push(checked);
     }
     let build = plan::build(&definition(view, &events));
-    let selection = events.iter().flat_map(|(kind, names)| names.keys().map(move |name| format!("{kind}/{name}").into())).collect();
+    let selection = selection(&events);
     let (events, places) = placed(events);
-    Ok(Plan { view: view.clone(), build, selection, events, places, tables, queries })
+    Ok(Plan { view: view.clone(), server: None, build, selection, events, places, tables, queries })
+}
+
+/// The events that a view reads, for the journal.
+pub(super) fn selection(events: &EventPlans) -> Vec<Arc<str>> {
+    events.iter().flat_map(|(kind, names)| names.keys().map(move |name| format!("{kind}/{name}").into())).collect()
 }
 
 /// One list of all events, and where each is in it.
-fn placed(events: EventPlans) -> (Vec<EventPlan>, HashMap<String, HashMap<String, usize>>) {
+pub(super) fn placed(events: EventPlans) -> (Vec<EventPlan>, HashMap<String, HashMap<String, usize>>) {
     let (mut all, mut places) = (Vec::new(), HashMap::new());
     for (kind, names) in events {
         let of_kind: &mut HashMap<_, _> = places.entry(kind).or_default();
@@ -81,7 +89,7 @@ fn placed(events: EventPlans) -> (Vec<EventPlan>, HashMap<String, HashMap<String
     (all, places)
 }
 
-fn kind_of(fill: &ViewFill) -> &str {
+pub(super) fn kind_of(fill: &ViewFill) -> &str {
     match fill {
         ViewFill::Sql(statement) => statement.event.split('/').next().unwrap_or_default(),
         ViewFill::Code { kind, .. } => kind,
@@ -89,8 +97,11 @@ fn kind_of(fill: &ViewFill) -> &str {
 }
 
 /// Everything that, changed, makes other rows. Queries do not: a file serves whatever is asked of it.
-fn definition(view: &HostedView, events: &EventPlans) -> Vec<String> {
+pub(super) fn definition(view: &HostedView, events: &EventPlans) -> Vec<String> {
     let mut parts = vec![FORMAT.to_owned(), view.name().to_owned()];
+    if view.store() == ViewStore::Postgres {
+        parts.push("postgres".to_owned());
+    }
     parts.extend(view.tables().iter().map(|create| format!("table {create}")));
     parts.extend(view.fills().iter().map(|fill| match fill {
         ViewFill::Sql(ViewStatement { event, sql }) => format!("on {event} {sql}"),
@@ -156,7 +167,13 @@ fn fill_sql(
     Ok(())
 }
 
-fn fill_code(place: usize, kind: &str, tables: &[String], entities: &[EntityHandle], events: &mut EventPlans) -> Result<(), String> {
+pub(super) fn fill_code(
+    place: usize,
+    kind: &str,
+    tables: &[String],
+    entities: &[EntityHandle],
+    events: &mut EventPlans,
+) -> Result<(), String> {
     let entity = find_entity(kind, entities)?;
     for shape in &entity.description().events {
         let event = event_plan(entity, shape, events);
@@ -167,7 +184,7 @@ fn fill_code(place: usize, kind: &str, tables: &[String], entities: &[EntityHand
     Ok(())
 }
 
-fn event_plan<'e>(entity: &EntityHandle, shape: &ShapeDescription, events: &'e mut EventPlans) -> &'e mut EventPlan {
+pub(super) fn event_plan<'e>(entity: &EntityHandle, shape: &ShapeDescription, events: &'e mut EventPlans) -> &'e mut EventPlan {
     let fresh = || EventPlan {
         entity: entity.clone(),
         name: shape.name,
@@ -188,7 +205,7 @@ fn find_entity<'e>(kind: &str, entities: &'e [EntityHandle]) -> Result<&'e Entit
     })
 }
 
-fn find_event<'e>(event: &str, entities: &'e [EntityHandle]) -> Result<(&'e EntityHandle, &'e ShapeDescription), String> {
+pub(super) fn find_event<'e>(event: &str, entities: &'e [EntityHandle]) -> Result<(&'e EntityHandle, &'e ShapeDescription), String> {
     let (kind, name) = event.split_once('/').ok_or("an event is named with its entity type, as in `cart/item-added`")?;
     let entity = find_entity(kind, entities)?;
     let events = &entity.description().events;
@@ -224,7 +241,7 @@ fn parameters(statement: &Statement<'_>, sql: &str) -> Result<Vec<String>, Strin
     Ok(names)
 }
 
-fn source(name: &str, fields: &[&str], event: &mut EventPlan, sql: &str) -> Result<Source, String> {
+pub(super) fn source(name: &str, fields: &[&str], event: &mut EventPlan, sql: &str) -> Result<Source, String> {
     if name.starts_with('@') {
         let known = Known::ALL.iter().find(|(known, _)| *known == name).map(|(_, known)| *known);
         return known.map(|known| Source::Known(place(&mut event.known, known))).ok_or_else(|| {
@@ -271,15 +288,16 @@ fn query_plan(
     if !statement.readonly() || statement.column_count() == 0 {
         return Err(format!("a query only reads; it takes SELECT\n{}", pointed(&query.sql, 0)));
     }
-    let parameters = input(&statement, &query.sql, described)?;
-    let (columns, bare) = columns(&statement, described)?;
+    let parameters = input(parameters(&statement, &query.sql)?, &query.sql, described)?;
+    let declared = statement.columns().map(|column| (column.name().to_owned(), column.decl_type().is_some_and(is_real))).collect();
+    let (columns, bare) = columns(declared, "TEXT", described)?;
     let key = key(&statement, tables, keys);
     let reads = places(tables, &seen.reads);
     Ok(QueryPlan { name: query.name, sql: query.sql.clone(), read: query.read, parameters, columns, bare, reads, key })
 }
 
 /// The query's parameters, which are the fields of its input, all of them and no others.
-fn input(statement: &Statement<'_>, sql: &str, described: &QueryDescription) -> Result<Vec<String>, String> {
+pub(super) fn input(parameters: Vec<String>, sql: &str, described: &QueryDescription) -> Result<Vec<String>, String> {
     let schema = Schema::new(&described.input);
     let fields: Vec<&str> = match schema.fields() {
         Some(fields) => fields.into_iter().map(|(name, _)| name).collect(),
@@ -287,7 +305,7 @@ fn input(statement: &Statement<'_>, sql: &str, described: &QueryDescription) -> 
         None => return Err("its parameters must be a struct with a field for each, or ()".to_owned()),
     };
     let mut names = Vec::new();
-    for name in parameters(statement, sql)? {
+    for name in parameters {
         let field = name.strip_prefix(':').filter(|field| fields.contains(field)).ok_or_else(|| {
             let parameters: Vec<_> = fields.iter().map(|field| format!(":{field}")).collect();
             let parameters: Vec<_> = parameters.iter().map(String::as_str).collect();
@@ -301,23 +319,24 @@ fn input(statement: &Statement<'_>, sql: &str, described: &QueryDescription) -> 
     }
 }
 
-/// The query's columns, which are the fields of its row, all of them and no others; or the one value that a row is.
-fn columns(statement: &Statement<'_>, described: &QueryDescription) -> Result<(Vec<Column>, bool), String> {
-    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+/// The query's columns, which are the fields of its row, all of them and no others; or the one value that a row is. Each comes with whether
+/// its table declares it as inexact, in place of what `exact` names.
+pub(super) fn columns(declared: Vec<(String, bool)>, exact: &str, described: &QueryDescription) -> Result<(Vec<Column>, bool), String> {
+    let (names, inexact): (Vec<String>, Vec<bool>) = declared.into_iter().unzip();
     let row = Schema::new(&described.row);
     let Some(fields) = row.fields() else {
         let [name] = <[String; 1]>::try_from(names).map_err(|names| {
             format!("its row is a single value, and it has {} columns: {}; name a struct", names.len(), names.join(", "))
         })?;
-        return Ok((vec![Column { name, kind: row.kind() }], true));
+        let column = Column { name, kind: row.kind() };
+        return exactly(column, inexact.contains(&true), exact).map(|column| (vec![column], true));
     };
     let known: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     if let Some(missing) = known.iter().find(|field| row.requires(field) && !names.iter().any(|name| name == *field)) {
         return Err(format!("its row has a field `{missing}`, and no column of that name; there are: {}", names.join(", ")));
     }
-    let declared: Vec<Option<String>> = statement.columns().map(|column| column.decl_type().map(str::to_owned)).collect();
     let mut columns: Vec<Column> = Vec::new();
-    for (name, declared) in names.into_iter().zip(declared) {
+    for (name, inexact) in names.into_iter().zip(inexact) {
         let (_, schema) = fields.iter().find(|(field, _)| *field == name).ok_or_else(|| {
             format!(
                 "its column `{name}` is no field of the row, which has: {}; name the column with AS, or add the field",
@@ -327,13 +346,18 @@ fn columns(statement: &Statement<'_>, described: &QueryDescription) -> Result<(V
         if columns.iter().any(|column| column.name == name) {
             return Err(format!("it has two columns `{name}`; name one with AS"));
         }
-        let kind = schema.kind();
-        if kind.shape == Shape::Decimal && declared.is_some_and(|declared| is_real(&declared)) {
-            return Err(format!("`{name}` is a decimal in the row and REAL in the table, which is not exact; declare the column as TEXT"));
-        }
-        columns.push(Column { name, kind });
+        columns.push(exactly(Column { name, kind: schema.kind() }, inexact, exact)?);
     }
     Ok((columns, false))
+}
+
+/// A column whose decimals are in the table with their digits.
+fn exactly(column: Column, inexact: bool, exact: &str) -> Result<Column, String> {
+    if column.kind.shape == Shape::Decimal && inexact {
+        let name = &column.name;
+        return Err(format!("`{name}` is a decimal in the row and REAL in the table, which is not exact; declare the column as {exact}"));
+    }
+    Ok(column)
 }
 
 fn is_real(declared: &str) -> bool {

@@ -18,6 +18,22 @@ pub(super) enum Fault {
     Foreign(String),
     /// The machine refused: it is tried again.
     Machine(String),
+    /// Another process has taken a shared build: it is looked at from then on.
+    Stale,
+    /// A shared build is not there any more: it is looked for, or begun.
+    Gone,
+}
+
+impl Fault {
+    /// Why, in words.
+    pub(super) fn cause(&self) -> String {
+        match self {
+            Self::Event(stop) => stop.to_string(),
+            Self::Damaged(cause) | Self::Foreign(cause) | Self::Machine(cause) => cause.clone(),
+            Self::Stale => "another process has taken it over".to_owned(),
+            Self::Gone => "its tables are not there any more".to_owned(),
+        }
+    }
 }
 
 /// The event at which a view stopped, and why.

@@ -4,6 +4,7 @@
 //! is in position order, nothing behind it can be taken in either); damage and a cursor of another history make the file anew; what the
 //! machine refused is tried again.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,11 +16,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{Batch, Reading};
 use super::fault::Fault;
+use super::on_server::{Shared, SharedWriter, Wanted};
+use super::place::Place;
 use super::plan::Plan;
 use super::request::ViewState;
 use super::store::{Opened, Store};
-use super::write::Writer;
-use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_BATCH_POSITIONS_MAX, VIEW_REST};
+use super::write::{BatchWriter, Writer};
+use crate::limits::{QUERY_THREADS, VIEW_BATCH_BYTES_MAX, VIEW_BATCH_EVENTS_MAX, VIEW_BATCH_POSITIONS_MAX, VIEW_PLACE_PAUSE, VIEW_REST};
+use crate::node::Nodes;
 use crate::retention::Lost;
 use crate::seams::Tasks;
 use crate::stall::Stall;
@@ -41,6 +45,8 @@ pub(crate) struct Surroundings {
     pub(crate) erased: Arc<AtomicU64>,
     /// Entity types that retention has taken events from.
     pub(crate) lost: Lost,
+    /// Who else is there, for what one of them fills for all.
+    pub(crate) nodes: Arc<Nodes>,
 }
 
 /// How far a file is.
@@ -61,7 +67,7 @@ pub(super) struct Progress {
 /// The filling of one file.
 pub(super) struct Fill {
     pub(super) plan: Arc<Plan>,
-    pub(super) store: Store,
+    pub(super) place: Place,
     pub(super) generation: u32,
     pub(super) progress: watch::Sender<Progress>,
     /// Why it was made again, the latest last.
@@ -73,6 +79,8 @@ pub(super) struct Fill {
     /// that is newer than it, nobody can tell any more.
     begun_at: Mutex<Option<Position>>,
     stop: watch::Sender<bool>,
+    /// The filling itself is to end: at a stop, or when another node has it.
+    halt: watch::Sender<bool>,
     /// A reader met damage.
     damage: watch::Sender<Option<String>>,
     readers: Mutex<Readers>,
@@ -95,12 +103,12 @@ enum Ended {
 
 impl Fill {
     /// `begun_at` is the head before this process has recorded anything, for a file that may be there.
-    pub(super) fn new(plan: Arc<Plan>, store: Store, generation: u32, around: Arc<Surroundings>, begun_at: Option<Position>) -> Arc<Self> {
+    pub(super) fn new(plan: Arc<Plan>, place: Place, generation: u32, around: Arc<Surroundings>, begun_at: Option<Position>) -> Arc<Self> {
         let changes = vec![0; plan.tables.len()].into();
         let progress = Progress { cursor: Cursor::BEGINNING, complete: false, state: ViewState::Opening, begun: 0, changes, ended: false };
         Arc::new(Self {
             plan,
-            store,
+            place,
             generation,
             progress: watch::Sender::new(progress),
             notes: Mutex::default(),
@@ -108,6 +116,7 @@ impl Fill {
             around,
             begun_at: Mutex::new(begun_at),
             stop: watch::Sender::new(false),
+            halt: watch::Sender::new(false),
             damage: watch::Sender::new(None),
             readers: Mutex::default(),
             erased: AtomicU64::new(0),
@@ -116,25 +125,46 @@ impl Fill {
 
     /// Fills until it is told to stop.
     pub(super) async fn run(self: Arc<Self>) {
-        while !*self.stop.borrow() {
-            match self.round().await {
-                Ended::Stopped => break,
-                Ended::Fault(Fault::Event(stop)) => {
-                    self.say(format!("view {}: {stop}", self.plan.view.name()));
-                    self.progress.send_modify(|progress| progress.state = ViewState::Stopped(stop));
-                    self.told_to_stop().await;
-                }
-                Ended::Fault(Fault::Machine(cause)) => self.rest(cause).await,
-                Ended::Fault(Fault::Damaged(cause) | Fault::Foreign(cause)) => self.make_anew(cause).await,
-            }
+        match &self.place {
+            Place::Shared(shared) if !shared.is_beside => self.run_shared(shared).await,
+            _ => self.rounds().await,
         }
         self.forget_readers();
         self.progress.send_modify(|progress| progress.ended = true);
     }
 
+    /// Fills until it is told to halt.
+    pub(super) async fn rounds(self: &Arc<Self>) {
+        while !*self.halt.borrow() {
+            match self.round().await {
+                Ended::Stopped => break,
+                Ended::Fault(Fault::Event(stop)) => {
+                    self.say(format!("view {}: {stop}", self.plan.view.name()));
+                    self.progress.send_modify(|progress| progress.state = ViewState::Stopped(stop));
+                    self.told_to_halt().await;
+                }
+                Ended::Fault(Fault::Machine(cause)) => self.rest(cause).await,
+                Ended::Fault(Fault::Stale) => self.look_on().await,
+                Ended::Fault(Fault::Gone) => self.look_for_it().await,
+                Ended::Fault(Fault::Damaged(cause) | Fault::Foreign(cause)) => self.make_anew(cause).await,
+            }
+        }
+    }
+
     /// Tells it to stop; `ended` follows.
     pub(super) fn stop(&self) {
         self.stop.send_replace(true);
+        self.halt.send_replace(true);
+    }
+
+    /// Whether it is told to stop, for who waits for that beside something else.
+    pub(super) fn stops(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Lets the filling end, or begin again.
+    pub(super) fn halt(&self, halt: bool) {
+        self.halt.send_replace(halt || *self.stop.borrow());
     }
 
     /// Returns when nothing more will come.
@@ -150,26 +180,28 @@ impl Fill {
     }
 
     /// Up to here its rows are durable: what came before is never read again, whatever happens to the machine. It blocks.
-    pub(super) fn durable(&self) -> rusqlite::Result<Cursor> {
+    pub(super) fn durable(&self) -> Result<Cursor, Fault> {
         let known = self.progress.borrow().clone();
-        if known.ended || self.store.file().is_none() {
-            return Ok(known.cursor);
-        }
+        let store = match &self.place {
+            Place::File(store) if store.file().is_some() && !known.ended => store,
+            Place::File(_) => return Ok(known.cursor),
+            Place::Shared(shared) => return Ok(shared.kept()),
+        };
         if matches!(known.state, ViewState::Opening) {
             return Ok(Cursor::BEGINNING);
         }
-        self.store.synced_cursor()
+        Ok(store.synced_cursor()?)
     }
 
     /// A connection for a query, and back again.
-    pub(super) fn with_reader<T>(&self, ask: impl FnOnce(&mut Connection) -> T) -> rusqlite::Result<T> {
+    pub(super) fn with_reader<T>(&self, store: &Store, ask: impl FnOnce(&mut Connection) -> T) -> rusqlite::Result<T> {
         let (epoch, idle) = {
             let mut readers = self.readers();
             (readers.epoch, readers.idle.pop())
         };
         let mut connection = match idle {
             Some(connection) => connection,
-            None => self.store.reader()?,
+            None => store.reader()?,
         };
         let answer = ask(&mut connection);
         let mut readers = self.readers();
@@ -189,9 +221,9 @@ impl Fill {
         readers.idle.clear();
     }
 
-    async fn told_to_stop(&self) {
-        let mut stop = self.stop.subscribe();
-        let _ = stop.wait_for(|stop| *stop).await;
+    pub(super) async fn told_to_halt(&self) {
+        let mut halt = self.halt.subscribe();
+        let _ = halt.wait_for(|halt| *halt).await;
     }
 
     pub(super) fn say(&self, words: String) {
@@ -207,22 +239,54 @@ impl Fill {
         tokio::select! {
             biased;
             () = self.around.tasks.sleep(VIEW_REST) => {}
-            () = self.told_to_stop() => {}
+            () = self.told_to_halt() => {}
         }
     }
 
     async fn make_anew(&self, cause: String) {
-        let file = self.store.file().unwrap_or("the database in memory").to_owned();
-        self.say(format!("view {}: {file} is made again from the first event: {cause}", self.plan.view.name()));
+        let name = self.place.word();
+        self.say(format!("view {}: {name} is made again from the first event: {cause}", self.plan.view.name()));
         self.forget_readers();
         self.damage.send_replace(None);
+        self.tell_opening();
+        if let Place::Shared(shared) = &self.place {
+            // SQL clients keep the former rows until the new ones have caught up.
+            return shared.begin_anew();
+        }
+        if let Err(error) = self.place.remove().await {
+            self.rest(format!("{name} cannot be removed: {error}")).await;
+        }
+    }
+
+    fn tell_opening(&self) {
         self.progress.send_modify(|progress| {
             (progress.cursor, progress.complete, progress.state) = (Cursor::BEGINNING, false, ViewState::Opening);
             progress.begun += 1;
         });
-        if let Err(error) = self.store.remove() {
-            self.rest(format!("{file} cannot be removed: {error}")).await;
+    }
+
+    /// Another process has taken it. Among nodes the lease says whose it is, and this one has it still; without leases it is whoever began last.
+    async fn look_on(&self) {
+        let Place::Shared(shared) = &self.place else { return };
+        if shared.is_beside {
+            shared.begin_anew();
+            self.tell_opening();
         }
+        if shared.is_beside || self.around.nodes.is_shared() {
+            return self.rest("another process took it over".to_owned()).await;
+        }
+        self.say(format!("view {}: another process fills it from now on", self.plan.view.name()));
+        shared.gives_up();
+        self.told_to_halt().await;
+    }
+
+    /// Somebody has removed it: it is looked for, and begun where there is none.
+    async fn look_for_it(&self) {
+        self.tell_opening();
+        if let Place::Shared(shared) = &self.place {
+            shared.forget();
+        }
+        self.rest("its tables are not there any more".to_owned()).await;
     }
 
     /// From opening the file to whatever ends it.
@@ -265,27 +329,24 @@ impl Fill {
 
     /// Reads the journal and hands it over in batches, until it is told to stop or the writer is gone; a fault of the reading.
     async fn pump(&self, from: Cursor, head: Position, batches: mpsc::Sender<Batch>) -> Option<Fault> {
-        let mut stop = self.stop.subscribe();
+        let mut halt = self.halt.subscribe();
         let mut damage = self.damage.subscribe();
         let mut events = self.around.journal.read(Selection::Types(self.plan.selection.clone()), from, ReadMode::Live);
         let mut reading = Reading::new(&self.plan);
+        let mut owed = None;
         loop {
-            let next = async {
-                let Ok(permit) = batches.reserve().await else { return Ok(None) };
-                tokio::select! {
-                    biased;
-                    batch = gather(&*self.around.journal, &mut events, &mut reading, head) => batch.map(|batch| Some((permit, batch))),
-                    () = batches.closed() => Ok(None),
-                }
-            };
+            let next = self.next(&batches, gather(&*self.around.journal, &mut events, &mut reading, head), owed);
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return None,
+                _ = halt.wait_for(|halt| *halt) => return None,
                 cause = damage.wait_for(Option::is_some) => {
                     return Some(Fault::Damaged(cause.ok().and_then(|cause| cause.clone()).unwrap_or_default()));
                 }
                 next = next => match next {
-                    Ok(Some((permit, batch))) => permit.send(batch),
+                    Ok(Some((permit, batch))) => {
+                        owed = batch.is_empty().then_some(batch.cursor);
+                        permit.send(batch);
+                    }
                     Ok(None) => return None,
                     Err(fault) => return Some(fault),
                 },
@@ -293,50 +354,120 @@ impl Fill {
         }
     }
 
-    /// The thread: opens the file, writes what comes, and closes it.
+    /// The next batch, once the writer is free; `None` when it is gone. Others look at the place of a shared view: one that is owed, because
+    /// nothing came for the view, is written when nothing else comes for a moment.
+    async fn next<'b>(
+        &self,
+        batches: &'b mpsc::Sender<Batch>,
+        gathering: impl Future<Output = Result<Batch, Fault>>,
+        owed: Option<Cursor>,
+    ) -> Result<Option<(mpsc::Permit<'b, Batch>, Batch)>, Fault> {
+        tokio::pin!(gathering);
+        let Ok(mut permit) = batches.reserve().await else { return Ok(None) };
+        if let (Some(owed), Place::Shared(_)) = (owed, &self.place) {
+            tokio::select! {
+                biased;
+                batch = &mut gathering => return batch.map(|batch| Some((permit, batch))),
+                () = batches.closed() => return Ok(None),
+                () = self.around.tasks.sleep(VIEW_PLACE_PAUSE) => {}
+            }
+            permit.send(Batch::at(owed));
+            permit = match batches.reserve().await {
+                Ok(permit) => permit,
+                Err(_) => return Ok(None),
+            };
+        }
+        tokio::select! {
+            biased;
+            batch = gathering => batch.map(|batch| Some((permit, batch))),
+            () = batches.closed() => Ok(None),
+        }
+    }
+
+    /// The thread: opens the place, writes what comes, and closes it.
     fn write(&self, queue: mpsc::Receiver<Batch>, open: oneshot::Sender<Opened>, head: Position) -> Result<(), Fault> {
-        let (connection, opened) = self.store.writer(&self.plan, self.around.erased.load(SeqCst))?;
+        match &self.place {
+            Place::File(store) => self.write_file(store, queue, open, head),
+            Place::Shared(shared) => self.write_shared(shared, queue, open, head),
+        }
+    }
+
+    fn write_file(&self, store: &Store, queue: mpsc::Receiver<Batch>, open: oneshot::Sender<Opened>, head: Position) -> Result<(), Fault> {
+        let (connection, opened) = store.writer(&self.plan, self.around.erased.load(SeqCst))?;
         // It may hold what was erased since it was begun.
         if self.plan.is_personal() && opened.erased < self.around.erased.load(SeqCst) {
             return Err(Fault::Foreign("subjects were erased since it was begun".to_owned()));
         }
-        self.erased.store(opened.erased, SeqCst);
         // Before anybody is told: rows of another history must not be served for a moment.
         if let Err(error) = self.around.journal.lineage().resolve(opened.cursor, head, 0) {
             return Err(foreign(&error));
         }
-        if opened.cursor == Cursor::BEGINNING && head > 0 {
-            let file = self.store.file().unwrap_or("a database in memory");
-            self.say(format!("view {}: {file} is filled from the first event, at most {head} events are to come", self.plan.view.name()));
-            self.say_what_is_gone();
-        }
-        self.tell(opened.cursor, opened.complete || opened.cursor.position() >= head, &[]);
-        if open.send(opened).is_err() {
+        if !self.tell_opened(opened, head, open) {
             return Ok(());
         }
-        let written = self.write_all(&connection, queue, opened, head);
+        let lineage = self.around.journal.lineage().clone();
+        let written =
+            Writer::new(&self.plan, &lineage, &connection).and_then(|mut writer| self.write_all(&mut writer, queue, opened, head));
         if !matches!(written, Err(Fault::Damaged(_))) {
             self.forget_readers();
-            self.store.close(connection);
+            store.close(connection);
         }
         written
     }
 
-    fn write_all(&self, connection: &Connection, mut queue: mpsc::Receiver<Batch>, opened: Opened, head: Position) -> Result<(), Fault> {
-        let lineage = self.around.journal.lineage().clone();
-        let mut writer = Writer::new(&self.plan, &lineage, connection)?;
+    fn write_shared(
+        &self,
+        shared: &Shared,
+        queue: mpsc::Receiver<Batch>,
+        open: oneshot::Sender<Opened>,
+        head: Position,
+    ) -> Result<(), Fault> {
+        let (lineage, erased) = (self.around.journal.lineage().clone(), self.around.erased.load(SeqCst));
+        wait_for(&*self.around.threads, shared.open(&Wanted { plan: &self.plan, around: &self.around, head, erased }))?;
+        let (mut writer, sight) = SharedWriter::take(shared, &self.plan, &lineage, &self.around.threads)?;
+        let opened = Opened { cursor: sight.cursor, complete: sight.complete, erased: sight.erased };
+        if !self.tell_opened(opened, head, open) {
+            return Ok(());
+        }
+        self.write_all(&mut writer, queue, opened, head)
+    }
+
+    /// Says that there is something to ask; false when nobody reads for it any more.
+    fn tell_opened(&self, opened: Opened, head: Position, open: oneshot::Sender<Opened>) -> bool {
+        self.erased.store(opened.erased, SeqCst);
+        if opened.cursor == Cursor::BEGINNING && head > 0 {
+            let (view, place) = (self.plan.view.name(), self.place.word());
+            self.say(format!("view {view}: {place} is filled from the first event, at most {head} events are to come"));
+            self.say_what_is_gone();
+        }
+        self.tell(opened.cursor, opened.complete || opened.cursor.position() >= head, &[]);
+        open.send(opened).is_ok()
+    }
+
+    fn write_all(
+        &self,
+        writer: &mut dyn BatchWriter,
+        mut queue: mpsc::Receiver<Batch>,
+        opened: Opened,
+        head: Position,
+    ) -> Result<(), Fault> {
         let mut complete = opened.complete || opened.cursor.position() >= head;
         let (mut kept, mut last) = (opened.cursor, opened.cursor);
         while let Some(batch) = wait_for(&*self.around.threads, queue.recv()) {
+            // It comes again because it is owed.
+            let is_owed = batch.is_empty() && batch.cursor == last && last != kept;
             let completes = !complete && batch.cursor.position() >= head;
             // A place without events costs no transaction, unless it is far, or says that all is there.
             let is_far = batch.cursor.position().saturating_sub(kept.position()) > VIEW_BATCH_EVENTS_MAX as u64;
             complete |= completes;
-            if !batch.is_empty() || completes || is_far {
-                writer.apply(&batch, complete).inspect_err(|_| self.tell_kept(connection))?;
+            if !batch.is_empty() || completes || is_far || is_owed {
+                writer.apply(&batch, complete).inspect_err(|_| self.tell_kept(writer.kept()))?;
                 kept = batch.cursor;
             }
             last = batch.cursor;
+            if let (true, Place::Shared(shared)) = (completes, &self.place) {
+                shared.has_caught_up.store(true, SeqCst);
+            }
             self.tell(last, complete, &writer.take_touched());
         }
         if last != kept || (complete && !opened.complete) {
@@ -368,9 +499,8 @@ impl Fill {
     }
 
     /// After a batch that was taken in as far as it could be.
-    fn tell_kept(&self, connection: &Connection) {
-        let kept = connection.query_row("SELECT cursor FROM _headwater", [], |row| row.get::<_, Option<String>>(0));
-        if let Some(cursor) = kept.ok().flatten().and_then(|text| text.parse().ok()) {
+    fn tell_kept(&self, kept: Option<Cursor>) {
+        if let Some(cursor) = kept {
             let all: Vec<usize> = (0..self.plan.tables.len()).collect();
             let complete = self.progress.borrow().complete;
             self.tell(cursor, complete, &all);

@@ -13,7 +13,7 @@ use super::{ViewFolder, Views};
 /// What earlier processes left; before anything fills.
 pub(super) fn clear_at_begin(folder: &ViewFolder, fills: &[Arc<Fill>], has_erased: bool) {
     for file in store::files(folder).unwrap_or_default() {
-        let is_served = fills.iter().any(|fill| fill.store.file() == Some(&file.name));
+        let is_served = fills.iter().any(|fill| fill.place.file() == Some(&file.name));
         let is_own = fills.iter().any(|fill| is_of_build(fill, &file));
         if !is_served && (is_own || has_erased) {
             remove(folder, &file);

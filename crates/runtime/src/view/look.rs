@@ -88,17 +88,20 @@ mod tests {
 
     use component::View;
     use journal::model::ModelJournal;
-    use journal::seams::{Clock, ThreadSpawner};
+    use journal::seams::{Clock, Random, ThreadSpawner};
     use journal::sim::{SimClock, SimRandom};
-    use journal::{CommandId, CommandRecord, Commit, ContentType, Context, EntityKey, EventData, EventFlags, Journal};
+    use journal::{CommandId, CommandRecord, Commit, ContentType, Context, EntityKey, EventData, EventFlags, Journal, Registers};
 
     use super::*;
+    use crate::node::Nodes;
     use crate::seams::Tasks;
     use crate::seams::sim::SimTasks;
     use crate::view::check::{Strangers, check};
     use crate::view::fault::ViewStop;
     use crate::view::fill::Surroundings;
+    use crate::view::place::Place;
     use crate::view::store::Store;
+    use crate::{NodeSetup, Notices};
 
     /// A file that the test fills itself, by saying how far it is.
     struct Rig {
@@ -115,19 +118,24 @@ mod tests {
             let journal = Arc::new(ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(7))));
             let told = Arc::new(Mutex::new(Vec::new()));
             let hears = Arc::clone(&told);
+            let notices: Notices = Arc::new(move |words| hears.lock().unwrap().push(words.to_owned()));
+            let (registers, random) = (Arc::clone(&journal) as Arc<dyn Registers>, Arc::new(SimRandom::new(7)) as Arc<dyn Random>);
+            let (of_time, as_tasks) = (Arc::clone(&clock) as Arc<dyn Clock>, Arc::clone(&tasks) as Arc<dyn Tasks>);
+            let nodes = Nodes::new(NodeSetup::default(), false, &registers, (&of_time, &random), (&as_tasks, &notices));
             let around = Arc::new(Surroundings {
                 journal: Arc::clone(&journal) as Arc<dyn Journal>,
                 clock,
                 tasks: Arc::clone(&tasks) as Arc<dyn Tasks>,
                 threads: Arc::new(ThreadSpawner::new()),
-                notices: Arc::new(move |words| hears.lock().unwrap().push(words.to_owned())),
+                notices,
                 stall_after: Duration::from_secs(60),
                 erased: Arc::default(),
                 lost: Arc::default(),
+                nodes: Arc::new(nodes),
             });
             let view = View::sqlite("stock").table("CREATE TABLE stock (id TEXT PRIMARY KEY)").hosted();
             let plan = Arc::new(check(&view, &[], Strangers::PassedOver).unwrap());
-            let fill = Fill::new(Arc::clone(&plan), Store::new(None, &plan, 1), 1, around, None);
+            let fill = Fill::new(Arc::clone(&plan), Place::File(Store::new(None, &plan, 1)), 1, around, None);
             tasks.spawn(Box::pin(watch(Arc::clone(&fill))));
             Self { tasks, journal, fill, told }
         }

@@ -4,7 +4,8 @@
 //! own and `store` for the file; `rows` runs queries, on the threads of `pool`; `live` runs them again when their tables have changed; `look`
 //! sees whether a file is filled. This file is what the runtime calls: which file serves, and what waits for what.
 //!
-//! A view is a copy of its own on every node, in position order, without a lease. SQLite is named here and nowhere else.
+//! A view is a copy of its own on every node, in position order, without a lease; or it is shared (`on_server`): its tables lie on a `server` and one node
+//! fills them. `place` is either. SQLite is named here and nowhere else, and no driver of a server is.
 
 mod batch;
 mod check;
@@ -16,7 +17,9 @@ mod guard;
 mod leftover;
 mod live;
 mod look;
+mod on_server;
 mod payload;
+mod place;
 mod plan;
 mod platform;
 mod pool;
@@ -24,6 +27,7 @@ mod pool;
 pub mod probe;
 mod request;
 mod rows;
+pub mod server;
 mod shape;
 mod store;
 mod text;
@@ -36,7 +40,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use component::hosted::{EntityHandle, ViewDescription, ViewHandle};
+use component::hosted::{EntityHandle, ViewDescription, ViewHandle, ViewStore};
 use journal::{Cursor, Position};
 use tokio::sync::{oneshot, watch};
 
@@ -44,15 +48,19 @@ pub use difference::{LiveUpdate, RowChange};
 pub use fault::ViewStop;
 pub use fill::Notices;
 pub use live::{LiveEvent, LiveQuery, LiveSnapshot};
+pub use on_server::SharedViews;
 pub use request::{QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, ViewState, ViewStatus};
 pub use rows::Rows;
 pub use store::ViewFolder;
 pub use trial::{Trial, TrialEvent};
 
+use crate::StartError;
 use crate::limits::{Limits, QUERIES_WAITING_MAX, VIEW_REST};
 use crate::retention::pins::Pin;
 pub(crate) use fill::Surroundings;
 use fill::{Fill, Progress};
+use on_server::Shared;
+use place::Place;
 pub(crate) use plan::Plan;
 use plan::QueryPlan;
 pub(crate) use platform::PlatformIndex;
@@ -77,14 +85,30 @@ pub(crate) struct Host {
     next: Mutex<Option<Arc<Fill>>>,
 }
 
-/// What a view is checked against.
-pub(crate) fn check(views: &[ViewHandle], entities: &[EntityHandle]) -> Result<Vec<Plan>, (&'static str, String)> {
-    views.iter().map(|view| check::check(view, entities, check::Strangers::Refused).map_err(|problem| (view.name(), problem))).collect()
+/// Whether a view lies on a server that all nodes share.
+#[must_use]
+pub fn is_shared_view(view: &ViewHandle) -> bool {
+    view.store() == ViewStore::Postgres
+}
+
+/// What a view is checked against; shared ones are checked by their server already.
+pub(crate) fn check(views: &[ViewHandle], entities: &[EntityHandle], shared: Option<&SharedViews>) -> Result<Vec<Arc<Plan>>, StartError> {
+    let plan = |view: &ViewHandle| match view.store() {
+        ViewStore::Sqlite => {
+            let checked = check::check(view, entities, check::Strangers::Refused).map(Arc::new);
+            checked.map_err(|message| StartError::View { view: view.name(), message })
+        }
+        ViewStore::Postgres => {
+            let known = shared.and_then(|shared| shared.plans.iter().find(|plan| plan.view.name() == view.name()));
+            known.cloned().ok_or(StartError::NoViewServer { view: view.name() })
+        }
+    };
+    views.iter().map(plan).collect()
 }
 
 impl Views {
-    pub(crate) fn new(plans: Vec<Plan>, around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> Self {
-        let host = |plan| Arc::new(Host { plan: Arc::new(plan), serving: watch::Sender::new(None), next: Mutex::default() });
+    pub(crate) fn new(plans: Vec<Arc<Plan>>, around: Surroundings, folder: Option<ViewFolder>, limits: Limits) -> Self {
+        let host = |plan| Arc::new(Host { plan, serving: watch::Sender::new(None), next: Mutex::default() });
         Self {
             hosts: plans.into_iter().map(host).collect(),
             pool: Pool::new(Arc::clone(&around.threads)),
@@ -97,7 +121,7 @@ impl Views {
 
     /// Starts to fill. Once, before anything is recorded; `head` is where the journal is.
     pub(crate) fn begin(&self, head: Position) {
-        let fills: Vec<_> = self.hosts.iter().map(|host| self.fill(host, self.generation(host), Some(head))).collect();
+        let fills: Vec<_> = self.hosts.iter().map(|host| self.fill(host, self.generation(host), Some(head), false)).collect();
         if let Some(folder) = &self.folder {
             leftover::clear_at_begin(folder, &fills, self.around.erased.load(SeqCst) > 0);
         }
@@ -111,13 +135,19 @@ impl Views {
     }
 
     fn fill_up(&self, fill: &Arc<Fill>) {
+        if fill.place.shared().is_some() {
+            self.around.tasks.spawn(Box::pin(on_server::keep(Arc::clone(fill))));
+        }
         self.around.tasks.spawn(Box::pin(look::watch(Arc::clone(fill))));
         self.around.tasks.spawn(Box::pin(Arc::clone(fill).run()));
     }
 
-    fn fill(&self, host: &Host, generation: u32, begun_at: Option<Position>) -> Arc<Fill> {
-        let store = Store::new(self.folder.clone(), &host.plan, generation);
-        Fill::new(Arc::clone(&host.plan), store, generation, Arc::clone(&self.around), begun_at)
+    fn fill(&self, host: &Host, generation: u32, begun_at: Option<Position>, is_fresh: bool) -> Arc<Fill> {
+        let place = match &host.plan.server {
+            Some(server) => Place::Shared(Box::new(Shared::new(Arc::clone(server), &host.plan, is_fresh))),
+            None => Place::File(Store::new(self.folder.clone(), &host.plan, generation)),
+        };
+        Fill::new(Arc::clone(&host.plan), place, generation, Arc::clone(&self.around), begun_at)
     }
 
     /// The oldest file of this build: a younger one is a rebuild that did not come to its end, or else the older one would be gone.
@@ -205,8 +235,11 @@ impl Views {
         self.around.journal.head().await.map_or(seen, |head| head.position()).max(seen)
     }
 
-    /// Runs a query on one of its threads.
+    /// Runs a query: on one of its threads, or on the server that has the rows.
     async fn ask(&self, fill: &Arc<Fill>, query: usize, input: Vec<u8>) -> Result<(Rows, Cursor), QueryError> {
+        if let Place::Shared(shared) = &fill.place {
+            return shared.ask(&fill.plan, &fill.plan.queries[query], &input, self.bounds).await;
+        }
         let (answer, answered) = oneshot::channel();
         let (asked, bounds, tasks) = (Arc::clone(fill), self.bounds, Arc::clone(&self.around.tasks));
         let work = move || {
@@ -229,7 +262,7 @@ impl Views {
             if next.is_some() {
                 return Ok(false);
             }
-            let fill = self.fill(&host, old.generation + 1, None);
+            let fill = self.fill(&host, old.generation + 1, None, true);
             *next = Some(Arc::clone(&fill));
             fill
         };
@@ -238,14 +271,24 @@ impl Views {
         Ok(true)
     }
 
-    /// Where each of them has still to read from, also the files that are being filled beside those that serve.
+    /// Where each of them has still to read from, also the files that are being filled beside those that serve, and shared views that other
+    /// nodes fill.
     pub(crate) async fn pins(&self) -> Result<Vec<Pin>, String> {
-        let fills: Vec<Arc<Fill>> = self.hosts.iter().flat_map(|host| host.fills()).collect();
+        let mut pins = self.pins_of_files().await?;
+        for host in &self.hosts {
+            pins.extend(on_server::pin(&host.plan, self.around.journal.lineage()).await?);
+        }
+        Ok(pins)
+    }
+
+    async fn pins_of_files(&self) -> Result<Vec<Pin>, String> {
+        let fills = self.hosts.iter().filter(|host| host.plan.server.is_none()).flat_map(|host| host.fills());
+        let fills: Vec<Arc<Fill>> = fills.collect();
         let (answer, answered) = oneshot::channel();
         let work = move || {
             let pin = |fill: &Arc<Fill>| match fill.durable() {
                 Ok(cursor) => Ok(Pin::behind(format!("view {}", fill.plan.view.name()), cursor)),
-                Err(error) => Err(format!("the place of view {} is not readable ({error})", fill.plan.view.name())),
+                Err(error) => Err(format!("the place of view {} is not readable ({})", fill.plan.view.name(), error.cause())),
             };
             // Nobody waits any more when the service stops.
             let _ = answer.send(fills.iter().map(pin).collect());
@@ -256,9 +299,21 @@ impl Views {
         answered.await.unwrap_or_else(|_| Err("the service stops".to_owned()))
     }
 
+    fn clear_shared_strays(self: &Arc<Self>) {
+        for host in self.hosts.iter().filter(|host| host.plan.server.is_some()) {
+            let Some(fill) = host.serving.borrow().clone() else { continue };
+            self.around.tasks.spawn(Box::pin(async move {
+                if let Some(shared) = fill.place.shared() {
+                    shared.clear_strays().await;
+                }
+            }));
+        }
+    }
+
     /// Has every view that may hold personal values made again, until it was begun behind this place. Gives their names.
     pub(crate) fn erase(self: &Arc<Self>, upto: Position) -> Vec<&'static str> {
         self.clear_strays();
+        self.clear_shared_strays();
         let hosts: Vec<_> = self.hosts.iter().filter(|host| host.plan.is_personal() && !host.is_clean(upto)).cloned().collect();
         for host in &hosts {
             let name = host.plan.view.name();
@@ -282,7 +337,7 @@ impl Views {
 
     async fn change_places(&self, host: &Host, old: &Arc<Fill>, fill: Arc<Fill>) {
         // What an earlier rebuild left is no beginning.
-        let _ = fill.store.remove();
+        let _ = fill.place.remove().await;
         self.fill_up(&fill);
         let mut progress = fill.progress.subscribe();
         let settled = |progress: &Progress| progress.ended || progress.complete || matches!(progress.state, ViewState::Stopped(_));
@@ -292,16 +347,42 @@ impl Views {
         let old_is_unclean = old.erased.load(SeqCst) < fill.erased.load(SeqCst);
         let replaces = complete || ((old_is_stopped || old_is_unclean) && !fill.progress.borrow().ended);
         let gone = if replaces { old } else { &fill };
+        let is_shown = !replaces || shown(&fill).await;
         if replaces {
-            host.serving.send_replace(Some(Arc::clone(&fill)));
+            let serves = self.handed_over(host, old, &fill).await;
+            host.serving.send_replace(Some(serves));
         }
         if replaces || !fill.progress.borrow().ended {
             gone.stop();
             gone.ended().await;
-            let _ = gone.store.remove();
+            // What SQL clients still see stays until they see the new rows.
+            if is_shown {
+                let _ = gone.place.remove().await;
+            }
         }
         // Only now is it over: whoever waits for it wants the old file gone.
         *host.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What serves when a rebuild has come to its end: on a server it is for who has the duty to go on with.
+    async fn handed_over(&self, host: &Host, old: &Fill, fill: &Arc<Fill>) -> Arc<Fill> {
+        let Some(beside) = fill.place.shared() else { return Arc::clone(fill) };
+        fill.stop();
+        fill.ended().await;
+        let next = self.fill(host, 0, None, false);
+        if let Some(shared) = next.place.shared() {
+            shared.adopt(beside);
+        }
+        // Whoever ends all of them must find it.
+        *host.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&next));
+        if *old.stops().borrow() {
+            next.stop();
+        }
+        self.fill_up(&next);
+        let mut progress = next.progress.subscribe();
+        // The sender is with the one that is looked at.
+        let _ = progress.wait_for(|progress| progress.ended || !matches!(progress.state, ViewState::Opening)).await;
+        next
     }
 
     /// What all views do, in a word each.
@@ -313,6 +394,18 @@ impl Views {
     pub(crate) async fn status(&self) -> Vec<ViewStatus> {
         let head = self.head_or(0).await;
         self.hosts.iter().map(|host| host.status(head)).collect()
+    }
+}
+
+/// Whether SQL clients see a shared view's new rows.
+async fn shown(fill: &Fill) -> bool {
+    let Some(shared) = fill.place.shared() else { return true };
+    match shared.show().await {
+        Ok(()) => true,
+        Err(error) => {
+            fill.say(format!("view {}: SQL clients see its former rows: {error}", fill.plan.view.name()));
+            false
+        }
     }
 }
 
@@ -328,7 +421,8 @@ fn run(
     let told = fill.progress.borrow().cursor;
     let deadline = tasks.elapsed().saturating_add(bounds.time);
     let clock = Arc::clone(tasks);
-    let ran = fill.with_reader(|connection| {
+    let Place::File(store) = &fill.place else { return Err(QueryError::Stopping) };
+    let ran = fill.with_reader(store, |connection| {
         let watch = move || clock.elapsed() > deadline;
         let watched = connection.progress_handler(crate::limits::QUERY_STEPS, Some(watch));
         let ran = rows::run(connection, plan, input, bounds);
@@ -385,7 +479,19 @@ impl Host {
         let Some(fill) = self.serving.borrow().clone() else {
             let (state, cursor) = (ViewState::Idle, Cursor::BEGINNING);
             let (notes, gone) = (Vec::new(), Vec::new());
-            return ViewStatus { name, build, state, cursor, behind: head, stalled: None, rebuild: None, file: None, notes, gone };
+            return ViewStatus {
+                name,
+                build,
+                state,
+                cursor,
+                behind: head,
+                stalled: None,
+                rebuild: None,
+                file: None,
+                schema: None,
+                notes,
+                gone,
+            };
         };
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let rebuild = next.map(|next| {
@@ -398,9 +504,9 @@ impl Host {
         let rebuild = rebuild.or_else(|| is_owed.then_some(owed));
         let Progress { state, cursor, .. } = fill.progress.borrow().clone();
         let notes = fill.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let file = fill.store.file().map(str::to_owned);
+        let (file, schema) = (fill.place.file().map(str::to_owned), fill.place.shared().and_then(Shared::schema));
         let (behind, stalled) = (head.saturating_sub(cursor.position()), fill.stalled());
         let gone = self.plan.gone(&fill.around.lost);
-        ViewStatus { name, build, state, cursor, behind, stalled, rebuild, file, notes, gone }
+        ViewStatus { name, build, state, cursor, behind, stalled, rebuild, file, schema, notes, gone }
     }
 }

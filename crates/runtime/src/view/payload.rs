@@ -114,7 +114,7 @@ fn number(raw: &str) -> Result<Bound<'static>, String> {
         return Ok(Bound::Integer(number));
     }
     if !raw.contains(['.', 'e', 'E']) {
-        return Err(format!("is {raw}, beyond what SQLite's integers hold; record it as a text"));
+        return Err(format!("is {raw}, beyond what SQL's integers hold; record it as a text"));
     }
     raw.parse().map(Bound::Real).map_err(|_| format!("is {raw}, which is no number"))
 }
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_number_that_sqlite_cannot_hold_is_refused() {
         let problem = read(br#"{"a":9223372036854775808}"#, &["a".to_owned()], |_, _| {}).unwrap_err();
-        assert!(problem.starts_with("the field `a` is 9223372036854775808, beyond what SQLite's integers hold"), "{problem}");
+        assert!(problem.starts_with("the field `a` is 9223372036854775808, beyond what SQL's integers hold"), "{problem}");
         assert!(read(b"[1]", &["a".to_owned()], |_, _| {}).is_err());
     }
 }

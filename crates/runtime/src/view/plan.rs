@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use component::hosted::{EntityHandle, Refusal, ViewFill, ViewHandle};
 
+use super::server::ViewServer;
 use super::shape::Kind;
 use crate::personal;
 use crate::retention::Lost;
@@ -12,6 +13,8 @@ use crate::retention::Lost;
 /// See the module.
 pub(crate) struct Plan {
     pub(super) view: ViewHandle,
+    /// Who has its tables, where they are shared.
+    pub(super) server: Option<Arc<dyn ViewServer>>,
     /// Sixteen hexadecimal digits; another one is another file.
     pub(super) build: String,
     /// `cart/item-added`, for the journal.

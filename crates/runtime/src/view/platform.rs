@@ -30,8 +30,8 @@ impl PlatformIndex {
         limits: Limits,
     ) -> Self {
         let (name, recorded): (_, EntityHandle) = (view.name(), Arc::new(PlatformType(recorded)));
-        let plans = check(std::slice::from_ref(view), &[recorded])
-            .unwrap_or_else(|(_, problem)| unreachable!("the view `{name}` of the platform holds together: {problem}"));
+        let plans = check(std::slice::from_ref(view), &[recorded], None)
+            .unwrap_or_else(|problem| unreachable!("the view `{name}` of the platform holds together: {problem}"));
         Self { views: Arc::new(Views::new(plans, around, folder, limits)), name }
     }
 

@@ -111,6 +111,13 @@ pub enum QueryError {
         /// What is wrong.
         message: String,
     },
+    /// The server that has the view's tables does not answer.
+    Unavailable {
+        /// The view.
+        view: &'static str,
+        /// Why.
+        cause: String,
+    },
     /// The service is stopping.
     Stopping,
 }
@@ -149,6 +156,7 @@ impl fmt::Display for QueryError {
                 write!(formatter, "view `{view}` {stop}; mend the view, or take what there is with stale=ok")
             }
             Self::Broken { query, message } => write!(formatter, "query `{query}`: {message}"),
+            Self::Unavailable { view, cause } => write!(formatter, "the database of view `{view}` does not answer: {cause}; try again"),
             Self::Stopping => formatter.write_str("the service is stopping; try again"),
         }
     }
@@ -173,8 +181,10 @@ pub struct ViewStatus {
     pub stalled: Option<Stall>,
     /// How far a rebuild beside it is, when one is under way.
     pub rebuild: Option<Rebuild>,
-    /// Its file, within the folder of views; `None` in memory.
+    /// Its file, within the folder of views; `None` in memory, and for a shared one.
     pub file: Option<String>,
+    /// The schema of a shared one's tables; `None` until it has some.
+    pub schema: Option<String>,
     /// What an operator should know: why it was made again.
     pub notes: Vec<String>,
     /// Entity types that it reads and that have lost events: a rebuild is made without those.

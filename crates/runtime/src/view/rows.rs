@@ -65,14 +65,23 @@ impl Rows {
     }
 
     fn push(&mut self, plan: &QueryPlan, row: &Row<'_>) -> Result<(), String> {
+        self.push_cells(plan, |out, column, at| cell(out, column, raw(row, at)?))
+    }
+
+    /// Adds a row whose cells somebody else writes, by the column and its place.
+    pub(super) fn push_cells(
+        &mut self,
+        plan: &QueryPlan,
+        write: impl Fn(&mut Vec<u8>, &Column, usize) -> Result<(), String>,
+    ) -> Result<(), String> {
         if plan.bare {
-            cell(&mut self.json, &plan.columns[0], raw(row, 0)?)?;
+            write(&mut self.json, &plan.columns[0], 0)?;
         } else {
-            object(&mut self.json, plan, 0..plan.columns.len(), row)?;
+            object(&mut self.json, plan, 0..plan.columns.len(), &write)?;
         }
         self.ends.push(self.json.len());
         if let Some(key) = &plan.key {
-            object(&mut self.keys, plan, key.iter().copied(), row)?;
+            object(&mut self.keys, plan, key.iter().copied(), &write)?;
             self.key_ends.push(self.keys.len());
         }
         Ok(())
@@ -87,7 +96,12 @@ fn raw<'r>(row: &'r Row<'_>, column: usize) -> Result<ValueRef<'r>, String> {
     row.get_ref(column).map_err(|error| error.to_string())
 }
 
-fn object(out: &mut Vec<u8>, plan: &QueryPlan, columns: impl Iterator<Item = usize>, row: &Row<'_>) -> Result<(), String> {
+fn object(
+    out: &mut Vec<u8>,
+    plan: &QueryPlan,
+    columns: impl Iterator<Item = usize>,
+    write: impl Fn(&mut Vec<u8>, &Column, usize) -> Result<(), String>,
+) -> Result<(), String> {
     out.push(b'{');
     for (nth, at) in columns.enumerate() {
         if nth > 0 {
@@ -96,13 +110,13 @@ fn object(out: &mut Vec<u8>, plan: &QueryPlan, columns: impl Iterator<Item = usi
         let column = &plan.columns[at];
         string(out, &column.name);
         out.push(b':');
-        cell(out, column, raw(row, at)?)?;
+        write(out, column, at)?;
     }
     out.push(b'}');
     Ok(())
 }
 
-fn string(out: &mut Vec<u8>, text: &str) {
+pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a vector takes every write, and a text is JSON");
 }
 
@@ -137,7 +151,7 @@ fn utf8<'a>(text: &'a [u8], column: &Column) -> Result<&'a str, String> {
 }
 
 /// JSON text as it is, on one line; a text that is no object and no array is a name or just a text.
-fn nested(out: &mut Vec<u8>, text: &str) {
+pub(super) fn nested(out: &mut Vec<u8>, text: &str) {
     if text.starts_with(['{', '[']) && serde_json::from_str::<&RawValue>(text).is_ok() {
         out.extend(text.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
     } else {
@@ -145,7 +159,7 @@ fn nested(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-fn word(shape: Shape) -> &'static str {
+pub(super) fn word(shape: Shape) -> &'static str {
     match shape {
         Shape::Integer => "an integer",
         Shape::Number => "a number",

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use component::hosted::{EncodedEvent, EntityHandle, ViewHandle};
+use component::hosted::{EncodedEvent, EntityHandle, ViewHandle, ViewStore};
 use journal::{CommandId, CommitId, ContentType, Context, EntityKey, EventFlags, EventId, Lineage, LineageId, Recorded, Timestamp};
 use rusqlite::Connection;
 
 use super::batch::{Batch, Reading};
 use super::check::{Strangers, check};
-use super::fault::Fault;
 use super::plan::Plan;
 use super::rows::{self, Bounds, Rows, RunError};
 use super::store::Store;
-use super::write::Writer;
+use super::write::{BatchWriter as _, Writer};
 use crate::limits::Limits;
 
 /// A view that is filled by hand.
@@ -44,8 +43,13 @@ impl Trial {
     /// # Errors
     /// What a service would say at its start.
     pub fn new(view: &ViewHandle, entities: &[EntityHandle]) -> Result<Self, String> {
+        if view.store() == ViewStore::Postgres {
+            return Err(
+                "it lies in PostgreSQL, and there is no server here; test it with a service and a server in HEADWATER_VIEWS".to_owned()
+            );
+        }
         let plan = check(view, entities, Strangers::PassedOver)?;
-        let (connection, _) = Store::new(None, &plan, 1).writer(&plan, 0).map_err(|fault| words(&fault))?;
+        let (connection, _) = Store::new(None, &plan, 1).writer(&plan, 0).map_err(|fault| fault.cause())?;
         let lineage = Lineage { id: LineageId([1; 16]), parents: Vec::new(), family_key: [0; 32] };
         Ok(Self { plan, connection, lineage, position: 0 })
     }
@@ -76,7 +80,7 @@ impl Trial {
         let mut batch = Batch::at(self.lineage.cursor(self.position));
         batch.take(&mut Reading::new(&self.plan), &Arc::new(recorded));
         let written = Writer::new(&self.plan, &self.lineage, &self.connection).and_then(|mut writer| writer.apply(&batch, true));
-        written.map_err(|fault| words(&fault))
+        written.map_err(|fault| fault.cause())
     }
 
     /// Asks a query.
@@ -96,12 +100,5 @@ impl Trial {
             RunError::Query(error) => error.to_string(),
             RunError::Damaged(cause) => cause,
         })
-    }
-}
-
-fn words(fault: &Fault) -> String {
-    match fault {
-        Fault::Event(stop) => stop.to_string(),
-        Fault::Damaged(cause) | Fault::Foreign(cause) | Fault::Machine(cause) => cause.clone(),
     }
 }

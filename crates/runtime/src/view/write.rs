@@ -25,9 +25,42 @@ pub(super) struct Writer<'c> {
 }
 
 /// A batch that was not taken in whole: so many events were.
-struct Halted {
-    at: usize,
-    fault: Fault,
+pub(super) struct Halted {
+    pub(super) at: usize,
+    pub(super) fault: Fault,
+}
+
+/// Takes batches in.
+pub(super) trait BatchWriter {
+    /// The first events of a batch with a place, all or nothing.
+    fn transaction(&mut self, batch: &Batch, count: usize, cursor: Cursor, complete: bool) -> Result<(), Halted>;
+
+    /// Of the journal whose events they are.
+    fn lineage(&self) -> &Lineage;
+
+    /// The places of the tables that were changed since the last time.
+    fn take_touched(&mut self) -> Vec<usize>;
+
+    /// The place that was committed last, if it can be said.
+    fn kept(&self) -> Option<Cursor>;
+
+    /// Takes a batch in, whole, with its place. At an event that cannot be taken in, those before it are kept, and the fault names it.
+    fn apply(&mut self, batch: &Batch, complete: bool) -> Result<(), Fault> {
+        if !batch.entries.is_empty() || batch.stop.is_none() {
+            self.entries(batch, complete)?;
+        }
+        batch.stop.as_ref().map_or(Ok(()), |stop| Err(Fault::Event(stop.clone())))
+    }
+
+    /// Its events, as far as they can be taken in.
+    fn entries(&mut self, batch: &Batch, complete: bool) -> Result<(), Fault> {
+        let Err(halted) = self.transaction(batch, batch.entries.len(), batch.cursor, complete) else { return Ok(()) };
+        if matches!(halted.fault, Fault::Event(_)) && halted.at > 0 {
+            let cursor = self.lineage().cursor(batch.entries[halted.at - 1].position);
+            self.transaction(batch, halted.at, cursor, false).map_err(|again| again.fault)?;
+        }
+        Err(halted.fault)
+    }
 }
 
 impl<'c> Writer<'c> {
@@ -39,39 +72,6 @@ impl<'c> Writer<'c> {
         let statements = plan.view.fills().iter().map(prepare).collect::<Result<_, _>>()?;
         let place = connection.prepare("UPDATE _headwater SET cursor = ?1, complete = max(complete, ?2)")?;
         Ok(Self { plan, lineage, connection, statements, place, touched: vec![false; plan.tables.len()] })
-    }
-
-    /// The places of the tables that were changed since the last time.
-    pub(super) fn take_touched(&mut self) -> Vec<usize> {
-        let touched = (0..self.touched.len()).filter(|table| self.touched[*table]).collect();
-        self.touched.fill(false);
-        touched
-    }
-
-    /// Takes a batch in, whole, with its place. At an event that cannot be taken in, those before it are kept, and the fault names it.
-    pub(super) fn apply(&mut self, batch: &Batch, complete: bool) -> Result<(), Fault> {
-        if !batch.entries.is_empty() || batch.stop.is_none() {
-            self.entries(batch, complete)?;
-        }
-        batch.stop.as_ref().map_or(Ok(()), |stop| Err(Fault::Event(stop.clone())))
-    }
-
-    fn entries(&mut self, batch: &Batch, complete: bool) -> Result<(), Fault> {
-        let Err(halted) = self.transaction(batch, batch.entries.len(), batch.cursor, complete) else { return Ok(()) };
-        if matches!(halted.fault, Fault::Event(_)) && halted.at > 0 {
-            let cursor = self.lineage.cursor(batch.entries[halted.at - 1].position);
-            self.transaction(batch, halted.at, cursor, false).map_err(|again| again.fault)?;
-        }
-        Err(halted.fault)
-    }
-
-    fn transaction(&mut self, batch: &Batch, count: usize, cursor: Cursor, complete: bool) -> Result<(), Halted> {
-        let written = self.run_all(batch, count, cursor, complete);
-        if written.is_err() {
-            // It fails where SQLite has rolled back by itself.
-            let _ = self.connection.execute_batch("ROLLBACK");
-        }
-        written
     }
 
     fn run_all(&mut self, batch: &Batch, count: usize, cursor: Cursor, complete: bool) -> Result<(), Halted> {
@@ -112,7 +112,34 @@ impl<'c> Writer<'c> {
     }
 }
 
-fn run_code(run: &ViewCode, whole: &Whole, change: &mut Rows<'_>) -> Result<(), String> {
+impl BatchWriter for Writer<'_> {
+    fn transaction(&mut self, batch: &Batch, count: usize, cursor: Cursor, complete: bool) -> Result<(), Halted> {
+        let written = self.run_all(batch, count, cursor, complete);
+        if written.is_err() {
+            // It fails where SQLite has rolled back by itself.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        written
+    }
+
+    fn lineage(&self) -> &Lineage {
+        self.lineage
+    }
+
+    fn take_touched(&mut self) -> Vec<usize> {
+        let touched = (0..self.touched.len()).filter(|table| self.touched[*table]).collect();
+        self.touched.fill(false);
+        touched
+    }
+
+    fn kept(&self) -> Option<Cursor> {
+        let kept = self.connection.query_row("SELECT cursor FROM _headwater", [], |row| row.get::<_, Option<String>>(0));
+        kept.ok().flatten().and_then(|text| text.parse().ok())
+    }
+}
+
+/// Runs code on one event; what it changes is taken back by whoever runs it when it fails.
+pub(super) fn run_code(run: &ViewCode, whole: &Whole, change: &mut dyn Change) -> Result<(), String> {
     let (recorded, stored) = (&whole.recorded, whole.stored());
     let (time, entity) = (rfc3339(recorded.time), &recorded.entity);
     let event = ViewEvent { event: &(), id: entity.id(), sequence: recorded.sequence, time: &time, tenant: entity.tenant() };

@@ -4,6 +4,7 @@
 mod bank;
 mod cut;
 mod life;
+mod nodes;
 mod publish;
 mod records;
 

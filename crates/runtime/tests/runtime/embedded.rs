@@ -46,6 +46,7 @@ fn service(disk: &Arc<SimDisk>, snapshots: &Arc<SimDisk>, seed: u64) -> Arc<Runt
         keys_lost: None,
         retention: Vec::new(),
         compatibility: Vec::new(),
+        shared_views: None,
         view_folder: None,
         timer_folder: None,
         workflow_folder: None,

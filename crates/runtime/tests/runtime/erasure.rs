@@ -126,6 +126,7 @@ async fn service(actions: Vec<ActionHandle>, processors: Vec<ProcessorHandle>) -
         keys_lost: None,
         retention: Vec::new(),
         compatibility: Vec::new(),
+        shared_views: None,
         view_folder: None,
         timer_folder: None,
         workflow_folder: None,

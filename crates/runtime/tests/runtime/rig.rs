@@ -92,6 +92,7 @@ impl Plan {
             keys_lost: None,
             retention: Vec::new(),
             compatibility: Vec::new(),
+            shared_views: None,
             view_folder: None,
             timer_folder: None,
             workflow_folder: None,

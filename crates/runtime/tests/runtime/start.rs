@@ -101,6 +101,7 @@ fn begin_with(
         keys_lost: None,
         retention: Vec::new(),
         compatibility: Vec::new(),
+        shared_views: None,
         view_folder: None,
         timer_folder: None,
         workflow_folder: None,

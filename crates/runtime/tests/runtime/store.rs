@@ -173,6 +173,7 @@ pub(crate) fn open(journal: &Arc<ModelJournal>, folder: Option<&Path>, views: Ve
         keys_lost: None,
         retention: Vec::new(),
         compatibility: Vec::new(),
+        shared_views: None,
         view_folder: folder,
         timer_folder: None,
         workflow_folder: None,

@@ -13,6 +13,8 @@ type Runs = Arc<Mutex<Vec<(u64, String, u64)>>>;
 struct Noted {
     node: u64,
     runs: Runs,
+    /// Whether runs fail for now.
+    fails: Arc<AtomicUsize>,
     /// How long a run takes.
     tasks: Arc<Mutex<Option<Arc<SimTasks>>>>,
     time: Duration,
@@ -23,13 +25,13 @@ impl Handler for Noted {
         let event = delivery.open().unwrap();
         self.runs.lock().unwrap().push((self.node, event.entity.id().to_owned(), event.sequence));
         let tasks = self.tasks.lock().unwrap().clone();
-        let time = self.time;
+        let (time, fails) = (self.time, self.fails.load(SeqCst) > 0);
         Box::pin(async move {
             match tasks {
                 Some(tasks) if !time.is_zero() => tasks.sleep(time).await,
                 _ => {}
             }
-            Ok(())
+            if fails { Err(Failure::Park { cause: "as planned".to_owned() }) } else { Ok(()) }
         })
     }
 }
@@ -42,10 +44,19 @@ fn shared_world() -> World {
 }
 
 fn node(world: &World, seed: u64, runs: &Runs, time: Duration) -> Process {
+    node_that_may_fail(world, seed, (runs, &Arc::default()), time)
+}
+
+fn node_that_may_fail(world: &World, seed: u64, (runs, fails): (&Runs, &Arc<AtomicUsize>), time: Duration) -> Process {
     let tasks = Arc::new(Mutex::new(None));
-    let handler = Noted { node: seed, runs: Arc::clone(runs), tasks: Arc::clone(&tasks), time };
+    let handler = Noted { node: seed, runs: Arc::clone(runs), fails: Arc::clone(fails), tasks: Arc::clone(&tasks), time };
     let process = world.process_of(seed, Arc::new(handler), 3);
     *tasks.lock().unwrap() = Some(Arc::clone(&process.tasks));
+    let room = Arc::downgrade(&process.room);
+    process.room.attend(Arc::new(move |duty, share, what| {
+        let room = room.upgrade();
+        Box::pin(async move { room?.carry_out(&duty, share, what).await })
+    }));
     process
 }
 
@@ -188,4 +199,42 @@ fn a_place_of_a_whole_consumer_becomes_one_of_each_share() {
     assert_eq!(owners(&world, &one.tasks), BTreeMap::from([("node-1".to_owned(), 4)]));
     let again: BTreeSet<u64> = runs.lock().unwrap().iter().map(|(_, _, sequence)| *sequence).collect();
     assert_eq!((runs.lock().unwrap().len(), again), (10, BTreeSet::from([2])), "what is behind the place has run, and nothing else");
+}
+
+#[test]
+fn a_share_is_not_taken_from_a_node_that_has_not_ended_what_it_has_begun() {
+    let (world, runs) = (shared_world(), Runs::default());
+    let one = node(&world, 1, &runs, Duration::from_secs(3));
+    pass(&[&one], Duration::from_secs(2));
+    append_all(&world, &one.tasks, 8);
+    pass(&[&one], Duration::from_millis(100));
+    let two = node(&world, 2, &runs, Duration::from_secs(3));
+    pass(&[&one, &two], Duration::from_millis(2_500));
+    assert_eq!(owners(&world, &two.tasks), BTreeMap::from([("node-1".to_owned(), 4)]), "its runs are under way");
+    pass(&[&one, &two], Duration::from_secs(30));
+    assert_eq!(owners(&world, &two.tasks).len(), 2);
+    assert_eq!(runs.lock().unwrap().len(), 8, "none ran twice");
+}
+
+#[test]
+fn what_a_person_decides_at_one_node_is_carried_out_by_the_one_that_can() {
+    let (world, runs, fails) = (shared_world(), Runs::default(), Arc::new(AtomicUsize::new(1)));
+    let nodes = [1, 2].map(|seed| node_that_may_fail(&world, seed, (&runs, &fails), Duration::ZERO));
+    let both = [&nodes[0], &nodes[1]];
+    pass(&both, Duration::from_secs(5));
+    append_all(&world, &nodes[0].tasks, 20);
+    pass(&both, Duration::from_secs(5));
+    let all = nodes[0].tasks.block_on(nodes[0].room.statuses_of_all()).unwrap();
+    assert_eq!((all[0].parked, nodes[0].status().parked < 20), (20, true), "what others have parked is told too");
+    fails.store(0, SeqCst);
+    let (room, done) = (Arc::clone(&nodes[0].room), Arc::new(Mutex::new(None)));
+    let told = Arc::clone(&done);
+    nodes[0].tasks.spawn(Box::pin(async move {
+        let redriven = room.order("watcher", What::Redrive { selection: HeldSelection::default(), per_second: None }).await;
+        *told.lock().unwrap() = Some(redriven);
+    }));
+    pass(&both, Duration::from_secs(5));
+    assert!(matches!(*done.lock().unwrap(), Some(Ok(20))), "{:?}", done.lock().unwrap());
+    assert!(nodes[0].held().is_empty());
+    assert!(nodes[0].tasks.block_on(world.journal.list("relay/")).unwrap().is_empty());
 }
