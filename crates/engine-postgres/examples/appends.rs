@@ -1,4 +1,4 @@
-//! Commands a second of the engine itself: `appends postgres://user@host/db [milliseconds a cell] [rounds]`.
+//! Commands a second of the engine itself: `appends postgres://user@host/db [milliseconds a cell] [rounds] [nodesxclients]`.
 //!
 //! Each client sends one command after the other, with one event of 200 bytes, to one of 100,000 entities at random, as `heads` does with
 //! statements of its own that keep less: no command ids, no types, no keys as texts.
@@ -24,7 +24,11 @@ async fn main() -> Outcome<()> {
     let cell = Duration::from_millis(arguments.get(1).map_or(Ok(500), |text| text.parse())?);
     let rounds = arguments.get(2).map_or(Ok(5), |text| text.parse())?;
     println!("commands a second, medians of {rounds} rounds of {} ms\n\n| nodes | clients | engine |\n|---|---|---|", cell.as_millis());
+    let only = arguments.get(3);
     for (nodes, clients) in [(1, 1), (1, 16), (1, 64), (2, 64), (2, 128)] {
+        if only.is_some_and(|only| *only != format!("{nodes}x{clients}")) {
+            continue;
+        }
         let mut rates = Vec::new();
         for round in 0..rounds {
             rates.push(run(url, &format!("appends-{}-{nodes}-{clients}-{round}", std::process::id()), (nodes, clients), cell).await?);

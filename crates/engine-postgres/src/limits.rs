@@ -13,7 +13,8 @@ pub(crate) const WAITING_COMMITS_MAX: usize = 16_384;
 pub(crate) const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Commits of one transaction, at most.
 pub(crate) const BATCH_COMMITS_MAX: usize = 1_024;
-/// A transaction takes no further commit once it has as many bytes of payload and reply.
+/// A transaction takes no further commit once it has as many bytes of payload and reply. Half of either bound is for what arrives while the lock
+/// on the head is waited for.
 pub(crate) const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a commit may wait for a server that is away, from its append on. Then its outcome is `unavailable`, or `unknown`.
 pub(crate) const APPEND_PATIENCE: Duration = Duration::from_secs(15);
@@ -43,8 +44,9 @@ pub(crate) const VIEW_PAGE_ROWS: i32 = 256;
 pub(crate) const VIEW_LOCK_MS: u64 = 2_000;
 /// Bytes of the name that a build's schema begins with; its hash and number follow.
 pub(crate) const VIEW_SCHEMA_BYTES: usize = 40;
-/// What was sent and is not acknowledged for so long ends the connection, on either side.
-pub(crate) const SILENT_PEER: Duration = Duration::from_secs(8);
+/// What was sent and is not taken for so long ends the connection, on either side: also a session that has the lock on the head, and whose node
+/// reads no answers.
+pub(crate) const SILENT_PEER: Duration = Duration::from_secs(4);
 /// Events of one page, at most.
 pub(crate) const PAGE_EVENTS_MAX: i64 = 512;
 /// A page ends with the event whose payload passes this many bytes.
@@ -82,4 +84,4 @@ const _: () = assert!(PAGE_BYTES_MAX as usize > journal::limits::EVENT_BYTES_MAX
 const _: () = assert!(VIEW_SCHEMA_BYTES + "_0123456789abcdef_99999".len() <= 63, "PostgreSQL cuts longer names off");
 const _: () = assert!(TAIL_EVENTS_MAX >= 2 * PAGE_EVENTS_MAX as usize && TAIL_BYTES_MAX >= 2 * PAGE_BYTES_MAX as usize);
 const _: () = assert!(TAIL_REACH < TAIL_EVENTS_MAX as u64, "who sits down at the tail is not behind it at once");
-const _: () = assert!(IDLE_TRANSACTION_MS < 5_000, "other nodes go on within five seconds");
+const _: () = assert!(IDLE_TRANSACTION_MS < 5_000 && SILENT_PEER.as_secs() < 5, "other nodes go on within five seconds");

@@ -12,6 +12,7 @@ mod differential;
 mod draft;
 mod events;
 mod generate;
+pub mod histories;
 mod live;
 mod order;
 mod patience;

@@ -102,10 +102,8 @@ impl<'a> Placing<'a> {
     fn finish(mut self) -> Placed<'a> {
         let (mut fresh, mut moved) = (Vec::new(), Vec::new());
         for (entity, (is_new, numbered)) in self.touched {
-            match is_new {
-                true => fresh.push((entity.clone(), numbered)),
-                false => moved.push(numbered),
-            }
+            let rows = if is_new { &mut fresh } else { &mut moved };
+            rows.push((entity.clone(), numbered));
         }
         let marks = self.head.position >= self.head.marked + limits::MARK_POSITIONS;
         self.head.marked = if marks { self.head.position } else { self.head.marked };

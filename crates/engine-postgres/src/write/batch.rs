@@ -103,7 +103,7 @@ pub(crate) struct Decided<'a> {
     pub(crate) commands: Vec<NewCommand<'a>>,
     /// Entities as they are behind the batch: those that get a number by it, and those that had one.
     pub(crate) fresh: Vec<(EntityKey, Numbered)>,
-    pub(crate) moved: Vec<Numbered>,
+    pub(crate) moved: Vec<(EntityKey, Numbered)>,
     /// The head row behind the batch.
     pub(crate) head: HeadRow,
     /// Whether the batch ends with a mark of time.
@@ -288,7 +288,7 @@ impl<'a> State<'a, '_> {
             // Once each: the second time it is no longer there.
             match entities.remove(&entity) {
                 Some(numbered) if is_fresh => fresh.push((entity, numbered)),
-                Some(numbered) => moved.push(numbered),
+                Some(numbered) => moved.push((entity, numbered)),
                 None => {}
             }
         }

@@ -73,7 +73,8 @@ impl Inbox {
             let arrived = self.arrived.notified();
             {
                 let mut state = self.lock();
-                let batch = state.take();
+                let mut batch = Vec::new();
+                state.fill(&mut batch);
                 if !batch.is_empty() {
                     return Some(batch);
                 }
@@ -83,6 +84,18 @@ impl Inbox {
             }
             arrived.await;
         }
+    }
+
+    /// What has arrived for a batch since it was taken, as far as its transaction has room, if that is as much again: then one larger transaction
+    /// is worth another round trip.
+    pub(crate) fn take_as_much_again(&self, batch: &[Pending]) -> Vec<Pending> {
+        let mut state = self.lock();
+        if state.waiting.len() < batch.len() {
+            return Vec::new();
+        }
+        let mut more = Vec::new();
+        state.fill(&mut more);
+        more
     }
 
     /// Takes no more.
@@ -97,16 +110,16 @@ impl Inbox {
 }
 
 impl State {
-    fn take(&mut self) -> Vec<Pending> {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while batch.len() < limits::BATCH_COMMITS_MAX
-            && bytes < limits::BATCH_BYTES_MAX
+    /// Takes what waits into an empty batch, as far as it has room.
+    fn fill(&mut self, batch: &mut Vec<Pending>) {
+        let mut bytes = 0;
+        while batch.len() < limits::BATCH_COMMITS_MAX / 2
+            && bytes < limits::BATCH_BYTES_MAX / 2
             && let Some(pending) = self.waiting.pop_front()
         {
             bytes += pending.bytes();
             batch.push(pending);
         }
         self.bytes -= bytes;
-        batch
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
-use journal::{CommandId, CommandRecord, Commit, CommitId, EntityKey, Lineage, ReadError, Tag, Timestamp, epoch_of};
+use journal::{CommandId, CommitId, EntityKey, Lineage, ReadError, Tag, Timestamp, epoch_of};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
@@ -16,17 +16,14 @@ pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
 
 const LOCK: &str = "SELECT position, entities, latest, marked FROM head FOR UPDATE";
 
-const ENTITIES: &str = "SELECT k.place, e.number, e.sequence, e.time, e.position, e.deleted
-    FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (kind, tenant, id, place)
-    JOIN entity e ON e.kind = k.kind AND e.tenant = k.tenant AND e.id = k.id";
-
-/// `OFFSET 0` keeps the planner from walking over all commands of an entity to find one: both columns go into the search of the index.
-const COMMANDS: &str = concat!(
-    "SELECT k.place, ",
+/// Heads of entities, and of each command what it left if it took effect before. `OFFSET 0` keeps the planner from walking over all commands of
+/// an entity to find one: both columns go into the search of the index.
+const KEYS: &str = concat!(
+    "SELECT k.place, e.number, e.sequence, e.time, e.position, e.deleted, ",
     command_columns!(),
     " FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS k (kind, tenant, id, command, place)
     JOIN entity e ON e.kind = k.kind AND e.tenant = k.tenant AND e.id = k.id
-    CROSS JOIN LATERAL (SELECT * FROM command f WHERE f.entity = e.number AND f.command = k.command OFFSET 0) AS c"
+    LEFT JOIN LATERAL (SELECT * FROM command f WHERE f.entity = e.number AND f.command = k.command OFFSET 0) AS c ON true"
 );
 
 /// Commands that left events which were gone when the history came here.
@@ -55,8 +52,7 @@ const TAGS: &str = "WITH type AS (SELECT * FROM unnest($4::int[], $5::text[], $6
 /// The prepared questions of one connection.
 pub(crate) struct Questions {
     lock: Statement,
-    entities: Statement,
-    commands: Statement,
+    keys: Statement,
     gone: Statement,
     epochs: Statement,
     types: Statement,
@@ -86,16 +82,15 @@ impl Questions {
     /// # Errors
     /// When the server does not take one.
     pub(crate) async fn prepare(client: &Client) -> Result<Self, Error> {
-        let (lock, entities, commands, gone, epochs, types, tags) = tokio::try_join!(
+        let (lock, keys, gone, epochs, types, tags) = tokio::try_join!(
             client.prepare(LOCK),
-            client.prepare(ENTITIES),
-            client.prepare(COMMANDS),
+            client.prepare(KEYS),
             client.prepare(GONE),
             client.prepare(EPOCHS),
             client.prepare(TYPES),
             client.prepare(TAGS),
         )?;
-        Ok(Self { lock, entities, commands, gone, epochs, types, tags })
+        Ok(Self { lock, keys, gone, epochs, types, tags })
     }
 
     /// Begins a transaction, takes the lock on the head, and looks. All is sent at once: statements run one after the other, each on what is
@@ -105,29 +100,55 @@ impl Questions {
     /// See [`LookError`].
     pub(crate) async fn look(&self, client: &Client, batch: &[Pending], lineage: &Lineage, has_gone: bool) -> Result<Looked, LookError> {
         let names = Names::of(batch);
-        let (entities, commands) = (names.entities(), names.commands());
-        let (items, hashes) = (Items::of(batch), names.hashes(has_gone));
-        let (entity_values, command_values) = (entities.values(), commands.values());
-        let (fences, types, tags) = ([&names.fences as Value<'_>], items.type_values(), items.tag_values());
+        let (_, head, answers) =
+            tokio::try_join!(client.batch_execute("BEGIN"), client.query_one(&self.lock, &[]), self.ask(client, &names, has_gone))?;
+        names.looked(head_row(&head)?, &answers, lineage)
+    }
+
+    /// Looks for further commits of a transaction that has the lock.
+    ///
+    /// # Errors
+    /// See [`LookError`].
+    pub(crate) async fn look_further(
+        &self,
+        client: &Client,
+        more: &[Pending],
+        looked: &mut Looked,
+        lineage: &Lineage,
+        has_gone: bool,
+    ) -> Result<(), LookError> {
+        let names = Names::of(more);
+        let further = names.looked(looked.head, &self.ask(client, &names, has_gone).await?, lineage)?;
+        looked.entities.extend(further.entities);
+        looked.commands.extend(further.commands);
+        looked.epochs.extend(further.epochs);
+        looked.matched.extend(further.matched);
+        Ok(())
+    }
+
+    async fn ask(&self, client: &Client, names: &Names<'_>, has_gone: bool) -> Result<Answers, Error> {
+        let (keys, items, fences) = (KeyColumns::of(&names.keys), &names.items, [&names.fences as Value<'_>]);
+        let (key_values, types, tags) = (keys.values(), items.type_values(), items.tag_values());
+        let hashes = names.hashes(has_gone);
         let hash_values = [&hashes as Value<'_>];
-        let (_, head, heads, firsts, gone, epochs, typed, tagged) = tokio::try_join!(
-            client.batch_execute("BEGIN"),
-            client.query_one(&self.lock, &[]),
-            client.query(&self.entities, &entity_values),
-            client.query(&self.commands, &command_values),
+        let (keys, gone, epochs, typed, tagged) = tokio::try_join!(
+            client.query(&self.keys, &key_values),
             unless(hashes.is_empty(), client.query(&self.gone, &hash_values)),
             unless(names.fences.is_empty(), client.query(&self.epochs, &fences)),
             unless(items.typed.item.is_empty(), client.query(&self.types, &types)),
             unless(items.tagged.item.is_empty(), client.query(&self.tags, &tags)),
         )?;
-        Ok(Looked {
-            head: head_row(&head)?,
-            entities: numbered(&heads, &names.entities)?,
-            commands: first_times(&firsts, &gone, &names.commands, lineage)?,
-            epochs: epochs.iter().map(|row| Ok((get(row, 0)?, epoch_of(get(row, 1)?)))).collect::<Result<_, ReadError>>()?,
-            matched: items.matched(batch.len(), head_row(&head)?.position, typed.iter().chain(&tagged))?,
-        })
+        Ok(Answers { keys, gone, epochs, typed, tagged })
     }
+}
+
+/// The rows of each question.
+struct Answers {
+    keys: Vec<Row>,
+    gone: Vec<Row>,
+    epochs: Vec<Row>,
+    typed: Vec<Row>,
+    tagged: Vec<Row>,
 }
 
 /// Asks nothing when there is nothing to ask.
@@ -144,67 +165,80 @@ fn head_row(row: &Row) -> Result<HeadRow, ReadError> {
     })
 }
 
-/// The place of a row's key in what was asked, from 1 there.
-fn asked<'a, T>(row: &Row, list: &'a [T]) -> Result<&'a T, ReadError> {
+/// An entity, and a command on it of which it is asked whether it took effect before.
+type Asked<'a> = (&'a EntityKey, Option<CommandId>);
+
+/// What a row answers, whose place is from 1.
+fn asked<'a>(row: &Row, keys: &[Asked<'a>]) -> Result<Asked<'a>, ReadError> {
     let place = unsigned(get(row, 0)?) as usize;
-    list.get(place.wrapping_sub(1))
+    keys.get(place.wrapping_sub(1))
+        .copied()
         .ok_or_else(|| ReadError::Damaged { place: "a question was answered beyond its keys".into(), resume: None })
 }
 
-fn numbered(rows: &[Row], keys: &[&EntityKey]) -> Result<HashMap<EntityKey, Numbered>, ReadError> {
-    let one = |row: &Row| Ok(((*asked(row, keys)?).clone(), Numbered { number: unsigned(get(row, 1)?), head: rows::head(row, 2)? }));
+fn numbered(rows: &[Row], keys: &[Asked<'_>]) -> Result<HashMap<EntityKey, Numbered>, ReadError> {
+    let one = |row: &Row| Ok((asked(row, keys)?.0.clone(), Numbered { number: unsigned(get(row, 1)?), head: rows::head(row, 2)? }));
     rows.iter().map(one).collect()
 }
 
 type Firsts = HashMap<(EntityKey, CommandId), FirstTime>;
 
-fn first_times(rows: &[Row], gone: &[Row], commands: &[&CommandRecord], lineage: &Lineage) -> Result<Firsts, ReadError> {
-    let one = |row: &Row| {
-        let command = asked(row, commands)?;
-        let (found, commit) = rows::found_command(row, 1, lineage)?;
-        Ok(((command.entity.clone(), command.id), FirstTime { found, commit }))
-    };
-    // No commit of ours left those that are gone, so that none of ours in doubt is taken for one of them.
-    let of_gone = |row: &Row| {
-        let command = asked(row, commands)?;
+fn first_times(rows: &[Row], gone: &[Row], keys: &[Asked<'_>], lineage: &Lineage) -> Result<Firsts, ReadError> {
+    let mut firsts = Firsts::new();
+    for row in rows {
+        let (entity, Some(id)) = asked(row, keys)? else { continue };
+        if get::<Option<&str>>(row, COMMAND)?.is_some() {
+            let (found, commit) = rows::found_command(row, COMMAND, lineage)?;
+            firsts.insert((entity.clone(), id), FirstTime { found, commit });
+        }
+    }
+    for row in gone {
+        // Commands come first among the keys. No commit of ours left those that are gone, so that none of ours in doubt is taken for one of them.
+        let (entity, Some(id)) = asked(row, keys)? else { continue };
         let found = rows::gone_command(row, 1, lineage)?;
-        Ok(((command.entity.clone(), command.id), FirstTime { found, commit: CommitId([0; 16]) }))
-    };
-    rows.iter().map(one).chain(gone.iter().map(of_gone)).collect()
+        firsts.insert((entity.clone(), id), FirstTime { found, commit: CommitId([0; 16]) });
+    }
+    Ok(firsts)
 }
 
-/// What commits name, each once.
+/// The first column of a command's record.
+const COMMAND: usize = 6;
+
+/// What commits name: every command, and entities that are expected to be as they are.
 struct Names<'a> {
-    entities: Vec<&'a EntityKey>,
-    commands: Vec<&'a CommandRecord>,
+    commits: usize,
+    keys: Vec<Asked<'a>>,
     fences: Vec<&'a str>,
+    items: Items<'a>,
 }
 
 impl<'a> Names<'a> {
     fn of(batch: &'a [Pending]) -> Self {
         let commits = || batch.iter().map(|pending| &pending.commit);
-        let commands: Vec<&CommandRecord> = commits().flat_map(|commit| &commit.commands).collect();
-        let named = |commit: &'a Commit| commit.expect.iter().map(|(entity, _)| entity);
-        let all = commands.iter().map(|command| &command.entity).chain(commits().flat_map(named));
-        let mut seen = HashSet::new();
-        let entities = all.filter(|entity| seen.insert(*entity)).collect();
+        let mut keys: Vec<Asked<'a>> =
+            commits().flat_map(|commit| &commit.commands).map(|command| (&command.entity, Some(command.id))).collect();
+        let mut seen: HashSet<&EntityKey> = keys.iter().map(|(entity, _)| *entity).collect();
+        let expected = commits().flat_map(|commit| &commit.expect).map(|(entity, _)| entity);
+        keys.extend(expected.filter(|entity| seen.insert(entity)).map(|entity| (entity, None)));
         let fences: HashSet<&str> = commits().filter_map(|commit| commit.fence.as_ref()).map(|fence| &*fence.register).collect();
-        Self { entities, commands, fences: fences.into_iter().collect() }
-    }
-
-    fn entities(&self) -> KeyColumns<'a> {
-        KeyColumns::of(self.entities.iter().copied(), Vec::new())
+        Self { commits: batch.len(), keys, fences: fences.into_iter().collect(), items: Items::of(batch) }
     }
 
     /// What commands are known by that are gone; none where there are none.
     fn hashes(&self, has_gone: bool) -> Vec<Vec<u8>> {
-        let asked = self.commands.iter().filter(|_| has_gone);
-        asked.map(|command| command.id.on(command.entity.hash()).0.to_vec()).collect()
+        let commands = self.keys.iter().filter_map(|(entity, id)| Some((entity, (*id)?))).filter(|_| has_gone);
+        commands.map(|(entity, id)| id.on(entity.hash()).0.to_vec()).collect()
     }
 
-    fn commands(&self) -> KeyColumns<'a> {
-        let ids = self.commands.iter().map(|command| &command.id.0[..]).collect();
-        KeyColumns::of(self.commands.iter().map(|command| &command.entity), ids)
+    fn looked(&self, head: HeadRow, answers: &Answers, lineage: &Lineage) -> Result<Looked, LookError> {
+        let Answers { keys, gone, epochs, typed, tagged } = answers;
+        Ok(Looked {
+            head,
+            entities: numbered(keys, &self.keys)?,
+            commands: first_times(keys, gone, &self.keys, lineage)?,
+            epochs: epochs.iter().map(|row| Ok((get(row, 0)?, epoch_of(get(row, 1)?)))).collect::<Result<_, ReadError>>()?,
+            matched: self.items.matched(self.commits, head.position, typed.iter().chain(tagged))?,
+        })
     }
 }
 
@@ -213,25 +247,21 @@ struct KeyColumns<'a> {
     kind: Vec<&'a str>,
     tenant: Vec<&'a str>,
     id: Vec<&'a str>,
-    command: Vec<&'a [u8]>,
+    command: Vec<Option<&'a [u8]>>,
 }
 
 impl<'a> KeyColumns<'a> {
-    fn of(keys: impl Iterator<Item = &'a EntityKey> + Clone, command: Vec<&'a [u8]>) -> Self {
+    fn of(keys: &'a [Asked<'a>]) -> Self {
         Self {
-            kind: keys.clone().map(EntityKey::kind).collect(),
-            tenant: keys.clone().map(EntityKey::tenant).collect(),
-            id: keys.map(EntityKey::id).collect(),
-            command,
+            kind: keys.iter().map(|(entity, _)| entity.kind()).collect(),
+            tenant: keys.iter().map(|(entity, _)| entity.tenant()).collect(),
+            id: keys.iter().map(|(entity, _)| entity.id()).collect(),
+            command: keys.iter().map(|(_, command)| command.as_ref().map(|id| &id.0[..])).collect(),
         }
     }
 
-    fn values(&self) -> Vec<Value<'_>> {
-        let mut values: Vec<Value<'_>> = vec![&self.kind, &self.tenant, &self.id];
-        if !self.command.is_empty() {
-            values.push(&self.command);
-        }
-        values
+    fn values(&self) -> [Value<'_>; 4] {
+        [&self.kind, &self.tenant, &self.id, &self.command]
     }
 }
 

@@ -17,6 +17,7 @@ mod columns;
 mod inbox;
 mod insert;
 mod look;
+mod records;
 mod writer;
 
 pub(crate) use batch::{Decided, HeadRow, NewCommand, NewEvent, Numbered};

@@ -38,6 +38,14 @@ struct Line {
     inserts: Inserts,
 }
 
+/// Whether what arrives while a batch waits for the lock may join it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Joining {
+    Open,
+    /// It is about this commit alone.
+    Closed,
+}
+
 /// Why an attempt came to nothing.
 enum Trouble {
     /// The server is away, or was for a moment; `in_doubt`: it may have committed.
@@ -69,15 +77,17 @@ impl Writer {
     /// Writes until the inbox is closed and empty.
     pub(crate) async fn run(mut self) {
         while let Some(batch) = self.inbox.take().await {
-            self.settle(batch).await;
+            self.settle(batch, Joining::Open).await;
+            // Whoever was answered goes on first, so that what they send next is in one transaction and not half of it in this and half in that.
+            tokio::task::yield_now().await;
         }
     }
 
     /// Tries until every commit of a batch has its outcome.
-    async fn settle(&mut self, mut batch: Vec<Pending>) {
+    async fn settle(&mut self, mut batch: Vec<Pending>, joining: Joining) {
         let mut pause = limits::RETRY_PAUSE_MIN;
         while !batch.is_empty() {
-            match self.attempt(&batch).await {
+            match self.attempt(&mut batch, joining).await {
                 Ok(outcomes) => return tell(batch, outcomes),
                 Err(Trouble::Away { cause, in_doubt }) => {
                     batch.iter_mut().for_each(|pending| pending.in_doubt |= in_doubt);
@@ -100,11 +110,11 @@ impl Writer {
     /// What the server refuses must not hold up what came with it.
     async fn settle_one_by_one(&mut self, batch: Vec<Pending>) {
         for pending in batch {
-            Box::pin(self.settle(vec![pending])).await;
+            Box::pin(self.settle(vec![pending], Joining::Closed)).await;
         }
     }
 
-    async fn attempt(&mut self, batch: &[Pending]) -> Result<Vec<Outcome>, Trouble> {
+    async fn attempt(&mut self, batch: &mut Vec<Pending>, joining: Joining) -> Result<Vec<Outcome>, Trouble> {
         if let Some(cause) = self.poisoned.get() {
             return Err(Trouble::Poisoned(cause.clone()));
         }
@@ -113,14 +123,24 @@ impl Writer {
             _ => Line::open(&self.server).await?,
         };
         // It comes back whole or not at all: a transaction that failed ends with its connection.
-        let outcomes = self.transact(&line, batch).await?;
+        let outcomes = self.transact(&line, batch, joining).await?;
         self.line = Some(line);
         Ok(outcomes)
     }
 
-    async fn transact(&self, line: &Line, batch: &[Pending]) -> Result<Vec<Outcome>, Trouble> {
-        let looked = line.questions.look(&line.client, batch, &self.lineage, self.has_gone).await?;
-        self.check_head(looked.head.position)?;
+    async fn transact(&self, line: &Line, batch: &mut Vec<Pending>, joining: Joining) -> Result<Vec<Outcome>, Trouble> {
+        // Before the lock: a node that was stopped while it had it may hear first how far others have come since, and then what it was told under
+        // a lock that it has no more.
+        let seen = self.reach.position();
+        let mut looked = line.questions.look(&line.client, batch, &self.lineage, self.has_gone).await?;
+        check_head(seen, looked.head.position)?;
+        let more = if joining == Joining::Open { self.inbox.take_as_much_again(batch) } else { Vec::new() };
+        if !more.is_empty() {
+            let place = batch.len();
+            // They are the batch's from now on, whatever comes of it.
+            batch.extend(more);
+            line.questions.look_further(&line.client, &batch[place..], &mut looked, &self.lineage, self.has_gone).await?;
+        }
         let decided = decide(batch, looked, &self.lineage, self.clock.now());
         line.finish(&decided).await?;
         // In this order: whoever hears of the head finds its events.
@@ -132,18 +152,17 @@ impl Writer {
         }
         Ok(decided.outcomes)
     }
+}
 
-    /// What was committed once is not taken back, unless another server stands in for the one that had it.
-    fn check_head(&self, position: Position) -> Result<(), Trouble> {
-        let seen = self.reach.position();
-        if position >= seen {
-            return Ok(());
-        }
-        let lost = seen - position;
-        Err(Trouble::Poisoned(format!(
-            "the server has lost the last {lost} events that it had committed; it may be a replica that lacked them"
-        )))
+/// What was committed before the lock is there under it, unless another server stands in for the one that had it.
+fn check_head(seen: Position, position: Position) -> Result<(), Trouble> {
+    if position >= seen {
+        return Ok(());
     }
+    let lost = seen - position;
+    Err(Trouble::Poisoned(format!(
+        "the server has lost the last {lost} events that it had committed; it may be a replica that lacked them"
+    )))
 }
 
 impl Line {

@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod histories;
 mod killed;
 mod moved;
 mod nodes;
 mod pages;
+mod proxy;
 mod server;
+mod stopped;
 mod suite;
 mod tail;
 mod views;

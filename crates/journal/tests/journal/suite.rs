@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use headwater_journal::contract::{self, Differential, Reached, differential};
+use headwater_journal::contract::{self, Differential, Reached, differential, histories};
 use headwater_journal::sim::{SimClock, SimDisk};
 
 use crate::engines::{ENGINES, NewEngine, TINY_SEGMENTS, model, open};
@@ -55,6 +55,17 @@ macro_rules! engine_tests {
 }
 
 engine_tests!(model_engine "model", embedded_engine "embedded", embedded_engine_of_tiny_segments "embedded-tiny-segments");
+
+/// `HEADWATER_HISTORIES` sets how many (50 unless it says otherwise).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_order_explains_every_history_of_the_embedded_engine() {
+    let count = std::env::var("HEADWATER_HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(50_u64);
+    let nodes = [engine("embedded")(1, Arc::new(SimClock::new()))];
+    for seed in 0..count {
+        let calls = histories::record(&nodes, seed, 8, 12).await;
+        assert!(calls.len() == 96 && histories::is_linearizable(&calls), "seed {seed}: no order explains {calls:#?}");
+    }
+}
 
 /// An engine that is closed and opened again in the middle of everything answers as the model, which never is.
 #[tokio::test]
