@@ -134,6 +134,8 @@ pub const CEILING_POSITIONS: u64 = 4_096;
 pub const CHECKPOINT_EVENTS: u64 = 4_096;
 /// Positions that a consumer may pass without an event for it before its cursor is written.
 pub const CHECKPOINT_POSITIONS: u64 = 65_536;
+/// How long the cursor of a share may stay behind what it has gone past without an event of its own: other nodes go by it.
+pub const CHECKPOINT_IDLE: Duration = Duration::from_secs(5);
 /// How long the cursor may stay behind what has ended.
 pub const CHECKPOINT_DELAY: Duration = Duration::from_secs(1);
 /// The first and the longest wait before a consumer tries an engine again that failed it.

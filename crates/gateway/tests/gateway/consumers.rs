@@ -2,7 +2,6 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::engine;
 use crate::shop::Shop;
 
 const SAMPLE: &str = "/v1/admin/consumers/sample";
@@ -48,9 +47,6 @@ async fn samples(shop: &Shop) -> Json {
 
 #[tokio::test]
 async fn a_consumer_tells_how_it_is() {
-    if engine::has_silent_shares() {
-        return;
-    }
     let shop = Shop::with_samples().await;
     shop.add("c1", "a", 1).await;
     shop.post("/v1/entities/cart/c1/pay", &[], "{}").await;
@@ -161,9 +157,6 @@ async fn keys_run_again_one_by_cause_or_all() {
 
 #[tokio::test]
 async fn a_consumer_is_placed_again_and_its_effects_do_not_double() {
-    if engine::has_silent_shares() {
-        return;
-    }
     let shop = Shop::with_samples().await;
     for cart in ["c1", "c2"] {
         shop.post(&format!("/v1/entities/cart/{cart}/pay"), &[], "{}").await;

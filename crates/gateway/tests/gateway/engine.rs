@@ -34,14 +34,6 @@ pub(crate) fn is_model() -> bool {
     matches!(std::env::var("HEADWATER_TEST_ENGINE").as_deref(), Err(_) | Ok("model"))
 }
 
-/// Whether shares of a consumer that have no event do not tell how far they have come, so that `behind` and `cursor` stand still. Says so.
-pub(crate) fn has_silent_shares() -> bool {
-    let has = matches!(std::env::var("HEADWATER_TEST_ENGINE").as_deref(), Ok("postgres"));
-    if has {
-        eprintln!("skipped: a share of a consumer without events of its own does not tell how far it has come on a shared engine");
-    }
-    has
-}
 
 /// On a disk in memory.
 fn on_a_disk(clock: Arc<SystemClock>, random: Arc<SystemRandom>) -> EmbeddedJournal {

@@ -18,14 +18,6 @@ pub(crate) fn here(service: Service, directory: &Path) -> Service {
     }
 }
 
-/// Whether shares of a consumer that have no event do not tell how far they have come, so that `behind` stands still. Says so.
-pub(crate) fn has_silent_shares() -> bool {
-    let has = matches!(std::env::var("HEADWATER_TEST_ENGINE").as_deref(), Ok("postgres"));
-    if has {
-        eprintln!("skipped: a share of a consumer without events of its own does not tell how far it has come on a shared engine");
-    }
-    has
-}
 
 fn server() -> String {
     std::env::var("HEADWATER_TEST_POSTGRES").unwrap_or_else(|_| {

@@ -283,30 +283,36 @@ impl DeliveryRoom {
 
     /// How each consumer is, whichever nodes have its shares.
     pub(crate) async fn statuses_of_all(&self) -> Result<Vec<ConsumerStatus>, DeliveryError> {
-        let mut statuses = self.statuses();
-        if self.seams.nodes.is_shared() {
-            for status in &mut statuses {
-                self.look_elsewhere(status).await?;
-            }
+        if !self.seams.nodes.is_shared() {
+            return Ok(self.statuses());
+        }
+        let consumers: Vec<(String, Vec<PartAtWork>)> =
+            self.lock().iter().map(|consumer| (consumer.name.clone(), consumer.parts.clone())).collect();
+        let mut statuses = Vec::with_capacity(consumers.len());
+        for (name, parts) in consumers {
+            statuses.push(self.status_of_all(&name, &parts).await?);
         }
         Ok(statuses)
     }
 
-    /// What the registers say of shares that are not here.
-    async fn look_elsewhere(&self, status: &mut ConsumerStatus) -> Result<(), DeliveryError> {
-        let leases = self.seams.registers.list(&Lease::register(&status.name, Share::WHOLE)).await?;
-        let kept: Vec<_> = leases.iter().filter(|lease| foreign::consumer_of(lease) == status.name).map(lease::decode).collect();
-        let kept = kept.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let places = kept.iter().map(|kept| kept.place.cursor).chain(status.cursor);
-        status.cursor = places.min_by_key(Cursor::position);
-        let held = HeldRegisters::new(&self.seams, &status.name).list().await?;
-        status.parked = held.iter().filter(|(_, held)| held.parked).count();
-        status.held = held.len() - status.parked;
-        status.oldest_held_at = held.iter().map(|(_, held)| Timestamp::from_micros(held.recorded())).min();
-        if status.state == ConsumerState::Elsewhere && !kept.is_empty() && kept.iter().all(|kept| kept.owner.is_some()) {
-            status.state = ConsumerState::Working;
+    async fn status_of_all(&self, name: &str, parts: &[PartAtWork]) -> Result<ConsumerStatus, DeliveryError> {
+        let mut shares = Vec::with_capacity(parts.len());
+        for part in parts {
+            let mut status = part.status.get();
+            if status.state == ConsumerState::Elsewhere
+                && let Some(register) = self.seams.registers.get(&Lease::register(name, part.share)).await?
+            {
+                let kept = lease::decode(&register)?;
+                status.cursor = Some(kept.place.cursor);
+                let nobody = || ConsumerState::Waiting { cause: "no node has all of it now".to_owned() };
+                status.state = kept.owner.map_or_else(nobody, |_| ConsumerState::Working);
+            }
+            shares.push(status);
         }
-        Ok(())
+        let held = HeldRegisters::new(&self.seams, name).list().await?;
+        let parked = held.iter().filter(|(_, held)| held.parked).count();
+        let oldest_held_at = held.iter().map(|(_, held)| Timestamp::from_micros(held.recorded())).min();
+        Ok(ConsumerStatus { parked, held: held.len() - parked, oldest_held_at, ..status::merged(&shares) })
     }
 
     /// The held and parked keys of a consumer, ordered by key.

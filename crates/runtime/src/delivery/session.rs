@@ -37,7 +37,7 @@ use super::{Seams, stopped};
 use crate::KeysUnfit;
 use crate::entity::baseline::is_passed_over;
 use crate::limits::{
-    CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX, WINDOW_EVENTS_MAX,
+    CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_IDLE, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX, WINDOW_EVENTS_MAX,
 };
 use crate::node::Post;
 use crate::personal::runs::{Waiting, Whose};
@@ -594,11 +594,14 @@ impl Session {
         }
         // A consumer that nothing is for goes on, too, so that it does not read the same journal again after a restart.
         let behind = self.window.done().saturating_sub(self.lease.place().cursor.position());
-        if self.ended_since_checkpoint == 0 && behind < CHECKPOINT_POSITIONS {
+        let is_idle = self.ended_since_checkpoint == 0 && behind < CHECKPOINT_POSITIONS;
+        if is_idle && (behind == 0 || self.consumer.share.is_whole()) {
             return Ok(());
         }
         let now = self.seams.tasks.elapsed();
-        let at = *self.checkpoint_at.get_or_insert(now + CHECKPOINT_DELAY);
+        let next = now + if is_idle { CHECKPOINT_IDLE } else { CHECKPOINT_DELAY };
+        let at = self.checkpoint_at.map_or(next, |at| at.min(next));
+        self.checkpoint_at = Some(at);
         // An event that runs alone keeps its record until it has ended.
         if !self.runs_alone() && (now >= at || self.ended_since_checkpoint >= CHECKPOINT_EVENTS) {
             self.write_place(self.place()).await?;
