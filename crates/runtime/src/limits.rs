@@ -68,6 +68,8 @@ pub const TIMERS_HANDOVER_MAX: Duration = Duration::from_secs(5);
 pub const TIMERS_HANDOVER_LOOK: Duration = Duration::from_millis(20);
 /// How often somebody who has asked another node looks for its answer, and the other way round.
 pub const RELAY_LOOK: Duration = Duration::from_millis(100);
+/// How long a client's consumer may be on its way to a node before a pull is told so.
+pub const HANDED_OUT_WAIT: Duration = Duration::from_secs(10);
 /// How long the answer of another node is waited for.
 pub const RELAY_MAX: Duration = Duration::from_secs(15);
 /// When a decision that was laid down for another node is too old to be carried out: microseconds.

@@ -34,7 +34,6 @@ pub(crate) fn is_model() -> bool {
     matches!(std::env::var("HEADWATER_TEST_ENGINE").as_deref(), Err(_) | Ok("model"))
 }
 
-
 /// On a disk in memory.
 fn on_a_disk(clock: Arc<SystemClock>, random: Arc<SystemRandom>) -> EmbeddedJournal {
     let options = embedded::Options {

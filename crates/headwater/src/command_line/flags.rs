@@ -39,9 +39,9 @@ pub struct GlobalFlags {
     /// This node's name, which no other node of the service may have [default: one is made up at each start]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Configuration", hide_short_help = true)]
     node: Option<String>,
-    /// What this node does, with commas between: command, view, action, workflow [default: all of them]
-    #[arg(long = "role", alias = "roles", global = true, value_name = "ROLES", help_heading = "Configuration", hide_short_help = true)]
-    roles: Option<String>,
+    /// What this node does, with commas between [default: command,view,action,workflow]
+    #[arg(long, global = true, value_name = "ROLES", help_heading = "Configuration", hide_short_help = true)]
+    role: Option<String>,
     /// Where others reach this node; it is shown with the nodes
     #[arg(long, global = true, value_name = "URL", help_heading = "Configuration", hide_short_help = true)]
     advertise: Option<String>,
@@ -96,7 +96,7 @@ impl GlobalFlags {
             ("engine", &self.engine),
             ("views", &self.views),
             ("node", &self.node),
-            ("roles", &self.roles),
+            ("role", &self.role),
             ("advertise", &self.advertise),
             ("insecure", &insecure),
             ("drain_seconds", &self.drain_seconds),

@@ -74,7 +74,7 @@ pub(crate) const SETTINGS: [Setting; 19] = [
     setting("keys", "HEADWATER_KEYS", None, Kind::Text),
     setting("views", "HEADWATER_VIEWS", None, Kind::Text),
     setting("node", "HEADWATER_NODE", None, Kind::Text),
-    setting("roles", "HEADWATER_ROLES", Some("command,view,action,workflow"), Kind::Text),
+    setting("role", "HEADWATER_ROLE", Some("command,view,action,workflow"), Kind::Text),
     setting("advertise", "HEADWATER_ADVERTISE", None, Kind::Url),
     Setting { in_file: false, ..setting("keys_lost", "HEADWATER_KEYS_LOST", None, Kind::Text) },
     Setting { in_file: false, ..setting("url", "HEADWATER_URL", None, Kind::Url) },

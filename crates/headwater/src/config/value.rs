@@ -85,7 +85,7 @@ fn node(settings: &Settings) -> Result<NodeSetup, Failure> {
     if let Some(setting) = settings.get("node").filter(|_| name.as_deref().is_some_and(|name| !is_node_name(name))) {
         return Err(wrong_value(setting, "1 to 64 letters, digits, dots, dashes and underscores"));
     }
-    let setting = settings.get("roles").expect("roles have a default");
+    let setting = settings.get("role").expect("roles have a default");
     let roles: Option<Vec<Role>> = setting.value.split(',').map(|word| Role::of_word(word.trim())).collect();
     let wanted = "some of command, view, action and workflow, with commas between";
     let roles = roles.ok_or_else(|| wrong_value(setting, wanted))?;

@@ -18,7 +18,6 @@ pub(crate) fn here(service: Service, directory: &Path) -> Service {
     }
 }
 
-
 fn server() -> String {
     std::env::var("HEADWATER_TEST_POSTGRES").unwrap_or_else(|_| {
         panic!("no PostgreSQL to test on: run `cargo xtask test`, which starts one, or name one in HEADWATER_TEST_POSTGRES")

@@ -304,8 +304,8 @@ impl DeliveryRoom {
             {
                 let kept = lease::decode(&register)?;
                 status.cursor = Some(kept.place.cursor);
-                let nobody = || ConsumerState::Waiting { cause: "no node has all of it now".to_owned() };
-                status.state = kept.owner.map_or_else(nobody, |_| ConsumerState::Working);
+                // One that nobody has is on its way from one to another.
+                status.state = kept.owner.map_or(ConsumerState::Starting, |_| ConsumerState::Working);
             }
             shares.push(status);
         }

@@ -37,7 +37,8 @@ use super::{Seams, stopped};
 use crate::KeysUnfit;
 use crate::entity::baseline::is_passed_over;
 use crate::limits::{
-    CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_IDLE, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX, WINDOW_EVENTS_MAX,
+    CEILING_POSITIONS, CHECKPOINT_DELAY, CHECKPOINT_EVENTS, CHECKPOINT_IDLE, CHECKPOINT_POSITIONS, DEATHS_MAX, HELD_KEYS_MAX,
+    WINDOW_EVENTS_MAX,
 };
 use crate::node::Post;
 use crate::personal::runs::{Waiting, Whose};

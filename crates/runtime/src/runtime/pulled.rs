@@ -6,6 +6,8 @@ use journal::{Context, CursorError, ReadError, RegisterError};
 
 use super::{Runtime, kinds_of};
 use crate::delivery::LEASES;
+use crate::limits::{HANDED_OUT_WAIT, RELAY_LOOK};
+use crate::node::NodeSight;
 use crate::pull::{ConsumerError, ConsumerReads, ConsumerSetup, ConsumerSight, ConsumerStart, DeliveryWord, PulledDelivery, SetUp};
 
 impl Runtime {
@@ -69,13 +71,24 @@ impl Runtime {
 
     /// A client's consumer is at one node; whoever asks another one is told which.
     async fn check_is_here(&self, consumer: &str) -> Result<(), ConsumerError> {
-        if !self.nodes().is_shared() || self.pulled.is_here(&self.delivery, consumer)? {
-            return Ok(());
+        let tasks = self.delivery.tasks();
+        let until = tasks.elapsed() + HANDED_OUT_WAIT;
+        while self.nodes().is_shared() && !self.pulled.is_here(&self.delivery, consumer)? {
+            let owner = self.owner_of(consumer).await?;
+            if owner.is_some() || tasks.elapsed() >= until {
+                let (node, address) = owner.map_or((None, None), |owner| (Some(owner.name), owner.address));
+                return Err(ConsumerError::Elsewhere { node, address });
+            }
+            // It is on its way: one that was set up just now, or whose node has gone.
+            tasks.sleep(RELAY_LOOK).await;
         }
+        Ok(())
+    }
+
+    /// The other node that has a client's consumer.
+    async fn owner_of(&self, consumer: &str) -> Result<Option<NodeSight>, ConsumerError> {
         let failed = |error: RegisterError| ConsumerError::Failed { cause: error.to_string() };
-        let duty = format!("{LEASES}{consumer}");
-        let owner = self.node_sights().await.map_err(failed)?.into_iter().find(|node| node.duties.iter().any(|has| has.duty == duty));
-        let (node, address) = owner.map_or((None, None), |owner| (Some(owner.name), owner.address));
-        Err(ConsumerError::Elsewhere { node, address })
+        let (duty, nodes) = (format!("{LEASES}{consumer}"), self.node_sights().await.map_err(failed)?);
+        Ok(nodes.into_iter().find(|node| !node.is_this && node.duties.iter().any(|has| has.duty == duty)))
     }
 }
