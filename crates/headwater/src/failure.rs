@@ -39,6 +39,7 @@ pub(crate) const IMPORT: &str = "HW0072";
 /// A backup or a restore does not fit: not an empty directory, another history, a backup that was never finished.
 pub(crate) const BACKUP: &str = "HW0073";
 /// A migration does not fit: a target with something in it, half of another one, another root; or a service starts on half of one.
+#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only a build with databases moves journals"))]
 pub(crate) const MIGRATION: &str = "HW0074";
 /// The key store of a service with personal data is not there, is another one, or cannot be used.
 pub(crate) const KEYS: &str = "HW0092";

@@ -23,8 +23,10 @@ pub(crate) const IMPORT_BATCH_BYTES: u64 = 256 * 1024;
 /// How many times as much may wait to be written.
 pub(crate) const IMPORT_BATCHES_AHEAD: usize = 4;
 /// A migration writes so many commits in one transaction, at most.
+#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only a build with databases moves journals"))]
 pub(crate) const MIGRATE_PARTS_AT_ONCE: usize = 1_024;
 /// And no further one once it has this many bytes of payloads and replies.
+#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only a build with databases moves journals"))]
 pub(crate) const MIGRATE_BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// How long a running service is left alone before its journal is looked at again for the marker of an idle log.
 pub(crate) const MARKER_LOOK: Duration = Duration::from_millis(20);

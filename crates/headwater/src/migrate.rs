@@ -9,6 +9,7 @@
 //!
 //! What it is not: a way to keep two engines in step, or a move of what is not the journal's. Keys of subjects stay in their key store; views,
 //! snapshots and indexes are made again, or stay where they are for a process that keeps its `--data`.
+#![cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only a build with databases moves journals"))]
 
 #[cfg(feature = "postgres")]
 mod from_database;

@@ -9,7 +9,9 @@ use crate::config::Settings;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::migrate::{Counts, Migrated, Place, Progress, Work};
-use crate::{output, threads};
+use crate::output;
+#[cfg(feature = "postgres")]
+use crate::threads;
 
 /// From where to where.
 #[derive(Args)]
