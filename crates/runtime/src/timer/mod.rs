@@ -134,7 +134,10 @@ impl Timers {
 
     fn begin(&self) {
         self.begun.get_or_init(|| {
-            self.room.index.begin(self.head.get().copied().unwrap_or(0));
+            let head = self.head.get().copied().unwrap_or(0);
+            self.room.index.begin(head);
+            // An index that is behind must not say that nothing is due: what may have ended the last process would not be careful of any more.
+            self.room.alarm.saw_due(self.room.entities.journal.lineage().cursor(head));
             let recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(recorder) = recorder {
                 self.room.tasks.spawn(Box::pin(recorder.run()));
