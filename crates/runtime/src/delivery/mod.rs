@@ -8,7 +8,7 @@
 //!
 //! `session` is a consumer at work, `window` how far its cursor may go, `lease` and `held` what its registers say, `worker` the
 //! reader of one held key, `foreign` what a start finds of another journal, `run` one run, `memory` what the journal knows of consumers, `orders` what people decide, `look` whether
-//! it moves.
+//! it moves. `part` is a share of a consumer, which one node at a time works on, and `relay` how decisions reach the node that has it.
 //!
 //! What it is not: a place for effects. A handler's own effects must be recognised when they come twice.
 

@@ -10,7 +10,7 @@ use crate::stall::Stall;
 /// What a consumer is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsumerState {
-    /// It has not begun.
+    /// It has not begun, or a share of it is on its way from one node to another.
     Starting,
     /// It takes events.
     Working,
