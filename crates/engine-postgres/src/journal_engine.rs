@@ -17,6 +17,7 @@ use crate::address::Address;
 use crate::claim::Claim;
 use crate::error::OpenError;
 use crate::listener::Listener;
+use crate::lookup::Lookups;
 use crate::pool::Pool;
 use crate::questions::Question;
 use crate::reach::Reach;
@@ -43,6 +44,7 @@ pub struct Options {
 /// A journal and its registers in one schema of a PostgreSQL database.
 pub struct PostgresJournal {
     sources: Sources,
+    lookups: Arc<Lookups>,
     /// There are commands of which only a hash is known.
     has_gone: bool,
     registers: Table,
@@ -80,7 +82,8 @@ impl PostgresJournal {
         background.extend(claim.map(|claim| tokio::spawn(claim.keep(Arc::clone(&poisoned)))));
         let writer = Writer::new(server, Arc::clone(&inbox), &sources, Arc::clone(&clock), Arc::clone(&poisoned)).knowing_gone(has_gone);
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
-        Ok(Self { sources, has_gone, registers: Table::new(pool, reach), inbox, poisoned, clock, random, writer, background })
+        let lookups = Arc::new(Lookups::new(Arc::clone(&pool), Arc::clone(&sources.lineage)));
+        Ok(Self { sources, lookups, has_gone, registers: Table::new(pool, reach), inbox, poisoned, clock, random, writer, background })
     }
 
     /// Takes no more commits, settles those that wait, and ends live reads. What is appended later is refused.
@@ -103,9 +106,8 @@ impl PostgresJournal {
     }
 
     async fn found(&self, entity: &EntityKey, id: CommandId) -> Result<Option<FoundCommand>, ReadError> {
-        let rows = self.sources.pool.ask(Question::Command, &[&entity.kind(), &entity.tenant(), &entity.id(), &&id.0[..]]).await?;
-        if let Some(row) = rows.first() {
-            return Ok(Some(rows::found_command(row, 0, &self.sources.lineage)?.0));
+        if let Some(found) = self.lookups.ask(entity.clone(), Some(id)).await?.command {
+            return Ok(Some(found));
         }
         if !self.has_gone {
             return Ok(None);
@@ -155,10 +157,7 @@ impl Journal for PostgresJournal {
 
     fn entity_head(&self, entity: &EntityKey) -> BoxFuture<'_, Result<Option<Head>, ReadError>> {
         let entity = entity.clone();
-        Box::pin(async move {
-            let rows = self.sources.pool.ask(Question::EntityHead, &[&entity.kind(), &entity.tenant(), &entity.id()]).await?;
-            Ok(rows.first().map(|row| rows::head(row, 0)).transpose()?.flatten())
-        })
+        Box::pin(async move { Ok(self.lookups.ask(entity, None).await?.head) })
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Cursor, ReadError>> {

@@ -16,6 +16,7 @@ mod error;
 mod journal_engine;
 mod limits;
 mod listener;
+mod lookup;
 mod moving;
 mod pool;
 mod questions;

@@ -7,6 +7,8 @@ pub(crate) const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
 /// Connections for reads and registers. Each runs one statement after the other, and none holds a transaction, so that a few serve many
 /// callers; a service has three more: the writer's, the listener's and the bell's.
 pub(crate) const READ_CONNECTIONS: usize = 4;
+/// Entities and commands that one question looks up, at most; more wait for the next one.
+pub(crate) const LOOKUPS_AT_ONCE: usize = 256;
 /// Commits that may wait for the writer, at most.
 pub(crate) const WAITING_COMMITS_MAX: usize = 16_384;
 /// Events and commands of the commits that may wait, in bytes of payload and reply, at most.

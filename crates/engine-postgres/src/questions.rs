@@ -4,7 +4,8 @@
 
 use tokio_postgres::{Client, Error, Statement};
 
-use crate::rows::{command_columns, event_columns};
+use crate::lookup::LOOKUP;
+use crate::rows::event_columns;
 
 /// A page of events, whichever way they are found; `$1` and `$2` are its bounds in events and bytes. `$order` is what the index of that way has,
 /// so that a page costs a page, and not all that is behind it.
@@ -29,10 +30,8 @@ macro_rules! page {
 pub(crate) enum Question {
     /// `position, floor`.
     Head,
-    /// `sequence, time, position, deleted` of an entity.
-    EntityHead,
-    /// The record of a command.
-    Command,
+    /// Heads of entities and records of commands.
+    Lookup,
     /// What a command came to of which only a hash is known.
     GoneCommand,
     /// Ranges of positions whose events are gone, which meet a range.
@@ -65,16 +64,7 @@ pub(crate) enum Question {
 
 const ALL: &[(Question, &str)] = &[
     (Question::Head, "SELECT position, floor FROM head"),
-    (Question::EntityHead, "SELECT sequence, time, position, deleted FROM entity WHERE kind = $1 AND tenant = $2 AND id = $3"),
-    (
-        Question::Command,
-        concat!(
-            "SELECT ",
-            command_columns!(),
-            " FROM command c WHERE c.command = $4
-            AND c.entity = (SELECT e.number FROM entity e WHERE e.kind = $1 AND e.tenant = $2 AND e.id = $3)"
-        ),
-    ),
+    (Question::Lookup, LOOKUP),
     (Question::GoneCommand, "SELECT name, sequence, events, position, time FROM gone_command WHERE hash = $1"),
     (Question::Gone, "SELECT first, last FROM gone WHERE last > $1 AND first <= $2 ORDER BY first"),
     (

@@ -76,6 +76,8 @@ pub const RELAY_MAX: Duration = Duration::from_secs(15);
 pub const RELAY_FORGET_MICROS: i64 = 60_000_000;
 /// How often a command is decided again when others win the race, at most.
 pub const DECIDE_ATTEMPTS_MAX: u32 = 16;
+/// Behind a command that had taken effect before, so many new ones in a row are looked for before they are decided.
+pub const REPEATS_EXPECTED: u32 = 64;
 /// How long a stop waits for commands under way before it gives up on them.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// How often a commit of unknown outcome is sent again, at most.

@@ -9,22 +9,13 @@ use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::batch::{FirstTime, HeadRow, Looked, Numbered};
 use super::inbox::Pending;
-use crate::rows::{self, command_columns, get, signed, unsigned};
+use crate::lookup::{self, COMMAND, HEAD, KeyColumns, LOOKUP};
+use crate::rows::{self, get, signed, unsigned};
 
 /// A parameter.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
 
 const LOCK: &str = "SELECT position, entities, latest, marked FROM head FOR UPDATE";
-
-/// Heads of entities, and of each command what it left if it took effect before. `OFFSET 0` keeps the planner from walking over all commands of
-/// an entity to find one: both columns go into the search of the index.
-const KEYS: &str = concat!(
-    "SELECT k.place, e.number, e.sequence, e.time, e.position, e.deleted, ",
-    command_columns!(),
-    " FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS k (kind, tenant, id, command, place)
-    JOIN entity e ON e.kind = k.kind AND e.tenant = k.tenant AND e.id = k.id
-    LEFT JOIN LATERAL (SELECT * FROM command f WHERE f.entity = e.number AND f.command = k.command OFFSET 0) AS c ON true"
-);
 
 /// Commands that left events which were gone when the history came here.
 const GONE: &str = "SELECT k.place, g.name, g.sequence, g.events, g.position, g.time
@@ -84,7 +75,7 @@ impl Questions {
     pub(crate) async fn prepare(client: &Client) -> Result<Self, Error> {
         let (lock, keys, gone, epochs, types, tags) = tokio::try_join!(
             client.prepare(LOCK),
-            client.prepare(KEYS),
+            client.prepare(LOOKUP),
             client.prepare(GONE),
             client.prepare(EPOCHS),
             client.prepare(TYPES),
@@ -127,7 +118,11 @@ impl Questions {
     }
 
     async fn ask(&self, client: &Client, names: &Names<'_>, has_gone: bool) -> Result<Answers, Error> {
-        let (keys, items, fences) = (KeyColumns::of(&names.keys), &names.items, [&names.fences as Value<'_>]);
+        let (keys, items, fences) = (
+            KeyColumns::of(names.keys.iter().map(|(entity, command)| (*entity, command.as_ref()))),
+            &names.items,
+            [&names.fences as Value<'_>],
+        );
         let (key_values, types, tags) = (keys.values(), items.type_values(), items.tag_values());
         let hashes = names.hashes(has_gone);
         let hash_values = [&hashes as Value<'_>];
@@ -168,16 +163,13 @@ fn head_row(row: &Row) -> Result<HeadRow, ReadError> {
 /// An entity, and a command on it of which it is asked whether it took effect before.
 type Asked<'a> = (&'a EntityKey, Option<CommandId>);
 
-/// What a row answers, whose place is from 1.
+/// What a row answers.
 fn asked<'a>(row: &Row, keys: &[Asked<'a>]) -> Result<Asked<'a>, ReadError> {
-    let place = unsigned(get(row, 0)?) as usize;
-    keys.get(place.wrapping_sub(1))
-        .copied()
-        .ok_or_else(|| ReadError::Damaged { place: "a question was answered beyond its keys".into(), resume: None })
+    Ok(keys[lookup::place(row, keys.len())?])
 }
 
 fn numbered(rows: &[Row], keys: &[Asked<'_>]) -> Result<HashMap<EntityKey, Numbered>, ReadError> {
-    let one = |row: &Row| Ok((asked(row, keys)?.0.clone(), Numbered { number: unsigned(get(row, 1)?), head: rows::head(row, 2)? }));
+    let one = |row: &Row| Ok((asked(row, keys)?.0.clone(), Numbered { number: unsigned(get(row, 1)?), head: rows::head(row, HEAD)? }));
     rows.iter().map(one).collect()
 }
 
@@ -200,9 +192,6 @@ fn first_times(rows: &[Row], gone: &[Row], keys: &[Asked<'_>], lineage: &Lineage
     }
     Ok(firsts)
 }
-
-/// The first column of a command's record.
-const COMMAND: usize = 6;
 
 /// What commits name: every command, and entities that are expected to be as they are.
 struct Names<'a> {
@@ -239,29 +228,6 @@ impl<'a> Names<'a> {
             epochs: epochs.iter().map(|row| Ok((get(row, 0)?, epoch_of(get(row, 1)?)))).collect::<Result<_, ReadError>>()?,
             matched: self.items.matched(self.commits, head.position, typed.iter().chain(tagged))?,
         })
-    }
-}
-
-/// Keys of entities, column by column, with the ids of commands on them.
-struct KeyColumns<'a> {
-    kind: Vec<&'a str>,
-    tenant: Vec<&'a str>,
-    id: Vec<&'a str>,
-    command: Vec<Option<&'a [u8]>>,
-}
-
-impl<'a> KeyColumns<'a> {
-    fn of(keys: &'a [Asked<'a>]) -> Self {
-        Self {
-            kind: keys.iter().map(|(entity, _)| entity.kind()).collect(),
-            tenant: keys.iter().map(|(entity, _)| entity.tenant()).collect(),
-            id: keys.iter().map(|(entity, _)| entity.id()).collect(),
-            command: keys.iter().map(|(_, command)| command.as_ref().map(|id| &id.0[..])).collect(),
-        }
-    }
-
-    fn values(&self) -> [Value<'_>; 4] {
-        [&self.kind, &self.tenant, &self.id, &self.command]
     }
 }
 

@@ -48,10 +48,9 @@ impl Entities {
         asked: &Asked,
         decide: impl Fn() -> Step + Send,
     ) -> Result<CommandOutcome, CommandError> {
-        // With something beside it, it is met for the first time nearly always, and whatever it is answered with is looked for before that.
-        if asked.beside.is_none()
-            && let Some(outcome) = self.replayed(&seats[0].key, asked).await?
-        {
+        // With something beside it, it is met for the first time nearly always. Whatever it is answered with is looked for before that.
+        let is_looked_for = asked.beside.is_none() && self.repeats.are_expected();
+        if is_looked_for && let Some(outcome) = self.replayed(&seats[0].key, asked).await? {
             return Ok(outcome);
         }
         // What has a commit is held to the newest state by the journal.
@@ -60,7 +59,9 @@ impl Entities {
             let mut step = decide();
             if matches!(step, Step::Cold) {
                 for seat in seats {
-                    self.ready(seat).await.map_err(|error| self.command_error(error))?;
+                    if let Err(error) = self.ready(seat).await {
+                        return self.unless_repeated(&seats[0], asked, self.command_error(error)).await;
+                    }
                 }
                 step = decide();
             }
@@ -74,11 +75,21 @@ impl Entities {
                     continue;
                 }
             }
-            if let Verdict::Answer(answer) = self.follow(seats, asked, step).await {
-                return answer;
+            match self.follow(seats, asked, step).await {
+                Verdict::Again => {}
+                // The journal looks at bounds before ids.
+                Verdict::Answer(Err(error @ (CommandError::TooLarge { .. } | CommandError::Refused(_)))) if !is_looked_for => {
+                    return self.unless_repeated(&seats[0], asked, error).await;
+                }
+                Verdict::Answer(answer) => return answer,
             }
         }
         Err(CommandError::Contended { attempts: DECIDE_ATTEMPTS_MAX })
+    }
+
+    /// What went wrong with a command matters only if it did not take effect before.
+    async fn unless_repeated(&self, seat: &Seat, asked: &Asked, error: CommandError) -> Result<CommandOutcome, CommandError> {
+        self.replayed(&seat.key, asked).await?.ok_or(error)
     }
 
     /// Whether any of these was older than what others have recorded.
@@ -101,6 +112,9 @@ impl Entities {
                 }
                 Err(error) => {
                     forget(seats, &taken.flight);
+                    if matches!(error, AppendError::Duplicate { .. }) {
+                        self.repeats.met();
+                    }
                     after_failure(asked, error)
                 }
             },

@@ -8,7 +8,8 @@
 //! journal too, by its expected head, and is decided again under the same command id.
 //!
 //! On an engine that several nodes share, others may have gone on. What is decided on an older state fails in the journal by its expected
-//! head; before an answer without a commit leaves, the head is asked for, and what is behind it is loaded again (`catch_up`).
+//! head; before an answer without a commit leaves, the head is asked for, and what is behind it is loaded again (`catch_up`). Nor is a command
+//! looked for there before it is decided (`repeats`).
 
 pub(crate) mod attempt;
 pub(crate) mod baseline;
@@ -19,6 +20,7 @@ pub(crate) mod live;
 mod load;
 mod raise;
 mod read;
+mod repeats;
 pub(crate) mod replay;
 pub(crate) mod slot;
 pub(crate) mod snapshots;
@@ -37,6 +39,7 @@ use crate::limits::Limits;
 use crate::request::{CommandError, CommandOutcome, StateError};
 use cache::Cache;
 use kind::Kind;
+use repeats::Repeats;
 use slot::{Seat, Slot};
 use snapshots::Snapshots;
 
@@ -55,6 +58,7 @@ pub(crate) struct Entities {
     pub(crate) limits: Limits,
     /// Whether other nodes record events too.
     is_shared: bool,
+    repeats: Repeats,
 }
 
 impl Entities {
@@ -71,6 +75,8 @@ impl Entities {
             snapshots,
             limits,
             is_shared,
+            // An engine that nodes share is a server.
+            repeats: Repeats::new(is_shared),
         }
     }
 
@@ -114,6 +120,10 @@ impl Entities {
             return Ok(None);
         }
         let found = self.journal.find_command(entity, asked.id).await.map_err(|error| self.command_error(error.into()))?;
+        match &found {
+            Some(_) => self.repeats.met(),
+            None => self.repeats.was_new(),
+        }
         found.map(|first| asked.replay(&first)).transpose()
     }
 
