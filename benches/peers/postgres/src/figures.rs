@@ -35,7 +35,7 @@ impl Measured {
 fn compare(of_side: &OfSide, other: &OfSide, bar: Option<f64>) -> Figure {
     let (value, probe) = (of_side.rate(), other.rate());
     Figure {
-        probe: Some((probe, "commands/s of it")),
+        probe: Some((probe, "commands/s of that one")),
         ratio: Some(value / probe),
         bar: bar.map(Bar::RatioAtLeast),
         ..figure(format!("{} of {}", of_side.side.name(), other.side.name()), value, "commands/s")

@@ -48,9 +48,9 @@ struct Arguments {
     /// Commands under way at once, each from a client that waits for its answer
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=512))]
     connections: u16,
-    /// Connections of cqrs-es's pool; as many as its clients unless it is said
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pool: Option<u16>,
+    /// Connections of cqrs-es's pool; it has 10 itself, and is not faster with more
+    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pool: u16,
     /// Rounds; an odd number has its median among them
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: u32,
@@ -97,12 +97,12 @@ fn measured(arguments: &Arguments, directory: &std::path::Path, reporter: &mut R
     let clients = usize::from(arguments.connections);
     let server = match &arguments.server {
         Some(url) => Server::named(url),
-        None => Server::start(&directory.join("postgres"), clients)?,
+        None => Server::start(&directory.join("postgres"), clients.max(arguments.pool.into()))?,
     };
     let plan = Plan {
         sides: if arguments.sides.is_empty() { Side::ALL.to_vec() } else { arguments.sides.clone() },
         clients,
-        pool: arguments.pool.map_or(clients, usize::from),
+        pool: arguments.pool.into(),
         rounds: arguments.rounds as usize,
         round: Duration::from_millis(arguments.seconds * 1000 / u64::from(arguments.rounds)),
     };

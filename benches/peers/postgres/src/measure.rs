@@ -19,7 +19,7 @@ const PROBE_PART: u32 = 4;
 pub(crate) struct Plan {
     pub(crate) sides: Vec<Side>,
     pub(crate) clients: usize,
-    pub(crate) pool: usize,
+    pub(crate) pool: u32,
     pub(crate) rounds: usize,
     pub(crate) round: Duration,
 }

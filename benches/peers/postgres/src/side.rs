@@ -43,7 +43,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) directory: PathBuf,
     pub(crate) clients: usize,
     /// Connections of a pool.
-    pub(crate) pool: usize,
+    pub(crate) pool: u32,
     pub(crate) round: Duration,
 }
 

@@ -148,7 +148,7 @@ impl Writer {
             written.commands.push(CommandRow::of(record, at));
             touched.insert(&record.entity, EntityRow::of(&record.entity, at));
         }
-        (written.fresh, written.moved) = touched.into_iter().map(|(_, row)| row).partition(|row| known[row.key].is_fresh);
+        (written.fresh, written.moved) = touched.into_values().partition(|row| known[row.key].is_fresh);
         head.latest = head.latest.max(now.as_micros());
         written.marks = head.position >= head.marked + MARK_POSITIONS;
         head.marked = if written.marks { head.position } else { head.marked };

@@ -90,7 +90,7 @@ impl Aggregate for Cart {
 pub(super) async fn run(turn: &Turn<'_>, schema: &str) -> Outcome<Acknowledged> {
     let options = PgConnectOptions::from_str(turn.server.url())?.options([("search_path", schema)]);
     // All connections are there once the warm-up has ended.
-    let size = u32::try_from(turn.pool)?;
+    let size = turn.pool;
     let pool = PgPoolOptions::new().max_connections(size).min_connections(size).test_before_acquire(false).connect_with(options).await?;
     sqlx::raw_sql(&format!("CREATE SCHEMA {schema}; {TABLES}")).execute(&pool).await?;
     let carts: Arc<PostgresCqrs<Cart>> = Arc::new(postgres_cqrs(pool.clone(), Vec::new(), ()));

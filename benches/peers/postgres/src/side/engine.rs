@@ -46,7 +46,8 @@ pub(super) fn record(command: &Command, payload: &Bytes) -> Outcome<CommandRecor
         name: "add-item".into(),
         // As many bytes as a hash has.
         fingerprint: Some(Fingerprint([7; 16])),
-        context: Context::default(),
+        // What has no correlation of its own has that of its key.
+        context: Context { correlation_id: Some(command.id.as_str().into()), ..Context::default() },
         reply: Bytes::from_static(b"null"),
         events: vec![event],
     })

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use component::hosted;
 use engine_postgres::PostgresJournal;
-use headwater::output;
 use journal::seams::{SystemClock, SystemRandom, ThreadSpawner};
 use journal::{Context, EntityKey, Journal, Registers};
 use runtime::seams::TokioTasks;
@@ -56,7 +55,7 @@ fn parts(journal: &Arc<PostgresJournal>) -> Outcome<Parts> {
         view_folder: None,
         timer_folder: None,
         workflow_folder: None,
-        notices: Arc::new(|words| output::talk(format!("note: {words}"))),
+        notices: Arc::new(|_| {}),
         retention: Vec::new(),
         compatibility: Vec::new(),
         node: NodeSetup::default(),

@@ -10,7 +10,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 use super::look::Value;
 use super::records::Record;
 
-/// No correlation, causation, trace and principal.
+/// No causation, trace and principal; what its events have, a command has not.
 const NO_TEXT: Option<&str> = None;
 /// No tags.
 const NO_TEXTS: Option<Vec<&str>> = None;
@@ -63,6 +63,7 @@ pub(super) struct EventRow<'a> {
     version: i32,
     command: &'a [u8],
     command_name: &'a str,
+    correlation: Option<&'a str>,
     content: i16,
     flags: i32,
     payload: &'a [u8],
@@ -79,6 +80,7 @@ impl<'a> EventRow<'a> {
             version: event.version.into(),
             command: &record.id.0,
             command_name: &record.name,
+            correlation: record.context.correlation_id.as_deref(),
             content: event.content.code().into(),
             flags: event.flags.0.into(),
             payload: &event.payload,
@@ -104,7 +106,7 @@ impl Record for EventRow<'_> {
             &0_i32,
             &self.command,
             &self.command_name,
-            &NO_TEXT,
+            &self.correlation,
             &NO_TEXT,
             &NO_TEXT,
             &NO_TEXT,
