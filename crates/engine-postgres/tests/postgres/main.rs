@@ -5,6 +5,7 @@
 
 mod histories;
 mod killed;
+mod lookups;
 mod moved;
 mod nodes;
 mod pages;
