@@ -534,20 +534,6 @@ fn remembered(world: &World, tasks: &SimTasks) -> Vec<(String, Json)> {
 }
 
 #[test]
-fn a_parked_key_runs_again_when_a_person_says_so() {
-    let (world, log) = (World::new(), Log::default());
-    let process = parked(&world, &log);
-    let bad = HeldSelection { key: Some(thing("bad")), cause: None };
-    assert_eq!(process.redrive(bad.clone(), None).unwrap(), 1);
-    process.seconds(1);
-    assert_eq!((runs_of(&log, "bad"), runs_of(&log, "worse")), (vec![1, 1], vec![1]), "it fails again, and parks again");
-    let unknown = process.redrive(HeldSelection { key: Some(thing("good")), cause: None }, None);
-    assert!(matches!(unknown, Err(OrderError::NotHeld)), "{unknown:?}");
-    let nobody = process.tasks.block_on(process.room.redrive("nobody", bad, None));
-    assert!(matches!(nobody, Err(OrderError::UnknownConsumer { .. })), "{nobody:?}");
-}
-
-#[test]
 fn keys_of_one_cause_run_again_at_a_rate() {
     let (world, log) = (World::new(), Log::default());
     let process = parked(&world, &log);
