@@ -141,7 +141,7 @@ const ALL: &[(Question, &str)] = &[
     (
         Question::NewRegisterFenced,
         fenced!(
-            "INSERT INTO register (name, revision, value) SELECT $3, nextval('revision'), $4 FROM fence
+            "INSERT INTO register (name, revision, value) SELECT $3::text, nextval('revision'), $4::bytea FROM fence
             ON CONFLICT (name) DO NOTHING RETURNING revision"
         ),
     ),
