@@ -31,11 +31,16 @@ impl World {
     }
 
     fn node(&self, name: &str, seed: u64) -> Node {
-        let tasks = Arc::new(SimTasks::new(Arc::clone(&self.clock), seed));
+        self.node_by(&self.clock, name, seed)
+    }
+
+    /// One whose wall clock goes as this one: the world's goes on with each of its nodes.
+    fn node_by(&self, clock: &Arc<SimClock>, name: &str, seed: u64) -> Node {
+        let tasks = Arc::new(SimTasks::new(Arc::clone(clock), seed));
         let engine = Arc::new(Refusing::new(Arc::clone(&self.model) as Arc<dyn Registers>));
         let (told, registers) = (Arc::clone(&self.told), Arc::clone(&engine) as Arc<dyn Registers>);
         let notices = Arc::new(move |words: &str| told.lock().unwrap().push(words.to_owned())) as Notices;
-        let (clock, random) = (Arc::clone(&self.clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(seed)) as Arc<dyn Random>);
+        let (clock, random) = (Arc::clone(clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(seed)) as Arc<dyn Random>);
         let setup = NodeSetup { name: Some(name.to_owned()), address: Some(format!("http://{name}")), ..NodeSetup::default() };
         let spawns = Arc::clone(&tasks) as Arc<dyn Tasks>;
         let nodes = Arc::new(Nodes::new(setup, true, &registers, (&clock, &random), (&spawns, &notices)));
@@ -160,7 +165,7 @@ fn a_duty_that_could_not_be_given_up_is_given_up_as_soon_as_it_can_be() {
 fn one_that_is_not_heard_gives_up_what_it_has_before_others_take_it() {
     for trouble in [Trouble::Fails(""), Trouble::Hangs("")] {
         let (world, duty, working) = (World::new(), duty_of_the_second(), AtWork::default());
-        let (one, two) = (world.node("a", 1), world.node("b", 2));
+        let [one, two] = [("a", 1), ("b", 2)].map(|(name, seed)| world.node_by(&Arc::new(SimClock::new()), name, seed));
         let _do = [one.does(&duty, &working), two.does(&duty, &working)];
         let step = Duration::from_millis(100);
         let steps = |time: Duration| {
