@@ -217,6 +217,9 @@ pub(super) async fn a_fence_holds_stale_owners_off_registers(engine: Engine) -> 
     Ok(())
 }
 
+/// Of who takes over: the lease's revision, and the registers that are there.
+type Seen = Option<(Revision, Vec<Register>)>;
+
 /// The look at the fence and the write are one step: whoever has taken over sees all that the owner before has written, at once.
 pub(super) async fn a_fenced_write_is_before_the_takeover_or_refused(engine: Engine) -> Outcome {
     let registers = &engine.registers;
@@ -235,7 +238,7 @@ pub(super) async fn a_fenced_write_is_before_the_takeover_or_refused(engine: Eng
             Ok(Some((revision, registers.list(&prefix).await?)))
         };
         // The taker is in the middle of the writers.
-        let mut all: Vec<crate::BoxFuture<'_, Result<Option<(Revision, Vec<Register>)>, Broken>>> = Vec::new();
+        let mut all: Vec<crate::BoxFuture<'_, Result<Seen, Broken>>> = Vec::new();
         all.extend((0..8).map(|writer| Box::pin(write(writer)) as _));
         all.push(Box::pin(take_over));
         all.extend((8..16).map(|writer| Box::pin(write(writer)) as _));
