@@ -6,7 +6,7 @@ use bytes::Bytes;
 use journal::seams::{Clock, Random};
 use journal::{
     AppendError, BoxFuture, Capabilities, Capability, CommandId, CommandRecord, Commit, CommitId, Committed, Context, Cursor, EntityKey,
-    EntityType, Events, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError,
+    EntityType, Events, Fence, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError,
     RegisterExpect, RegisterWatch, Registers, Revision, Selection, Timestamp,
 };
 use tokio::sync::oneshot;
@@ -217,6 +217,22 @@ impl Registers for PostgresJournal {
     fn delete(&self, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
         let name = name.to_owned();
         Box::pin(async move { self.registers.delete(&name, revision).await })
+    }
+
+    fn put_fenced(
+        &self,
+        fence: &Fence,
+        name: &str,
+        expect: RegisterExpect,
+        value: Bytes,
+    ) -> BoxFuture<'_, Result<Revision, RegisterError>> {
+        let (fence, name) = (fence.clone(), name.to_owned());
+        Box::pin(async move { self.registers.put_fenced(&fence, &name, expect, value).await })
+    }
+
+    fn delete_fenced(&self, fence: &Fence, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
+        let (fence, name) = (fence.clone(), name.to_owned());
+        Box::pin(async move { self.registers.delete_fenced(&fence, &name, revision).await })
     }
 
     fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<Register>, RegisterError>> {

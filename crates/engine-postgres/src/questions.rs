@@ -25,6 +25,17 @@ macro_rules! page {
     };
 }
 
+/// A statement behind a fence: the share of its register's lock is held until the statement has committed, so that a put to that register waits for it;
+/// or the put is first, and the row is looked at again, with its epoch.
+macro_rules! fenced {
+    ($statement:literal) => {
+        concat!(
+            "WITH fence AS MATERIALIZED (SELECT 1 FROM register WHERE name = $1 AND substring(value FROM 1 FOR 8) = $2 FOR SHARE) ",
+            $statement
+        )
+    };
+}
+
 /// What can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
@@ -60,6 +71,10 @@ pub(crate) enum Question {
     SetRegister,
     /// A register's end.
     DeleteRegister,
+    /// The same three for an owner: nothing happens unless the fence's register, `$1`, has its epoch, `$2`.
+    NewRegisterFenced,
+    SetRegisterFenced,
+    DeleteRegisterFenced,
 }
 
 const ALL: &[(Question, &str)] = &[
@@ -123,6 +138,24 @@ const ALL: &[(Question, &str)] = &[
         "UPDATE register SET revision = nextval('revision'), value = $3 WHERE name = $1 AND revision = $2 RETURNING revision",
     ),
     (Question::DeleteRegister, "DELETE FROM register WHERE name = $1 AND revision = $2 RETURNING revision"),
+    (
+        Question::NewRegisterFenced,
+        fenced!(
+            "INSERT INTO register (name, revision, value) SELECT $3::text, nextval('revision'), $4::bytea FROM fence
+            ON CONFLICT (name) DO NOTHING RETURNING revision"
+        ),
+    ),
+    (
+        Question::SetRegisterFenced,
+        fenced!(
+            "UPDATE register SET revision = nextval('revision'), value = $5 WHERE name = $3 AND revision = $4 AND EXISTS (SELECT FROM fence)
+            RETURNING revision"
+        ),
+    ),
+    (
+        Question::DeleteRegisterFenced,
+        fenced!("DELETE FROM register WHERE name = $3 AND revision = $4 AND EXISTS (SELECT FROM fence) RETURNING revision"),
+    ),
 ];
 
 /// The prepared statements of one connection, in the order of [`ALL`].

@@ -1,7 +1,7 @@
 //! Registers: one table, one statement a call. Revisions come from a sequence, which never gives a number twice.
 //!
 //! A commit with a fence holds a share of its register's lock until it has committed. A put to that register waits for it, and the commit is
-//! before the put; or the put is first, and the commit sees its epoch.
+//! before the put; or the put is first, and the commit sees its epoch. A fenced put of another register is the same in one statement.
 //!
 //! A put whose connection is lost may have taken effect: it is `unavailable`, and whoever tries again reads first.
 
@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use journal::limits::REGISTER_NAME_BYTES_MAX;
-use journal::{BoxFuture, ReadError, Register, RegisterError, RegisterExpect, RegisterWatch, Revision, check_register};
+use journal::{BoxFuture, Fence, ReadError, Register, RegisterError, RegisterExpect, RegisterWatch, Revision, check_register, epoch_of};
 use tokio::sync::watch;
 use tokio_postgres::Row;
 
-use crate::pool::Pool;
+use crate::pool::{Pool, Value};
 use crate::questions::Question;
 use crate::reach::{Reach, Reached};
 use crate::rows::{get, signed, unsigned};
@@ -60,6 +60,43 @@ impl Table {
         Ok(())
     }
 
+    /// As [`put`](Self::put), for an owner.
+    pub(crate) async fn put_fenced(
+        &self,
+        fence: &Fence,
+        name: &str,
+        expect: RegisterExpect,
+        value: Bytes,
+    ) -> Result<Revision, RegisterError> {
+        check_register(name, &value)?;
+        let (register, epoch) = (&fence.register, &&fence.epoch.to_be_bytes()[..]);
+        let rows = match expect {
+            RegisterExpect::Absent => self.pool.ask_once(Question::NewRegisterFenced, &[register, epoch, &name, &&value[..]]).await?,
+            RegisterExpect::Revision(revision) => {
+                let values: [Value<'_>; 5] = [register, epoch, &name, &signed(revision.0), &&value[..]];
+                self.pool.ask_once(Question::SetRegisterFenced, &values).await?
+            }
+        };
+        match rows.first() {
+            Some(row) => {
+                self.tell();
+                revision(row)
+            }
+            None => Err(self.refusal(fence, name).await?),
+        }
+    }
+
+    /// As [`delete`](Self::delete), for an owner.
+    pub(crate) async fn delete_fenced(&self, fence: &Fence, name: &str, revision: Revision) -> Result<(), RegisterError> {
+        let (register, epoch) = (&fence.register, &&fence.epoch.to_be_bytes()[..]);
+        let rows = self.pool.ask_once(Question::DeleteRegisterFenced, &[register, epoch, &name, &signed(revision.0)]).await?;
+        if rows.is_empty() {
+            return Err(self.refusal(fence, name).await?);
+        }
+        self.tell();
+        Ok(())
+    }
+
     pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<Register>, RegisterError> {
         let rows = self.pool.ask(Question::Registers, &[&prefix, &behind(prefix)]).await?;
         rows.iter().map(register).collect()
@@ -72,6 +109,15 @@ impl Table {
 
     async fn conflict(&self, name: &str) -> Result<RegisterError, RegisterError> {
         Ok(RegisterError::Conflict { now: self.get(name).await?.map(|register| register.revision) })
+    }
+
+    /// Why an owner's write did nothing. A fence that has moved is told first.
+    async fn refusal(&self, fence: &Fence, name: &str) -> Result<RegisterError, RegisterError> {
+        let found = self.get(&fence.register).await?;
+        if found.and_then(|register| epoch_of(&register.value)) == Some(fence.epoch) {
+            return self.conflict(name).await;
+        }
+        Ok(RegisterError::Fenced { register: fence.register.clone() })
     }
 
     /// Wakes the watches of this node, and rings for those of others.

@@ -169,6 +169,8 @@ const CHECKS: &[Check] = checks![
     registers::a_watch_is_told,
     registers::one_winner_a_revision,
     registers::a_fence_holds_stale_owners_off,
+    registers::a_fence_holds_stale_owners_off_registers,
+    registers::a_fenced_write_is_before_the_takeover_or_refused,
 ];
 
 /// The names of all checks.

@@ -294,6 +294,11 @@ pub enum RegisterError {
         /// The register's revision now, if it exists.
         now: Option<crate::registers::Revision>,
     },
+    /// The fence's register has another epoch: whoever writes is the owner no more.
+    Fenced {
+        /// The fence's register.
+        register: String,
+    },
     /// A name or value breaks its rule.
     Invalid(InvalidError),
     /// No room.
@@ -314,6 +319,9 @@ impl fmt::Display for RegisterError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict { .. } => formatter.write_str("the register changed; read it and decide again"),
+            Self::Fenced { register } => {
+                write!(formatter, "register {register} has another owner by now: this one writes nothing more for it")
+            }
             Self::Invalid(invalid) => invalid.fmt(formatter),
             Self::Full => formatter.write_str("the disk is full; free some room"),
             Self::Poisoned { cause } => write!(formatter, "the registers stopped after a disk error ({cause}); restart the service"),

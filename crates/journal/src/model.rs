@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::commit::{CommandId, Commit, CommitId, Committed, Durability};
+use crate::commit::{CommandId, Commit, CommitId, Committed, Durability, Fence};
 use crate::contract_traits::{BoxFuture, Capabilities, Capability, Journal};
 use crate::cursor::{Cursor, Lineage, LineageId, Position};
 use crate::error::{AppendError, ReadError, RegisterError};
@@ -183,6 +183,30 @@ impl Registers for ModelJournal {
 
     fn delete(&self, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
         let outcome = self.lock().registers.delete(name, revision);
+        self.tell_watches(&outcome);
+        Box::pin(ready(outcome))
+    }
+
+    fn put_fenced(
+        &self,
+        fence: &Fence,
+        name: &str,
+        expect: RegisterExpect,
+        value: Bytes,
+    ) -> BoxFuture<'_, Result<Revision, RegisterError>> {
+        let outcome = {
+            let mut state = self.lock();
+            state.registers.check_fence(fence).and_then(|()| state.registers.put(name, expect, value))
+        };
+        self.tell_watches(&outcome);
+        Box::pin(ready(outcome))
+    }
+
+    fn delete_fenced(&self, fence: &Fence, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
+        let outcome = {
+            let mut state = self.lock();
+            state.registers.check_fence(fence).and_then(|()| state.registers.delete(name, revision))
+        };
         self.tell_watches(&outcome);
         Box::pin(ready(outcome))
     }

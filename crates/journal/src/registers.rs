@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::commit::Fence;
 use crate::contract_traits::BoxFuture;
 use crate::error::{InvalidError, RegisterError};
 use crate::limits;
@@ -52,6 +53,14 @@ pub trait Registers: Send + Sync + 'static {
 
     /// Removes the register when it is at this revision; durable when it returns.
     fn delete(&self, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>>;
+
+    /// As [`put`](Self::put), for an owner: it is refused first unless the fence's register begins with its epoch. That look and the write
+    /// are one step: a write that is taken is before whatever gives that register another epoch, and seen by whoever has written one.
+    fn put_fenced(&self, fence: &Fence, name: &str, expect: RegisterExpect, value: Bytes)
+    -> BoxFuture<'_, Result<Revision, RegisterError>>;
+
+    /// As [`delete`](Self::delete), for an owner, in the same way.
+    fn delete_fenced(&self, fence: &Fence, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>>;
 
     /// All registers whose names begin with the prefix, by name.
     fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<Register>, RegisterError>>;

@@ -13,6 +13,8 @@ mod journal;
 mod neighbour;
 mod nodes;
 mod pace;
+#[cfg(test)]
+pub(crate) mod refusing;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::draft::{key, note};
 use super::patience::join_all;
 use super::{Broken, Engine, Outcome, ensure, ensure_eq};
+use crate::commit::Fence;
 use crate::error::{AppendErrorKind, RegisterError};
 use crate::limits;
 use crate::registers::{Register, RegisterExpect, Revision};
@@ -183,4 +184,79 @@ pub(super) async fn a_fence_holds_stale_owners_off(engine: Engine) -> Outcome {
     ensure_eq!(fenced(attempt(2).await), Err(AppendErrorKind::Fenced), "an epoch whose register is deleted");
     ensure_eq!(engine.sequence(&key("e")).await?, 2, "events of owners");
     Ok(())
+}
+
+/// What an owner writes beside its own register is refused as soon as that one has another epoch, whatever else it expects.
+pub(super) async fn a_fence_holds_stale_owners_off_registers(engine: Engine) -> Outcome {
+    let registers = &engine.registers;
+    let (absent, at) = (RegisterExpect::Absent, RegisterExpect::Revision);
+    let owned = |epoch: u64| Bytes::from([&epoch.to_be_bytes()[..], b"owner"].concat());
+    let fence = |epoch: u64| Fence { register: "lease".to_owned(), epoch };
+    fenced(registers.put_fenced(&fence(1), "a", absent, bytes("x")).await, "a fence whose register is not there")?;
+    let short = registers.put("lease", absent, bytes("short")).await?;
+    fenced(registers.put_fenced(&fence(0), "a", absent, bytes("x")).await, "a fence whose register has no epoch")?;
+    let first = registers.put("lease", at(short), owned(1)).await?;
+    let one = registers.put_fenced(&fence(1), "a", absent, bytes("one")).await?;
+    let now = conflict(registers.put_fenced(&fence(1), "a", absent, bytes("x")).await, "a second creation by the owner")?;
+    ensure_eq!(now, Some(one), "what is there");
+    let two = registers.put_fenced(&fence(1), "a", at(one), bytes("two")).await?;
+    let now = conflict(registers.put_fenced(&fence(1), "a", at(one), bytes("x")).await, "an old revision by the owner")?;
+    ensure_eq!(now, Some(two), "what is there");
+    let now = conflict(registers.delete_fenced(&fence(1), "a", one).await, "a delete at an old revision by the owner")?;
+    ensure_eq!(now, Some(two), "what is there");
+    fenced(registers.put_fenced(&fence(2), "a", at(two), bytes("x")).await, "an epoch that has not begun")?;
+    registers.put("lease", at(first), owned(2)).await?;
+    fenced(registers.put_fenced(&fence(1), "b", absent, bytes("x")).await, "a creation after the takeover")?;
+    fenced(registers.put_fenced(&fence(1), "a", at(two), bytes("x")).await, "a put after the takeover")?;
+    fenced(registers.put_fenced(&fence(1), "a", at(one), bytes("x")).await, "a put after the takeover that would conflict")?;
+    fenced(registers.delete_fenced(&fence(1), "a", two).await, "a delete after the takeover")?;
+    ensure_eq!(registers.get("b").await?, None, "what was refused");
+    ensure_eq!(registers.get("a").await?.map(|a| (a.revision, a.value)), Some((two, bytes("two"))), "the register at the takeover");
+    registers.delete_fenced(&fence(2), "a", two).await?;
+    ensure_eq!(registers.get("a").await?, None, "the register that its owner has deleted");
+    Ok(())
+}
+
+/// Of who takes over: the lease's revision, and the registers that are there.
+type Seen = Option<(Revision, Vec<Register>)>;
+
+/// The look at the fence and the write are one step: whoever has taken over sees all that the owner before has written, at once.
+pub(super) async fn a_fenced_write_is_before_the_takeover_or_refused(engine: Engine) -> Outcome {
+    let registers = &engine.registers;
+    let owned = |epoch: u64| Bytes::copy_from_slice(&epoch.to_be_bytes());
+    let mut lease = registers.put("lease", RegisterExpect::Absent, owned(0)).await?;
+    for epoch in 0..20 {
+        let fence = Fence { register: "lease".to_owned(), epoch };
+        let (prefix, value) = (format!("held/{epoch}/"), Bytes::new());
+        let name = |writer: usize| format!("{prefix}{writer:02}");
+        let write = async |writer: usize| match registers.put_fenced(&fence, &name(writer), RegisterExpect::Absent, value.clone()).await {
+            Ok(_) | Err(RegisterError::Fenced { .. }) => Ok(None),
+            Err(error) => Err(Broken::from(error)),
+        };
+        let take_over = async {
+            let revision = registers.put("lease", RegisterExpect::Revision(lease), owned(epoch + 1)).await?;
+            Ok(Some((revision, registers.list(&prefix).await?)))
+        };
+        // The taker is in the middle of the writers.
+        let mut all: Vec<crate::BoxFuture<'_, Result<Seen, Broken>>> = Vec::new();
+        all.extend((0..8).map(|writer| Box::pin(write(writer)) as _));
+        all.push(Box::pin(take_over));
+        all.extend((8..16).map(|writer| Box::pin(write(writer)) as _));
+        let ended = join_all(all).await.into_iter().collect::<Result<Vec<_>, Broken>>()?;
+        let (revision, seen) = ended.into_iter().flatten().next().ok_or_else(|| Broken("nobody has taken over".to_owned()))?;
+        ensure_eq!(registers.list(&prefix).await?, seen, "what the owner of epoch {epoch} has written, as its successor saw it");
+        lease = revision;
+    }
+    Ok(())
+}
+
+fn fenced<T>(outcome: Result<T, RegisterError>, what: &str) -> Outcome {
+    match outcome {
+        Err(RegisterError::Fenced { register }) => {
+            ensure_eq!(register, "lease", "{what}: the register that is named");
+            Ok(())
+        }
+        Err(error) => Err(Broken(format!("{what}: another refusal: {error}"))),
+        Ok(_) => Err(Broken(format!("{what}: it was taken"))),
+    }
 }

@@ -69,7 +69,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::commit::{CommandId, CommandRecord, Commit, Committed, Durability, Settled};
+use crate::commit::{CommandId, CommandRecord, Commit, Committed, Durability, Fence, Settled};
 use crate::compaction::{CompactRules, Compacted};
 use crate::contract_traits::{BoxFuture, Capabilities, Capability, Journal};
 use crate::cursor::{Cursor, Lineage};
@@ -456,16 +456,27 @@ impl Registers for EmbeddedJournal {
     }
 
     fn put(&self, name: &str, expect: RegisterExpect, value: Bytes) -> BoxFuture<'_, Result<Revision, RegisterError>> {
-        if let Err(error) = register_contract::check(name, &value) {
-            return Box::pin(std::future::ready(Err(error.into())));
-        }
-        let name = name.to_owned();
-        self.register_call(move |registers| registers.put(&name, expect, &value))
+        self.put_register(None, name, expect, value)
     }
 
     fn delete(&self, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
         let name = name.to_owned();
-        self.register_call(move |registers| registers.delete(&name, revision))
+        self.register_call(move |registers| registers.delete(None, &name, revision))
+    }
+
+    fn put_fenced(
+        &self,
+        fence: &Fence,
+        name: &str,
+        expect: RegisterExpect,
+        value: Bytes,
+    ) -> BoxFuture<'_, Result<Revision, RegisterError>> {
+        self.put_register(Some(fence), name, expect, value)
+    }
+
+    fn delete_fenced(&self, fence: &Fence, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
+        let (fence, name) = (fence.clone(), name.to_owned());
+        self.register_call(move |registers| registers.delete(Some(&fence), &name, revision))
     }
 
     fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<Register>, RegisterError>> {
@@ -479,6 +490,20 @@ impl Registers for EmbeddedJournal {
 }
 
 impl EmbeddedJournal {
+    fn put_register(
+        &self,
+        fence: Option<&Fence>,
+        name: &str,
+        expect: RegisterExpect,
+        value: Bytes,
+    ) -> BoxFuture<'_, Result<Revision, RegisterError>> {
+        if let Err(error) = register_contract::check(name, &value) {
+            return Box::pin(std::future::ready(Err(error.into())));
+        }
+        let (fence, name) = (fence.cloned(), name.to_owned());
+        self.register_call(move |registers| registers.put(fence.as_ref(), &name, expect, &value))
+    }
+
     /// Runs a call that syncs off the caller's task.
     fn register_call<T: Send + 'static>(
         &self,

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::frame::checksum;
 use super::limits::REGISTER_LOG_BYTES_MIN;
 use super::upkeep::is_full;
+use crate::commit::Fence;
 use crate::contract_traits::BoxFuture;
 use crate::error::RegisterError;
 use crate::limits::{REGISTER_BYTES_MAX, REGISTER_NAME_BYTES_MAX};
@@ -93,8 +94,9 @@ impl RegisterTable {
         from.map(|(name, (revision, value))| Register { name: name.clone(), revision: *revision, value: value.clone() }).collect()
     }
 
-    pub(crate) fn put(&self, name: &str, expect: RegisterExpect, value: &Bytes) -> Result<Revision, RegisterError> {
+    pub(crate) fn put(&self, fence: Option<&Fence>, name: &str, expect: RegisterExpect, value: &Bytes) -> Result<Revision, RegisterError> {
         let mut state = self.lock();
+        state.check_fence(fence)?;
         let now = state.alive.get(name).map(|(revision, _)| *revision);
         let holds = match expect {
             RegisterExpect::Absent => now.is_none(),
@@ -109,8 +111,9 @@ impl RegisterTable {
         Ok(revision)
     }
 
-    pub(crate) fn delete(&self, name: &str, revision: Revision) -> Result<(), RegisterError> {
+    pub(crate) fn delete(&self, fence: Option<&Fence>, name: &str, revision: Revision) -> Result<(), RegisterError> {
         let mut state = self.lock();
+        state.check_fence(fence)?;
         let now = state.alive.get(name).map(|(revision, _)| *revision);
         if now != Some(revision) {
             return Err(RegisterError::Conflict { now });
@@ -169,6 +172,13 @@ impl RegisterTable {
 }
 
 impl State {
+    /// Whether an owner may write.
+    fn check_fence(&self, fence: Option<&Fence>) -> Result<(), RegisterError> {
+        let Some(fence) = fence else { return Ok(()) };
+        let epoch = self.alive.get(&fence.register).and_then(|(_, value)| epoch_of(value));
+        if epoch == Some(fence.epoch) { Ok(()) } else { Err(RegisterError::Fenced { register: fence.register.clone() }) }
+    }
+
     /// Applies the valid records from the start; gives where they end. What follows may be one torn record, nothing else.
     fn replay(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let damaged = |at: usize| io::Error::new(io::ErrorKind::InvalidData, format!("{LOG} is damaged at byte {at}"));

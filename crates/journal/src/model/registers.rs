@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::commit::Fence;
 use crate::contract_traits::BoxFuture;
 use crate::error::RegisterError;
-use crate::registers::{self, Register, RegisterExpect, RegisterWatch, Revision};
+use crate::registers::{self, Register, RegisterExpect, RegisterWatch, Revision, epoch_of};
 
 #[derive(Default)]
 pub(super) struct RegisterTable {
@@ -47,6 +48,12 @@ impl RegisterTable {
         }
         self.alive.remove(name);
         Ok(())
+    }
+
+    /// Whether an owner may write.
+    pub(super) fn check_fence(&self, fence: &Fence) -> Result<(), RegisterError> {
+        let epoch = self.alive.get(&fence.register).and_then(|(_, value)| epoch_of(value));
+        if epoch == Some(fence.epoch) { Ok(()) } else { Err(RegisterError::Fenced { register: fence.register.clone() }) }
     }
 
     pub(super) fn list(&self, prefix: &str) -> Vec<Register> {

@@ -11,8 +11,8 @@ use headwater_journal::model::ModelJournal;
 use headwater_journal::sim::{SimClock, SimRandom};
 use headwater_journal::{
     AppendError, BoxFuture, Capabilities, CommandId, Commit, Committed, Context, Cursor, EntityKey, EntityType, EventSource, Events,
-    Expect, FoundCommand, Head, Journal, KeySource, Keys, Lineage, Read, ReadError, ReadMode, Register, RegisterError, RegisterExpect,
-    RegisterWatch, Registers, Revision, Selection, TagQuery, Timestamp,
+    Expect, Fence, FoundCommand, Head, Journal, KeySource, Keys, Lineage, Read, ReadError, ReadMode, Register, RegisterError,
+    RegisterExpect, RegisterWatch, Registers, Revision, Selection, TagQuery, Timestamp, epoch_of,
 };
 
 use crate::engines::model;
@@ -45,6 +45,8 @@ enum Fault {
     HidesTheHead,
     IgnoresExpectations,
     IgnoresFences,
+    IgnoresFencesOfRegisters,
+    LooksAtFencesFirst,
     IgnoresForeignGuards,
     IgnoresRevisions,
     IgnoresSelections,
@@ -98,6 +100,8 @@ const FAULTS: &[(Fault, &str, bool)] = &[
     (Fault::HidesTheHead, "a_conflict_gives_the_head", true),
     (Fault::IgnoresExpectations, "new_and_head_and_any", true),
     (Fault::IgnoresFences, "a_fence_holds_stale_owners_off", true),
+    (Fault::IgnoresFencesOfRegisters, "a_fence_holds_stale_owners_off_registers", false),
+    (Fault::LooksAtFencesFirst, "a_fenced_write_is_before_the_takeover_or_refused", false),
     (Fault::IgnoresForeignGuards, "a_foreign_guard_guards", true),
     (Fault::IgnoresRevisions, "a_put_compares_first", true),
     (Fault::IgnoresSelections, "selections_give_what_they_name", true),
@@ -487,6 +491,39 @@ impl Registers for Faulty {
             return Box::pin(std::future::ready(Ok(())));
         }
         self.inner.delete(name, revision)
+    }
+
+    fn put_fenced(
+        &self,
+        fence: &Fence,
+        name: &str,
+        expect: RegisterExpect,
+        value: Bytes,
+    ) -> BoxFuture<'_, Result<Revision, RegisterError>> {
+        let (fence, name) = (fence.clone(), name.to_owned());
+        Box::pin(async move {
+            match self.fault {
+                Fault::IgnoresFencesOfRegisters => self.inner.put(&name, expect, value).await,
+                Fault::LooksAtFencesFirst => {
+                    let found = self.inner.get(&fence.register).await?;
+                    if found.and_then(|register| epoch_of(&register.value)) != Some(fence.epoch) {
+                        return Err(RegisterError::Fenced { register: fence.register });
+                    }
+                    // Whoever takes over does so here.
+                    tokio::task::yield_now().await;
+                    self.inner.put(&name, expect, value).await
+                }
+                _ => self.inner.put_fenced(&fence, &name, expect, value).await,
+            }
+        })
+    }
+
+    fn delete_fenced(&self, fence: &Fence, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
+        if self.fault == Fault::IgnoresFencesOfRegisters {
+            self.inner.delete(name, revision)
+        } else {
+            self.inner.delete_fenced(fence, name, revision)
+        }
     }
 
     fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<Register>, RegisterError>> {

@@ -8,6 +8,9 @@
 //! in the journal, where the key's own reader finds them. While retries are due the key is *held*; after the last one it is
 //! *parked* and waits for a person. A run is recorded before it begins, so that an event that ends its process counts too.
 //!
+//! Whoever works on the consumer writes behind the fence of its lease, in one step with the look at it. So a process that stood still and goes
+//! on changes no held key of the one that has taken over, and adds none that nobody would know of: that one lists them once, when it begins.
+//!
 //! Why a run failed may quote whom its event is about. So the cause of one that has seen personal values is sealed under their subjects,
 //! and gone with any of them.
 
@@ -15,7 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use component::hosted::personal_mark::NAME;
-use journal::{Cursor, EntityKey, Lineage, Recorded, Register, RegisterError, RegisterExpect, Registers, Revision, Timestamp};
+use journal::{Cursor, EntityKey, Fence, Lineage, Recorded, Register, RegisterError, RegisterExpect, Registers, Revision, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -272,6 +275,8 @@ fn shortened(text: &str, bytes_max: usize) -> String {
 #[derive(Clone)]
 pub(super) struct HeldRegisters {
     registers: Arc<dyn Registers>,
+    /// The lease of who writes; nothing for who only looks, or for a consumer that nobody works on.
+    fence: Option<Fence>,
     subjects: Option<Arc<Subjects>>,
     prefix: String,
 }
@@ -282,7 +287,12 @@ impl HeldRegisters {
     }
 
     pub(super) fn over(registers: &Arc<dyn Registers>, subjects: Option<Arc<Subjects>>, consumer: &str) -> Self {
-        Self { registers: Arc::clone(registers), subjects, prefix: format!("{PREFIX}{consumer}/") }
+        Self { registers: Arc::clone(registers), fence: None, subjects, prefix: format!("{PREFIX}{consumer}/") }
+    }
+
+    /// The same for the owner of a lease: whatever it writes is refused once another one has taken the lease over.
+    pub(super) fn under(self, fence: Fence) -> Self {
+        Self { fence: Some(fence), ..self }
     }
 
     /// All of them.
@@ -294,7 +304,10 @@ impl HeldRegisters {
     pub(super) async fn put(&self, key: &EntityKey, revision: Option<Revision>, held: &HeldKey) -> Result<Revision, RegisterError> {
         let expect = revision.map_or(RegisterExpect::Absent, RegisterExpect::Revision);
         let value = self.sealed(key, serde_json::to_vec(held).expect("texts and numbers always encode"))?;
-        self.registers.put(&self.name(key), expect, Bytes::from(value)).await
+        match &self.fence {
+            Some(fence) => self.registers.put_fenced(fence, &self.name(key), expect, Bytes::from(value)).await,
+            None => self.registers.put(&self.name(key), expect, Bytes::from(value)).await,
+        }
     }
 
     fn sealed(&self, key: &EntityKey, value: Vec<u8>) -> Result<Vec<u8>, RegisterError> {
@@ -314,7 +327,10 @@ impl HeldRegisters {
     }
 
     pub(super) async fn delete(&self, key: &EntityKey, revision: Revision) -> Result<(), RegisterError> {
-        self.registers.delete(&self.name(key), revision).await
+        match &self.fence {
+            Some(fence) => self.registers.delete_fenced(fence, &self.name(key), revision).await,
+            None => self.registers.delete(&self.name(key), revision).await,
+        }
     }
 
     fn name(&self, key: &EntityKey) -> String {

@@ -17,7 +17,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use journal::{Cursor, Register, RegisterError, RegisterExpect, Registers, Revision, epoch_of};
+use journal::{Cursor, Fence, Register, RegisterError, RegisterExpect, Registers, Revision, epoch_of};
 use serde::{Deserialize, Serialize};
 
 use crate::node::{Post, Share};
@@ -104,6 +104,11 @@ impl Lease {
     /// How often it has changed hands.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// What else is written for the share names it, so that storage refuses it once another owner has taken over.
+    pub(super) fn fence(&self) -> Fence {
+        Fence { register: self.name.clone(), epoch: self.epoch }
     }
 
     /// Writes a new place; durable when it returns. A conflict says that another owner has taken over.

@@ -146,7 +146,7 @@ impl Session {
         let done = lineage.resolve(lease.place().cursor, head, 0).map_err(diverged)?;
         let ceiling = lease.place().ceiling;
         let reached = if ceiling.lineage() == lineage.id { ceiling.position().min(head) } else { done };
-        let registers = HeldRegisters::new(&seams, &consumer.name);
+        let registers = HeldRegisters::new(&seams, &consumer.name).under(lease.fence());
         let (tell, ended) = mpsc::unbounded_channel();
         let mut session = Self {
             window: Window::new(done),

@@ -22,6 +22,7 @@ use crate::NodeSetup;
 use crate::personal::veil::veiled;
 use crate::personal::{Form, Subjects};
 use crate::seams::sim::SimTasks;
+use crate::testing::refusing::{Refusing, Trouble};
 
 mod look;
 mod nodes;
@@ -33,6 +34,8 @@ type Script = Box<dyn Fn(&Arc<Recorded>, usize) -> Verdict + Send + Sync>;
 struct World {
     clock: Arc<SimClock>,
     journal: Arc<ModelJournal>,
+    /// The journal's, as processes reach them.
+    registers: Arc<Refusing>,
     /// What operators were told.
     told: Arc<Mutex<Vec<String>>>,
 }
@@ -69,8 +72,14 @@ struct Process {
 impl World {
     fn new() -> Self {
         let clock = Arc::new(SimClock::new());
-        let journal = Arc::new(ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(7))));
-        Self { clock, journal, told: Arc::default() }
+        let journal = ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(7)));
+        Self::over(clock, journal)
+    }
+
+    fn over(clock: Arc<SimClock>, journal: ModelJournal) -> Self {
+        let journal = Arc::new(journal);
+        let registers = Arc::new(Refusing::new(Arc::clone(&journal) as Arc<dyn Registers>));
+        Self { clock, journal, registers, told: Arc::default() }
     }
 
     fn append(&self, tasks: &SimTasks, key: &str) {
@@ -134,14 +143,14 @@ impl World {
         let told = Arc::clone(&self.told);
         let (clock, random) = (Arc::clone(&self.clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(seed)) as Arc<dyn Random>);
         let (spawns, says) = (Arc::clone(&tasks) as Arc<dyn Tasks>, Arc::new(|_: &str| {}) as Notices);
-        let (registers, is_shared) = (Arc::clone(&self.journal) as Arc<dyn Registers>, journal.capabilities().has(Capability::ManyNodes));
+        let (registers, is_shared) = (Arc::clone(&self.registers) as Arc<dyn Registers>, journal.capabilities().has(Capability::ManyNodes));
         let setup = NodeSetup { name: Some(format!("node-{seed}")), ..NodeSetup::default() };
         let nodes = Arc::new(Nodes::new(setup, is_shared, &registers, (&clock, &random), (&spawns, &says)));
         tasks.block_on(nodes.begin()).unwrap();
         let room = DeliveryRoom::new(Seams {
             runs: Runs::new(&journal, subjects.as_ref()),
             journal: veiled(&journal, subjects.as_ref(), Form::Plain),
-            registers: Arc::clone(&self.journal) as Arc<dyn Registers>,
+            registers: Arc::clone(&self.registers) as Arc<dyn Registers>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             random: Arc::new(SimRandom::new(seed)),
             tasks: Arc::clone(&tasks) as Arc<dyn Tasks>,
@@ -522,20 +531,6 @@ fn remembered(world: &World, tasks: &SimTasks) -> Vec<(String, Json)> {
         all.push(((*event.name).to_owned(), serde_json::from_slice(&event.payload).unwrap()));
     }
     all
-}
-
-#[test]
-fn a_parked_key_runs_again_when_a_person_says_so() {
-    let (world, log) = (World::new(), Log::default());
-    let process = parked(&world, &log);
-    let bad = HeldSelection { key: Some(thing("bad")), cause: None };
-    assert_eq!(process.redrive(bad.clone(), None).unwrap(), 1);
-    process.seconds(1);
-    assert_eq!((runs_of(&log, "bad"), runs_of(&log, "worse")), (vec![1, 1], vec![1]), "it fails again, and parks again");
-    let unknown = process.redrive(HeldSelection { key: Some(thing("good")), cause: None }, None);
-    assert!(matches!(unknown, Err(OrderError::NotHeld)), "{unknown:?}");
-    let nobody = process.tasks.block_on(process.room.redrive("nobody", bad, None));
-    assert!(matches!(nobody, Err(OrderError::UnknownConsumer { .. })), "{nobody:?}");
 }
 
 #[test]

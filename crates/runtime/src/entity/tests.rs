@@ -1,6 +1,8 @@
 //! Entities with personal values over a journal that holds commits back: what an erasure may do while a state is in hand.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod nodes;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use journal::model::ModelJournal;
 use journal::{
     AppendError, BoxFuture, Capabilities, CommandId, Commit, Committed, CompactRules, Compacted, Cursor, EntityKey, EntityType, Events,
-    FoundCommand, Head, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError, RegisterExpect, RegisterWatch, Registers,
-    Revision, Selection, Timestamp,
+    Fence, FoundCommand, Head, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError, RegisterExpect, RegisterWatch,
+    Registers, Revision, Selection, Timestamp,
 };
 
 use super::compacting::Compacting;
@@ -96,6 +96,20 @@ impl Registers for Slow {
 
     fn delete(&self, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
         self.late(self.model.delete(name, revision))
+    }
+
+    fn put_fenced(
+        &self,
+        fence: &Fence,
+        name: &str,
+        expect: RegisterExpect,
+        value: Bytes,
+    ) -> BoxFuture<'_, Result<Revision, RegisterError>> {
+        self.late(self.model.put_fenced(fence, name, expect, value))
+    }
+
+    fn delete_fenced(&self, fence: &Fence, name: &str, revision: Revision) -> BoxFuture<'_, Result<(), RegisterError>> {
+        self.late(self.model.delete_fenced(fence, name, revision))
     }
 
     fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<Register>, RegisterError>> {

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use journal::{Fence, RegisterExpect};
+
+use super::lease::Place;
 use super::*;
 use crate::limits::NODE_TIME;
 use crate::node::parts;
@@ -40,7 +43,7 @@ impl Handler for Noted {
 fn shared_world() -> World {
     let clock = Arc::new(SimClock::new());
     let journal = ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(7))).of_many_nodes();
-    World { clock, journal: Arc::new(journal), told: Arc::default() }
+    World::over(clock, journal)
 }
 
 fn node(world: &World, seed: u64, runs: &Runs, time: Duration) -> Process {
@@ -227,14 +230,151 @@ fn what_a_person_decides_at_one_node_is_carried_out_by_the_one_that_can() {
     let all = nodes[0].tasks.block_on(nodes[0].room.statuses_of_all()).unwrap();
     assert_eq!((all[0].parked, nodes[0].status().parked < 20), (20, true), "what others have parked is told too");
     fails.store(0, SeqCst);
-    let (room, done) = (Arc::clone(&nodes[0].room), Arc::new(Mutex::new(None)));
-    let told = Arc::clone(&done);
-    nodes[0].tasks.spawn(Box::pin(async move {
-        let redriven = room.order("watcher", What::Redrive { selection: HeldSelection::default(), per_second: None }).await;
-        *told.lock().unwrap() = Some(redriven);
-    }));
+    let done = ordered(&nodes[0], What::Redrive { selection: HeldSelection::default(), per_second: None });
     pass(&both, Duration::from_secs(5));
     assert!(matches!(*done.lock().unwrap(), Some(Ok(20))), "{:?}", done.lock().unwrap());
     assert!(nodes[0].held().is_empty());
     assert!(nodes[0].tasks.block_on(world.journal.list("relay/")).unwrap().is_empty());
+}
+
+#[test]
+fn a_run_that_fails_once_another_node_has_its_share_holds_no_key() {
+    let (world, runs, fails) = (shared_world(), Runs::default(), Arc::new(AtomicUsize::new(1)));
+    let one = node_that_may_fail(&world, 1, (&runs, &fails), Duration::from_millis(100));
+    let two = node(&world, 2, &runs, Duration::from_millis(100));
+    pass(&[&one, &two], Duration::from_secs(5));
+    append_all(&world, &one.tasks, 60);
+    pass(&[&one, &two], Duration::from_millis(50));
+    assert!(!run_by(&runs, 1).is_empty() && two.held().is_empty(), "its runs are under way, and have not failed yet");
+    // It stands still, and the other one takes over and runs all.
+    pass(&[&two], NODE_TIME + Duration::from_secs(20));
+    assert_eq!(run_by(&runs, 2).len(), 60);
+    // It goes on with what it had begun, which fails.
+    one.tasks.advance(Duration::from_millis(300));
+    assert_eq!(two.held().len(), 0, "nobody that has a share would know of these");
+    fails.store(0, SeqCst);
+    append_all(&world, &two.tasks, 60);
+    pass(&[&one, &two], Duration::from_secs(20));
+    let all: BTreeSet<(String, u64)> = runs.lock().unwrap().iter().map(|(_, key, sequence)| (key.clone(), *sequence)).collect();
+    assert_eq!((all.len(), one.held().len(), owners(&world, &two.tasks).len()), (120, 0, 2), "every key goes on");
+    assert_in_order(&runs);
+}
+
+#[test]
+fn nothing_is_written_about_a_held_key_under_a_lease_that_another_one_has_taken() {
+    let world = shared_world();
+    let tasks = SimTasks::new(Arc::clone(&world.clock), 0);
+    ["a", "b"].iter().for_each(|key| world.append(&tasks, key));
+    let mut events = world.journal.read(Selection::All, Cursor::BEGINNING, journal::ReadMode::ToHead);
+    let [a, b] = [(); 2].map(|()| {
+        let event = tasks.block_on(events.next_event()).unwrap().unwrap();
+        HeldKey::new(&event, world.journal.lineage(), 1, Timestamp::from_micros(0))
+    });
+    let (registers, name) = (Arc::clone(&world.registers) as Arc<dyn Registers>, "consumer/watcher/03");
+    let place = Place::at(world.journal.lineage().cursor(0));
+    let taken = |epoch, owner, expect| {
+        let revision = tasks.block_on(registers.put(name, expect, lease::encode(epoch, Some(owner), &place))).unwrap();
+        (revision, HeldRegisters::over(&registers, None, "watcher").under(Fence { register: name.to_owned(), epoch }))
+    };
+    let (revision, one) = taken(1, "node-1", RegisterExpect::Absent);
+    let first = tasks.block_on(one.put(&thing("a"), None, &a)).unwrap();
+    let held = tasks.block_on(one.put(&thing("a"), Some(first), &a)).unwrap();
+    let (_, two) = taken(2, "node-2", RegisterExpect::Revision(revision));
+    let refused = [
+        ("a new one", tasks.block_on(one.put(&thing("b"), None, &b)).map(drop)),
+        ("a run of one that was there", tasks.block_on(one.put(&thing("a"), Some(held), &a)).map(drop)),
+        // Its later events wait behind it at the new owner: without the register they would be lost.
+        ("the end of one that was there", tasks.block_on(one.delete(&thing("a"), held))),
+    ];
+    for (what, outcome) in refused {
+        assert!(matches!(&outcome, Err(RegisterError::Fenced { register }) if register == name), "{what}: {outcome:?}");
+    }
+    assert_eq!(tasks.block_on(two.list()).unwrap(), [(held, a.clone())]);
+    tasks.block_on(two.put(&thing("b"), None, &b)).unwrap();
+    tasks.block_on(two.delete(&thing("a"), held)).unwrap();
+}
+
+#[test]
+fn a_share_that_could_not_be_given_up_is_given_up_as_soon_as_it_can_be() {
+    let (world, runs) = (shared_world(), Runs::default());
+    let one = node(&world, 1, &runs, Duration::ZERO);
+    append_all(&world, &one.tasks, 20);
+    pass(&[&one], Duration::from_secs(3));
+    let two = node(&world, 2, &runs, Duration::ZERO);
+    world.registers.meets(Some(Trouble::Fails(LEASES)));
+    pass(&[&one, &two], Duration::from_secs(3));
+    world.registers.meets(None);
+    append_all(&world, &one.tasks, 20);
+    pass(&[&one, &two], Duration::from_secs(20));
+    assert_eq!(owners(&world, &two.tasks), BTreeMap::from([("node-1".to_owned(), 8), ("node-2".to_owned(), 8)]));
+    assert_eq!(runs.lock().unwrap().len(), 40, "none ran twice");
+}
+
+/// Counts the runs under way.
+struct Counted {
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+    runs: Arc<AtomicUsize>,
+    tasks: Arc<Mutex<Option<Arc<SimTasks>>>>,
+}
+
+impl Handler for Counted {
+    fn run(&self, _: Delivery) -> Verdict {
+        let (now, tasks) = (Arc::clone(&self.now), self.tasks.lock().unwrap().clone().unwrap());
+        self.runs.fetch_add(1, SeqCst);
+        self.most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+        Box::pin(async move {
+            tasks.sleep(Duration::from_millis(100)).await;
+            now.fetch_sub(1, SeqCst);
+            Ok(())
+        })
+    }
+}
+
+#[test]
+fn the_bound_on_runs_is_over_all_shares_of_a_node() {
+    let world = shared_world();
+    let (now, most, runs, tasks) =
+        (Arc::default(), Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default(), Arc::<Mutex<_>>::default());
+    let counted = Counted { now, most: Arc::clone(&most), runs: Arc::clone(&runs), tasks: Arc::clone(&tasks) };
+    let process = world.process_of(1, Arc::new(counted), 3);
+    *tasks.lock().unwrap() = Some(Arc::clone(&process.tasks));
+    append_all(&world, &process.tasks, 100);
+    pass(&[&process], Duration::from_secs(10));
+    assert_eq!((runs.load(SeqCst), most.load(SeqCst)), (100, 4), "the consumer may do four things at once, and has sixteen shares here");
+}
+
+#[test]
+fn a_decision_about_one_key_is_carried_out_by_the_node_that_has_its_share() {
+    let (world, runs, fails) = (shared_world(), Runs::default(), Arc::new(AtomicUsize::new(1)));
+    let nodes = [1, 2].map(|seed| node_that_may_fail(&world, seed, (&runs, &fails), Duration::ZERO));
+    let both = [&nodes[0], &nodes[1]];
+    pass(&both, Duration::from_secs(5));
+    append_all(&world, &nodes[0].tasks, 20);
+    pass(&both, Duration::from_secs(2));
+    let (of_the_other, _) = run_by(&runs, 2).into_iter().next().unwrap();
+    fails.store(0, SeqCst);
+    runs.lock().unwrap().clear();
+    // The first one is asked about a key of the second one's, then of one that nobody holds.
+    let redrive = |key: &str| What::Redrive { selection: HeldSelection { key: Some(thing(key)), cause: None }, per_second: None };
+    let done = ordered(&nodes[0], redrive(&of_the_other));
+    pass(&both, Duration::from_secs(2));
+    assert!(matches!(*done.lock().unwrap(), Some(Ok(1))), "{:?}", done.lock().unwrap());
+    assert_eq!(*runs.lock().unwrap(), [(2, of_the_other.clone(), 1)]);
+    assert_eq!(nodes[0].held().len(), 19);
+    let nothing = ordered(&nodes[0], redrive(&of_the_other));
+    pass(&both, Duration::from_secs(2));
+    assert!(matches!(*nothing.lock().unwrap(), Some(Err(OrderError::NotHeld))), "{:?}", nothing.lock().unwrap());
+    assert!(nodes[0].tasks.block_on(world.journal.list("relay/")).unwrap().is_empty(), "nothing is left of the orders");
+}
+
+/// What comes of an order at a node.
+fn ordered(node: &Process, what: What) -> Arc<Mutex<Option<Result<usize, OrderError>>>> {
+    let (room, done) = (Arc::clone(&node.room), Arc::new(Mutex::new(None)));
+    let told = Arc::clone(&done);
+    node.tasks.spawn(Box::pin(async move {
+        let ordered = room.order("watcher", what).await;
+        *told.lock().unwrap() = Some(ordered);
+    }));
+    done
 }

@@ -1,6 +1,9 @@
 //! Workflows of a service with several nodes: whichever node is asked, one of them does what is to be done, and it is done once.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Mutex;
+use std::task::Waker;
 use std::time::Duration;
 
 use component::{Failure, Signals, Workflow, WorkflowContext, hosted_workflow};
@@ -9,7 +12,7 @@ use journal::sim::SimRandom;
 use super::bank::{Account, AccountCommand, account, deposit};
 use super::life::workflow;
 use super::*;
-use crate::testing::advance_together;
+use crate::testing::{advance_together, at_once};
 
 /// Which steps have run, by the id of their workflow.
 type Ran = Arc<Mutex<Vec<String>>>;
@@ -122,4 +125,66 @@ fn what_a_node_was_at_that_was_killed_or_stood_still_is_gone_on_with_and_takes_e
         check_all(&here, 40);
         assert!(ran.lock().unwrap().len() >= 80);
     }
+}
+
+#[test]
+fn one_whose_client_goes_away_while_it_begins_goes_on() {
+    let ran = Ran::default();
+    let nodes = nodes(1, Faults { delays: true, ..Faults::default() }, &ran, 1);
+    let here = all(&nodes);
+    seconds(&here, 5);
+    for number in 0..12 {
+        let wish = WorkflowWish { name: name("errand", &format!("e{number}")), id: None, context: Context::default() };
+        let begin = WorkflowOrder::Start { input: format!("\"e{number}\"").into() };
+        // The turn has its place in the journal, and its answer is on the way.
+        let has_answered = nodes[number % 3].look(|runtime| {
+            let mut begins = pin!(runtime.order_workflow(wish, begin));
+            begins.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())).is_ready()
+        });
+        assert!(!has_answered);
+    }
+    seconds(&here, 5);
+    let all_waiting = (0..12).all(|number| sight(&nodes[0], "errand", &format!("e{number}")).state == WorkflowState::Waiting);
+    assert!(all_waiting, "whichever node has it");
+    assert_eq!(ran.lock().unwrap().len(), 24, "both steps of each, once");
+}
+
+/// The turns of a workflow: how each stands, and whether it was recorded by a node that does not have it.
+fn turns(node: &Simulation, id: &str) -> Vec<(String, bool)> {
+    let entity = journal::EntityKey::new("$workflow", &format!("errand/{id}")).unwrap();
+    let turn = |event: &Arc<journal::Recorded>| {
+        let turn: serde_json::Value = serde_json::from_slice(&event.payload).unwrap();
+        (event.name.to_string(), turn["elsewhere"].as_bool().unwrap_or_default())
+    };
+    node.recorded(journal::Selection::Entity { entity, from_sequence: 1 }).iter().map(turn).collect()
+}
+
+#[test]
+fn a_turn_under_a_lease_that_has_moved_is_refused_though_nobody_has_recorded_anything() {
+    let ran = Ran::default();
+    let nodes = Simulation::nodes(1, 1, Faults::default(), &Arc::default(), || {
+        let ran = Arc::clone(&ran);
+        Box::new(move || components(vec![hosted_workflow(Errand(Arc::clone(&ran), 1)), hosted_workflow(Small)]))
+    });
+    let nodes = nodes.unwrap();
+    seconds(&all(&nodes), 5);
+    deposit(&nodes[0], "from", 1_000);
+    start_one(&nodes[0], 0);
+    seconds(&all(&nodes), 2);
+    let before = turns(&nodes[0], "e0");
+    assert!(!before.is_empty() && before.iter().all(|(_, elsewhere)| !elsewhere), "it has all of them: {before:?}");
+    // Another node has taken them all over, and recorded nothing yet; this one has not heard of it.
+    let registers = nodes[0].registers();
+    for lease in at_once(registers.list("lease/workflows/")).unwrap() {
+        let epoch = journal::epoch_of(&lease.value).unwrap() + 1;
+        let value = [&epoch.to_be_bytes()[..], br#"{"owner":"another"}"#].concat();
+        at_once(registers.put(&lease.name, journal::RegisterExpect::Revision(lease.revision), value.into())).unwrap();
+    }
+    signal_one(&nodes[0], 0);
+    let turns = turns(&nodes[0], "e0").split_off(before.len());
+    assert!(turns[0].1, "what it is told is recorded, but not as by who has it: {turns:?}");
+    // That one is not there: this one takes it again.
+    seconds(&all(&nodes), 20);
+    check_all(&all(&nodes), 1);
+    assert_eq!(ran.lock().unwrap().len(), 2);
 }
