@@ -54,7 +54,7 @@ pub use delivery::{
 pub use destination::{DestinationPolicy, DestinationState, DestinationStatus, Outgoing, OutgoingCall, OutgoingError};
 pub use entity::snapshots::PlantedBug;
 pub use limits::Limits;
-pub use node::{DutySight, NodeSetup, NodeSight, Role};
+pub use node::{DutySight, NodeSetup, NodeSight, Role, moved_register};
 pub use personal::erase::{EraseError, Erasure, KeysUnfit};
 pub use personal::{KeyStoreError, has_personal_data};
 pub use processor::KeySight;
