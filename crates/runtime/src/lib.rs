@@ -84,7 +84,7 @@ pub use view::probe as view_probe;
 pub use view::server as view_server;
 pub use view::{
     LiveEvent, LiveQuery, LiveSnapshot, LiveUpdate, Notices, QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, RowChange, Rows,
-    SharedViews, Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop, is_shared_view,
+    SharedViews, Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop, is_shared_view, try_on_server,
 };
 pub use workflow::{
     Replayed, TimelineItem, UndoSight, WorkflowChange, WorkflowError, WorkflowHistory, WorkflowItem, WorkflowName, WorkflowOrder,
