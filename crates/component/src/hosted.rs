@@ -703,6 +703,18 @@ impl HostedView {
     pub fn queries(&self) -> &[ViewQuery] {
         &self.queries
     }
+
+    /// The same where a stand-in has its rows.
+    #[must_use]
+    pub fn stood_in_for(&self) -> ViewHandle {
+        Arc::new(Self {
+            description: self.description.clone(),
+            store: ViewStore::StandIn,
+            tables: self.tables.clone(),
+            fills: self.fills.clone(),
+            queries: self.queries.clone(),
+        })
+    }
 }
 
 /// Where the rows of a view lie, and whose SQL it is written in.
@@ -712,9 +724,12 @@ pub enum ViewStore {
     Sqlite,
     /// In a database that all nodes share.
     Postgres,
+    /// In a test without that database: its SQL, as far as SQLite takes it for the same.
+    StandIn,
 }
 
 /// What events do to a view.
+#[derive(Clone)]
 pub enum ViewFill {
     /// A statement for one event.
     Sql(ViewStatement),
@@ -742,6 +757,7 @@ pub struct ViewStatement {
 }
 
 /// A question to a view.
+#[derive(Clone)]
 pub struct ViewQuery {
     /// Its durable name.
     pub name: &'static str,

@@ -55,6 +55,14 @@ impl Address {
         Ok(Self { config, schema: schema(&service)?, service, roots: own.roots })
     }
 
+    /// The same for another service, whatever the URL says.
+    ///
+    /// # Errors
+    /// When it is no name of a service.
+    pub fn of_service(self, service: &str) -> Result<Self, InvalidError> {
+        Ok(Self { schema: schema(service)?, service: service.to_owned(), ..self })
+    }
+
     /// The schema of the service.
     #[must_use]
     pub fn schema(&self) -> &str {

@@ -1,14 +1,23 @@
-//! The test of a view in one line: events in, rows out, in memory.
+//! The test of a view in one line: events in, rows out, in memory; a shared view on a server, where there is one.
+
+#[cfg(feature = "postgres")]
+mod on_server;
 
 use component::hosted::{EncodedEvent, EntityHandle, ViewHandle};
 use component::{Entity, Event as _, IntoEvents, Value, Variants as _, View, encode, encode_payload, hosted};
-use runtime::{Trial, TrialEvent};
+use runtime::{Rows, Trial, TrialEvent, is_shared_view};
 use serde_json::Value as Json;
 
 /// When tests happen unless they say otherwise: the first moment of 2026, in microseconds since 1970.
 const TEST_TIME_MICROS: i64 = 1_767_225_600_000_000;
 
+/// Names the PostgreSQL server on which tests try shared views, as the engine's URL does.
+const SERVER_VARIABLE: &str = "HEADWATER_TEST_POSTGRES";
+
 /// A view without rows, in memory.
+///
+/// One that lies in PostgreSQL is tried on the server that `HEADWATER_TEST_POSTGRES` names, in schemas of the test's own that go with it.
+/// Without that variable SQLite stands in for it, and refuses what it would not do as PostgreSQL does.
 ///
 /// ```
 /// use headwater::prelude::*;
@@ -58,6 +67,15 @@ struct Given {
     event: EncodedEvent,
 }
 
+impl Given {
+    fn as_trial(&self) -> TrialEvent<'_> {
+        TrialEvent { kind: self.kind, id: &self.id, sequence: self.sequence, time_micros: self.time_micros, event: &self.event }
+    }
+}
+
+/// Its rows, or why there are none.
+type Answered = Result<Rows, String>;
+
 /// A view in a test, asked.
 #[must_use = "say what it answers: `.rows([..])`"]
 pub struct AskedView {
@@ -98,18 +116,36 @@ impl GivenView {
     #[track_caller]
     pub fn query<I: Value>(self, name: &str, input: I) -> AskedView {
         let input = encode(&input).unwrap_or_else(|error| panic!("the parameters do not encode: {error}"));
-        let trial = self.filled().unwrap_or_else(|problem| panic!("view {}, {problem}", self.view.name()));
+        let tried = self.tried(Some((name, &input)));
+        let answer = tried.unwrap_or_else(|problem| panic!("view {}, {problem}", self.view.name()));
         let asked = format!("view {}, query {name} {}", self.view.name(), String::from_utf8_lossy(&input));
-        let rows = trial.query(name, &input).map(|rows| rows.iter().map(|row| serde_json::from_slice(row).unwrap_or_default()).collect());
+        let parsed = |rows: Rows| rows.iter().map(|row| serde_json::from_slice(row).unwrap_or_default()).collect();
+        let rows = answer.unwrap_or_else(|| Ok(Rows::default())).map(parsed);
         AskedView { given: self, asked, rows }
     }
 
-    fn filled(&self) -> Result<Trial, String> {
-        let mut trial = Trial::new(&self.view, &self.entities)?;
-        for Given { kind, id, sequence, time_micros, event } in &self.events {
-            trial.record(TrialEvent { kind, id, sequence: *sequence, time_micros: *time_micros, event })?;
+    /// Fills it with all events, and asks it.
+    fn tried(&self, query: Option<(&str, &[u8])>) -> Result<Option<Answered>, String> {
+        let events: Vec<TrialEvent<'_>> = self.events.iter().map(Given::as_trial).collect();
+        if let Some(server) = std::env::var(SERVER_VARIABLE).ok().filter(|_| is_shared_view(&self.view)) {
+            return self.tried_on(&server, &events, query);
         }
-        Ok(trial)
+        let mut trial = Trial::new(&self.view, &self.entities).map_err(|why| match is_shared_view(&self.view) {
+            true => not_stood_in(self.view.name(), &why),
+            false => why,
+        })?;
+        events.into_iter().try_for_each(|event| trial.record(event))?;
+        Ok(query.map(|(name, input)| trial.query(name, input)))
+    }
+
+    #[cfg(feature = "postgres")]
+    fn tried_on(&self, server: &str, events: &[TrialEvent<'_>], query: Option<(&str, &[u8])>) -> Result<Option<Answered>, String> {
+        on_server::tried(server, (&self.view, &self.entities), events, query)
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn tried_on(&self, _: &str, _: &[TrialEvent<'_>], _: Option<(&str, &[u8])>) -> Result<Option<Answered>, String> {
+        Err(format!("{SERVER_VARIABLE} names a server, and this build leaves PostgreSQL out; build it with the feature `postgres`"))
     }
 
     /// The view stops at these events, and its words have this part.
@@ -118,7 +154,7 @@ impl GivenView {
     /// When it takes them all in.
     #[track_caller]
     pub fn stops(self, part: &str) {
-        match self.filled() {
+        match self.tried(None) {
             Ok(_) => panic!("view {} took all {} events in", self.view.name(), self.events.len()),
             Err(words) => assert!(words.contains(part), "view {} stopped otherwise: {words}", self.view.name()),
         }
@@ -152,6 +188,14 @@ impl AskedView {
         }
         self.given
     }
+}
+
+/// What a test is told of a shared view that needs its server.
+pub(crate) fn not_stood_in(view: &str, why: &str) -> String {
+    format!(
+        "view {view} lies in PostgreSQL, and SQLite stands in for it where there is no server: {why}\n\
+         name a server in {SERVER_VARIABLE}, such as postgres://postgres@127.0.0.1/postgres, and `given_view` tries it there"
+    )
 }
 
 fn lines(rows: &[Json]) -> String {

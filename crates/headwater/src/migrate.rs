@@ -18,6 +18,7 @@ mod to_database;
 
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use journal::embedded::{Part, Root};
 use journal::{Cursor, LineageId};
 
@@ -118,6 +119,12 @@ pub(crate) fn check_same(sent: (Counts, [u8; 32]), came: (Counts, [u8; 32])) -> 
         }
         false => Err(refused("what is there has another root than the source; drop it and begin anew".to_owned())),
     }
+}
+
+/// The registers as they are where none of the nodes is that had anything.
+pub(crate) fn moved_registers(registers: Vec<(String, Bytes)>) -> Vec<(String, Bytes)> {
+    let moved = |(name, value): (String, Bytes)| runtime::moved_register(&name, &value).map(|value| (name, value));
+    registers.into_iter().filter_map(moved).collect()
 }
 
 pub(crate) fn refused(what: String) -> Failure {

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::commit::{CommandId, Commit, CommitId, Committed, Durability, Fence};
 use crate::contract_traits::{BoxFuture, Capabilities, Capability, Journal};
-use crate::cursor::{Cursor, Lineage, LineageId, Position};
+use crate::cursor::{Cursor, Lineage, LineageId, ParentLineage, Position};
 use crate::error::{AppendError, ReadError, RegisterError};
 use crate::key::{EntityKey, EntityType};
 use crate::read::{Events, FoundCommand, Head, Keys, ReadMode, Selection};
@@ -68,6 +68,18 @@ impl ModelJournal {
     #[must_use]
     pub fn of_many_nodes(self) -> Self {
         Self { has_many_nodes: true, ..self }
+    }
+
+    /// What a move to another engine makes of it: the same events, commands and registers in a history of its own that knows this one. It is
+    /// one process's alone.
+    #[must_use]
+    pub fn moved(&self) -> Self {
+        let (state, fork) = (self.lock().clone(), *self.head.borrow());
+        let fresh = Self::new(Arc::clone(&self.clock), Arc::clone(&self.random));
+        let mut parents = vec![ParentLineage { id: self.lineage.id, fork }];
+        parents.extend(self.lineage.parents.iter().cloned());
+        let lineage = Lineage { id: fresh.lineage.id, parents, family_key: self.lineage.family_key };
+        Self { lineage, shared: Arc::new(Mutex::new(state)), head: watch::Sender::new(fork), ..fresh }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

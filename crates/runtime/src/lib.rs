@@ -54,7 +54,7 @@ pub use delivery::{
 pub use destination::{DestinationPolicy, DestinationState, DestinationStatus, Outgoing, OutgoingCall, OutgoingError};
 pub use entity::snapshots::PlantedBug;
 pub use limits::Limits;
-pub use node::{DutySight, NodeSetup, NodeSight, Role};
+pub use node::{DutySight, NodeSetup, NodeSight, Role, moved_register};
 pub use personal::erase::{EraseError, Erasure, KeysUnfit};
 pub use personal::{KeyStoreError, has_personal_data};
 pub use processor::KeySight;
@@ -84,7 +84,7 @@ pub use view::probe as view_probe;
 pub use view::server as view_server;
 pub use view::{
     LiveEvent, LiveQuery, LiveSnapshot, LiveUpdate, Notices, QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, RowChange, Rows,
-    SharedViews, Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop, is_shared_view,
+    SharedViews, Trial, TrialEvent, ViewFolder, ViewState, ViewStatus, ViewStop, is_shared_view, try_on_server,
 };
 pub use workflow::{
     Replayed, TimelineItem, UndoSight, WorkflowChange, WorkflowError, WorkflowHistory, WorkflowItem, WorkflowName, WorkflowOrder,

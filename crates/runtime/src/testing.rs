@@ -17,6 +17,7 @@ mod pace;
 pub(crate) mod refusing;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -29,7 +30,7 @@ use ::journal::seams::{Clock, Disk, Spawner, ThreadSpawner};
 use ::journal::sim::{SimClock, SimDisk, SimRandom};
 use ::journal::{BoxFuture, Cursor, Journal, ReadMode, Recorded, Registers, Selection};
 use component::hosted::{
-    ActionHandle, DeliveredEvent, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, ViewStore, WorkflowHandle,
+    ActionHandle, DeliveredEvent, EntityHandle, OperationHandle, ProcessorHandle, TopicHandle, ViewHandle, WorkflowHandle,
 };
 use component::{Compatibility, Keep, Shapes};
 
@@ -38,8 +39,8 @@ use crate::personal::has_personal_data;
 use crate::seams::Tasks;
 use crate::seams::sim::{Driven, SimTasks, SimThreads};
 use crate::{
-    ConsumerState, ConsumerStatus, DestinationPolicy, Limits, Outgoing, Parts, Runtime, StartError, ViewState, ViewStatus, delivery,
-    workflow,
+    ConsumerState, ConsumerStatus, DestinationPolicy, Limits, Outgoing, Parts, Runtime, StartError, ViewState, ViewStatus, delivery, start,
+    view, workflow,
 };
 use action::Runs;
 use compacting::Compacting;
@@ -115,6 +116,8 @@ pub struct Simulation {
     runs: Arc<Runs>,
     stubs: Arc<HttpStubs>,
     dice: SimRandom,
+    /// Shared views for which SQLite does not stand in, and why.
+    left_out: RefCell<BTreeMap<&'static str, String>>,
     snapshots: RefCell<SimDisk>,
     keys: RefCell<SimDisk>,
     /// The process: nothing while one begins.
@@ -149,9 +152,24 @@ impl Simulation {
         let pace = Arc::new(Pace::new(faults, &tasks, SimRandom::new(dice.roll())));
         let (snapshots, keys) = (RefCell::new(SimDisk::new(dice.roll())), RefCell::new(SimDisk::new(0)));
         let compacting = Arc::new(Compacting::new(Arc::clone(&model)));
-        let (runs, runtime, ended) = (Arc::default(), Arc::default(), Cell::new(0));
-        let simulation =
-            Self { components, faults, clock, tasks, threads, model, compacting, pace, runs, stubs, dice, snapshots, keys, runtime, ended };
+        let simulation = Self {
+            components,
+            faults,
+            clock,
+            tasks,
+            threads,
+            model,
+            compacting,
+            pace,
+            runs: Arc::default(),
+            stubs,
+            dice,
+            left_out: RefCell::default(),
+            snapshots,
+            keys,
+            runtime: Arc::default(),
+            ended: Cell::new(0),
+        };
         simulation.begin()?;
         Ok(simulation)
     }
@@ -249,6 +267,12 @@ impl Simulation {
         Arc::clone(&self.model) as Arc<dyn Registers>
     }
 
+    /// Why a shared view is not here: SQLite, which stands in for its server, does not take it for the same.
+    #[must_use]
+    pub fn left_out(&self, view: &str) -> Option<String> {
+        self.left_out.borrow().get(view).cloned()
+    }
+
     /// The wall clock.
     #[must_use]
     pub fn clock(&self) -> &Arc<SimClock> {
@@ -313,7 +337,9 @@ impl Simulation {
 
     fn begin(&self) -> Result<(), StartError> {
         for _ in 0..ENDS_MAX {
-            let runtime = Arc::new(Runtime::new(self.parts())?);
+            let mut parts = self.parts();
+            self.stand_in(&mut parts);
+            let runtime = Arc::new(Runtime::new(parts)?);
             match self.tasks.drive(runtime.begin(), ANSWER_MAX) {
                 Driven::Done(begun) => {
                     begun.unwrap_or_else(|error| panic!("the service does not begin: {error}"));
@@ -362,8 +388,7 @@ impl Simulation {
             processors,
             topics,
             streams,
-            // A simulation has no database: those that lie in one are not there.
-            views: views.into_iter().filter(|view| view.store() == ViewStore::Sqlite).collect(),
+            views,
             workflows,
             outgoing: Some(Arc::new(Network { stubs: Arc::clone(&self.stubs), pace: Arc::clone(&self.pace) }) as Arc<dyn Outgoing>),
             destinations,
@@ -384,6 +409,21 @@ impl Simulation {
             compatibility,
             planted: crate::PlantedBug::None,
             node: crate::NodeSetup::default(),
+        }
+    }
+
+    /// A simulation has no database, and no seed would decide what one does: SQLite stands in for it.
+    fn stand_in(&self, parts: &mut Parts) {
+        let (entities, views) = (start::emitted(parts), std::mem::take(&mut parts.views));
+        for view in views {
+            if !crate::is_shared_view(&view) {
+                parts.views.push(view);
+                continue;
+            }
+            match view::stand_in(&view, &entities, view::Strangers::Refused) {
+                Ok((stand_in, _)) => parts.views.push(stand_in),
+                Err(why) => drop(self.left_out.borrow_mut().insert(view.name(), why)),
+            }
         }
     }
 

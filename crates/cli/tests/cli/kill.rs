@@ -281,13 +281,13 @@ async fn every_checked_out_cart_gets_one_parcel() {
 
 /// What the shop's events say of carts and parcels.
 #[derive(Default)]
-struct Parcels {
+pub(crate) struct Parcels {
     checked_out: Vec<String>,
     packed: HashMap<String, u32>,
 }
 
 impl Parcels {
-    async fn read(url: &str) -> Self {
+    pub(crate) async fn read(url: &str) -> Self {
         let mut client = Connection::new(url).expect("the URL fits");
         let path = "/v1/streams/shop?type=cart/checked-out&type=parcel";
         let opened = client.stream(Method::GET, path, HeaderMap::new(), Bytes::new()).await;
@@ -305,7 +305,7 @@ impl Parcels {
         seen
     }
 
-    fn violations(&self, acknowledged: &[String]) -> Vec<String> {
+    pub(crate) fn violations(&self, acknowledged: &[String]) -> Vec<String> {
         let lost = acknowledged.iter().filter(|cart| !self.checked_out.contains(cart)).map(|cart| format!("{cart} is lost"));
         let unpacked = self.checked_out.iter().filter(|cart| !self.packed.contains_key(*cart)).map(|cart| format!("{cart} has no parcel"));
         let doubled = self.packed.iter().filter(|(_, boxes)| **boxes != 1).map(|(cart, boxes)| format!("{cart} has {boxes} boxes"));

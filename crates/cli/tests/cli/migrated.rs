@@ -1,7 +1,10 @@
 //! A journal that is moved between a directory and a database, killed in the middle, refused when it does not fit; and the shop that goes on.
 
+mod back;
+
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gateway::client::Connection;
@@ -14,6 +17,8 @@ use super::postgres::{engine, play};
 use super::process::{Directory, Shop, check_code, headwater, json_lines, run, stderr, stdout};
 
 const COMMANDS_AT_ONCE: u64 = 1_000;
+/// Long enough on a busy machine; what is waited for comes far sooner.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn migrate(directory: &Directory, from: &str, to: &str) -> Output {
     run(directory, ["migrate", "--json", "--from", from, "--to", to])

@@ -55,6 +55,15 @@ impl PostgresViews {
         Ok(Self { inner: Arc::new(Inner { service, lines: Lines::new(server) }), tasks: Handle::current() })
     }
 
+    /// Drops what stays of a view: its own schema, with its book. Its builds are removed one by one.
+    ///
+    /// # Errors
+    /// When the server is away, or somebody uses what is in it.
+    pub async fn forget(&self, view: &'static str) -> Result<(), ServerError> {
+        let inner = Arc::clone(&self.inner);
+        self.run(async move { inner.forget(view).await }).await
+    }
+
     /// Runs to its end, whoever stops waiting: what a connection has begun it ends.
     fn run<T: Send + 'static, E: From<ServerError> + Send + 'static>(
         &self,
@@ -117,6 +126,12 @@ impl Inner {
         };
         let done = done.await;
         self.end(lent, done).await
+    }
+
+    async fn forget(&self, view: &str) -> Result<(), ServerError> {
+        let (names, lent) = (self.names(view)?, self.lines.lend().await?);
+        let dropped = book::run(&lent.line.client, &format!("DROP SCHEMA IF EXISTS {} CASCADE", names.schema)).await;
+        self.end(lent, dropped).await
     }
 
     async fn touch(&self, build: &BuildName) -> Result<(), ServerError> {

@@ -6,7 +6,7 @@ use engine_postgres::{Address, FillError, History, OpenError};
 use journal::LineageId;
 use journal::embedded::{BulkWriter, Root, RunningRoot};
 
-use super::{Counts, Migrated, Progress, Work, refused};
+use super::{Counts, Migrated, Progress, Work, moved_registers, refused};
 use crate::config::without_password;
 use crate::exit::Exit;
 use crate::export::place::{New, Place};
@@ -27,7 +27,7 @@ pub(crate) async fn to_directory(from: &str, to: &Path, service: &str, progress:
     let address = Address::new(from, Some(service)).map_err(|error| store::not_opened(from, &OpenError::Url(error)))?;
     let failed = |error: FillError| failed(from, error);
     let history = History::open(address).await.map_err(failed)?;
-    let registers = history.registers().await.map_err(failed)?;
+    let registers = moved_registers(history.registers().await.map_err(failed)?);
     let (counts, hash, lineage) = fill(from, &history, &new, progress).await?;
     progress.begin(Work::Compare, history.head());
     restore::put_registers(&registers, new.path()).await?;

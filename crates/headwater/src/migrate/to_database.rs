@@ -7,7 +7,7 @@ use engine_postgres::{Address, FillError, Filling, OpenError, Origin};
 use journal::embedded::{Backup, Commits, Part, ReadOnlyJournal, Root, RunningRoot, StoredCommit, verify_against};
 use journal::{CommandId, Cursor, EntityKey, Lineage};
 
-use super::{Counts, Migrated, Progress, Work, check_same, refused};
+use super::{Counts, Migrated, Progress, Work, check_same, moved_registers, refused};
 use crate::config::without_password;
 use crate::engine::{self, randomness};
 use crate::exit::Exit;
@@ -24,7 +24,7 @@ pub(crate) async fn to_database(from: &Path, to: &str, service: &str, progress: 
         return Err(refused(format!("{} is a backup; restore it, and migrate what was restored", from.display())));
     }
     let source = engine::read_whole(from, "a damaged journal is not moved: restore a backup, or look at what is whole with verify")?;
-    let registers = source.registers().map_err(|error| damaged(from, &error.to_string()))?;
+    let registers = moved_registers(source.registers().map_err(|error| damaged(from, &error.to_string()))?);
     let root = check_source(from, &source, progress)?;
     let Some(parent) = source.lineage() else { unreachable!("a directory without an identity was refused") };
     let address = Address::new(to, Some(service)).map_err(|error| store::not_opened(to, &OpenError::Url(error)))?;

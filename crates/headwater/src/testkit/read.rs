@@ -12,6 +12,7 @@ use runtime::{Decision, HeldSelection, Moment, OrderError, QueryInput, QueryRequ
 use super::key::entity_key;
 use super::{Held, Testkit};
 use crate::client::{Outcome, SendError};
+use crate::given_view::not_stood_in;
 
 /// How long, in virtual time, a query waits for its view.
 const VIEW_WAIT: Duration = Duration::from_secs(60);
@@ -52,13 +53,17 @@ impl Testkit {
         facts.map(|event| read(event).unwrap_or_else(|words| panic!("{}/{id}: {words}", E::NAME))).collect()
     }
 
-    /// The rows of a view's query, once the view has seen everything that was recorded before.
+    /// The rows of a view's query, once the view has seen everything that was recorded before. SQLite stands in for the database of a shared
+    /// view, where it takes its SQL for the same.
     ///
     /// # Panics
-    /// When the query is refused, or a row is not of this type.
+    /// When the query is refused, a row is not of this type, or SQLite does not stand in for the view.
     #[must_use]
     #[track_caller]
     pub fn query<I: Value, R: Value>(&self, view: &str, query: &str, input: I) -> Vec<R> {
+        if let Some(why) = self.simulation().left_out(view) {
+            panic!("{}", not_stood_in(view, &why));
+        }
         let input = encode(&input).unwrap_or_else(|error| panic!("the parameters of {view} {query} do not encode: {error}"));
         let (name, asked) = (view.to_owned(), query.to_owned());
         let answer = self.simulation().ask(move |runtime| {

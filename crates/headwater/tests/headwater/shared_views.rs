@@ -1,5 +1,8 @@
 //! Views that lie in a database: a service fills and serves them, and people read them with another client.
 
+mod given;
+mod killed;
+
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::Command as Process;

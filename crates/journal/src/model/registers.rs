@@ -10,7 +10,7 @@ use crate::contract_traits::BoxFuture;
 use crate::error::RegisterError;
 use crate::registers::{self, Register, RegisterExpect, RegisterWatch, Revision, epoch_of};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct RegisterTable {
     alive: BTreeMap<String, (Revision, Bytes)>,
     last_revision: u64,

@@ -15,13 +15,14 @@ use crate::time::Timestamp;
 use super::registers::RegisterTable;
 
 /// All events and commands, in order; an event's position is its place in the list, from 1.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct State {
     events: Vec<Arc<Recorded>>,
     commands: Vec<Remembered>,
     pub(super) registers: RegisterTable,
 }
 
+#[derive(Clone)]
 struct Remembered {
     entity: EntityKey,
     id: CommandId,

@@ -62,8 +62,9 @@ async fn find(seams: &Seams) -> Result<BTreeMap<String, Foreign>, DeliveryError>
     let is_foreign = |cursor: Cursor| seams.journal.lineage().resolve(cursor, head, 0).is_err();
     let mut found = BTreeMap::<String, Foreign>::new();
     for register in &leases {
-        let Ok(Kept { place: Place { cursor, .. }, .. }) = lease::decode(register) else { continue };
-        if is_foreign(cursor) {
+        let Ok(Kept { place: Place { cursor, ahead, .. }, .. }) = lease::decode(register) else { continue };
+        // What shares had done beyond the place is of this journal as well, or nobody knows what has run.
+        if let Some(cursor) = std::iter::once(cursor).chain(ahead.into_values()).find(|cursor| is_foreign(*cursor)) {
             let foreign = found.entry(consumer_of(register).to_owned()).or_default();
             foreign.place = Some(cursor);
             foreign.registers.push(register.name.clone());

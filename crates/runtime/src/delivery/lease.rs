@@ -1,10 +1,11 @@
 //! A consumer's lease: the register that holds its epoch and its place.
 //!
 //! ```text
-//! consumer/{name}[/{share}]   epoch u64 big-endian | JSON { owner, cursor, ceiling, suspect }
+//! consumer/{name}[/{share}]   epoch u64 big-endian | JSON { owner, cursor, ceiling, suspect, ahead }
 //! ```
 //!
-//! On an engine of many nodes there is one for each share of the slices, from `00` on, and `owner` is the node that has it.
+//! On an engine of many nodes there is one for each share of the slices, from `00` on, and `owner` is the node that has it. `ahead` is there
+//! only where such ones were joined (`shares`): `{ share: cursor }`, of those that had got further than `cursor`.
 //!
 //! Every write is a compare-and-set on the revision that this owner wrote last, so that a stale owner is refused by storage.
 //! `cursor` is how far everything has ended. `ceiling` is how far anything may have begun: it is written before a run beyond it
@@ -14,6 +15,7 @@
 //! Which node is to have it, and whether it is free, says the [`Post`]. An engine in one directory has one process; its next one takes the
 //! lease over at once, under a higher epoch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,6 +33,8 @@ pub(super) struct Place {
     pub(super) cursor: Cursor,
     pub(super) ceiling: Cursor,
     pub(super) suspect: Option<Suspect>,
+    /// How far shares are that have got further, see [`Ahead`](super::shares::Ahead).
+    pub(super) ahead: BTreeMap<u16, Cursor>,
 }
 
 /// An event that ran alone, because a process may have ended over it.
@@ -44,7 +48,7 @@ pub(super) struct Suspect {
 impl Place {
     /// A place at which nothing is under way.
     pub(super) fn at(cursor: Cursor) -> Self {
-        Self { cursor, ceiling: cursor, suspect: None }
+        Self { cursor, ceiling: cursor, suspect: None, ahead: BTreeMap::new() }
     }
 }
 
@@ -160,25 +164,6 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// A register of the whole consumer, from an engine of one process, becomes one for each share.
-pub(super) async fn split(registers: &Arc<dyn Registers>, consumer: &str, of: u16) -> Result<(), RegisterError> {
-    let whole = Lease::register(consumer, Share::WHOLE);
-    let Some(register) = registers.get(&whole).await? else { return Ok(()) };
-    let kept = decode(&register)?;
-    for share in Share::all(of) {
-        let value = encode(kept.epoch, None, &kept.place);
-        match registers.put(&Lease::register(consumer, share), RegisterExpect::Absent, value).await {
-            // One that is there was made before, and has gone on.
-            Ok(_) | Err(RegisterError::Conflict { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    match registers.delete(&whole, register.revision).await {
-        Ok(()) | Err(RegisterError::Conflict { .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,6 +172,8 @@ struct Stored {
     ceiling: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     suspect: Option<StoredSuspect>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    ahead: BTreeMap<u16, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -205,7 +192,8 @@ pub(super) struct Kept {
 pub(super) fn encode(epoch: u64, owner: Option<&str>, place: &Place) -> Bytes {
     let suspect = place.suspect.map(|suspect| StoredSuspect { cursor: suspect.place.to_string(), runs: suspect.runs });
     let (cursor, ceiling) = (place.cursor.to_string(), place.ceiling.to_string());
-    let stored = Stored { owner: owner.map(str::to_owned), cursor, ceiling, suspect };
+    let ahead = place.ahead.iter().map(|(share, cursor)| (*share, cursor.to_string())).collect();
+    let stored = Stored { owner: owner.map(str::to_owned), cursor, ceiling, suspect, ahead };
     let mut bytes = epoch.to_be_bytes().to_vec();
     serde_json::to_writer(&mut bytes, &stored).expect("texts and numbers always encode");
     bytes.into()
@@ -219,7 +207,8 @@ pub(super) fn decode(register: &Register) -> Result<Kept, RegisterError> {
             Some(suspect) => Some(Suspect { place: suspect.cursor.parse().ok()?, runs: suspect.runs }),
             None => None,
         };
-        let place = Place { cursor: stored.cursor.parse().ok()?, ceiling: stored.ceiling.parse().ok()?, suspect };
+        let ahead = stored.ahead.iter().map(|(share, cursor)| Some((*share, cursor.parse().ok()?))).collect::<Option<_>>()?;
+        let place = Place { cursor: stored.cursor.parse().ok()?, ceiling: stored.ceiling.parse().ok()?, suspect, ahead };
         Some(Kept { epoch, owner: stored.owner, place })
     };
     read().ok_or_else(|| RegisterError::Unavailable { cause: format!("register {} is not readable by this version", register.name) })

@@ -8,7 +8,7 @@
 //!
 //! `session` is a consumer at work, `window` how far its cursor may go, `lease` and `held` what its registers say, `worker` the
 //! reader of one held key, `foreign` what a start finds of another journal, `run` one run, `memory` what the journal knows of consumers, `orders` what people decide, `look` whether
-//! it moves. `part` is a share of a consumer, which one node at a time works on, and `relay` how decisions reach the node that has it.
+//! it moves. `part` is a share of a consumer, which one node at a time works on, `shares` how one place becomes those of shares and back, and `relay` how decisions reach the node that has it.
 //!
 //! What it is not: a place for effects. A handler's own effects must be recognised when they come twice.
 
@@ -24,6 +24,7 @@ mod part;
 mod relay;
 mod run;
 mod session;
+mod shares;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -55,7 +56,7 @@ pub(crate) use memory::{Memory, edited_payload, setups_types};
 pub use orders::{HeldSelection, OrderError, cause_group};
 pub(crate) use orders::{Order, What};
 use part::Part;
-pub(crate) use relay::{CarryOut, ask as ask_another};
+pub(crate) use relay::{CarryOut, PREFIX as RELAYED, ask as ask_another};
 pub use session::DeliveryError;
 pub(crate) use session::{Orders, next_order, readable_place};
 pub use status::{ConsumerState, ConsumerStatus};

@@ -12,7 +12,7 @@ use super::memory::{Decision, Memory};
 use super::orders::{Order, OrderError, What};
 use super::session::{DeliveryError, Orders, Session, next_order, place_at, readable_place};
 use super::status::{ConsumerState, StatusCell};
-use super::{Consumer, Seams, Start, Watched, stopped};
+use super::{Consumer, Seams, Start, Watched, shares, stopped};
 use crate::limits::{ENGINE_RETRY_MAX, ENGINE_RETRY_MIN};
 use crate::node::{Post, Share};
 
@@ -131,7 +131,9 @@ async fn begin(
 pub(super) async fn ensure(consumer: &Consumer, of: u16, seams: &Seams) -> Result<(), DeliveryError> {
     let (registers, memory) = (&seams.registers, Memory::new(&*seams.journal, &consumer.name));
     if of > 1 {
-        lease::split(registers, &consumer.name, of).await?;
+        shares::split(registers, &consumer.name, of).await?;
+    } else if !seams.nodes.is_shared() {
+        shares::join(registers, &consumer.name, &*seams.journal).await?;
     }
     if memory.knows().await? {
         return Ok(());

@@ -21,7 +21,8 @@ use super::{Seams, stopped};
 use crate::limits::{RELAY_FORGET_MICROS, RELAY_LOOK, RELAY_MAX};
 use crate::node::{Share, parts};
 
-const PREFIX: &str = "relay/";
+/// What the names of all these registers begin with.
+pub(crate) const PREFIX: &str = "relay/";
 
 /// Carries out what was decided about a duty, if this node has it; nothing otherwise.
 pub(crate) type CarryOut = Arc<dyn Fn(String, Share, What) -> BoxFuture<'static, Option<Result<usize, OrderError>>> + Send + Sync>;

@@ -30,6 +30,7 @@ use super::memory::{Decision, Memory};
 use super::orders::{HeldSelection, Order, OrderError, What, cause_group};
 use super::part::Part;
 use super::run::run;
+use super::shares::Ahead;
 use super::status::{Sight, StatusCell};
 use super::window::Window;
 use super::worker::{Errand, ErrandEnd, work};
@@ -102,6 +103,8 @@ pub(super) struct Session {
     lease: Lease,
     registers: HeldRegisters,
     window: Window,
+    /// What shares have done beyond the place, where they were joined.
+    before: Ahead,
     lanes: HashMap<EntityKey, Lane>,
     /// Keys with something to run, while all runs are taken.
     ready: VecDeque<EntityKey>,
@@ -150,6 +153,7 @@ impl Session {
         let (tell, ended) = mpsc::unbounded_channel();
         let mut session = Self {
             window: Window::new(done),
+            before: Ahead::of(lease.place(), lineage, head).map_err(diverged)?,
             careful_until: if careful && !consumer.handler.is_elsewhere() { reached } else { 0 },
             lanes: HashMap::new(),
             ready: VecDeque::new(),
@@ -319,6 +323,10 @@ impl Session {
             self.window.end(event.position);
             return Ok(());
         }
+        if event.position <= self.before.upto(event.entity.slice()) {
+            self.window.end(event.position);
+            return Ok(());
+        }
         if event.position <= self.careful_until && self.is_fatal(&event).await? {
             return Ok(());
         }
@@ -404,7 +412,9 @@ impl Session {
         held.running = true;
         self.errands += 1;
         let (record, revision, from) = (held.record.clone(), held.revision, held.from);
-        let errand = Errand { key: key.clone(), held: record, revision, from, upto: self.window.read() };
+        // What its share has read, too, and this session has not: nobody else runs that.
+        let upto = self.window.read().max(self.before.upto(key.slice()));
+        let errand = Errand { key: key.clone(), held: record, revision, from, upto };
         let (consumer, seams, tell) = (Arc::clone(&self.consumer), Arc::clone(&self.seams), self.tell.clone());
         let registers = self.registers.clone();
         self.seams.tasks.spawn(Box::pin(async move {
@@ -570,8 +580,13 @@ impl Session {
 
     /// What the register should say now, if no run may begin beyond what it says already.
     fn place(&self) -> Place {
-        let cursor = self.seams.journal.lineage().cursor(self.window.done());
-        Place { cursor, ceiling: self.lease.place().ceiling, suspect: None }
+        Place { ceiling: self.lease.place().ceiling, ..self.place_at_rest() }
+    }
+
+    /// The same once nothing is under way.
+    fn place_at_rest(&self) -> Place {
+        let (lineage, done) = (self.seams.journal.lineage(), self.window.done());
+        Place { ahead: self.before.beyond(done, lineage), ..Place::at(lineage.cursor(done)) }
     }
 
     async fn write_place(&mut self, place: Place) -> Result<(), DeliveryError> {
@@ -622,9 +637,9 @@ impl Session {
             }
         }
         worst?;
-        let cursor = self.seams.journal.lineage().cursor(self.window.done());
-        if self.lease.place() != &Place::at(cursor) {
-            self.lease.write(Place::at(cursor)).await?;
+        let place = self.place_at_rest();
+        if self.lease.place() != &place {
+            self.lease.write(place).await?;
         }
         Ok(())
     }
@@ -687,6 +702,6 @@ fn fatal(deaths: u32) -> Failure {
     Failure::Park { cause: format!("the process ended {deaths} times while this event ran") }
 }
 
-fn diverged(error: CursorError) -> DeliveryError {
+pub(super) fn diverged(error: CursorError) -> DeliveryError {
     DeliveryError::Read(ReadError::Cursor(error))
 }

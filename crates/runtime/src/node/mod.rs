@@ -11,6 +11,7 @@
 //! process has alone there is one node, all duties are its own, and nothing is written.
 
 mod beat;
+mod moved;
 mod post;
 mod record;
 mod spread;
@@ -28,6 +29,7 @@ use tokio::sync::{Notify, watch};
 use crate::Notices;
 use crate::limits::{SHARES, SLICES_A_SHARE};
 use crate::seams::Tasks;
+pub use moved::moved_register;
 pub(crate) use post::{Post, lease_of, parts, while_held};
 use record::Record;
 

@@ -24,7 +24,7 @@ pub(super) type EventPlans = HashMap<String, HashMap<String, EventPlan>>;
 
 /// What becomes of a statement for an entity type that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Strangers {
+pub(crate) enum Strangers {
     Refused,
     /// A test names only the entity types that its events are of.
     PassedOver,

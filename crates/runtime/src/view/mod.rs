@@ -2,7 +2,7 @@
 //!
 //! `check` makes a plan of a definition; `fill` fills one file from the journal, with `batch` for what was read, `write` on a thread of its
 //! own and `store` for the file; `rows` runs queries, on the threads of `pool`; `live` runs them again when their tables have changed; `look`
-//! sees whether a file is filled. This file is what the runtime calls: which file serves, and what waits for what.
+//! sees whether a file is filled. `trial` and `stand_in` are for tests. This file is what the runtime calls: which file serves, and what waits for what.
 //!
 //! A view is a copy of its own on every node, in position order, without a lease; or it is shared (`on_server`): its tables lie on a `server` and one node
 //! fills them. `place` is either. SQLite is named here and nowhere else, and no driver of a server is.
@@ -29,6 +29,7 @@ mod request;
 mod rows;
 pub mod server;
 mod shape;
+mod stand_in;
 mod store;
 mod text;
 mod texts;
@@ -48,11 +49,13 @@ pub use difference::{LiveUpdate, RowChange};
 pub use fault::ViewStop;
 pub use fill::Notices;
 pub use live::{LiveEvent, LiveQuery, LiveSnapshot};
-pub use on_server::SharedViews;
+pub use on_server::{SharedViews, try_on_server};
 pub use request::{QueryAnswer, QueryError, QueryInput, QueryRequest, Rebuild, ViewState, ViewStatus};
 pub use rows::Rows;
 pub use store::ViewFolder;
 pub use trial::{Trial, TrialEvent};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use {check::Strangers, stand_in::stand_in};
 
 use crate::StartError;
 use crate::limits::{Limits, QUERIES_WAITING_MAX, VIEW_REST};
@@ -94,7 +97,7 @@ pub fn is_shared_view(view: &ViewHandle) -> bool {
 /// What a view is checked against; shared ones are checked by their server already.
 pub(crate) fn check(views: &[ViewHandle], entities: &[EntityHandle], shared: Option<&SharedViews>) -> Result<Vec<Arc<Plan>>, StartError> {
     let plan = |view: &ViewHandle| match view.store() {
-        ViewStore::Sqlite => {
+        ViewStore::Sqlite | ViewStore::StandIn => {
             let checked = check::check(view, entities, check::Strangers::Refused).map(Arc::new);
             checked.map_err(|message| StartError::View { view: view.name(), message })
         }

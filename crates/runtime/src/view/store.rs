@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use component::hosted::ViewStore;
 use journal::seams::Disk;
 use journal::{Cursor, Position};
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension as _};
@@ -44,6 +45,8 @@ const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", SUM];
 pub(super) struct Store {
     folder: Option<ViewFolder>,
     name: String,
+    /// It has the rows of a shared view, in a test.
+    stands_in: bool,
     /// A database in memory lasts as long as somebody is connected to it.
     _keeper: Option<Arc<Mutex<Connection>>>,
 }
@@ -93,7 +96,7 @@ impl Store {
             Some(_) => format!("{}.{}.{generation}.db", plan.view.name(), plan.build),
             None => format!("{}.{}", plan.view.name(), MEMORY.fetch_add(1, Ordering::Relaxed)),
         };
-        let mut store = Self { folder, name, _keeper: None };
+        let mut store = Self { folder, name, stands_in: plan.view.store() == ViewStore::StandIn, _keeper: None };
         if store.folder.is_none() {
             let kept = store.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).ok();
             store._keeper = kept.map(|connection| Arc::new(Mutex::new(connection)));
@@ -119,6 +122,9 @@ impl Store {
             None => Connection::open_with_flags(format!("file:/{}?vfs=memdb", self.name), flags | OpenFlags::SQLITE_OPEN_URI)?,
         };
         functions::add(&connection)?;
+        if self.stands_in {
+            connection.pragma_update(None, "case_sensitive_like", true)?;
+        }
         connection.busy_timeout(VIEW_LOCK_MAX)?;
         connection.pragma_update(None, "cell_size_check", true)?;
         Ok(connection)

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use component::hosted::{EncodedEvent, EntityHandle, ViewHandle, ViewStore};
+use component::hosted::{EncodedEvent, EntityHandle, ViewHandle};
 use journal::{CommandId, CommitId, ContentType, Context, EntityKey, EventFlags, EventId, Lineage, LineageId, Recorded, Timestamp};
 use rusqlite::Connection;
 
 use super::batch::{Batch, Reading};
 use super::check::{Strangers, check};
-use super::plan::Plan;
+use super::is_shared_view;
+use super::plan::{Plan, QueryPlan};
 use super::rows::{self, Bounds, Rows, RunError};
+use super::stand_in::stand_in;
 use super::store::Store;
 use super::write::{BatchWriter as _, Writer};
 use crate::limits::Limits;
@@ -38,20 +40,18 @@ pub struct TrialEvent<'a> {
 }
 
 impl Trial {
-    /// A view without rows. Statements for entity types that are not named are passed over.
+    /// A view without rows. Statements for entity types that are not named are passed over. SQLite stands in for the server of a shared one.
     ///
     /// # Errors
-    /// What a service would say at its start.
+    /// What a service would say at its start; of a shared view also what SQLite does not take for the same.
     pub fn new(view: &ViewHandle, entities: &[EntityHandle]) -> Result<Self, String> {
-        if view.store() == ViewStore::Postgres {
-            return Err(
-                "it lies in PostgreSQL, and there is no server here; test it with a service and a server in HEADWATER_VIEWS".to_owned()
-            );
-        }
-        let plan = check(view, entities, Strangers::PassedOver)?;
+        let plan = if is_shared_view(view) {
+            stand_in(view, entities, Strangers::PassedOver)?.1
+        } else {
+            check(view, entities, Strangers::PassedOver)?
+        };
         let (connection, _) = Store::new(None, &plan, 1).writer(&plan, 0).map_err(|fault| fault.cause())?;
-        let lineage = Lineage { id: LineageId([1; 16]), parents: Vec::new(), family_key: [0; 32] };
-        Ok(Self { plan, connection, lineage, position: 0 })
+        Ok(Self { plan, connection, lineage: lineage(), position: 0 })
     }
 
     /// Takes an event in.
@@ -60,25 +60,7 @@ impl Trial {
     /// Why the view would stop.
     pub fn record(&mut self, event: TrialEvent<'_>) -> Result<(), String> {
         self.position += 1;
-        let entity = EntityKey::new(event.kind, event.id).map_err(|error| error.to_string())?;
-        let recorded = Recorded {
-            position: self.position,
-            id: EventId { commit: CommitId::from_parts(Timestamp::from_micros(event.time_micros), [0; 10]), index: 0 },
-            entity,
-            sequence: event.sequence,
-            time: Timestamp::from_micros(event.time_micros),
-            command: CommandId::from_raw(b"a test"),
-            command_name: Arc::from("a-test"),
-            context: Arc::new(Context::default()),
-            name: Arc::from(event.event.name),
-            version: event.event.version,
-            content: ContentType::Json,
-            flags: EventFlags::default(),
-            tags: Vec::new(),
-            payload: event.event.payload.clone().into(),
-        };
-        let mut batch = Batch::at(self.lineage.cursor(self.position));
-        batch.take(&mut Reading::new(&self.plan), &Arc::new(recorded));
+        let batch = batch(&self.plan, &self.lineage, (self.position, event))?;
         let written = Writer::new(&self.plan, &self.lineage, &self.connection).and_then(|mut writer| writer.apply(&batch, true));
         written.map_err(|fault| fault.cause())
     }
@@ -88,17 +70,51 @@ impl Trial {
     /// # Errors
     /// What a client would be told.
     pub fn query(&self, name: &str, input: &[u8]) -> Result<Rows, String> {
-        let query = self
-            .plan
-            .query(name)
-            .ok_or_else(|| format!("there is no query `{name}`; there are: {}", self.plan.query_names().join(", ")))?;
-        let query = &self.plan.queries[query];
-        let input = (query.read)(input).map_err(|refusal| super::QueryError::Refused(refusal).to_string())?;
-        let limits = Limits::default();
-        let bounds = Bounds { time: limits.query_time_max, rows: limits.query_rows_max };
-        rows::run(&self.connection, query, &input, bounds).map(|(rows, _)| rows).map_err(|error| match error {
+        let (query, input) = query(&self.plan, name, input)?;
+        rows::run(&self.connection, query, &input, bounds()).map(|(rows, _)| rows).map_err(|error| match error {
             RunError::Query(error) => error.to_string(),
             RunError::Damaged(cause) => cause,
         })
     }
+}
+
+/// The history that events of a test are in.
+pub(super) fn lineage() -> Lineage {
+    Lineage { id: LineageId([1; 16]), parents: Vec::new(), family_key: [0; 32] }
+}
+
+/// An event of a test at a position, as it was recorded.
+pub(super) fn batch(plan: &Plan, lineage: &Lineage, (position, event): (u64, TrialEvent<'_>)) -> Result<Batch, String> {
+    let recorded = Recorded {
+        position,
+        id: EventId { commit: CommitId::from_parts(Timestamp::from_micros(event.time_micros), [0; 10]), index: 0 },
+        entity: EntityKey::new(event.kind, event.id).map_err(|error| error.to_string())?,
+        sequence: event.sequence,
+        time: Timestamp::from_micros(event.time_micros),
+        command: CommandId::from_raw(b"a test"),
+        command_name: Arc::from("a-test"),
+        context: Arc::new(Context::default()),
+        name: Arc::from(event.event.name),
+        version: event.event.version,
+        content: ContentType::Json,
+        flags: EventFlags::default(),
+        tags: Vec::new(),
+        payload: event.event.payload.clone().into(),
+    };
+    let mut batch = Batch::at(lineage.cursor(position));
+    batch.take(&mut Reading::new(plan), &Arc::new(recorded));
+    Ok(batch)
+}
+
+/// A query by its name, and its parameters in one spelling.
+pub(super) fn query<'p>(plan: &'p Plan, name: &str, input: &[u8]) -> Result<(&'p QueryPlan, Vec<u8>), String> {
+    let unknown = || format!("there is no query `{name}`; there are: {}", plan.query_names().join(", "));
+    let query = &plan.queries[plan.query(name).ok_or_else(unknown)?];
+    let input = (query.read)(input).map_err(|refusal| super::QueryError::Refused(refusal).to_string())?;
+    Ok((query, input))
+}
+
+pub(super) fn bounds() -> Bounds {
+    let limits = Limits::default();
+    Bounds { time: limits.query_time_max, rows: limits.query_rows_max }
 }

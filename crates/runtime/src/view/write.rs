@@ -199,15 +199,28 @@ impl Rows<'_> {
 
 impl Change for Rows<'_> {
     fn run(&mut self, statement: &str, values: &[SqlValue]) -> Result<(), String> {
-        let ran = self.prepared(statement).and_then(|mut statement| statement.execute(params_from_iter(values.iter().map(Given))));
+        let ran = self.prepared(statement).and_then(|mut statement| {
+            let given = given(&statement, values);
+            statement.execute(params_from_iter(given))
+        });
         ran.map(drop).map_err(|error| self.told(&error))
     }
 
     fn first(&mut self, statement: &str, values: &[SqlValue]) -> Result<Option<Vec<SqlValue>>, String> {
-        let found = self
-            .prepared(statement)
-            .and_then(|mut statement| statement.query_row(params_from_iter(values.iter().map(Given)), taken).optional());
+        let found = self.prepared(statement).and_then(|mut statement| {
+            let given = given(&statement, values);
+            statement.query_row(params_from_iter(given), taken).optional()
+        });
         found.map_err(|error| self.told(&error))
+    }
+}
+
+/// Code's values in the order of the statement's parameters. PostgreSQL's `$2` is the second value wherever it stands, and to SQLite a name.
+fn given<'v>(statement: &Statement<'_>, values: &'v [SqlValue]) -> Vec<Given<'v>> {
+    let numbers = (1..=statement.parameter_count()).map(|index| statement.parameter_name(index)?.strip_prefix('$')?.parse::<usize>().ok());
+    match numbers.collect::<Option<Vec<_>>>() {
+        Some(numbers) => numbers.iter().filter_map(|number| values.get(number.checked_sub(1)?)).map(Given).collect(),
+        None => values.iter().map(Given).collect(),
     }
 }
 

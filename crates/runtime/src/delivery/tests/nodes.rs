@@ -1,6 +1,8 @@
 //! Consumers of a service with several nodes over the model engine: who runs what, and what becomes of it when nodes come and go. Each node
 //! has an executor of its own: one that is not moved on stands still like a process that is stopped.
 
+mod joined;
+
 use std::collections::BTreeSet;
 
 use journal::{Fence, RegisterExpect};

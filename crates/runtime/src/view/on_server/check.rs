@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use component::hosted::{EntityHandle, HostedView, QueryDescription, ViewFill, ViewHandle, ViewQuery, ViewStore};
 
-use super::super::check::{self, EventPlans, columns, event_plan, fill_code, find_event, input, placed, selection, source};
+use super::super::check::{self, EventPlans, Strangers, columns, event_plan, fill_code, find_event, input, placed, selection, source};
 use super::super::plan::{self, Plan, QueryPlan, Step};
 use super::super::server::{CheckError, Checked, CheckedQuery, Definition, Part, ViewServer};
 use super::super::shape::Schema;
@@ -26,21 +26,31 @@ impl SharedViews {
         let entities = start::emitted(parts);
         let mut plans = Vec::new();
         for view in parts.views.iter().filter(|view| view.store() == ViewStore::Postgres) {
-            let refused = |message| StartError::View { view: view.name(), message };
-            if let Some(name) = view.misnamed() {
-                return Err(refused(format!("the name `{name}` must match [a-z][a-z0-9-]{{0,63}}")));
-            }
-            let (fills, queries) = (fills(view), view.queries().iter().map(|query| query.sql.as_str()).collect::<Vec<_>>());
-            let definition = Definition { view: view.name(), tables: view.tables(), fills: &fills, queries: &queries };
-            let checked = server.check(definition).await.map_err(|error| match error {
-                CheckError::Away { cause } => StartError::ViewServer { view: view.name(), cause },
-                CheckError::Place { message } => refused(message),
-                CheckError::Statement { part, message, offset } => refused(told(view, part, &message, offset)),
-            })?;
-            plans.push(Arc::new(plan(view, &entities, server, &checked).map_err(refused)?));
+            plans.push(Arc::new(checked(view, &entities, server, Strangers::Refused).await?));
         }
         Ok(Self { plans })
     }
+}
+
+/// A view's plan, by what its server says of it.
+pub(super) async fn checked(
+    view: &ViewHandle,
+    entities: &[EntityHandle],
+    server: &Arc<dyn ViewServer>,
+    strangers: Strangers,
+) -> Result<Plan, StartError> {
+    let refused = |message| StartError::View { view: view.name(), message };
+    if let Some(name) = view.misnamed() {
+        return Err(refused(format!("the name `{name}` must match [a-z][a-z0-9-]{{0,63}}")));
+    }
+    let (fills, queries) = (fills(view), view.queries().iter().map(|query| query.sql.as_str()).collect::<Vec<_>>());
+    let definition = Definition { view: view.name(), tables: view.tables(), fills: &fills, queries: &queries };
+    let checked = server.check(definition).await.map_err(|error| match error {
+        CheckError::Away { cause } => StartError::ViewServer { view: view.name(), cause },
+        CheckError::Place { message } => refused(message),
+        CheckError::Statement { part, message, offset } => refused(told(view, part, &message, offset)),
+    })?;
+    plan(view, entities, server, (&checked, strangers)).map_err(refused)
 }
 
 /// The statements for events, in order; an empty one where code is.
@@ -75,20 +85,28 @@ fn name_of(fill: &ViewFill) -> String {
 /// All that a statement may change is one thing here: which tables it is nobody says but the server, and it says it late.
 const ALL_TABLES: &str = "all";
 
-fn plan(view: &ViewHandle, entities: &[EntityHandle], server: &Arc<dyn ViewServer>, checked: &Checked) -> Result<Plan, String> {
+fn plan(
+    view: &ViewHandle,
+    entities: &[EntityHandle],
+    server: &Arc<dyn ViewServer>,
+    (checked, strangers): (&Checked, Strangers),
+) -> Result<Plan, String> {
     if checked.tables.is_empty() {
         return Err("it has no table; add `.table(\"CREATE TABLE ...\")`".to_owned());
     }
     let tables = vec![ALL_TABLES.to_owned()];
     let mut events = EventPlans::new();
     for (place, fill) in view.fills().iter().enumerate() {
+        if strangers == Strangers::PassedOver && !entities.iter().any(|entity| entity.name() == check::kind_of(fill)) {
+            continue;
+        }
         let added = match fill {
             ViewFill::Sql(statement) => fill_sql(place, (&statement.event, &statement.sql), &checked.fills[place], entities, &mut events),
             ViewFill::Code { kind, .. } => fill_code(place, kind, &tables, entities, &mut events),
         };
         added.map_err(|problem| format!("{}: {problem}", name_of(fill)))?;
     }
-    if events.is_empty() {
+    if events.is_empty() && strangers == Strangers::Refused {
         return Err("no event fills it; add `.on(event, statement)`".to_owned());
     }
     let queries = queries(view, checked)?;

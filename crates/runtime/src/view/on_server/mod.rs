@@ -10,6 +10,7 @@ mod ask;
 mod check;
 mod follow;
 mod keep;
+mod trial;
 mod write;
 
 use std::sync::atomic::AtomicBool;
@@ -26,6 +27,7 @@ use crate::limits::QUERIES_WAITING_MAX;
 
 pub use check::SharedViews;
 pub(super) use keep::{keep, pin};
+pub use trial::try_on_server;
 pub(super) use write::SharedWriter;
 
 /// See the module.
