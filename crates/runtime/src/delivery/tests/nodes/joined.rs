@@ -9,7 +9,7 @@ use crate::delivery::shares::{join, split};
 impl World {
     /// The same journal on an engine of one process.
     fn moved_back(&self) -> Self {
-        Self { clock: Arc::clone(&self.clock), journal: Arc::new(self.journal.moved()), told: Arc::default() }
+        Self::over(Arc::clone(&self.clock), self.journal.moved())
     }
 
     fn registers(&self) -> Arc<dyn Registers> {
