@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use headwater::Service;
 use headwater::prelude::*;
 
-/// Carts that commands go to.
-pub(crate) const CARTS: usize = 100_000;
 /// Bytes of an event's payload, as in the other benches.
 const PAYLOAD_BYTES: usize = 200;
 const SKU: &str = "mug-blue";

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::Outcome;
-use crate::cart::CARTS;
 use crate::statistics::{Dice, Latencies};
 
 /// What has just been opened gets a load that does not count, of this part of a round.
@@ -44,20 +43,27 @@ impl Acknowledged {
     }
 }
 
+/// How much of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) round: Duration,
+    /// Carts that commands go to, at random.
+    pub(crate) carts: usize,
+}
+
 /// Loads a side for a round, behind a warm-up.
-pub(crate) async fn load<C: Client>(mut clients: Vec<C>, round: Duration) -> Outcome<Acknowledged> {
-    let (warm_up, returned) = phase(clients, 0, round / WARM_UP_PART).await?;
-    clients = returned;
-    let (mut counted, _) = phase(clients, 1, round).await?;
+pub(crate) async fn load<C: Client>(clients: Vec<C>, of: Load) -> Outcome<Acknowledged> {
+    let (warm_up, clients) = phase(clients, 0, Load { round: of.round / WARM_UP_PART, ..of }).await?;
+    let (mut counted, _) = phase(clients, 1, of).await?;
     counted.commands += warm_up.commands;
     Ok(counted)
 }
 
-async fn phase<C: Client>(clients: Vec<C>, phase: usize, duration: Duration) -> Outcome<(Acknowledged, Vec<C>)> {
+async fn phase<C: Client>(clients: Vec<C>, phase: usize, of: Load) -> Outcome<(Acknowledged, Vec<C>)> {
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
     for (number, client) in clients.into_iter().enumerate() {
-        tasks.spawn(sending(client, (phase, number), begun + duration));
+        tasks.spawn(sending(client, (phase, number), begun + of.round, of.carts));
     }
     let (mut latencies, mut clients) = (Latencies::new(), Vec::new());
     while let Some(ended) = tasks.join_next().await {
@@ -68,14 +74,14 @@ async fn phase<C: Client>(clients: Vec<C>, phase: usize, duration: Duration) -> 
     Ok((Acknowledged { elapsed: begun.elapsed(), commands: latencies.count(), latencies }, clients))
 }
 
-async fn sending<C: Client>(mut client: C, (phase, number): (usize, usize), until: Instant) -> Outcome<(Latencies, C)> {
+async fn sending<C: Client>(mut client: C, (phase, number): (usize, usize), until: Instant, carts: usize) -> Outcome<(Latencies, C)> {
     let (mut dice, mut latencies) = (Dice::new((phase * 1_000 + number + 1) as u64), Latencies::new());
     for nth in 0_u64.. {
         let begun = Instant::now();
         if begun >= until {
             break;
         }
-        client.send(Command { cart: dice.roll(CARTS), id: format!("{phase}.{number}.{nth}") }).await?;
+        client.send(Command { cart: dice.roll(carts), id: format!("{phase}.{number}.{nth}") }).await?;
         latencies.add(begun.elapsed());
     }
     Ok((latencies, client))
@@ -87,7 +93,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use super::{Client, Command, load};
+    use super::{Client, Command, Load, load};
     use crate::Outcome;
 
     #[derive(Clone, Default)]
@@ -104,13 +110,15 @@ mod tests {
         }
     }
 
+    const SHORT: Load = Load { round: Duration::from_millis(20), carts: 10 };
+
     #[tokio::test]
     async fn what_was_sent_is_counted_and_a_refusal_ends_the_load() {
         let client = Noting::default();
-        let loaded = load(vec![client.clone(), client.clone()], Duration::from_millis(20)).await.expect("nothing fails");
+        let loaded = load(vec![client.clone(), client.clone()], SHORT).await.expect("nothing fails");
         assert_eq!(loaded.commands, client.ids.lock().expect("no client panics").len() as u64);
         assert!(loaded.latencies.count() < loaded.commands, "the warm-up does not count");
-        let refused = load(vec![Noting { fails: true, ..Noting::default() }], Duration::from_millis(20)).await;
+        let refused = load(vec![Noting { fails: true, ..Noting::default() }], SHORT).await;
         assert_eq!(refused.err().expect("it was refused").to_string(), "refused");
     }
 }

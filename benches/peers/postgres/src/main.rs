@@ -28,6 +28,7 @@ use std::time::Duration;
 use clap::Parser;
 use headwater::{Exit, Failure, output, threads};
 
+use load::Load;
 use measure::Plan;
 use report::Reporter;
 use server::Server;
@@ -48,6 +49,9 @@ struct Arguments {
     /// Commands under way at once, each from a client that waits for its answer
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=512))]
     connections: u16,
+    /// Carts that commands go to; of a hundred thousand nearly each is met for the first time in a round
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    entities: u32,
     /// Connections of cqrs-es's pool; it has 10 itself, and is not faster with more
     #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=512))]
     pool: u16,
@@ -104,7 +108,10 @@ fn measured(arguments: &Arguments, directory: &std::path::Path, reporter: &mut R
         clients,
         pool: arguments.pool.into(),
         rounds: arguments.rounds as usize,
-        round: Duration::from_millis(arguments.seconds * 1000 / u64::from(arguments.rounds)),
+        load: Load {
+            round: Duration::from_millis(arguments.seconds * 1000 / u64::from(arguments.rounds)),
+            carts: arguments.entities as usize,
+        },
     };
     let measured = threads::serve(async {
         let measured = measure::measure(&plan, &server, &directory).await;

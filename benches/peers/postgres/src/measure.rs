@@ -1,12 +1,11 @@
 //! The rounds, and what is left of them.
 
 use std::path::Path;
-use std::time::Duration;
 
 use engine_postgres::Address;
 use headwater::output;
 
-use crate::load::Acknowledged;
+use crate::load::{Acknowledged, Load};
 use crate::server::Server;
 use crate::side::{Side, Turn};
 use crate::statistics::{Latencies, median};
@@ -21,7 +20,7 @@ pub(crate) struct Plan {
     pub(crate) clients: usize,
     pub(crate) pool: u32,
     pub(crate) rounds: usize,
-    pub(crate) round: Duration,
+    pub(crate) load: Load,
 }
 
 /// What came of it.
@@ -52,7 +51,7 @@ pub(crate) async fn measure(plan: &Plan, server: &Server, directory: &Path) -> O
     let of_side = |side: &Side| OfSide { side: *side, rates: Vec::new(), latencies: Latencies::new() };
     let mut measured = Measured { sides: plan.sides.iter().map(of_side).collect(), syncs: Vec::new() };
     for round in 0..plan.rounds {
-        let syncs = tokio::task::block_in_place(|| probe::syncs(&directory.join("probe"), plan.round / PROBE_PART))?;
+        let syncs = tokio::task::block_in_place(|| probe::syncs(&directory.join("probe"), plan.load.round / PROBE_PART))?;
         output::talk(format!("round {}: fdatasync {syncs:.0}/s", round + 1));
         measured.syncs.push(syncs);
         for place in 0..plan.sides.len() {
@@ -64,7 +63,7 @@ pub(crate) async fn measure(plan: &Plan, server: &Server, directory: &Path) -> O
                 directory: directory.join(format!("{round}-{place}")),
                 clients: plan.clients,
                 pool: plan.pool,
-                round: plan.round,
+                load: plan.load,
             };
             let acknowledged = take_turn(of_side.side, &turn).await.map_err(|error| format!("{}: {error}", of_side.side.name()))?;
             output::talk(format!("round {}: {} {:.0} commands/s", round + 1, of_side.side.name(), acknowledged.rate()));

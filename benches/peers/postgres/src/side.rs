@@ -7,12 +7,11 @@ mod in_process;
 mod node;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::ValueEnum;
 
 use crate::Outcome;
-use crate::load::Acknowledged;
+use crate::load::{Acknowledged, Load};
 use crate::server::Server;
 
 pub(crate) use node::be_a_node;
@@ -44,7 +43,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) clients: usize,
     /// Connections of a pool.
     pub(crate) pool: u32,
-    pub(crate) round: Duration,
+    pub(crate) load: Load,
 }
 
 impl Turn<'_> {

@@ -51,7 +51,7 @@ pub(super) async fn run(turn: &Turn<'_>, schema: &str) -> Outcome<Acknowledged> 
     let payload = Bytes::from(cart::body());
     let clients = (0..turn.clients).map(|_| Sending { inbox: inbox.clone(), payload: payload.clone() }).collect();
     drop(inbox);
-    let acknowledged = load(clients, turn.round).await;
+    let acknowledged = load(clients, turn.load).await;
     writing.await.map_err(|_| "the writer panicked; its message stands above")??;
     acknowledged
 }

@@ -95,7 +95,7 @@ pub(super) async fn run(turn: &Turn<'_>, schema: &str) -> Outcome<Acknowledged> 
     sqlx::raw_sql(&format!("CREATE SCHEMA {schema}; {TABLES}")).execute(&pool).await?;
     let carts: Arc<PostgresCqrs<Cart>> = Arc::new(postgres_cqrs(pool.clone(), Vec::new(), ()));
     let clients = (0..turn.clients).map(|_| Executing { carts: Arc::clone(&carts), note: cart::note() }).collect();
-    let acknowledged = load(clients, turn.round).await;
+    let acknowledged = load(clients, turn.load).await;
     pool.close().await;
     acknowledged
 }

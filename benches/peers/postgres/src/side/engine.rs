@@ -15,7 +15,7 @@ pub(super) async fn run(turn: &Turn<'_>) -> Outcome<Acknowledged> {
     let journal = open(turn).await?;
     let payload = Bytes::from(cart::body());
     let clients = (0..turn.clients).map(|_| Appending { journal: Arc::clone(&journal), payload: payload.clone() }).collect();
-    let acknowledged = load(clients, turn.round).await;
+    let acknowledged = load(clients, turn.load).await;
     journal.close().await;
     acknowledged
 }

@@ -21,7 +21,7 @@ pub(super) async fn run(turn: &Turn<'_>) -> Outcome<Acknowledged> {
     runtime.begin().await.map_err(|error| error.to_string())?;
     let body = Bytes::from(cart::body());
     let clients = (0..turn.clients).map(|_| Direct { runtime: Arc::clone(&runtime), body: body.clone() }).collect();
-    let acknowledged = load(clients, turn.round).await;
+    let acknowledged = load(clients, turn.load).await;
     runtime.stop();
     runtime.drained().await;
     journal.close().await;

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater::{Exit, Failure, output, threads};
 use tokio::net::TcpStream;
 
 use super::Turn;
-use crate::load::{Acknowledged, Client, Command, load};
+use crate::load::{Acknowledged, Client, Command, Load, load};
 use crate::{Outcome, cart, http};
 
 /// What a node's process does: it says where it is, and serves until its standard input ends.
@@ -33,21 +32,21 @@ pub(super) async fn run(turn: &Turn<'_>, nodes: usize) -> Outcome<Acknowledged> 
         addresses.push(node.address);
         running.push(node);
     }
-    let (clients, round) = (turn.clients, turn.round);
+    let (clients, of) = (turn.clients, turn.load);
     // One thread for the load: it does little, and the nodes need the cores.
-    let loaded = tokio::task::spawn_blocking(move || threads::call(loaded(addresses, clients, round))).await;
+    let loaded = tokio::task::spawn_blocking(move || threads::call(loaded(addresses, clients, of))).await;
     let acknowledged = loaded.map_err(|_| "the load panicked; its message stands above")??;
     running.into_iter().try_for_each(Node::stop)?;
     Ok(acknowledged)
 }
 
-async fn loaded(addresses: Vec<SocketAddr>, clients: usize, round: Duration) -> Result<Acknowledged, Failure> {
+async fn loaded(addresses: Vec<SocketAddr>, clients: usize, of: Load) -> Result<Acknowledged, Failure> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| Failure::plain(Exit::Failed, error.to_string());
     let (mut kept, body) = (Vec::new(), Arc::from(cart::body()));
     for address in addresses.into_iter().cycle().take(clients) {
         kept.push(Kept::connect(address, Arc::clone(&body)).await.map_err(failed)?);
     }
-    load(kept, round).await.map_err(failed)
+    load(kept, of).await.map_err(failed)
 }
 
 /// A process with a node, which ends with this.
