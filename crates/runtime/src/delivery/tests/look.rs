@@ -308,7 +308,7 @@ fn a_register_that_cannot_be_read_stops_its_own_consumer_only() {
 }
 
 #[derive(Clone, Copy)]
-enum Fault {
+pub(super) enum Fault {
     /// Live reads never give anything.
     Silent,
     /// Live reads fail behind so many events of the beginning.
@@ -316,9 +316,9 @@ enum Fault {
 }
 
 /// The model, with an odd reader.
-struct Odd {
-    model: Arc<ModelJournal>,
-    fault: Fault,
+pub(super) struct Odd {
+    pub(super) model: Arc<ModelJournal>,
+    pub(super) fault: Fault,
 }
 
 struct OddEvents(Events, Fault);

@@ -2,6 +2,7 @@
 
 use journal::{Position, RegisterExpect};
 
+use super::super::look::{Fault, Odd};
 use super::*;
 use crate::delivery::lease::Place;
 use crate::delivery::shares::{join, split};
@@ -71,8 +72,6 @@ fn shares_that_are_joined_go_on_where_each_was() {
     let log = in_the_middle(&before);
     let (good, world) = (counts(&log), before.moved_back());
     assert_eq!(good.iter().filter(|((key, _), times)| key.starts_with("key-") && **times == 1).count(), 40 - still_behind_slow());
-    // Retries are due by now: they begin before anything is read.
-    SimTasks::new(Arc::clone(&world.clock), 0).advance(Duration::from_secs(120));
     let process = world.process_with(2, &log, always_ok(), 100);
     append_all(&world, &process.tasks, 20);
     process.seconds(600);
@@ -90,6 +89,22 @@ fn shares_that_are_joined_go_on_where_each_was() {
     let tasks = SimTasks::new(Arc::clone(&world.clock), 0);
     let head = tasks.block_on(world.journal.head()).unwrap();
     assert_eq!(world.places(&tasks), BTreeMap::from([("consumer/watcher".to_owned(), Place::at(head))]));
+}
+
+#[test]
+fn a_held_key_is_drained_as_far_as_its_share_had_read_whatever_has_been_read_since() {
+    let before = shared_world();
+    let log = in_the_middle(&before);
+    let (world, ran) = (before.moved_back(), log.lock().unwrap().len());
+    // Retries are due by now, and the journal gives the consumer itself nothing.
+    SimTasks::new(Arc::clone(&world.clock), 0).advance(Duration::from_secs(120));
+    let silent = Odd { model: Arc::clone(&world.journal), fault: Fault::Silent };
+    let process = world.process_over(2, Arc::new(silent), Arc::new(Scripted { log: Arc::clone(&log), script: always_ok() }), 100);
+    process.seconds(60);
+    let mut runs = log.lock().unwrap()[ran..].to_vec();
+    runs.sort();
+    let all = (0..5).flat_map(|key| [1, 2].map(|sequence| (format!("bad-{key}"), sequence)));
+    assert_eq!((runs, process.status().held), (all.collect::<Vec<_>>(), 0));
 }
 
 /// Events of the keys that are in the share of `slow`, and waited for it.
