@@ -100,6 +100,21 @@ pub(super) struct UnderWay {
     pub(super) step: u64,
     pub(super) cursor: Cursor,
     pub(super) inputs: usize,
+    pub(super) parked: Parked,
+}
+
+/// Parked keys, to be told of once they are durable.
+#[derive(Clone, Copy)]
+pub(super) struct Parked {
+    keys: usize,
+    oldest: Option<i64>,
+}
+
+impl Parked {
+    pub(super) fn of(keys: &Keys) -> Self {
+        let parked = keys.parked();
+        Self { keys: parked.len(), oldest: parked.values().map(HeldKey::recorded).min() }
+    }
 }
 
 /// See the module.
@@ -117,6 +132,8 @@ pub(super) struct Session<'a> {
     pub(super) stamp: u64,
     begun_erasures: u64,
     pub(super) under_way: VecDeque<UnderWay>,
+    /// As the journal has them.
+    pub(super) parked: Parked,
     /// What was read, and not only taken in.
     pub(super) read: Position,
     /// Once all is read up to here, it is that late: who is due by then is woken.
@@ -170,10 +187,12 @@ impl<'a> Session<'a> {
         let read = journal.lineage().resolve(progress.cursor, head, 0).map_err(|error| End::Failed(error.to_string()))?;
         let unsaid = unsaid(journal, name, &progress).await?;
         let keys = if is_new { Keys::default() } else { Keys::read(journal, name, progress.generation).await? };
+        let parked = Parked::of(&keys);
         let mut session = Self {
             shared,
             lessons,
             keys,
+            parked,
             draft: Draft::default(),
             progress,
             unsaid,
@@ -435,11 +454,12 @@ impl<'a> Session<'a> {
         let cursor = if is_at_rest { lineage.cursor(self.read) } else { self.shared.durable_cursor(self.progress.start) };
         let asked = usize::from(self.wake_step.is_some() || self.wake_behind.is_some());
         let inputs = self.under_way.iter().map(|under_way| under_way.inputs.max(1)).sum::<usize>() + self.draft.inputs + asked;
-        let parked = self.keys.parked();
-        let oldest = parked.values().map(HeldKey::recorded).min().map(Timestamp::from_micros);
+        // What is not durable yet nobody finds in the list.
+        let Parked { keys: parked, oldest } = self.parked;
+        let oldest = oldest.map(Timestamp::from_micros);
         // Since when its oldest input is there is looked up; a step is not told apart by the times of its inputs.
         let (ahead, held, oldest_undelivered_at) = (0, 0, None);
-        let sight = Sight { cursor, ahead, under_way: inputs, held, parked: parked.len(), oldest_undelivered_at, oldest_held_at: oldest };
+        let sight = Sight { cursor, ahead, under_way: inputs, held, parked, oldest_undelivered_at, oldest_held_at: oldest };
         self.shared.status.working(&sight);
     }
 }

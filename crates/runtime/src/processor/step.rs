@@ -7,7 +7,7 @@ use journal::{AppendError, Commit, EntityKey, Expect};
 use serde_json::value::RawValue;
 
 use super::record::{self, Kept};
-use super::session::{End, Session, UnderWay};
+use super::session::{End, Parked, Session, UnderWay};
 use crate::flight::Flight;
 use crate::isolation::isolated;
 use crate::limits::{CHECKPOINT_POSITIONS, PROCESSOR_STATE_BYTES_MAX, PROCESSOR_STEP_INPUTS, PROCESSOR_STEPS_UNDER_WAY_MAX};
@@ -54,7 +54,8 @@ impl Session<'_> {
         let before: Vec<_> = self.under_way.iter().map(|under_way| Arc::clone(&under_way.flight)).collect();
         let flight = Flight::launch(&journal, commit, &before);
         self.step = step;
-        self.under_way.push_back(UnderWay { flight, step, cursor: self.progress.cursor, inputs: draft.inputs });
+        let parked = Parked::of(&self.keys);
+        self.under_way.push_back(UnderWay { flight, step, cursor: self.progress.cursor, inputs: draft.inputs, parked });
         Ok(())
     }
 
@@ -77,7 +78,7 @@ impl Session<'_> {
 
     /// Waits for the first step under way.
     pub(super) async fn land_one(&mut self) -> Result<(), End> {
-        let Some(UnderWay { flight, step, cursor, .. }) = self.under_way.pop_front() else { return Ok(()) };
+        let Some(UnderWay { flight, step, cursor, parked, .. }) = self.under_way.pop_front() else { return Ok(()) };
         match flight.landed().await {
             Ok(committed) => {
                 if self.wake_step == Some(step) {
@@ -85,6 +86,7 @@ impl Session<'_> {
                     self.wake_behind = Some((committed.cursor.position(), committed.time.as_micros()));
                 }
                 self.shared.durable(cursor);
+                self.parked = parked;
                 self.lessons.landed();
                 self.keys.landed(step);
                 Ok(())
