@@ -80,9 +80,10 @@ mod tests {
         let (_, column_list) = rows.split_once("macro_rules! command_columns { () => { \"").expect("the engine has a list of columns");
         let (column_list, _) = column_list.split_once('"').expect("a text ends");
         let look = flat(include_str!("../../../../../../crates/engine-postgres/src/write/look.rs"));
-        let look = look.replace(&format!("e.deleted, \", {columns} \" FROM"), &format!("e.deleted, {column_list} FROM"));
-        for statement in [LOCK, KEYS] {
-            assert!(look.contains(&format!("\"{}\"", flat(statement))), "{statement}");
+        let lookup = flat(include_str!("../../../../../../crates/engine-postgres/src/lookup.rs"));
+        let lookup = lookup.replace(&format!("e.deleted, \", {columns} \" FROM"), &format!("e.deleted, {column_list} FROM"));
+        for (source, statement) in [(look, LOCK), (lookup, KEYS)] {
+            assert!(source.contains(&format!("\"{}\"", flat(statement))), "{statement}");
         }
         let server = flat(include_str!("../../../../../../crates/engine-postgres/src/server.rs"));
         assert!(server.contains(&format!("{}\"", flat(SESSION))), "{SESSION}");
