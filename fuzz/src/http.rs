@@ -124,6 +124,7 @@ fn runtime() -> Arc<Runtime> {
     let journal = Arc::new(ModelJournal::new(Arc::new(SystemClock), random.clone()));
     let runtime = Runtime::new(Parts {
         service: "shop".to_owned(),
+        node: runtime::NodeSetup::default(),
         journal: journal.clone(),
         registers: journal,
         entities: vec![component::hosted::<Cart>()],
