@@ -3,12 +3,15 @@
 //! A test that lacks something (real data, say) prints a line `skipped: ...` and returns. The test harness counts it
 //! as passed; here it is counted as skipped, and told with its reason. Tests on PostgreSQL are never skipped: a server runs while they do.
 
+mod hung;
 mod postgres;
 mod report;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 
 use crate::step::{self, Failure};
 use report::Report;
@@ -53,11 +56,26 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
 fn run_one(cargo: &mut Command, name: &str, report: &mut Report) -> Result<(), Failure> {
     let mut child = cargo.stdout(Stdio::piped()).spawn().map_err(|error| Failure::new(format!("{name} do not start: {error}")))?;
     let output = child.stdout.take().ok_or_else(|| Failure::new("a child has no output although it was asked for"))?;
-    let mut lines = BufReader::new(output).split(b'\n');
-    while let Some(Ok(line)) = lines.next() {
-        let line = String::from_utf8_lossy(&line);
-        if report.line(&line) {
-            println!("{line}");
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || BufReader::new(output).split(b'\n').map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    loop {
+        match lines.recv_timeout(hung::SILENCE_MAX) {
+            Ok(line) => {
+                let line = String::from_utf8_lossy(&line);
+                if report.line(&line) {
+                    println!("{line}");
+                }
+            }
+            Err(RecvTimeoutError::Timeout) if report.is_open() => {
+                println!(
+                    "error: no test ended for {} minutes, so their binary is killed; {}",
+                    hung::SILENCE_MAX.as_secs() / 60,
+                    report.slow()
+                );
+                hung::kill_children(child.id());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     let status = child.wait().map_err(|error| Failure::new(format!("{name} cannot be waited for: {error}")))?;

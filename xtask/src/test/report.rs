@@ -1,5 +1,6 @@
 //! What the output of `cargo test` says: counts over all binaries, and which tests were skipped and why.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Sums over the binaries seen so far.
@@ -16,6 +17,8 @@ pub(crate) struct Report {
     open: bool,
     /// Inside what passing tests printed; the test whose output it is.
     showing: Option<String>,
+    /// Tests that take long, and have not ended.
+    slow: BTreeSet<String>,
 }
 
 impl Report {
@@ -43,6 +46,19 @@ impl Report {
         self.failed_before = self.failed;
     }
 
+    /// Whether a binary runs tests: between two of them is a build.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The tests that still run and are known to take long.
+    pub(crate) fn slow(&self) -> impl fmt::Display {
+        if self.slow.is_empty() {
+            return "none of its tests is known to run".to_owned();
+        }
+        format!("still running: {}", self.slow.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+    }
+
     pub(crate) fn failed(&self) -> u64 {
         self.failed
     }
@@ -55,8 +71,11 @@ impl Report {
         if line.starts_with("running ") && (line.ends_with(" tests") || line.ends_with(" test")) {
             self.close();
             self.open = true;
-        } else if let Some((test, reason)) = ignored(line) {
-            self.skipped.push((test.to_owned(), reason.to_owned()));
+        } else if let Some((test, _)) = line.strip_prefix("test ").and_then(|line| line.split_once(" has been running for over ")) {
+            self.slow.insert(test.to_owned());
+        } else if let Some((test, word)) = line.strip_prefix("test ").and_then(|line| line.rsplit_once(" ... ")) {
+            self.slow.remove(test);
+            self.skipped.extend(ignored(word).map(|reason| (test.to_owned(), reason.to_owned())));
         }
     }
 
@@ -65,6 +84,7 @@ impl Report {
         self.failed += u64::from(self.open);
         self.open = false;
         self.showing = None;
+        self.slow.clear();
     }
 
     fn shown(&mut self, line: &str) {
@@ -99,11 +119,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// `test name ... ignored, reason`.
-fn ignored(line: &str) -> Option<(&str, &str)> {
-    let (test, word) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+/// Why a test was not run: `ignored, reason`.
+fn ignored(word: &str) -> Option<&str> {
     let reason = word.strip_prefix("ignored")?.trim_start_matches(", ");
-    Some((test, if reason.is_empty() { "ignored" } else { reason }))
+    Some(if reason.is_empty() { "ignored" } else { reason })
 }
 
 /// The number before a word in `ok. 3 passed; 0 failed; ...`.
@@ -200,6 +219,23 @@ test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
         assert_eq!(sums, "0 passed, 1 failed, 0 skipped");
         let (sums, _) = check(&format!("running 5 tests\n{RETAIL}"), false);
         assert_eq!(sums, "1 passed, 1 failed, 1 skipped");
+    }
+
+    #[test]
+    fn a_test_that_does_not_end_is_named() {
+        let mut report = Report::default();
+        for line in [
+            "running 3 tests",
+            "test one has been running for over 60 seconds",
+            "test two has been running for over 60 seconds",
+            "test one ... ok",
+        ] {
+            assert!(report.line(line));
+        }
+        assert!(report.is_open());
+        assert_eq!(report.slow().to_string(), "still running: two");
+        report.end(false);
+        assert_eq!((report.is_open(), report.to_string().as_str()), (false, "0 passed, 1 failed, 0 skipped"));
     }
 
     #[test]

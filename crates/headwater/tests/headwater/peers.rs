@@ -398,6 +398,17 @@ async fn a_subscription_without_an_address_is_refused_at_start_with_the_remedy()
     }
 }
 
+/// Waits until the consumer that sends the notes is so, and gives it.
+async fn consumer_in(source: &Running, so: impl Fn(&Json) -> bool) -> Json {
+    loop {
+        let consumer = get(source, "/v1/admin/consumers/send-note").await;
+        if so(&consumer) {
+            return consumer;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// A source that sends its notes to `copies` itself, and the plain service that takes them.
 async fn pair(line: &Line, one: &Directory, other: &Directory) -> (Running, Running) {
     let copies = here(Service::new("copies").entity::<Copy>(), other.path());
@@ -433,17 +444,13 @@ async fn a_rejection_of_a_peer_is_typed_and_a_peer_that_is_down_parks_nothing() 
     note(&source, "a", "wrong").await;
     note(&source, "b", "").await;
     come(&copies, "b", 1).await;
+    // A peer that goes while it is asked holds `a` too.
+    consumer_in(&source, |consumer| consumer["behind"] == 0 && consumer["under_way"] == 0 && consumer["held"] == 0).await;
     copies.stop().await;
     for _ in 0..3 {
         note(&source, "b", "").await;
     }
-    let consumer = loop {
-        let consumer = get(&source, "/v1/admin/consumers/send-note").await;
-        if consumer["held"] == 1 {
-            break consumer;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    let consumer = consumer_in(&source, |consumer| consumer["held"] == 1).await;
     assert_eq!(consumer["parked"], 0, "{consumer}");
     let again = here(Service::new("copies").entity::<Copy>(), other.path());
     let copies = again.start().await.unwrap();
