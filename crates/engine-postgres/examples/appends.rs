@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use headwater_engine_postgres::{Address, Options, PostgresJournal};
-use journal::seams::{SystemClock, SystemRandom};
+
 use journal::{CommandId, CommandRecord, Commit, ContentType, Context, EntityKey, EventData, EventFlags, Journal as _};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -44,8 +44,7 @@ async fn run(url: &str, service: &str, (nodes, clients): (u64, u64), time: Durat
     let (done, mut running, mut opened) = (Arc::new(AtomicU64::new(0)), Vec::new(), Vec::new());
     let address = Address::new(url, Some(service))?;
     for _ in 0..nodes {
-        let options =
-            Options { address: address.clone(), clock: Arc::new(SystemClock), random: Arc::new(SystemRandom::new()?), alone: false };
+        let options = Options::at(address.clone())?;
         opened.push(Arc::new(PostgresJournal::open(options).await?));
     }
     let until = Instant::now() + time;

@@ -40,6 +40,11 @@ pub enum OpenError {
         /// The schema.
         schema: String,
     },
+    /// The system has no thread for the writer.
+    Thread {
+        /// What it said.
+        cause: String,
+    },
     /// A newer version of Headwater made the schema.
     SchemaNewer {
         /// What is there.
@@ -73,6 +78,7 @@ impl fmt::Display for OpenError {
                     "the schema {schema} holds a part of a migration; run the same `migrate` again, which goes on, or drop it"
                 )
             }
+            Self::Thread { cause } => write!(formatter, "no thread for the journal's writer: {cause}; raise the limit on processes"),
             Self::SchemaNewer { found, known } => {
                 write!(formatter, "the schema has version {found} and this version knows up to {known}; use a newer version")
             }

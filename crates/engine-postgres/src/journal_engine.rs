@@ -1,9 +1,10 @@
 //! The engine as the contract sees it.
 
+use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use journal::seams::{Clock, Random};
+use journal::seams::{Clock, Random, Spawner, SystemClock, SystemRandom, ThreadSpawner};
 use journal::{
     AppendError, BoxFuture, Capabilities, Capability, CommandId, CommandRecord, Commit, CommitId, Committed, Context, Cursor, EntityKey,
     EntityType, Events, Fence, FoundCommand, Head, InvalidError, Journal, Keys, Lineage, ReadError, ReadMode, Register, RegisterError,
@@ -27,7 +28,7 @@ use crate::rows::{self, get, unsigned};
 use crate::schema::Opened;
 use crate::server::Server;
 use crate::write::{Inbox, Pending, Writer};
-use crate::{limits, read, schema};
+use crate::{limits, read, schema, write};
 
 /// What an engine is opened with.
 pub struct Options {
@@ -37,8 +38,21 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// For ids.
     pub random: Arc<dyn Random>,
+    /// For the writer's thread.
+    pub spawner: Arc<dyn Spawner>,
     /// Whether no other process may have the same schema open so: its own one does not know of other nodes.
     pub alone: bool,
+}
+
+impl Options {
+    /// With the system's clock, randomness and threads. Other nodes may come.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn at(address: Address) -> io::Result<Self> {
+        let random = Arc::new(SystemRandom::new()?);
+        Ok(Self { address, clock: Arc::new(SystemClock), random, spawner: Arc::new(ThreadSpawner::new()), alone: false })
+    }
 }
 
 /// A journal and its registers in one schema of a PostgreSQL database.
@@ -52,7 +66,8 @@ pub struct PostgresJournal {
     poisoned: Arc<OnceLock<String>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Is closed when the writer has ended.
+    writer: Mutex<Option<oneshot::Receiver<()>>>,
     /// The listener, the follower, and the claim to be alone.
     background: Vec<JoinHandle<()>>,
 }
@@ -63,7 +78,7 @@ impl PostgresJournal {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let Options { address, clock, random, alone } = options;
+        let Options { address, clock, random, spawner, alone } = options;
         let server = Arc::new(Server::new(address)?);
         let claim = if alone { Some(Claim::take(&server, limits::CLAIM_PATIENCE).await?) } else { None };
         let client = server.connect().await?;
@@ -81,7 +96,7 @@ impl PostgresJournal {
         ];
         background.extend(claim.map(|claim| tokio::spawn(claim.keep(Arc::clone(&poisoned)))));
         let writer = Writer::new(server, Arc::clone(&inbox), &sources, Arc::clone(&clock), Arc::clone(&poisoned)).knowing_gone(has_gone);
-        let writer = Mutex::new(Some(tokio::spawn(writer.run())));
+        let writer = Mutex::new(Some(write::start(writer, &*spawner)?));
         let lookups = Arc::new(Lookups::new(Arc::clone(&pool), Arc::clone(&sources.lineage)));
         Ok(Self { sources, lookups, has_gone, registers: Table::new(pool, reach), inbox, poisoned, clock, random, writer, background })
     }
@@ -91,7 +106,7 @@ impl PostgresJournal {
         self.inbox.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
-            // A panic of it was printed where it happened.
+            // It says nothing. A panic of it was printed where it happened.
             let _ = writer.await;
         }
         self.sources.reach.close();

@@ -87,16 +87,19 @@ mod postgres {
     use crate::config::{Config, without_password};
     use crate::engine::randomness;
     use crate::exit::Exit;
-    use crate::failure::{DATA_DAMAGED, DATA_IN_USE, DATABASE_UNFIT, DATABASE_UNREACHABLE, DATABASE_UNSAFE, ENGINE, Failure, MIGRATION};
+    use crate::failure::{
+        DATA_DAMAGED, DATA_IN_USE, DATABASE_UNFIT, DATABASE_UNREACHABLE, DATABASE_UNSAFE, ENGINE, Failure, MIGRATION, SYSTEM,
+    };
     use crate::service::Service;
 
     pub(super) async fn open(url: &str, service: &Service, config: &Config) -> Result<Store, Failure> {
         let (clock, random) = (Arc::new(SystemClock), randomness()?);
         let address = Address::new(url, Some(service.name())).map_err(|error| not_opened(url, &OpenError::Url(error)))?;
-        let options = Options { address, clock: clock.clone(), random: random.clone(), alone: service.has_keys(config) };
+        let threads = Arc::new(ThreadSpawner::new());
+        let options =
+            Options { address, clock: clock.clone(), random: random.clone(), spawner: threads.clone(), alone: service.has_keys(config) };
         let journal = Arc::new(PostgresJournal::open(options).await.map_err(|error| not_opened(url, &error))?);
         let (as_journal, registers) = (Arc::clone(&journal) as Arc<dyn Journal>, Arc::clone(&journal) as Arc<dyn Registers>);
-        let threads = Arc::new(ThreadSpawner::new());
         Ok(Store { journal: as_journal, registers, clock, random, threads, notes: Vec::new(), kind: Kind::Postgres(journal) })
     }
 
@@ -115,6 +118,7 @@ mod postgres {
             OpenError::TooOld { .. } | OpenError::SchemaNewer { .. } => (Exit::Failed, DATABASE_UNFIT),
             OpenError::Taken { .. } => (Exit::Failed, DATA_IN_USE),
             OpenError::Unfinished { .. } => (Exit::Failed, MIGRATION),
+            OpenError::Thread { .. } => (Exit::Failed, SYSTEM),
             OpenError::Damaged { .. } => (Exit::Damaged, DATA_DAMAGED),
         }
     }

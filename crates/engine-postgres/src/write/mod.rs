@@ -18,9 +18,11 @@ mod inbox;
 mod insert;
 mod look;
 mod records;
+mod thread;
 mod writer;
 
 pub(crate) use batch::{Decided, HeadRow, NewCommand, NewEvent, Numbered};
 pub(crate) use inbox::{Inbox, Pending};
 pub(crate) use insert::Inserts;
+pub(crate) use thread::start;
 pub(crate) use writer::Writer;

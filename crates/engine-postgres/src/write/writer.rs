@@ -1,4 +1,4 @@
-//! The writer: one task, one connection, one transaction at a time.
+//! The writer: one thread (`thread`), one connection, one transaction at a time.
 
 use std::sync::{Arc, OnceLock};
 
@@ -78,8 +78,6 @@ impl Writer {
     pub(crate) async fn run(mut self) {
         while let Some(batch) = self.inbox.take().await {
             self.settle(batch, Joining::Open).await;
-            // Whoever was answered goes on first, so that what they send next is in one transaction and not half of it in this and half in that.
-            tokio::task::yield_now().await;
         }
     }
 

@@ -2,12 +2,9 @@
 //!
 //! `HEADWATER_POSTGRES_HISTORIES` sets how many histories (50 unless it says otherwise).
 
-use std::sync::Arc;
-
 use headwater_engine_postgres::{Address, Options, PostgresJournal};
 use journal::contract::Engine;
 use journal::contract::histories::{Answered, Called, is_linearizable, record};
-use journal::seams::{SystemClock, SystemRandom};
 
 use crate::proxy::Proxy;
 use crate::server::Server;
@@ -22,12 +19,7 @@ async fn one_order_explains_every_history_of_two_nodes() {
     let proxy = Proxy::to(server.url()).await;
     let mut nodes = Vec::new();
     for _ in 0..2 {
-        let options = Options {
-            address: Address::new(&proxy.url(server.url()), Some(&service)).unwrap(),
-            clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom::new().unwrap()),
-            alone: false,
-        };
+        let options = Options::at(Address::new(&proxy.url(server.url()), Some(&service)).unwrap()).unwrap();
         nodes.push(Engine::of(PostgresJournal::open(options).await.unwrap()));
     }
     let (mut took, mut refused) = (0, 0);

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_engine_postgres::{Address, Options, PostgresJournal};
-use journal::seams::{SystemClock, SystemRandom};
 use journal::{
     AppendError, CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Events, Journal as _,
     Position, Read, ReadMode, Recorded, Selection,
@@ -165,8 +164,7 @@ async fn nothing_is_lost_doubled_or_skipped_while_the_server_is_killed_under_loa
 }
 
 async fn node(url: &str, service: &str) -> PostgresJournal {
-    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new().unwrap()));
-    PostgresJournal::open(Options { address: Address::new(url, Some(service)).unwrap(), clock, random, alone: false }).await.unwrap()
+    PostgresJournal::open(Options::at(Address::new(url, Some(service)).unwrap()).unwrap()).await.unwrap()
 }
 
 /// Waits until so many more commands were acknowledged.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headwater_engine_postgres::{FillError, Filling, History, OpenError, Options, Origin, PostgresJournal};
 use journal::embedded::{GoneCommand, Part, Remains, RunningRoot, StoredCommand, StoredCommit};
-use journal::seams::{SystemClock, SystemRandom};
+use journal::seams::SystemRandom;
 use journal::{
     AppendError, BASELINE, CommandId, CommandRecord, Commit, CommitId, ContentType, Context, Cursor, CursorError, DELETED, EntityKey,
     EventData, EventFlags, Fingerprint, Journal as _, Lineage, LineageId, ParentLineage, Position, ReadError, ReadMode, Recorded,
@@ -112,12 +112,7 @@ async fn begin(service: &str, parent: &Lineage, fork: Position, gone: u64) -> Re
 }
 
 async fn open(service: &str) -> Result<PostgresJournal, OpenError> {
-    let options = Options {
-        address: Server::shared().address(service),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom::new().unwrap()),
-        alone: false,
-    };
+    let options = Options::at(Server::shared().address(service)).unwrap();
     PostgresJournal::open(options).await
 }
 

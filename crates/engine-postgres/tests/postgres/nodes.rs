@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_engine_postgres::{Address, OpenError, Options, PostgresJournal};
-use journal::seams::{SystemClock, SystemRandom};
 use journal::{
     AppendError, CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Expect, Fence,
     Journal as _, ReadMode, RegisterExpect, Registers as _, Selection, Tag, TagCondition, TagQuery, TagQueryItem,
@@ -46,7 +45,7 @@ pub(crate) async fn client(url: &str) -> Client {
 
 async fn refused(url: &str, service: &str) -> OpenError {
     let address = Address::new(url, Some(service)).unwrap();
-    let options = Options { address, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom::new().unwrap()), alone: false };
+    let options = Options::at(address).unwrap();
     PostgresJournal::open(options).await.err().expect("this server is refused")
 }
 
@@ -196,12 +195,7 @@ async fn a_server_that_is_not_there_is_unreachable() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_wants_to_be_alone_is() {
     let (server, service) = (Server::shared(), Server::service());
-    let options = || Options {
-        address: server.address(&service),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom::new().unwrap()),
-        alone: true,
-    };
+    let options = || Options { alone: true, ..Options::at(server.address(&service)).unwrap() };
     let first = PostgresJournal::open(options()).await.unwrap();
     let second = PostgresJournal::open(options()).await.err().expect("the first one is there");
     assert!(matches!(second, OpenError::Taken { .. }), "{second}");
@@ -216,12 +210,7 @@ async fn a_way_that_is_to_be_encrypted_is_and_strangers_are_not_trusted() {
     let server = Server::start(&["ssl=on"]);
     let roots = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres/certificate.pem");
     let trusting = format!("{}?sslmode=require&sslrootcert={roots}", server.url());
-    let options = Options {
-        address: Address::new(&trusting, Some("shop")).unwrap(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom::new().unwrap()),
-        alone: false,
-    };
+    let options = Options::at(Address::new(&trusting, Some("shop")).unwrap()).unwrap();
     let node = PostgresJournal::open(options).await.unwrap();
     node.append(note(&key("a"), "1")).await.unwrap();
     let sessions = "SELECT count(*), count(*) FILTER (WHERE ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'headwater'";
@@ -254,12 +243,7 @@ async fn what_an_append_reads_does_not_grow_with_the_past() {
     let application = format!("counted-{service}");
     let address = Address::new(&format!("{}?application_name={application}", server.url()), Some(&service)).unwrap();
     let open = || async {
-        let options = Options {
-            address: address.clone(),
-            clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom::new().unwrap()),
-            alone: false,
-        };
+        let options = Options::at(address.clone()).unwrap();
         PostgresJournal::open(options).await.unwrap()
     };
     let tag = |text: &str| Tag::new(text).unwrap();

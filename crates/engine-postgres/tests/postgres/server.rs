@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use headwater_engine_postgres::{Address, Options, PostgresJournal};
-use journal::seams::{SystemClock, SystemRandom};
 
 /// Who may connect, without a password, over loopback.
 const USER: &str = "headwater";
@@ -83,12 +82,7 @@ impl Server {
 
     /// A node of a service, with the machine's own clock and dice.
     pub(crate) async fn node(&self, service: &str) -> PostgresJournal {
-        let options = Options {
-            address: self.address(service),
-            clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom::new().unwrap()),
-            alone: false,
-        };
+        let options = Options::at(self.address(service)).unwrap();
         PostgresJournal::open(options).await.unwrap()
     }
 

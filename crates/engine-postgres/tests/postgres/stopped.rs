@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use headwater_engine_postgres::{Address, Options, PostgresJournal};
-use journal::seams::{SystemClock, SystemRandom};
 use journal::{AppendError, Commit, EntityKey, Fence, Journal as _, ReadMode, RegisterExpect, Registers as _, Selection};
 use tokio_postgres::Client;
 
@@ -39,12 +38,7 @@ async fn the_node_that_is_stopped() {
     let Ok(node) = std::env::var(NODE) else { return };
     let [url, service, epoch] = node.split(' ').collect::<Vec<_>>().try_into().unwrap();
     let (epoch, process): (u64, _) = (epoch.parse().unwrap(), std::process::id());
-    let options = Options {
-        address: Address::new(url, Some(service)).unwrap(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom::new().unwrap()),
-        alone: false,
-    };
+    let options = Options::at(Address::new(url, Some(service)).unwrap()).unwrap();
     let node = Arc::new(PostgresJournal::open(options).await.unwrap());
     let write = |writer: usize| {
         let node = Arc::clone(&node);

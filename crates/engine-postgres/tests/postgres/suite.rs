@@ -19,7 +19,7 @@ fn seeds() -> u64 {
 }
 
 async fn open(server: &Server, seed: u64, clock: Arc<SimClock>) -> Engine {
-    let options = Options { address: server.address(&Server::service()), clock, random: Arc::new(SimRandom::new(seed)), alone: false };
+    let options = Options { clock, random: Arc::new(SimRandom::new(seed)), ..Options::at(server.address(&Server::service())).unwrap() };
     Engine::of(PostgresJournal::open(options).await.unwrap())
 }
 

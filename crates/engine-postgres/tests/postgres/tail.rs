@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_engine_postgres::{Address, Options, PostgresJournal};
-use journal::seams::{SystemClock, SystemRandom};
 use journal::{
     CommandId, CommandRecord, Commit, ContentType, Context, Cursor, EntityKey, EventData, EventFlags, Events, Fingerprint, Journal as _,
     Read, ReadMode, Recorded, Selection, Tag,
@@ -103,7 +102,7 @@ async fn rows_for_twenty_readers(server: &Server, node_writes: bool) -> i64 {
     let (service, admin) = (Server::service(), client(server.url()).await);
     let address = Address::new(&format!("{}?application_name=tailed-{service}", server.url()), Some(&service)).unwrap();
     let schema = address.schema().to_owned();
-    let options = Options { address, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom::new().unwrap()), alone: false };
+    let options = Options::at(address).unwrap();
     let (node, other) = (PostgresJournal::open(options).await.unwrap(), server.node(&service).await);
     let half = Selection::Slices { first: 0, last: 511, types: Some(vec!["note/noted".into()]) };
     let mut tailers = Vec::new();

@@ -56,5 +56,5 @@ async fn in_a_database(clock: Arc<SystemClock>, random: Arc<SystemRandom>) -> Po
     });
     let service = format!("gateway-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     let address = Address::new(&server, Some(&service)).unwrap();
-    PostgresJournal::open(Options { address, clock, random, alone: false }).await.unwrap()
+    PostgresJournal::open(Options { clock, random, ..Options::at(address).unwrap() }).await.unwrap()
 }

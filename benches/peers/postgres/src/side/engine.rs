@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine_postgres::{Address, Options, PostgresJournal};
-use journal::seams::{SystemClock, SystemRandom};
 use journal::{CommandId, CommandRecord, Commit, ContentType, Context, EntityKey, EventData, EventFlags, Fingerprint, Journal as _};
 
 use super::Turn;
@@ -21,12 +20,7 @@ pub(super) async fn run(turn: &Turn<'_>) -> Outcome<Acknowledged> {
 }
 
 pub(super) async fn open(turn: &Turn<'_>) -> Outcome<Arc<PostgresJournal>> {
-    let options = Options {
-        address: Address::new(&turn.engine(), None)?,
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom::new()?),
-        alone: false,
-    };
+    let options = Options::at(Address::new(&turn.engine(), None)?)?;
     Ok(Arc::new(PostgresJournal::open(options).await?))
 }
 
