@@ -555,6 +555,7 @@ impl Runtime {
         self.admission.stop();
         self.retention.stop();
         self.pulled.stop();
+        self.entities.stop();
         self.delivery.stop();
         self.processors.stop();
         self.timers.stop();

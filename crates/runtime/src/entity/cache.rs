@@ -57,6 +57,11 @@ impl Cache {
         slot
     }
 
+    /// The slot of an entity that has one. To be looked up so does not keep it in the cache.
+    pub(crate) fn known(&self, key: &EntityKey) -> Option<Arc<Slot>> {
+        self.shard(usize::from(key.slice()) % CACHE_SHARDS).slots.get(key).cloned()
+    }
+
     /// Takes note of an entity's weight. The slot is held by the caller, so that it is in the cache.
     pub(crate) fn weigh(&self, slot: &Slot, weight: usize) {
         let before = slot.weight.swap(weight, Relaxed);

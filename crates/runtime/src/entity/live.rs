@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use component::hosted::{LiveEntity, Refusal, Unreadable};
-use journal::{CommandId, Committed, Cursor, EventData, Expect, Fingerprint, Timestamp};
+use journal::{CommandId, Committed, Cursor, EventData, Expect, Fingerprint, Recorded, Timestamp};
 
+use super::kind::Kind;
 use super::replay::Replay;
 use super::snapshots::Draft;
 use crate::asked::Asked;
@@ -180,6 +181,21 @@ impl Live {
             }
         }
         Ok(())
+    }
+
+    /// Takes in an event that others have recorded, when all that was on its way has landed. `false` when the state that it leaves is not known,
+    /// as behind a hole: then this one is to be forgotten.
+    pub(crate) fn take_in(&mut self, kind: &Kind, event: &Recorded, cursor: Cursor) -> bool {
+        let Durable { time, cursor: before } = self.durable;
+        let (sequence, weight, snapshot_sequence) = (self.sequence, self.weight, self.snapshot_sequence);
+        let (entity, deleted) = (self.lend(), self.deleted);
+        let mut replay = Replay { entity, sequence, time, cursor: before, deleted, weight, snapshot_sequence, unknown: None };
+        let is_known = replay.apply(kind, event).is_ok() && replay.unknown.is_none();
+        self.give_back(replay.entity);
+        (self.sequence, self.deleted, self.weight) = (replay.sequence, replay.deleted, replay.weight);
+        self.snapshot_sequence = replay.snapshot_sequence;
+        self.durable = Durable { time: replay.time, cursor: Some(cursor) };
+        is_known
     }
 
     /// The snapshot that is due, once it is durable.

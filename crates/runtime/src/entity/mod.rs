@@ -7,10 +7,11 @@
 //! flight that it saw (promise 5). When a flight fails, the slot forgets its state; whatever was decided on it fails in the
 //! journal too, by its expected head, and is decided again under the same command id.
 //!
-//! On an engine that several nodes share, others may have gone on. What is decided on an older state fails in the journal by its expected
+//! On an engine that several nodes share, others may have gone on. What they record is taken in as it comes (`abreast`). What is decided on an older state fails in the journal by its expected
 //! head; before an answer without a commit leaves, the head is asked for, and what is behind it is loaded again (`catch_up`). Nor is a command
 //! looked for there before it is decided (`repeats`).
 
+mod abreast;
 pub(crate) mod attempt;
 pub(crate) mod baseline;
 pub(crate) mod cache;
@@ -32,6 +33,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use journal::{Capability, EntityKey, Journal, ReadError};
+use tokio::sync::watch;
 
 use crate::Notices;
 use crate::asked::{Asked, Mint};
@@ -59,6 +61,8 @@ pub(crate) struct Entities {
     /// Whether other nodes record events too.
     is_shared: bool,
     repeats: Repeats,
+    /// Of what goes on in the background.
+    stop: watch::Sender<bool>,
 }
 
 impl Entities {
@@ -77,6 +81,7 @@ impl Entities {
             is_shared,
             // An engine that nodes share is a server.
             repeats: Repeats::new(is_shared),
+            stop: watch::Sender::new(false),
         }
     }
 

@@ -26,8 +26,9 @@ impl Runtime {
         &self.delivery.seams().nodes
     }
 
-    /// Carries out what people have decided at other nodes, and knows of the consumers that clients have set up there.
+    /// Carries out what people have decided at other nodes, knows of the consumers that clients have set up there, and of what is recorded there.
     pub(super) fn attend(&self) {
+        self.entities.keep_abreast(self.delivery.tasks());
         let (delivery, processors) = (Arc::clone(&self.delivery), Arc::clone(&self.processors));
         self.delivery.attend(Arc::new(move |duty, share, what| {
             let (delivery, processors) = (Arc::clone(&delivery), Arc::clone(&processors));

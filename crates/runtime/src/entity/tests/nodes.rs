@@ -126,10 +126,15 @@ fn two_nodes() -> [Node; 2] {
 }
 
 impl Node {
-    fn command(&self, jar: &str, (command, body): (&str, &str), expect: Expectation) -> Result<CommandOutcome, CommandError> {
+    fn command(&self, jar: &str, command: (&str, &str), expect: Expectation) -> Result<CommandOutcome, CommandError> {
+        at_once(self.asked(jar, command, expect))
+    }
+
+    /// The same, for who polls it.
+    async fn asked(&self, jar: &str, (command, body): (&str, &str), expect: Expectation) -> Result<CommandOutcome, CommandError> {
         let (entity, body) = (EntityKey::new("jar", jar).unwrap(), body.to_owned().into());
         let context = journal::Context::default();
-        at_once(self.entities.command(CommandRequest { entity, command: command.to_owned(), body, id: None, expect, context }))
+        self.entities.command(CommandRequest { entity, command: command.to_owned(), body, id: None, expect, context }).await
     }
 
     fn put(&self, jar: &str, coins: i64) {
@@ -192,4 +197,70 @@ fn an_operation_answers_of_one_moment_though_the_other_node_changes_all_that_it_
     one.then(move || drop(two.operation("pour")));
     assert_eq!(one.operation("count"), "10");
     assert_eq!((one.coins("a"), one.coins("b")), (r#"{"coins":2}"#.to_owned(), r#"{"coins":8}"#.to_owned()));
+}
+
+impl Node {
+    /// What is recorded of a jar, in order.
+    fn recorded(&self, jar: &str) -> Vec<Arc<Recorded>> {
+        let selection = Selection::Entity { entity: EntityKey::new("jar", jar).unwrap(), from_sequence: 1 };
+        let mut events = self.gated.read(selection, Cursor::BEGINNING, ReadMode::ToHead);
+        std::iter::from_fn(|| at_once(events.next_event())).map(Result::unwrap).collect()
+    }
+
+    /// The reply to one more coin, and whether the jar was loaded for it.
+    fn put_one(&self, jar: &str) -> (String, bool) {
+        let is_loaded = Arc::new(Mutex::new(false));
+        let loads = Arc::clone(&is_loaded);
+        self.then(move || *loads.lock().unwrap() = true);
+        let reply = text(&self.command(jar, ("put", r#"{"coins":1}"#), Expectation::Any).unwrap().reply);
+        *self.gated.trap.lock().unwrap() = None;
+        let is_loaded = *is_loaded.lock().unwrap();
+        (reply, is_loaded)
+    }
+}
+
+#[test]
+fn what_the_other_node_records_comes_into_the_state_here() {
+    let [one, two] = two_nodes();
+    one.put("a", 5);
+    two.put("a", 10);
+    assert_eq!(one.put_one("a"), ("16".to_owned(), true), "it has not heard of ten");
+    // Others may have recorded before it begins to read, and something else meanwhile.
+    let mut reading = Box::pin(one.entities.read_on());
+    let mut look = || assert!(reading.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending());
+    look();
+    two.put("b", 1);
+    two.put("a", 10);
+    two.put("a", 10);
+    look();
+    assert_eq!(one.put_one("a"), ("37".to_owned(), false));
+    look();
+    assert_eq!(one.put_one("a"), ("38".to_owned(), false), "its own comes by too");
+    assert_eq!(one.coins("a"), r#"{"coins":38}"#);
+}
+
+#[test]
+fn a_state_that_an_event_does_not_follow_on_is_loaded_again() {
+    let [one, two] = two_nodes();
+    one.put("a", 5);
+    two.put("a", 10);
+    two.put("a", 10);
+    one.entities.take_in(&one.recorded("a")[2]);
+    assert_eq!(one.put_one("a"), ("26".to_owned(), true));
+}
+
+#[test]
+fn a_state_with_a_commit_on_its_way_is_not_touched() {
+    let [one, two] = two_nodes();
+    one.put("a", 5);
+    one.gated.close();
+    let mut putting = Box::pin(one.asked("a", ("put", r#"{"coins":1}"#), Expectation::Any));
+    let waker = std::task::Waker::noop();
+    assert!(putting.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+    two.put("a", 10);
+    two.put("a", 10);
+    one.recorded("a").iter().for_each(|event| one.entities.take_in(event));
+    one.gated.open();
+    assert_eq!(text(&at_once(putting).unwrap().reply), "26", "decided again on what was recorded");
+    assert_eq!(one.coins("a"), r#"{"coins":26}"#);
 }
