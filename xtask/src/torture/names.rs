@@ -201,6 +201,15 @@ pub(super) const NAMES: &[Torture] = &[
         more: &[],
     },
     Torture {
+        name: "nodes-retail",
+        what: "the whole retail file through three nodes of a shop that are killed in turn and come back; a round is a kill. Takes a PostgreSQL server",
+        in_ci: "2 kills, over the first 20,000 lines",
+        how: cli("nodes::the_retail_file_comes_to_its_totals_through_three_nodes_that_are_killed"),
+        rounds: "HEADWATER_RETAIL_KILLS",
+        seed: UNSEEDED,
+        more: &[],
+    },
+    Torture {
         name: "shared-views",
         what: "a service that fills a shared view is killed under load, and another process goes on; a round is a kill. Takes a PostgreSQL server",
         in_ci: "4 kills",

@@ -122,10 +122,13 @@ impl Shop {
 
     /// One of several nodes of a shop, under a name.
     pub(crate) fn start_node(directory: &Directory, engine: &str, name: &str, arguments: &[&str]) -> Self {
-        let mut command = headwater(directory);
-        command.env("HEADWATER_ENGINE", engine).env("HEADWATER_NODE", name).env("HEADWATER_DATA", directory.path().join(name));
-        command.args(["demo", "--json", "--alone", "--empty", "--listen", "127.0.0.1:0"]).args(arguments);
-        Self::spawn(command.stderr(Stdio::null()))
+        let mut command = node(directory, engine, name, "127.0.0.1:0");
+        Self::spawn(command.args(arguments))
+    }
+
+    /// The same at an address, where it was before.
+    pub(crate) fn start_node_at(address: &str, directory: &Directory, engine: &str, name: &str) -> Self {
+        Self::spawn(&mut node(directory, engine, name, address))
     }
 
     /// The same in a network namespace of its own, at an address of it.
@@ -173,6 +176,14 @@ impl Shop {
     pub(crate) fn ended(&mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }
+}
+
+/// One of several nodes of a shop on a shared engine.
+fn node(directory: &Directory, engine: &str, name: &str, address: &str) -> Command {
+    let mut command = headwater(directory);
+    command.env("HEADWATER_ENGINE", engine).env("HEADWATER_NODE", name).env("HEADWATER_DATA", directory.path().join(name));
+    command.args(["demo", "--json", "--alone", "--empty", "--listen", address]).stderr(Stdio::null());
+    command
 }
 
 fn next_line(lines: &mut BufReader<ChildStdout>) -> Json {
