@@ -1,6 +1,6 @@
 //! A server that is killed under load: nothing acknowledged is lost, nothing takes effect twice, and who tails the journal skips nothing.
 //!
-//! Two nodes write, each with a tailer, and one transaction in ten of theirs is late, rolled back, or committed without an answer; somebody else takes the lock on the head now and then, moves the head, dawdles, and rolls back. The
+//! Two nodes write, or one of them alone, each with a tailer, and one transaction in ten of theirs is late, rolled back, or committed without an answer; somebody else takes the lock on the head now and then, moves the head, dawdles, and rolls back. The
 //! witness is this process: it remembers what was acknowledged, and where.
 //!
 //! `HEADWATER_POSTGRES_KILLS` sets how often (20 unless it says otherwise).
@@ -125,6 +125,16 @@ async fn disturb(url: String, schema: String, witness: Arc<Witness>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_doubled_or_skipped_while_the_server_is_killed_under_load() {
+    killed_under_load(2, kills()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_doubled_or_skipped_while_the_server_is_killed_under_load_of_a_node_that_writes_alone() {
+    killed_under_load(1, kills() / 2).await;
+}
+
+/// Two nodes follow, and so many of them write.
+async fn killed_under_load(writing: usize, kills: u32) {
     let (server, service) = (Arc::new(Server::start(&[])), Server::service());
     let (witness, mut nodes) = (Arc::new(Witness::default()), Vec::new());
     let proxy = Proxy::to(server.url()).await;
@@ -134,11 +144,11 @@ async fn nothing_is_lost_doubled_or_skipped_while_the_server_is_killed_under_loa
     let (end, until) = tokio::sync::watch::channel(None);
     let follow = |node: &Arc<PostgresJournal>| node.read(Selection::All, Cursor::BEGINNING, ReadMode::Live);
     let tailers: Vec<_> = nodes.iter().map(|node| tokio::spawn(tail(follow(node), until.clone()))).collect();
-    let writer = |number: usize| tokio::spawn(write(Arc::clone(&nodes[number % 2]), Arc::clone(&witness), number));
+    let writer = |number: usize| tokio::spawn(write(Arc::clone(&nodes[number % writing]), Arc::clone(&witness), number));
     let writers: Vec<_> = (0..WRITERS).map(writer).collect();
     let schema = server.address(&service).schema().to_owned();
     let disturbance = tokio::spawn(disturb(server.url().to_owned(), schema, Arc::clone(&witness)));
-    for round in 0..kills() {
+    for round in 0..kills {
         until_more(&witness, 100).await;
         // At another moment of a transaction each time.
         tokio::time::sleep(Duration::from_micros(u64::from(round) * 137)).await;
