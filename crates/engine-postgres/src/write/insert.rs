@@ -64,7 +64,9 @@ impl Inserts {
         let moved: Records<_> = decided.moved.iter().map(EntityRow::of).collect();
         let head = HeadValues::of(&decided.head);
         let (mark_values, head_values) = (head.of_mark(), head.of_head());
+        // In this order: the statement that failed is heard, and not those behind it, which only hear of a transaction that has.
         tokio::try_join!(
+            biased;
             insert(client, &self.events, &events),
             insert(client, &self.tags, &tags),
             insert(client, &self.commands, &commands),
