@@ -133,12 +133,16 @@ pub(crate) struct Gated {
 }
 
 impl Gated {
+    pub(crate) fn of(model: Arc<ModelJournal>) -> Self {
+        Self { model, held: Mutex::default(), trap: Mutex::default(), compacts: Mutex::new(Ok(None)) }
+    }
+
     /// From now on commits wait.
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         *self.held.lock().unwrap() = Some(Vec::new());
     }
 
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         self.held.lock().unwrap().take().into_iter().flatten().for_each(|held| held.send(()).unwrap());
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::index::{DueInput, DueRow, WorkInput, WorkRow};
 use super::record::WORKFLOW;
 use super::room::Room;
+use super::slots::Slot;
 use super::work::AtWork;
 use crate::delivery::stopped;
 use crate::limits::{TIMER_CLOCK_LOOK, VIEW_REST, WORKFLOW_BATCH, WORKFLOWS_WOKEN_MAX};
@@ -145,12 +146,12 @@ impl Room {
         Ok(())
     }
 
-    /// Of one that ended, and whose parent the last process has not told.
-    pub(super) async fn tell_parent_again(self: &Arc<Self>, slot: &Arc<super::slots::Slot>) {
+    /// Of one that ended, and whose parent the last process has not told. Of an end that is on its way tells whoever has sent it, once it is durable.
+    pub(super) async fn tell_parent_again(self: &Arc<Self>, slot: &Arc<Slot>) {
         if slot.end.borrow().is_some() {
             return;
         }
-        let end = slot.lock().instance.as_ref().and_then(super::instance::Instance::end);
+        let end = slot.lock().durable_end();
         if let Some(end) = end {
             slot.end.send_replace(Some(Arc::new(end)));
             self.slots.let_go(&slot.entity);

@@ -165,6 +165,12 @@ impl Slot {
 }
 
 impl Held {
+    /// How it has ended, when nothing of it is on its way.
+    pub(super) fn durable_end(&mut self) -> Option<End> {
+        self.landed();
+        if self.flights.is_empty() { self.instance.as_ref()?.end() } else { None }
+    }
+
     /// Forgets commits that have landed.
     pub(super) fn landed(&mut self) {
         self.flights.retain(|flight| flight.landing().is_none_or(Result::is_err));

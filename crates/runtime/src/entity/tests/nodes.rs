@@ -115,8 +115,7 @@ fn two_nodes() -> [Node; 2] {
     let model = ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(7))).of_many_nodes();
     let model = Arc::new(model);
     [11, 12].map(|seed| {
-        let compacts = Mutex::new(Ok(None));
-        let gated = Arc::new(Gated { model: Arc::clone(&model), held: Mutex::default(), trap: Mutex::default(), compacts });
+        let gated = Arc::new(Gated::of(Arc::clone(&model)));
         let mint = Mint { clock: Arc::clone(&clock) as Arc<dyn Clock>, random: Arc::new(SimRandom::new(seed)), subjects: None };
         let journal = veiled(&(Arc::clone(&gated) as Arc<dyn Journal>), None, Form::Marked);
         let entities = Arc::new(Entities::new(journal, mint, vec![Kind::new(hosted::<Jar>())], None, Limits::default()));

@@ -7,12 +7,19 @@ use std::task::Waker;
 use std::time::Duration;
 
 use component::{Failure, Signals, Workflow, WorkflowContext, hosted_workflow};
-use journal::sim::SimRandom;
+use journal::model::ModelJournal;
+use journal::sim::{SimClock, SimRandom};
+use journal::{Commit, Journal};
 
 use super::bank::{Account, AccountCommand, account, deposit};
 use super::life::workflow;
 use super::*;
+use crate::entity::tests::Gated;
+use crate::flight::Flight;
 use crate::testing::{advance_together, at_once};
+use crate::workflow::history::History;
+use crate::workflow::record::key;
+use crate::workflow::slots::Held;
 
 /// Which steps have run, by the id of their workflow.
 type Ran = Arc<Mutex<Vec<String>>>;
@@ -187,4 +194,34 @@ fn a_turn_under_a_lease_that_has_moved_is_refused_though_nobody_has_recorded_any
     seconds(&all(&nodes), 20);
     check_all(&all(&nodes), 1);
     assert_eq!(ran.lock().unwrap().len(), 2);
+}
+
+struct Quick;
+
+workflow!(Quick, "quick", u32 => u32, [], |_this, ctx, given| {
+    ctx.step("only", move |_| async move { Ok(()) }).await?;
+    Ok(given)
+});
+
+/// A node that takes its share at that moment looks whether it has ended.
+#[test]
+fn an_end_that_is_on_its_way_is_told_by_who_has_sent_it_and_nobody_else() {
+    let bank = Simulation::nodes(1, 1, Faults::default(), &Arc::default(), || Box::new(|| components(vec![hosted_workflow(Quick)])));
+    let bank = bank.unwrap().remove(0);
+    start(&bank, "quick", "q", "7").unwrap();
+    advance_together(&[&bank], Duration::from_secs(10));
+    let entity = key("", "quick", "q").unwrap();
+    let journal = bank.ask(|runtime| Box::pin(async move { Arc::clone(runtime.journal()) }));
+    let history = at_once(History::read(&*journal, &entity)).unwrap().unwrap();
+    let gated = Arc::new(Gated::of(Arc::new(ModelJournal::new(Arc::new(SimClock::new()), Arc::new(SimRandom::new(1))))));
+    gated.close();
+    let flight = Flight::launch(&(Arc::clone(&gated) as Arc<dyn Journal>), Commit::default(), &[]);
+    let mut held = Held { instance: Some(history.bring_back(entity, &hosted_workflow(Quick))), flights: vec![Arc::clone(&flight)] };
+    assert!(held.durable_end().is_none());
+    gated.open();
+    // Nothing is no commit, and a failed one is its sender's too.
+    assert!(at_once(flight.landed()).is_err());
+    assert!(held.durable_end().is_none());
+    held.flights.clear();
+    assert_eq!(held.durable_end().unwrap().state, WorkflowState::Completed);
 }
