@@ -90,13 +90,14 @@ impl PostgresJournal {
         let mut name = [0; 10];
         random.fill(&mut name);
         let name = CommitId::from_parts(clock.now(), name).to_string();
+        // First, for it may be refused: what is spawned is ended by the journal, which is not there yet.
+        let writer = Writer::new(Arc::clone(&server), Arc::clone(&inbox), &sources, Arc::clone(&clock), Arc::clone(&poisoned));
+        let writer = Mutex::new(Some(write::start(writer.knowing_gone(has_gone), &*spawner)?));
         let mut background = vec![
-            tokio::spawn(Listener::new(Arc::clone(&server), Arc::clone(&reach), name).run()),
+            tokio::spawn(Listener::new(server, Arc::clone(&reach), name).run()),
             tokio::spawn(Follower { pool: Arc::clone(&pool), reach: Arc::clone(&reach), tail }.run()),
         ];
         background.extend(claim.map(|claim| tokio::spawn(claim.keep(Arc::clone(&poisoned)))));
-        let writer = Writer::new(server, Arc::clone(&inbox), &sources, Arc::clone(&clock), Arc::clone(&poisoned)).knowing_gone(has_gone);
-        let writer = Mutex::new(Some(write::start(writer, &*spawner)?));
         let lookups = Arc::new(Lookups::new(Arc::clone(&pool), Arc::clone(&sources.lineage)));
         Ok(Self { sources, lookups, has_gone, registers: Table::new(pool, reach), inbox, poisoned, clock, random, writer, background })
     }

@@ -2,8 +2,8 @@
 //! newest.
 //!
 //! Nothing rests on it. It reads behind the others, and what comes late is caught where it always was: by the head that a commit expects, and by
-//! the look before an answer without one. Without it, two nodes whose clients write the same entities would lose every second command to the other
-//! node, and load its entity again.
+//! the look before an answer without one. Without it, a command for an entity that another node has written since loses to that, and its entity is
+//! loaded again.
 
 use std::sync::Arc;
 
