@@ -1,6 +1,11 @@
 //! The statements of readers and registers, prepared once a connection.
 //!
-//! A page ends with the event whose payload passes a bound: the running sum is over lengths, which the server knows without the payloads.
+//! They are planned without knowing for which values, so that statistics of the tables must not lead the planner astray: of a journal in which most events
+//! are of one type it takes a walk over positions for cheaper than the index that has what is asked for. So a position that is only a filter is
+//! written as none (`position + 0`), an order is written out so that one index alone has it, and `OFFSET 0` keeps a part where it stands.
+//!
+//! A page ends with the event whose payload passes a bound. Lengths are known to the server without the payloads, and are added up first: as a
+//! running sum, which copies the rows and costs five times what reading them does, only where the whole is too much.
 
 use tokio_postgres::{Client, Error, Statement};
 
@@ -8,19 +13,27 @@ use crate::lookup::LOOKUP;
 use crate::rows::event_columns;
 
 /// A page of events, whichever way they are found; `$1` and `$2` are its bounds in events and bytes. `$order` is what the index of that way has,
-/// so that a page costs a page, and not all that is behind it.
+/// so that a page costs a page, and not all that is behind it. It is the order of positions too.
 macro_rules! page {
     ($found:literal, $order:literal) => {
         concat!(
             "SELECT ",
             event_columns!(),
-            " FROM (SELECT e.*, sum(octet_length(e.payload)) OVER (ORDER BY e.",
-            $order,
-            ") - octet_length(e.payload) AS before FROM event e WHERE ",
+            " FROM event e WHERE ",
             $found,
             " ORDER BY e.",
             $order,
-            " LIMIT $1) AS page WHERE before < $2 ORDER BY position"
+            " LIMIT (SELECT CASE WHEN (SELECT sum(bytes) FROM (SELECT octet_length(e.payload) AS bytes FROM event e WHERE ",
+            $found,
+            " ORDER BY e.",
+            $order,
+            " LIMIT $1) AS found) <= $2 THEN $1 ELSE (SELECT count(*) FROM (SELECT sum(octet_length(e.payload)) OVER (ORDER BY e.",
+            $order,
+            " ROWS UNBOUNDED PRECEDING) - octet_length(e.payload) AS before FROM event e WHERE ",
+            $found,
+            " ORDER BY e.",
+            $order,
+            " LIMIT $1) AS page WHERE before < $2) END)"
         )
     };
 }
@@ -53,7 +66,7 @@ pub(crate) enum Question {
     Entity,
     /// Events at positions.
     At,
-    /// Positions of events of types, and their slices.
+    /// Positions of events of types behind one, and their slices.
     OfTypes,
     /// Positions of events with tags, of types (any, when none is named).
     OfTags,
@@ -94,7 +107,7 @@ const ALL: &[(Question, &str)] = &[
         Question::Entity,
         page!(
             "e.entity = (SELECT n.number FROM entity n WHERE n.kind = $3 AND n.tenant = $4 AND n.id = $5)
-            AND e.sequence >= $6 AND e.position > $7 AND e.position <= $8",
+            AND e.sequence >= $6 AND e.position + 0 > $7 AND e.position + 0 <= $8",
             "sequence"
         ),
     ),
@@ -102,17 +115,19 @@ const ALL: &[(Question, &str)] = &[
     (
         Question::OfTypes,
         "SELECT found.position, found.slice FROM unnest($1::text[], $2::text[]) AS t (kind, name), LATERAL (
-            SELECT e.position, e.slice FROM event e WHERE e.kind = t.kind AND e.name = t.name AND e.position > $3 AND e.position <= $4
-            ORDER BY e.position LIMIT $5) AS found
-        ORDER BY found.position LIMIT $5",
+            SELECT e.position, e.slice FROM event e WHERE e.kind = ANY (ARRAY[t.kind]) AND e.name = t.name AND e.position > $3
+            ORDER BY e.kind, e.position LIMIT $4) AS found
+        ORDER BY found.position LIMIT $4",
     ),
     (
         Question::OfTags,
-        "SELECT t.position FROM tag t JOIN event e ON e.position = t.position
-        WHERE t.position > $3 AND t.position <= $4 AND e.tags @> $1::text[]
+        "SELECT t.position FROM (
+            SELECT f.position FROM tag f WHERE f.position > $3 AND f.position <= $4 AND f.tag = (
+                SELECT w.tag FROM unnest($1::text[]) AS w (tag) ORDER BY
+                (SELECT count(*) FROM (SELECT FROM tag few WHERE few.tag = w.tag AND few.position > $3 LIMIT 100) AS few) LIMIT 1)
+            ORDER BY f.position OFFSET 0) AS t
+        JOIN event e ON e.position = t.position WHERE e.tags @> $1::text[]
         AND (cardinality($2::text[]) = 0 OR e.kind || '/' || e.name = ANY($2))
-        AND t.tag = (SELECT w.tag FROM unnest($1::text[]) AS w (tag) ORDER BY
-            (SELECT count(*) FROM (SELECT FROM tag f WHERE f.tag = w.tag AND f.position > $3 LIMIT 100) AS few) LIMIT 1)
         ORDER BY t.position LIMIT $5",
     ),
     (

@@ -23,9 +23,9 @@ impl Follower {
     pub(crate) async fn run(self) {
         let mut reached = self.reach.subscribe();
         loop {
-            let (from, upto) = (self.tail.is_wanted_from(), reached.borrow_and_update().position);
-            match from {
-                Some(after) if after < upto => self.read(Stretch { after, upto }).await,
+            let head = reached.borrow_and_update().position;
+            match self.tail.gap(head) {
+                Some(gap) if gap.after < gap.upto => self.read(gap).await,
                 Some(_) => tokio::select! {
                     // The sender lives in `reach`.
                     _ = reached.changed() => {}

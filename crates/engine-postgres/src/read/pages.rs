@@ -173,9 +173,9 @@ fn of_types(types: &[Arc<str>]) -> Option<Vec<(&str, &str)>> {
 /// The index of types does not know slices: what it finds is looked through, as far as the bound of one statement goes.
 async fn typed(pool: &Pool, pairs: &[(&str, &str)], slices: (u16, u16), stretch: Stretch) -> Result<Found, PageError> {
     let (kinds, names): (Vec<&str>, Vec<&str>) = pairs.iter().copied().unzip();
-    let (after, upto) = (signed(stretch.after), signed(stretch.upto));
+    let after = signed(stretch.after);
     let limit = if slices == ALL_SLICES { limits::PAGE_EVENTS_MAX } else { limits::SCAN_TYPED_MAX };
-    let rows = pool.ask(Question::OfTypes, &[&kinds, &names, &after, &upto, &limit]).await?;
+    let rows = pool.ask(Question::OfTypes, &[&kinds, &names, &after, &limit]).await?;
     Ok(Found::of(&rows, limit, stretch.upto)?.within(&rows, slices)?)
 }
 
@@ -206,11 +206,12 @@ async fn of_item(pool: &Pool, item: &TagQueryItem, stretch: Stretch) -> Result<F
 }
 
 impl Found {
-    /// Of rows that were cut off at a limit, or go up to a place.
+    /// Of rows that were cut off at a limit, or go up to a place or beyond it.
     fn of(rows: &[Row], limit: i64, upto: Position) -> Result<Self, ReadError> {
-        let positions: Vec<i64> = rows.iter().map(|row| get(row, 0)).collect::<Result<_, _>>()?;
+        let mut positions: Vec<i64> = rows.iter().map(|row| get(row, 0)).collect::<Result<_, _>>()?;
         let is_cut = positions.len() as i64 >= limit;
-        let upto = positions.last().filter(|_| is_cut).map_or(upto, |last| unsigned(*last));
+        let upto = positions.last().filter(|_| is_cut).map_or(upto, |last| unsigned(*last).min(upto));
+        positions.retain(|position| unsigned(*position) <= upto);
         Ok(Self { positions, upto })
     }
 

@@ -42,6 +42,9 @@ impl Sources {
     }
 }
 
+/// Where a read ends that goes as far as there is something.
+const OPEN_END: Position = i64::MAX as Position;
+
 struct Source {
     sources: Sources,
     news: watch::Receiver<Told>,
@@ -148,8 +151,15 @@ impl Source {
         }
     }
 
-    async fn turn_page(&mut self, place: Place, upto: Position) -> Result<Stepped, PageError> {
-        let page = pages::next(&self.sources.pool, &self.selection, Stretch { after: place.at, upto }).await?;
+    async fn turn_page(&mut self, mut place: Place, upto: Position) -> Result<Stepped, PageError> {
+        let known = self.sources.reach.position();
+        let mut page = pages::next(&self.sources.pool, &self.selection, Stretch { after: place.at, upto }).await?;
+        if page.upto == OPEN_END {
+            page.upto = page.events.last().map_or(0, |last| last.position).max(known);
+            place.end = Some(page.upto);
+        } else if place.end == Some(OPEN_END) {
+            place.end = Some(self.ask_head().await?.0);
+        }
         self.take(page, place);
         Ok(Stepped::On)
     }
@@ -168,14 +178,24 @@ impl Source {
 
     /// Asks for the head, and whether the cursor is good.
     async fn begin(&self) -> Result<Place, PageError> {
-        let rows = self.sources.pool.ask(Question::Head, &[]).await?;
-        let row = rows.first().ok_or_else(|| ReadError::Damaged { place: "table head: the row is missing".into(), resume: None })?;
-        let (head, floor) = (unsigned(get(row, 0)?), unsigned(get(row, 1)?));
-        self.sources.reach.advance(head);
+        // All that there is of an entity is one question, if it is not many; then the head is asked for behind the first page.
+        if self.mode == ReadMode::ToHead && self.from == Cursor::BEGINNING && matches!(self.selection, Selection::Entity { .. }) {
+            return Ok(Place { at: 0, end: Some(OPEN_END) });
+        }
+        let (head, floor) = self.ask_head().await?;
         // An entity is read from its `$baseline` on, wherever that lies.
         let floor = if matches!(self.selection, Selection::Entity { .. }) { 0 } else { floor };
         let at = self.sources.lineage.resolve(self.from, head, floor).map_err(ReadError::from)?;
         Ok(Place { at, end: (self.mode == ReadMode::ToHead).then_some(head) })
+    }
+
+    /// The head and the floor.
+    async fn ask_head(&self) -> Result<(Position, Position), PageError> {
+        let rows = self.sources.pool.ask(Question::Head, &[]).await?;
+        let row = rows.first().ok_or_else(|| ReadError::Damaged { place: "table head: the row is missing".into(), resume: None })?;
+        let (head, floor) = (unsigned(get(row, 0)?), unsigned(get(row, 1)?));
+        self.sources.reach.advance(head);
+        Ok((head, floor))
     }
 
     fn take(&mut self, page: Page, place: Place) {

@@ -1,13 +1,15 @@
 //! The tail of the journal in memory: what live readers of this node take new events from, so that the server is asked once for all of them.
 //!
 //! ```text
-//! what this node commits ─────────────┐
-//!                                     ├──> ring: start < positions <= end ──> each reader, by its own place and selection
-//! what `Follower` reads of the others ┘
+//! what this node commits ── `islands`, until ────────┐
+//!                           what lies between is read├──> ring: start < positions <= end ──> each reader, by its own place and selection
+//! what `Follower` reads: what others commit ─────────┘
 //! ```
 //!
-//! The ring holds every event between two positions, without a gap: what would leave one is not taken in, and is read by the follower. Only what
-//! is committed comes in. It is bounded: whoever is behind its start reads pages until it is not. It is filled while somebody has a seat at it, and empty otherwise.
+//! The ring holds every event between two positions, without a gap. What this node commits behind events of others that it has not read waits as
+//! an island, and the follower reads the gap in front of it alone. Only what is committed comes in. All is bounded: whoever is behind the ring's
+//! start reads pages until it is not, and an island that has no room is read from the server. It is filled while somebody has a seat at it, and
+//! empty otherwise.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use journal::{Position, Recorded, Selection};
 use tokio::sync::{Notify, watch};
 
-use super::pages::Page;
+use super::pages::{Page, Stretch};
 use crate::limits;
 
 /// What readers wait on.
@@ -42,6 +44,17 @@ struct Ring {
     start: Position,
     end: Position,
     events: VecDeque<Arc<Recorded>>,
+    bytes: usize,
+    /// What this node has committed beyond `end`, in order.
+    islands: VecDeque<Island>,
+}
+
+/// All events behind `after` and up to `upto`.
+struct Island {
+    after: Position,
+    upto: Position,
+    events: Vec<Arc<Recorded>>,
+    /// Of payloads.
     bytes: usize,
 }
 
@@ -72,10 +85,11 @@ impl Tail {
         Seat(Arc::clone(self))
     }
 
-    /// Where the follower is to read on from; `None` while nobody listens.
-    pub(super) fn is_wanted_from(&self) -> Option<Position> {
+    /// What the follower is to read of what is committed up to `head`; `None` while nobody listens.
+    pub(super) fn gap(&self, head: Position) -> Option<Stretch> {
         let ring = self.lock();
-        (ring.seats > 0).then_some(ring.end)
+        let upto = ring.islands.front().map_or(head, |island| island.after);
+        (ring.seats > 0).then_some(Stretch { after: ring.end, upto })
     }
 
     /// Takes in all committed events behind `after` and up to `upto`, if they continue what is there.
@@ -85,15 +99,28 @@ impl Tail {
             return;
         }
         ring.extend(events, upto);
-        drop(ring);
-        self.told.send_modify(|told| told.end = upto);
+        self.tell(ring);
     }
 
-    /// Takes in what this node has just committed. Nothing is made of it when nobody listens, or others have committed in between.
+    /// Takes in what this node has just committed; nothing is made of it when nobody listens.
     pub(crate) fn extend_with<E: IntoIterator<Item = Arc<Recorded>>>(&self, after: Position, upto: Position, events: impl FnOnce() -> E) {
-        if self.is_wanted_from() == Some(after) {
-            self.extend(after, events(), upto);
+        let mut ring = self.lock();
+        if ring.seats == 0 || upto <= ring.end || !ring.has_room_for_island() {
+            return;
         }
+        if after <= ring.end {
+            ring.extend(events(), upto);
+            self.tell(ring);
+        } else {
+            ring.islands.push_back(Island::new(after, upto, events()));
+        }
+    }
+
+    /// Readers hear how far it goes.
+    fn tell(&self, ring: MutexGuard<'_, Ring>) {
+        let end = ring.end;
+        drop(ring);
+        self.told.send_modify(|told| told.end = told.end.max(end));
     }
 
     /// Goes on behind a place that cannot be read, so that readers meet what is there by themselves.
@@ -102,8 +129,8 @@ impl Tail {
         if position > ring.end {
             (ring.start, ring.end, ring.bytes) = (position, position, 0);
             ring.events.clear();
-            drop(ring);
-            self.told.send_modify(|told| told.end = position);
+            ring.join_islands();
+            self.tell(ring);
         }
     }
 
@@ -138,7 +165,25 @@ impl Tail {
 }
 
 impl Ring {
+    /// Islands have half of the bounds.
+    fn has_room_for_island(&self) -> bool {
+        let sum = |of: fn(&Island) -> usize| self.islands.iter().map(of).sum::<usize>();
+        sum(|island| island.events.len()) < limits::TAIL_EVENTS_MAX / 2 && sum(|island| island.bytes) < limits::TAIL_BYTES_MAX / 2
+    }
+
     fn extend(&mut self, events: impl IntoIterator<Item = Arc<Recorded>>, upto: Position) {
+        self.push(events, upto);
+        self.join_islands();
+    }
+
+    /// Takes in the islands that no gap is in front of any more.
+    fn join_islands(&mut self) {
+        while let Some(island) = self.islands.pop_front_if(|island| island.after <= self.end) {
+            self.push(island.events, island.upto.max(self.end));
+        }
+    }
+
+    fn push(&mut self, events: impl IntoIterator<Item = Arc<Recorded>>, upto: Position) {
         let end = self.end;
         for event in events.into_iter().filter(|event| event.position > end) {
             self.bytes += event.payload.len();
@@ -153,12 +198,20 @@ impl Ring {
     }
 }
 
+impl Island {
+    fn new(after: Position, upto: Position, events: impl IntoIterator<Item = Arc<Recorded>>) -> Self {
+        let events: Vec<_> = events.into_iter().collect();
+        let bytes = events.iter().map(|event| event.payload.len()).sum();
+        Self { after, upto, events, bytes }
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut ring = self.0.lock();
         ring.seats -= 1;
         if ring.seats == 0 {
-            (ring.events, ring.bytes, ring.start) = (VecDeque::new(), 0, ring.end);
+            (ring.events, ring.islands, ring.bytes, ring.start) = (VecDeque::new(), VecDeque::new(), 0, ring.end);
         }
     }
 }
@@ -191,6 +244,16 @@ mod tests {
 
     fn extend(tail: &Tail, after: Position, upto: Position) {
         tail.extend(after, (after + 1..=upto).map(|position| event(position, 1)), upto);
+    }
+
+    /// What this node commits.
+    fn commit(tail: &Tail, after: Position, upto: Position) {
+        tail.extend_with(after, upto, || (after + 1..=upto).map(|position| event(position, 1)));
+    }
+
+    /// What the follower is to read.
+    fn gap(tail: &Tail, head: Position) -> Option<(Position, Position)> {
+        tail.gap(head).map(|stretch| (stretch.after, stretch.upto))
     }
 
     /// The positions that the tail gives behind a place; `None` when the place is in front of it.
@@ -238,6 +301,49 @@ mod tests {
     }
 
     #[test]
+    fn what_this_node_commits_is_not_read_again_and_comes_when_what_others_commit_in_front_of_it_has() {
+        let tail = Arc::new(Tail::default());
+        let _seat = tail.sit_down(0);
+        commit(&tail, 0, 2);
+        check_all(&tail, 0, 1..=2);
+        commit(&tail, 5, 7);
+        commit(&tail, 7, 8);
+        commit(&tail, 10, 12);
+        check_all(&tail, 0, 1..=2);
+        assert_eq!(gap(&tail, 12), Some((2, 5)));
+        // A page may be cut.
+        extend(&tail, 2, 4);
+        assert_eq!(gap(&tail, 12), Some((4, 5)));
+        extend(&tail, 4, 5);
+        check_all(&tail, 0, 1..=8);
+        assert_eq!(gap(&tail, 12), Some((8, 10)));
+        // Somebody who heard of a later head has read over it.
+        extend(&tail, 8, 11);
+        check_all(&tail, 0, 1..=12);
+        assert_eq!(gap(&tail, 13), Some((12, 13)));
+        commit(&tail, 14, 15);
+        tail.skip_to(14);
+        assert_eq!((taken(&tail, &Selection::All, 12), gap(&tail, 15)), (None, Some((15, 15))));
+        check_all(&tail, 14, 15..=15);
+    }
+
+    #[test]
+    fn islands_that_have_no_room_are_read_from_the_server() {
+        let tail = Arc::new(Tail::default());
+        let _seat = tail.sit_down(0);
+        let half = limits::TAIL_EVENTS_MAX as Position / 2;
+        commit(&tail, 1, half + 1);
+        commit(&tail, half + 1, half + 2);
+        extend(&tail, 0, 1);
+        assert_eq!(gap(&tail, half + 2), Some((half + 1, half + 2)));
+        let large = |position| tail.extend_with(position - 1, position, || [event(position, limits::TAIL_BYTES_MAX / 2)]);
+        large(half + 3);
+        large(half + 4);
+        extend(&tail, half + 1, half + 2);
+        assert_eq!(gap(&tail, half + 4), Some((half + 3, half + 4)));
+    }
+
+    #[test]
     fn whoever_is_behind_its_bounds_is_told() {
         let tail = Arc::new(Tail::default());
         let _seat = tail.sit_down(0);
@@ -259,10 +365,10 @@ mod tests {
         extend(&tail, 0, 3);
         check_all(&tail, 0, 1..=3);
         drop(other);
-        assert_eq!(tail.is_wanted_from(), None);
+        assert_eq!(gap(&tail, 3), None);
         tail.extend_with(3, 4, || -> Vec<Arc<Recorded>> { unreachable!("nobody listens") });
         let _again = tail.sit_down(2);
-        assert_eq!((tail.is_wanted_from(), taken(&tail, &Selection::All, 2)), (Some(2), Some(Vec::new())));
+        assert_eq!((gap(&tail, 4), taken(&tail, &Selection::All, 2)), (Some((2, 4)), Some(Vec::new())));
     }
 
     #[test]

@@ -24,21 +24,23 @@ const GONE: &str = "SELECT k.place, g.name, g.sequence, g.events, g.position, g.
 /// A share of the row's lock until the commit: who takes the register over waits for it, and is behind it.
 const EPOCHS: &str = "SELECT name, substring(value FROM 1 FOR 8) FROM register WHERE name = ANY($1) ORDER BY name FOR SHARE";
 
-/// Items of types alone, one row a type.
-const TYPES: &str = "SELECT i.item FROM unnest($1::int[], $2::bigint[], $3::text[], $4::text[]) AS i (item, after, kind, name)
-    WHERE EXISTS (SELECT FROM event e WHERE e.kind = i.kind AND e.name = i.name AND e.position > i.after)";
+/// Items of types alone, one row a type. For the index, see `questions`.
+const TYPES: &str = "SELECT i.item FROM unnest($1::int[], $2::bigint[], $3::text[], $4::text[]) AS i (item, after, kind, name), LATERAL (
+        SELECT FROM event e WHERE e.kind = ANY (ARRAY[i.kind]) AND e.name = i.name AND e.position > i.after
+        ORDER BY e.kind, e.position LIMIT 1) AS found";
 
 /// Items with tags, and the types that go with them. The walk goes over the tag that has the fewest events, as far as a hundred of each tell.
 const TAGS: &str = "WITH type AS (SELECT * FROM unnest($4::int[], $5::text[], $6::text[]) AS type (item, kind, name))
-    SELECT i.item FROM unnest($1::int[], $2::bigint[], $3::text[]) AS i (item, after, tags)
-    WHERE EXISTS (
-        SELECT FROM tag t JOIN event e ON e.position = t.position
-        WHERE t.position > i.after AND e.tags @> string_to_array(i.tags, E'\\n')
-        AND t.tag = (
-            SELECT w.tag FROM unnest(string_to_array(i.tags, E'\\n')) AS w (tag) ORDER BY
-            (SELECT count(*) FROM (SELECT FROM tag f WHERE f.tag = w.tag AND f.position > i.after LIMIT 100) AS few) LIMIT 1)
+    SELECT i.item FROM unnest($1::int[], $2::bigint[], $3::text[]) AS i (item, after, tags), LATERAL (
+        SELECT FROM (
+            SELECT f.position FROM tag f WHERE f.position > i.after AND f.tag = (
+                SELECT w.tag FROM unnest(string_to_array(i.tags, E'\\n')) AS w (tag) ORDER BY
+                (SELECT count(*) FROM (SELECT FROM tag few WHERE few.tag = w.tag AND few.position > i.after LIMIT 100) AS few) LIMIT 1)
+            OFFSET 0) AS t
+        JOIN event e ON e.position = t.position WHERE e.tags @> string_to_array(i.tags, E'\\n')
         AND (NOT EXISTS (SELECT FROM type WHERE type.item = i.item)
-            OR EXISTS (SELECT FROM type WHERE type.item = i.item AND type.kind = e.kind AND type.name = e.name)))";
+            OR EXISTS (SELECT FROM type WHERE type.item = i.item AND type.kind = e.kind AND type.name = e.name))
+        LIMIT 1) AS found";
 
 /// The prepared questions of one connection.
 pub(crate) struct Questions {

@@ -9,6 +9,7 @@ mod lookups;
 mod moved;
 mod nodes;
 mod pages;
+mod plans;
 mod proxy;
 mod server;
 mod stopped;

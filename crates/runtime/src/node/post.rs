@@ -26,12 +26,14 @@ pub(crate) struct Post {
     seen: watch::Receiver<Arc<Seen>>,
     /// How often the node had stood still when it took the duty.
     held_since: Option<u64>,
+    /// Whether it was found that this node is to go on with the duty, by what `seen` has seen.
+    goes_on: bool,
 }
 
 impl Post {
     pub(super) fn new(nodes: Arc<Nodes>, duty: &str, share: Share) -> Self {
         let seen = nodes.seen.subscribe();
-        Self { nodes, duty: duty.to_owned(), share, seen, held_since: None }
+        Self { nodes, duty: duty.to_owned(), share, seen, held_since: None, goes_on: false }
     }
 
     /// What a lease names its owner by; nothing on an engine that one process has alone.
@@ -47,18 +49,26 @@ impl Post {
     /// Resolves when this node is to have the duty.
     pub(crate) async fn wanted(&mut self) {
         if self.nodes.is_shared() {
+            self.goes_on = false;
             // The sender is with the nodes, which are ours.
             let _ = self.seen.wait_for(|seen| seen.wants(&self.nodes.name, &self.duty, self.share)).await;
         }
     }
 
-    /// Resolves when it is to have it no more.
+    /// Resolves when it is to have it no more. A consumer asks before each event, and who is there changes seldom: it is looked at when it has.
     pub(crate) async fn unwanted(&mut self) {
         if !self.nodes.is_shared() {
             return std::future::pending().await;
         }
-        let has_stood_still = |seen: &Seen| self.held_since.is_some_and(|since| since != seen.standstills);
-        let _ = self.seen.wait_for(|seen| has_stood_still(seen) || !seen.wants(&self.nodes.name, &self.duty, self.share)).await;
+        // The sender is with the nodes, which are ours.
+        while !self.goes_on || self.seen.has_changed().unwrap_or(false) || self.seen.changed().await.is_ok() {
+            let seen = self.seen.borrow_and_update();
+            let has_stood_still = self.held_since.is_some_and(|since| since != seen.standstills);
+            self.goes_on = !has_stood_still && seen.wants(&self.nodes.name, &self.duty, self.share);
+            if !self.goes_on {
+                return;
+            }
+        }
     }
 
     /// Whether a lease may be taken that names this owner.
@@ -69,6 +79,7 @@ impl Post {
 
     /// Waits until it is worth looking again whether the lease is free.
     pub(crate) async fn rest(&mut self) {
+        self.goes_on = false;
         let nodes = Arc::clone(&self.nodes);
         nodes.rest(&mut self.seen, NODE_LOOK).await;
     }
