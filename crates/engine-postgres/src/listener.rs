@@ -1,11 +1,13 @@
 //! Between nodes: a bell that says that there is something new, and an ear for the bells of others.
 //!
-//! A bell is a hint and never the truth: whoever hears one asks for the head row, and so does whoever has heard nothing for a while. `NOTIFY`
-//! takes a lock of the whole server when its transaction commits, so it has a transaction of its own, at most one every few milliseconds,
-//! which does not wait for the disk.
+//! A bell is a hint and never the truth: whoever hears one that tells of more than it knows of asks for the head row, and so does whoever has not
+//! asked for a while. `NOTIFY` takes a lock of the whole server when its transaction commits, so it has a transaction of its own, at most one every
+//! few milliseconds, which does not wait for the disk. Its payload is the name of a node and the position that it knows to be committed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use journal::Position;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_postgres::{Client, Error, Statement};
@@ -22,7 +24,22 @@ pub(crate) struct Listener {
     reach: Arc<Reach>,
     /// What this node's own bells say, so that it does not answer them.
     name: String,
-    heard: Arc<Notify>,
+    heard: Arc<Heard>,
+}
+
+/// The bells of others that have not been looked at.
+#[derive(Default)]
+struct Heard {
+    rang: Notify,
+    /// The furthest position that they told.
+    told: AtomicU64,
+}
+
+impl Heard {
+    fn note(&self, told: Position) {
+        self.told.fetch_max(told, Ordering::Relaxed);
+        self.rang.notify_one();
+    }
 }
 
 impl Listener {
@@ -47,8 +64,10 @@ impl Listener {
     async fn open(&self) -> Result<Line, OpenError> {
         let (heard, name) = (Arc::clone(&self.heard), self.name.clone());
         let ear = move |payload: &str| {
-            if payload != name {
-                heard.notify_one();
+            // A version that told no position may be heard, too.
+            let (ringer, told) = payload.split_once(' ').unwrap_or((payload, ""));
+            if ringer != name {
+                heard.note(told.parse().unwrap_or(Position::MAX));
             }
         };
         let client = self.server.connect_and_hear(Box::new(ear)).await?;
@@ -68,15 +87,21 @@ impl Listener {
         }
     }
 
-    /// Until another node has rung, or it is time to ask for the head row; rings meanwhile.
+    /// Until another node has rung of more than is known here, or it is time to ask for the head row; rings meanwhile.
     async fn wait_and_ring(&self, line: &Line) -> Result<(), Error> {
         let until = Instant::now() + limits::POLL_PAUSE;
         loop {
             tokio::select! {
-                () = self.heard.notified() => return Ok(()),
+                () = self.heard.rang.notified() => {
+                    if self.heard.told.swap(0, Ordering::Relaxed) > self.reach.position() {
+                        return Ok(());
+                    }
+                    self.reach.registers_changed();
+                }
                 () = sleep_until(until) => return Ok(()),
                 () = self.reach.bell.notified() => {
-                    line.client.execute(&line.ring, &[&self.server.schema(), &self.name]).await?;
+                    let payload = format!("{} {}", self.name, self.reach.position());
+                    line.client.execute(&line.ring, &[&self.server.schema(), &payload]).await?;
                     sleep(limits::BELL_PAUSE).await;
                 }
             }

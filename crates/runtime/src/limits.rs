@@ -76,6 +76,10 @@ pub const RELAY_MAX: Duration = Duration::from_secs(15);
 pub const RELAY_FORGET_MICROS: i64 = 60_000_000;
 /// How often a command is decided again when others win the race, at most.
 pub const DECIDE_ATTEMPTS_MAX: u32 = 16;
+/// So many more new entities than others, of those of a type that were not in memory, make the next one likely to be new.
+pub(crate) const NEWCOMERS_LIKELY: u32 = 8;
+/// No more than so many are counted: a few others in a row make it unlikely again.
+pub(crate) const NEWCOMERS_MAX: u32 = 16;
 /// Behind a command that had taken effect before, so many new ones in a row are looked for before they are decided.
 pub const REPEATS_EXPECTED: u32 = 64;
 /// How long a stop waits for commands under way before it gives up on them.

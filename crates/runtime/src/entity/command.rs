@@ -37,12 +37,20 @@ impl Entities {
         let named = (kind.shared_name(&request.command), request.body);
         let asked = more(Asked::new(named, id, request.context, self.journal.lineage(), &self.mint)?);
         let seat = self.seat(kind, &request.entity)?;
-        self.attempt(std::slice::from_ref(&seat), &asked, || self.decide(&seat, &asked, request.expect)).await
+        let met = match self.as_first(&seat, &asked, request.expect).await {
+            Ok(answer) => return answer,
+            Err(met) => met,
+        };
+        self.attempt_from(met, std::slice::from_ref(&seat), &asked, || self.decide(&seat, &asked, request.expect)).await
     }
 
     /// Decides under the slot's lock, and hands an accepted command to the journal under it.
     pub(super) fn decide(&self, slot: &Slot, asked: &Asked, expect: Expectation) -> Step {
-        let mut state = slot.lock();
+        self.decide_on(slot, &mut slot.lock(), asked, expect)
+    }
+
+    /// The same on a state that is not in the slot, or that the caller has locked there.
+    pub(super) fn decide_on(&self, slot: &Slot, state: &mut State, asked: &Asked, expect: Expectation) -> Step {
         let Some(live) = state.live() else { return Step::Cold };
         if let Some(taken) = live.on_its_way(asked) {
             return Step::Joined(taken.clone());
@@ -57,7 +65,7 @@ impl Entities {
         }
         match self.run_rule(slot, live, asked) {
             Ok(Ok((events, reply))) if events.is_empty() => answer(Ok(Quiet { reply, sequence }), seen),
-            Ok(Ok((events, reply))) => self.launch(slot, &mut state, asked, (events, reply)),
+            Ok(Ok((events, reply))) => self.launch(slot, state, asked, (events, reply)),
             Ok(Err(refusal)) => answer(Err(CommandError::Refused(refusal)), seen),
             Err(message) => {
                 state.reset();

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use component::hosted::{EncodedEvent, EntityDescription, EntityHandle, LiveEntity, Refusal, StoredEvent, Unreadable};
 use journal::{ContentType, EventData, EventFlags, Recorded, Tag};
 
+use super::first::Newcomers;
 use super::raise::Raised;
 use crate::isolation::isolated;
 
@@ -17,13 +18,14 @@ pub(crate) struct Kind {
     names: HashMap<&'static str, Arc<str>>,
     /// Older versions of its state.
     pub(super) raised: Raised,
+    pub(super) newcomers: Newcomers,
 }
 
 impl Kind {
     pub(crate) fn new(hosted: EntityHandle) -> Self {
         let shapes = hosted.description().commands.iter().chain(&hosted.description().events);
         let names = shapes.map(|shape| (shape.name, shape.name.into())).collect();
-        Self { hosted, names, raised: Raised::default() }
+        Self { hosted, names, raised: Raised::default(), newcomers: Newcomers::default() }
     }
 
     pub(crate) fn name(&self) -> &'static str {

@@ -34,6 +34,11 @@ impl Entities {
 
     /// Makes a slot live, if nobody has.
     pub(crate) async fn ready(&self, slot: &Slot) -> Result<(), StateError> {
+        self.ready_at(slot, None).await
+    }
+
+    /// The same for who has just `met` the head that others have left, and need not ask for it.
+    pub(super) async fn ready_at(&self, slot: &Slot, mut met: Option<Head>) -> Result<(), StateError> {
         let _turn = slot.loading.lock().await;
         if slot.is_live() {
             return Ok(());
@@ -42,9 +47,11 @@ impl Entities {
             // A round that an erasure has overtaken may leave commits behind that began on its state.
             for flight in slot.awaited_by_load().unwrap_or_default() {
                 // Either way it has ended: what it left, if anything, is in the journal now.
-                let _ended = flight.landed().await.is_ok();
+                if flight.landed().await.is_ok() {
+                    met = None;
+                }
             }
-            let live = self.load(slot).await?;
+            let live = self.load(slot, met.take()).await?;
             let (at, weight) = (live.at(), slot.install(live));
             self.cache.weigh(slot, weight);
             // An erasure that began meanwhile may have forgotten all states before this one was there.
@@ -55,10 +62,18 @@ impl Entities {
         }
     }
 
-    async fn load(&self, slot: &Slot) -> Result<Live, StateError> {
+    async fn load(&self, slot: &Slot, met: Option<Head>) -> Result<Live, StateError> {
         let at = self.mint.begun_erasures();
         // The head is linearizable, which the end of a read is not promised to be.
-        let Some(head) = self.journal.entity_head(&slot.key).await? else { return Ok(Live::new(Replay::fresh(&slot.kind)?, None, at)) };
+        let head = match met {
+            Some(head) => Some(head),
+            None => {
+                let head = self.journal.entity_head(&slot.key).await?;
+                slot.kind.newcomers.note(head.is_none());
+                head
+            }
+        };
+        let Some(head) = head else { return Ok(Live::new(Replay::fresh(&slot.kind)?, None, at)) };
         let cursor = Some(self.journal.lineage().cursor(head.position));
         if head.deleted {
             let mut replay = Replay::fresh(&slot.kind)?;

@@ -9,13 +9,14 @@
 //!
 //! On an engine that several nodes share, others may have gone on. What they record is taken in as it comes (`abreast`). What is decided on an older state fails in the journal by its expected
 //! head; before an answer without a commit leaves, the head is asked for, and what is behind it is loaded again (`catch_up`). Nor is a command
-//! looked for there before it is decided (`repeats`).
+//! looked for there before it is decided (`repeats`), nor an entity that is likely to be new (`first`).
 
 mod abreast;
 pub(crate) mod attempt;
 pub(crate) mod baseline;
 pub(crate) mod cache;
 mod command;
+mod first;
 pub(crate) mod kind;
 pub(crate) mod live;
 mod load;

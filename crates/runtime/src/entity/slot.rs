@@ -64,6 +64,13 @@ impl Slot {
         }
     }
 
+    /// A commit on a state that is not here, which must end before a load.
+    pub(super) fn await_in_load(&self, flight: &Arc<Flight>) {
+        if let State::Cold(unsettled) = &mut *self.lock() {
+            unsettled.push(Arc::clone(flight));
+        }
+    }
+
     pub(crate) fn install(&self, live: Live) -> usize {
         let weight = live.weight();
         *self.lock() = State::Live(Box::new(live));

@@ -1,12 +1,15 @@
 //! Entities with personal values over a journal that holds commits back: what an erasure may do while a state is in hand.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod first;
 mod nodes;
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use component::hosted::CommandContext;
@@ -128,13 +131,23 @@ pub(crate) struct Gated {
     held: Mutex<Option<Vec<oneshot::Sender<()>>>>,
     /// Closes with the next look at a head, behind it.
     trap: Mutex<Option<Trap>>,
+    /// How often a head was looked at, and how often an entity was read.
+    looked: AtomicUsize,
+    read: AtomicUsize,
     /// What a compaction comes to.
     pub(crate) compacts: Mutex<Result<Option<Compacted>, ReadError>>,
 }
 
 impl Gated {
     pub(crate) fn of(model: Arc<ModelJournal>) -> Self {
-        Self { model, held: Mutex::default(), trap: Mutex::default(), compacts: Mutex::new(Ok(None)) }
+        Self {
+            model,
+            held: Mutex::default(),
+            trap: Mutex::default(),
+            looked: AtomicUsize::new(0),
+            read: AtomicUsize::new(0),
+            compacts: Mutex::new(Ok(None)),
+        }
     }
 
     /// From now on commits wait.
@@ -164,10 +177,12 @@ impl Journal for Gated {
     }
 
     fn read(&self, selection: Selection, from: Cursor, mode: ReadMode) -> Events {
+        self.read.fetch_add(usize::from(matches!(selection, Selection::Entity { .. })), Relaxed);
         self.model.read(selection, from, mode)
     }
 
     fn entity_head(&self, entity: &EntityKey) -> BoxFuture<'_, Result<Option<Head>, ReadError>> {
+        self.looked.fetch_add(1, Relaxed);
         let head = at_once(self.model.entity_head(entity));
         let trap = self.trap.lock().unwrap().take();
         trap.into_iter().for_each(|trap| trap());
@@ -216,8 +231,7 @@ impl Rig {
     pub(crate) fn new(limits: Limits) -> Self {
         let clock = Arc::new(SimClock::new());
         let model = Arc::new(ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(7))));
-        let compacts = Mutex::new(Ok(Some(Compacted::default())));
-        let gated = Arc::new(Gated { model, held: Mutex::default(), trap: Mutex::default(), compacts });
+        let gated = Arc::new(Gated { compacts: Mutex::new(Ok(Some(Compacted::default()))), ..Gated::of(model) });
         Self::over(gated, clock, SimDisk::new(1), limits)
     }
 

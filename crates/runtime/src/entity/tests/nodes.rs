@@ -104,13 +104,13 @@ impl Operation for Count {
 
 /// One of them.
 #[derive(Clone)]
-struct Node {
-    gated: Arc<Gated>,
-    entities: Arc<Entities>,
+pub(super) struct Node {
+    pub(super) gated: Arc<Gated>,
+    pub(super) entities: Arc<Entities>,
     operations: Arc<Operations>,
 }
 
-fn two_nodes() -> [Node; 2] {
+pub(super) fn two_nodes() -> [Node; 2] {
     let clock = Arc::new(SimClock::new());
     let model = ModelJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimRandom::new(7))).of_many_nodes();
     let model = Arc::new(model);
@@ -125,18 +125,23 @@ fn two_nodes() -> [Node; 2] {
 }
 
 impl Node {
-    fn command(&self, jar: &str, command: (&str, &str), expect: Expectation) -> Result<CommandOutcome, CommandError> {
+    pub(super) fn command(&self, jar: &str, command: (&str, &str), expect: Expectation) -> Result<CommandOutcome, CommandError> {
         at_once(self.asked(jar, command, expect))
     }
 
     /// The same, for who polls it.
-    async fn asked(&self, jar: &str, (command, body): (&str, &str), expect: Expectation) -> Result<CommandOutcome, CommandError> {
+    pub(super) async fn asked(
+        &self,
+        jar: &str,
+        (command, body): (&str, &str),
+        expect: Expectation,
+    ) -> Result<CommandOutcome, CommandError> {
         let (entity, body) = (EntityKey::new("jar", jar).unwrap(), body.to_owned().into());
         let context = journal::Context::default();
         self.entities.command(CommandRequest { entity, command: command.to_owned(), body, id: None, expect, context }).await
     }
 
-    fn put(&self, jar: &str, coins: i64) {
+    pub(super) fn put(&self, jar: &str, coins: i64) {
         self.command(jar, ("put", &format!("{{\"coins\":{coins}}}")), Expectation::Any).unwrap();
     }
 
@@ -149,7 +154,7 @@ impl Node {
     }
 
     /// The coins in a jar, as somebody reads them.
-    fn coins(&self, jar: &str) -> String {
+    pub(super) fn coins(&self, jar: &str) -> String {
         let kind = self.entities.kind("jar").unwrap();
         let read = at_once(self.entities.state_now(kind, &EntityKey::new("jar", jar).unwrap(), false)).unwrap().unwrap();
         text(&read.state)
@@ -207,15 +212,27 @@ impl Node {
     }
 
     /// The reply to one more coin, and whether the jar was loaded for it.
-    fn put_one(&self, jar: &str) -> (String, bool) {
-        let is_loaded = Arc::new(Mutex::new(false));
-        let loads = Arc::clone(&is_loaded);
-        self.then(move || *loads.lock().unwrap() = true);
+    pub(super) fn put_one(&self, jar: &str) -> (String, bool) {
+        let before = self.gated.read.load(Relaxed);
         let reply = text(&self.command(jar, ("put", r#"{"coins":1}"#), Expectation::Any).unwrap().reply);
-        *self.gated.trap.lock().unwrap() = None;
-        let is_loaded = *is_loaded.lock().unwrap();
-        (reply, is_loaded)
+        (reply, self.gated.read.load(Relaxed) > before)
     }
+}
+
+#[test]
+fn who_has_met_what_the_other_node_has_left_does_not_ask_for_it() {
+    let [one, two] = two_nodes();
+    one.put("a", 5);
+    two.put("a", 10);
+    two.put("a", 10);
+    let looked = one.gated.looked.load(Relaxed);
+    assert_eq!(one.put_one("a"), ("26".to_owned(), true));
+    assert_eq!(one.gated.looked.load(Relaxed), looked);
+    // What was met is of that moment: it is not what the next load begins with.
+    one.entities.cache.forget_all();
+    two.put("a", 10);
+    assert_eq!(one.put_one("a"), ("37".to_owned(), true));
+    assert_eq!(one.gated.looked.load(Relaxed), looked + 1);
 }
 
 #[test]
