@@ -63,6 +63,8 @@ pub(crate) const TAIL_EVENTS_MAX: usize = 8_192;
 pub(crate) const TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// A live reader so few positions behind the head waits for the tail to bring them.
 pub(crate) const TAIL_REACH: u64 = PAGE_EVENTS_MAX as u64;
+/// Of so many commits of its own that wait for those of others in front of them, at most, a node reads the gaps alone.
+pub(crate) const ISLANDS_READ_AROUND: usize = 8;
 /// Entity keys of one page.
 pub(crate) const KEYS_AT_ONCE: i64 = 512;
 /// So many positions lie between two marks of time, at least.

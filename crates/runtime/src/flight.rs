@@ -12,7 +12,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
-use journal::{AppendError, BoxFuture, Commit, Committed, EntityKey, Head, Journal};
+use journal::{AppendError, BoxFuture, Commit, Committed, Journal};
 
 use crate::limits::RESENDS_MAX;
 
@@ -62,14 +62,6 @@ impl Flight {
     /// The end, if it has come.
     pub(crate) fn landing(&self) -> Option<&Landing> {
         self.look(None)
-    }
-
-    /// The entity that others have written since the decision, and its head at that moment.
-    pub(crate) fn met(&self) -> Option<(EntityKey, Head)> {
-        match self.landing()? {
-            Err(AppendError::Conflict { entity, head: Some(head) }) => Some((entity.clone(), head.clone())),
-            _ => None,
-        }
     }
 
     /// Drives it as far as it goes; a waiter is woken when there is more to do.

@@ -88,7 +88,9 @@ impl Tail {
     /// What the follower is to read of what is committed up to `head`; `None` while nobody listens.
     pub(super) fn gap(&self, head: Position) -> Option<Stretch> {
         let ring = self.lock();
-        let upto = ring.islands.front().map_or(head, |island| island.after);
+        // Of many, each would cut a page short: the follower reads over them.
+        let island = ring.islands.front().filter(|_| ring.islands.len() <= limits::ISLANDS_READ_AROUND);
+        let upto = island.map_or(head, |island| island.after);
         (ring.seats > 0).then_some(Stretch { after: ring.end, upto })
     }
 
@@ -105,7 +107,7 @@ impl Tail {
     /// Takes in what this node has just committed; nothing is made of it when nobody listens.
     pub(crate) fn extend_with<E: IntoIterator<Item = Arc<Recorded>>>(&self, after: Position, upto: Position, events: impl FnOnce() -> E) {
         let mut ring = self.lock();
-        if ring.seats == 0 || upto <= ring.end || !ring.has_room_for_island() {
+        if ring.seats == 0 || upto <= ring.end || after >= upto || !ring.has_room_for_island() {
             return;
         }
         if after <= ring.end {
@@ -325,6 +327,20 @@ mod tests {
         tail.skip_to(14);
         assert_eq!((taken(&tail, &Selection::All, 12), gap(&tail, 15)), (None, Some((15, 15))));
         check_all(&tail, 14, 15..=15);
+    }
+
+    #[test]
+    fn many_islands_are_read_over() {
+        let tail = Arc::new(Tail::default());
+        let _seat = tail.sit_down(0);
+        let many = limits::ISLANDS_READ_AROUND as Position;
+        (1..=many).for_each(|number| commit(&tail, 2 * number - 1, 2 * number));
+        commit(&tail, 2 * many, 2 * many);
+        assert_eq!(gap(&tail, 2 * many), Some((0, 1)), "nothing that was committed is no island");
+        commit(&tail, 2 * many + 1, 2 * many + 2);
+        assert_eq!(gap(&tail, 2 * many + 2), Some((0, 2 * many + 2)));
+        extend(&tail, 0, 2 * many + 1);
+        check_all(&tail, 0, 1..=2 * many + 2);
     }
 
     #[test]

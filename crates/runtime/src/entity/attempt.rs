@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use journal::{AppendError, Committed, Durability, EntityKey, Head};
+use journal::{AppendError, Committed, Durability};
 
 use super::Entities;
 use super::live::{Taken, broken};
@@ -24,16 +24,6 @@ pub(crate) enum Step {
     Joined(Taken),
     /// An answer without a commit. It may leave when all of `seen` has landed.
     Answer { answer: Result<Quiet, CommandError>, seen: Vec<Arc<Flight>> },
-}
-
-impl Step {
-    /// The commit that it has launched.
-    fn flight(&self) -> Option<Arc<Flight>> {
-        match self {
-            Self::Taken(taken) => Some(Arc::clone(&taken.flight)),
-            _ => None,
-        }
-    }
 }
 
 /// Accepted, and nothing happened.
@@ -58,17 +48,6 @@ impl Entities {
         asked: &Asked,
         decide: impl Fn() -> Step + Send,
     ) -> Result<CommandOutcome, CommandError> {
-        self.attempt_from(None, seats, asked, decide).await
-    }
-
-    /// The same for who has `met` a head already.
-    pub(super) async fn attempt_from(
-        &self,
-        mut met: Option<(EntityKey, Head)>,
-        seats: &[Seat],
-        asked: &Asked,
-        decide: impl Fn() -> Step + Send,
-    ) -> Result<CommandOutcome, CommandError> {
         // With something beside it, it is met for the first time nearly always. Whatever it is answered with is looked for before that.
         let is_looked_for = asked.beside.is_none() && self.repeats.are_expected();
         if is_looked_for && let Some(outcome) = self.replayed(&seats[0].key, asked).await? {
@@ -80,8 +59,7 @@ impl Entities {
             let mut step = decide();
             if matches!(step, Step::Cold) {
                 for seat in seats {
-                    let met = met.take_if(|(entity, _)| *entity == seat.key).map(|(_, head)| head);
-                    if let Err(error) = self.ready_at(seat, met).await {
+                    if let Err(error) = self.ready(seat).await {
                         return self.unless_repeated(&seats[0], asked, self.command_error(error)).await;
                     }
                 }
@@ -97,9 +75,8 @@ impl Entities {
                     continue;
                 }
             }
-            let flight = step.flight();
             match self.follow(seats, asked, step).await {
-                Verdict::Again => met = flight.and_then(|flight| flight.met()),
+                Verdict::Again => {}
                 // The journal looks at bounds before ids.
                 Verdict::Answer(Err(error @ (CommandError::TooLarge { .. } | CommandError::Refused(_)))) if !is_looked_for => {
                     return self.unless_repeated(&seats[0], asked, error).await;

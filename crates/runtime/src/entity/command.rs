@@ -37,11 +37,10 @@ impl Entities {
         let named = (kind.shared_name(&request.command), request.body);
         let asked = more(Asked::new(named, id, request.context, self.journal.lineage(), &self.mint)?);
         let seat = self.seat(kind, &request.entity)?;
-        let met = match self.as_first(&seat, &asked, request.expect).await {
-            Ok(answer) => return answer,
-            Err(met) => met,
-        };
-        self.attempt_from(met, std::slice::from_ref(&seat), &asked, || self.decide(&seat, &asked, request.expect)).await
+        if let Some(answer) = self.as_first(&seat, &asked, request.expect).await {
+            return answer;
+        }
+        self.attempt(std::slice::from_ref(&seat), &asked, || self.decide(&seat, &asked, request.expect)).await
     }
 
     /// Decides under the slot's lock, and hands an accepted command to the journal under it.

@@ -3,11 +3,9 @@
 //! Whether an entity is there is a question to a server; whoever commits hears the answer anyway. So where cold entities of a type have turned out to
 //! be new, a command for one is decided on the state that nothing has happened to, and committed on the condition that nothing has. Nobody
 //! else sees that state before its commit has landed, and no answer without a commit is given from it: then, and when the entity was there, it is
-//! loaded, and the command decided as any. A guess that was wrong costs a round trip, and tells the head that the load needs.
+//! loaded, and the command decided as any. A guess that was wrong costs a round trip.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-use journal::{EntityKey, Head};
 
 use super::Entities;
 use super::attempt::{Step, Verdict};
@@ -35,46 +33,38 @@ impl Newcomers {
     }
 }
 
-/// What a command comes to that was not the first one, or was not tried: the head that it has met, if it has.
-pub(super) type NotFirst = Option<(EntityKey, Head)>;
-
 impl Entities {
-    /// Runs a command as the first one of its entity, if that is likely.
-    pub(super) async fn as_first(
-        &self,
-        seat: &Seat,
-        asked: &Asked,
-        expect: Expectation,
-    ) -> Result<Result<CommandOutcome, CommandError>, NotFirst> {
+    /// Runs a command as the first one of its entity, if that is likely; `None` when it is not, or was not the first.
+    pub(super) async fn as_first(&self, seat: &Seat, asked: &Asked, expect: Expectation) -> Option<Result<CommandOutcome, CommandError>> {
         let newcomers = &seat.kind.newcomers;
-        if !self.is_shared || asked.beside.is_some() || self.repeats.are_expected() || !newcomers.are_likely() || seat.is_live() {
-            return Err(None);
+        let is_met = seat.was_here.load(Relaxed) || self.repeats.are_expected() || !newcomers.are_likely();
+        if is_met || !self.is_shared || asked.beside.is_some() {
+            return None;
         }
         let turn = seat.loading.lock().await;
         if seat.awaited_by_load().is_none_or(|unsettled| !unsettled.is_empty()) {
-            return Err(None);
+            return None;
         }
         let at = self.mint.begun_erasures();
-        let fresh = Replay::fresh(&seat.kind).map_err(|_| None)?;
+        let fresh = Replay::fresh(&seat.kind).ok()?;
         let mut state = State::Live(Box::new(Live::new(fresh, None, at)));
-        let Step::Taken(taken) = self.decide_on(seat, &mut state, asked, expect) else { return Err(None) };
+        let Step::Taken(taken) = self.decide_on(seat, &mut state, asked, expect) else { return None };
         // If nobody waits for it any more, the next load does.
         seat.await_in_load(&taken.flight);
         let is_first = taken.flight.landed().await.is_ok();
         newcomers.note(is_first);
-        // An erasure that has begun meanwhile takes the state with it.
-        if is_first
-            && self.mint.begun_erasures() == at
-            && let State::Live(live) = state
-        {
+        if let (true, State::Live(live)) = (is_first, state) {
             let weight = seat.install(*live);
             self.cache.weigh(seat, weight);
+            // An erasure that began meanwhile may have forgotten all states before this one was there.
+            if self.mint.begun_erasures() != at {
+                seat.lock().reset();
+            }
         }
         drop(turn);
-        let flight = taken.flight.clone();
         match self.follow(std::slice::from_ref(seat), asked, Step::Taken(taken)).await {
-            Verdict::Answer(Err(CommandError::TooLarge { .. } | CommandError::Refused(_))) | Verdict::Again => Err(flight.met()),
-            Verdict::Answer(answer) => Ok(answer),
+            Verdict::Answer(Err(CommandError::TooLarge { .. } | CommandError::Refused(_))) | Verdict::Again => None,
+            Verdict::Answer(answer) => Some(answer),
         }
     }
 }

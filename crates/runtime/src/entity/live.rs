@@ -119,9 +119,9 @@ impl Live {
         self.on_their_way.back().map(|taken| Arc::clone(&taken.flight))
     }
 
-    /// What a commit on this state expects. `New` is the contract's word for no event; a deleted entity has one.
+    /// What a commit on this state expects: no event, for one that nothing has happened to. `New` would hold of a deleted entity too.
     pub(crate) fn expect(&self) -> Expect {
-        if self.sequence == 0 { Expect::New } else { Expect::Head(self.sequence) }
+        Expect::Head(self.sequence)
     }
 
     /// Whether a sender's expectation holds.

@@ -34,11 +34,6 @@ impl Entities {
 
     /// Makes a slot live, if nobody has.
     pub(crate) async fn ready(&self, slot: &Slot) -> Result<(), StateError> {
-        self.ready_at(slot, None).await
-    }
-
-    /// The same for who has just `met` the head that others have left, and need not ask for it.
-    pub(super) async fn ready_at(&self, slot: &Slot, mut met: Option<Head>) -> Result<(), StateError> {
         let _turn = slot.loading.lock().await;
         if slot.is_live() {
             return Ok(());
@@ -47,11 +42,9 @@ impl Entities {
             // A round that an erasure has overtaken may leave commits behind that began on its state.
             for flight in slot.awaited_by_load().unwrap_or_default() {
                 // Either way it has ended: what it left, if anything, is in the journal now.
-                if flight.landed().await.is_ok() {
-                    met = None;
-                }
+                let _ended = flight.landed().await.is_ok();
             }
-            let live = self.load(slot, met.take()).await?;
+            let live = self.load(slot).await?;
             let (at, weight) = (live.at(), slot.install(live));
             self.cache.weigh(slot, weight);
             // An erasure that began meanwhile may have forgotten all states before this one was there.
@@ -62,17 +55,11 @@ impl Entities {
         }
     }
 
-    async fn load(&self, slot: &Slot, met: Option<Head>) -> Result<Live, StateError> {
+    async fn load(&self, slot: &Slot) -> Result<Live, StateError> {
         let at = self.mint.begun_erasures();
         // The head is linearizable, which the end of a read is not promised to be.
-        let head = match met {
-            Some(head) => Some(head),
-            None => {
-                let head = self.journal.entity_head(&slot.key).await?;
-                slot.kind.newcomers.note(head.is_none());
-                head
-            }
-        };
+        let head = self.journal.entity_head(&slot.key).await?;
+        slot.kind.newcomers.note(head.is_none());
         let Some(head) = head else { return Ok(Live::new(Replay::fresh(&slot.kind)?, None, at)) };
         let cursor = Some(self.journal.lineage().cursor(head.position));
         if head.deleted {

@@ -22,6 +22,8 @@ pub(crate) struct Slot {
     pub(crate) touched: AtomicBool,
     /// What the cache counts for it.
     pub(crate) weight: AtomicUsize,
+    /// The entity has been here.
+    pub(super) was_here: AtomicBool,
     /// Held by the task that loads the entity.
     pub(crate) loading: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -43,6 +45,7 @@ impl Slot {
             queue: AtomicUsize::new(0),
             touched: AtomicBool::new(true),
             weight: AtomicUsize::new(0),
+            was_here: AtomicBool::new(false),
             loading: tokio::sync::Mutex::new(()),
             state: Mutex::new(State::Cold(Vec::new())),
         }
@@ -73,6 +76,7 @@ impl Slot {
 
     pub(crate) fn install(&self, live: Live) -> usize {
         let weight = live.weight();
+        self.was_here.store(true, Relaxed);
         *self.lock() = State::Live(Box::new(live));
         weight
     }

@@ -131,9 +131,10 @@ pub(crate) struct Gated {
     held: Mutex<Option<Vec<oneshot::Sender<()>>>>,
     /// Closes with the next look at a head, behind it.
     trap: Mutex<Option<Trap>>,
-    /// How often a head was looked at, and how often an entity was read.
+    /// How often a head was looked at, an entity read, and a commit sent.
     looked: AtomicUsize,
     read: AtomicUsize,
+    appended: AtomicUsize,
     /// What a compaction comes to.
     pub(crate) compacts: Mutex<Result<Option<Compacted>, ReadError>>,
 }
@@ -146,6 +147,7 @@ impl Gated {
             trap: Mutex::default(),
             looked: AtomicUsize::new(0),
             read: AtomicUsize::new(0),
+            appended: AtomicUsize::new(0),
             compacts: Mutex::new(Ok(None)),
         }
     }
@@ -166,6 +168,7 @@ impl Journal for Gated {
     }
 
     fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, AppendError>> {
+        self.appended.fetch_add(1, Relaxed);
         let mut held = self.held.lock().unwrap();
         let Some(waiting) = held.as_mut() else { return self.model.append(commit) };
         let (release, released) = oneshot::channel();

@@ -12,11 +12,12 @@ fn expecting() -> [Node; 2] {
 }
 
 impl Node {
-    /// How often it has looked at a head meanwhile.
-    fn looks(&self, work: impl FnOnce()) -> usize {
-        let before = self.gated.looked.load(Relaxed);
+    /// How often it has looked at a head meanwhile, and sent a commit.
+    fn asks(&self, work: impl FnOnce()) -> (usize, usize) {
+        let asked = || (self.gated.looked.load(Relaxed), self.gated.appended.load(Relaxed));
+        let before = asked();
         work();
-        self.gated.looked.load(Relaxed) - before
+        (asked().0 - before.0, asked().1 - before.1)
     }
 
     fn take(&self, jar: &str, coins: i64) -> String {
@@ -28,14 +29,22 @@ impl Node {
 #[test]
 fn a_new_entity_is_not_asked_for_and_an_old_one_is_found_by_the_commit_that_it_refuses() {
     let [one, two] = expecting();
-    assert_eq!(one.looks(|| one.put("a", 5)), 0);
+    assert_eq!(one.asks(|| one.put("a", 5)), (0, 1));
     assert_eq!(one.put_one("a"), ("6".to_owned(), false), "its state is here");
     two.put("b", 10);
-    assert_eq!(one.looks(|| assert_eq!(one.put_one("b"), ("11".to_owned(), true))), 0);
+    assert_eq!(one.asks(|| assert_eq!(one.put_one("b"), ("11".to_owned(), true))), (1, 2));
     assert_eq!(one.coins("b"), r#"{"coins":11}"#);
     // One that was wrong makes the next one a question.
     two.put("c", 10);
-    assert_eq!(one.looks(|| assert_eq!(one.put_one("c"), ("11".to_owned(), true))), 1);
+    assert_eq!(one.asks(|| assert_eq!(one.put_one("c"), ("11".to_owned(), true))), (1, 1));
+}
+
+#[test]
+fn an_entity_that_was_here_is_not_taken_for_a_new_one() {
+    let [one, _] = expecting();
+    one.put("a", 5);
+    one.entities.cache.forget_all();
+    assert_eq!(one.asks(|| assert_eq!(one.put_one("a").0, "6")), (1, 1));
 }
 
 #[test]

@@ -220,22 +220,6 @@ impl Node {
 }
 
 #[test]
-fn who_has_met_what_the_other_node_has_left_does_not_ask_for_it() {
-    let [one, two] = two_nodes();
-    one.put("a", 5);
-    two.put("a", 10);
-    two.put("a", 10);
-    let looked = one.gated.looked.load(Relaxed);
-    assert_eq!(one.put_one("a"), ("26".to_owned(), true));
-    assert_eq!(one.gated.looked.load(Relaxed), looked);
-    // What was met is of that moment: it is not what the next load begins with.
-    one.entities.cache.forget_all();
-    two.put("a", 10);
-    assert_eq!(one.put_one("a"), ("37".to_owned(), true));
-    assert_eq!(one.gated.looked.load(Relaxed), looked + 1);
-}
-
-#[test]
 fn what_the_other_node_records_comes_into_the_state_here() {
     let [one, two] = two_nodes();
     one.put("a", 5);
